@@ -1,0 +1,1 @@
+"""rtcstack: a WebRTC PeerConnection stack for Python."""
