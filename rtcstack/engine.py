@@ -7,13 +7,26 @@ An engine owns no socket, no clock and no callback. Whoever drives it (the pump 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-__all__ = ["Buffer", "Engine"]
+__all__ = ["Buffer", "Engine", "Run"]
 
 Buffer = bytes | bytearray | memoryview
 """What engines accept as a datagram. An engine never keeps a reference to a memoryview or
 bytearray past the call: the memory behind it is used again for the next pass."""
+
+
+class Run(NamedTuple):
+    """Datagrams of equal size back to back, as UDP segmentation offload sends them in one call.
+
+    Attributes:
+        data: the datagrams, joined.
+        segment_bytes: size of each of them; the last may be shorter.
+    """
+
+    data: bytes
+    segment_bytes: int
+
 
 E_co = TypeVar("E_co", covariant=True)
 

@@ -1,0 +1,503 @@
+"""The DTLS engine: datagrams in and out, application data in between, no socket and no clock.
+
+OpenSSL reads a clock of its own for its retransmission timer, starts it at one second and lets
+nobody change that. So the engine sends an unanswered flight again by itself, at twice the round
+trip that ICE measured; OpenSSL's timer goes on behind it. Such a copy carries the same record
+numbers, which is what the network may do to any datagram: a peer that has the records drops it.
+The one thing a copy cannot do is make a finished peer repeat its last flight, so the engine
+remembers its own last flight and repeats it when handshake records still arrive.
+
+Spec: RFC 6347 (DTLS 1.2), RFC 8842 (DTLS in SDP), RFC 8827 section 6.5, RFC 5764 (use_srtp).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from rtcstack.dtls.certificate import Certificate
+from rtcstack.dtls.fingerprint import Fingerprint, matches_any
+from rtcstack.dtls.openssl import WANT_READ, PeerWatch, RecordLayer, as_chunks
+from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
+from rtcstack.engine import Buffer, Run
+
+__all__ = [
+    "DtlsClosed",
+    "DtlsConnected",
+    "DtlsEngine",
+    "DtlsEvent",
+    "DtlsFailed",
+    "DtlsRole",
+    "DtlsState",
+]
+
+MAX_EARLY_DATAGRAMS = 16
+"""Datagrams kept until `start`: a peer may begin its handshake before its answer arrives, and a
+ClientHello with a post-quantum key share takes several. More are dropped: the peer repeats them."""
+
+MAX_DATAGRAM_BYTES = 16_384 + 256
+"""A longer datagram cannot be one DTLS record; it is dropped."""
+
+MIN_RETRANSMIT_S = 0.05
+MAX_RETRANSMIT_S = 3.0
+HANDSHAKE_DEADLINE_S = 30.0
+"""A handshake that has not finished by then has failed."""
+
+_UNKNOWN_CERTIFICATE = "the peer's certificate matches none of the fingerprints in its session description"
+_HANDSHAKE_RECORD = 22
+_RECORD_HEADER_BYTES = 13
+
+
+class DtlsRole(StrEnum):
+    """Which end sends the ClientHello (RTCDtlsRole; SDP's "active" is the client)."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class DtlsState(StrEnum):
+    """RTCDtlsTransportState."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsConnected:
+    """The handshake is done and the peer is who the fingerprints say.
+
+    Attributes:
+        remote_certificates: DER, the end-entity certificate first.
+        version: protocol version on the wire, e.g. 0xFEFD for DTLS 1.2.
+        cipher: OpenSSL's name of the cipher suite.
+        group: name of the key exchange group, or None where OpenSSL does not tell.
+        srtp_profile: name of the SRTP protection profile, or None when the peer offered none.
+    """
+
+    remote_certificates: tuple[bytes, ...]
+    version: int
+    cipher: str
+    group: str | None
+    srtp_profile: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsFailed:
+    """The handshake or the connection failed for good.
+
+    Attributes:
+        detail: ``"dtls-failure"`` or ``"fingerprint-failure"`` (RTCErrorDetailType).
+        reason: what went wrong, for a person.
+        received_alert: number of the alert that the peer sent, or None.
+        sent_alert: number of the alert that was sent, or None.
+    """
+
+    detail: str
+    reason: str
+    received_alert: int | None = None
+    sent_alert: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsClosed:
+    """The peer closed the connection with close_notify."""
+
+
+DtlsEvent = DtlsConnected | DtlsFailed | DtlsClosed
+
+
+@dataclass(slots=True)
+class DtlsCounters:
+    """What the engine counts; all since it was made."""
+
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    packets_received: int = 0
+    bytes_received: int = 0
+    handshake_retransmissions: int = 0
+    dropped_early: int = 0
+    dropped_oversize: int = 0
+    dropped_closed: int = 0
+    dropped_not_connected: int = 0
+    records_refused: int = 0
+
+
+@dataclass(slots=True)
+class _Flight:
+    """The handshake datagrams that the peer has not answered yet."""
+
+    datagrams: list[bytes] = field(default_factory=list)
+    due: float | None = None
+    rto_s: float = MIN_RETRANSMIT_S
+
+
+class DtlsEngine:
+    """One DTLS association. See `rtcstack.engine.Engine` for the five verbs.
+
+    `start` may come after the peer's first datagrams; they are kept. Application data goes in by
+    `send` and comes out of `received`; it only does so once the peer's certificate has matched a
+    fingerprint.
+
+    Args:
+        certificate: what identifies this end.
+        mtu: largest datagram to send during the handshake, in bytes of UDP payload.
+        keylog_path: file to which TLS secrets are appended in NSS key log format, or None.
+    """
+
+    __slots__ = (
+        "_certificate",
+        "_deadline",
+        "_early",
+        "_events",
+        "_fingerprints",
+        "_flight",
+        "_keylog_path",
+        "_mtu",
+        "_out",
+        "_received",
+        "_records",
+        "_repeat_last_flight_after",
+        "counters",
+        "remote_certificate",
+        "role",
+        "rtt_s",
+        "srtp_keys",
+        "state",
+    )
+
+    def __init__(self, certificate: Certificate, *, mtu: int = 1200, keylog_path: str | None = None) -> None:
+        self._certificate = certificate
+        self._mtu = mtu
+        self._keylog_path = keylog_path
+        self._records: RecordLayer | None = None
+        self._fingerprints: tuple[Fingerprint, ...] = ()
+        self._early: list[bytes] = []
+        self._events: list[DtlsEvent] = []
+        self._received: list[bytes] = []
+        self._out: list[Run] = []
+        self._flight = _Flight()
+        self._deadline: float | None = None
+        self._repeat_last_flight_after: float | None = None
+        self.counters = DtlsCounters()
+        self.remote_certificate: x509.Certificate | None = None
+        self.role: DtlsRole | None = None
+        self.rtt_s = 0.1
+        self.srtp_keys: SrtpKeys | None = None
+        self.state = DtlsState.NEW
+
+    def start(self, role: DtlsRole, fingerprints: Iterable[Fingerprint], now: float) -> None:
+        """Begin the handshake.
+
+        Args:
+            role: this end's role.
+            fingerprints: the peer's, from its session description. None that matches its
+                certificate means that the connection fails.
+            now: monotonic seconds.
+        """
+        assert self.state is DtlsState.NEW, "a DTLS engine starts once"
+        self.role = role
+        self.state = DtlsState.CONNECTING
+        self._fingerprints = tuple(fingerprints)
+        self._records = RecordLayer(
+            self._certificate,
+            PeerWatch(functools.partial(matches_any, fingerprints=self._fingerprints)),
+            is_client=role is DtlsRole.CLIENT,
+            mtu=self._mtu,
+            keylog_path=self._keylog_path,
+        )
+        self._deadline = now + HANDSHAKE_DEADLINE_S
+        early, self._early = self._early, []
+        if early:
+            self.receive(early, now)
+        else:
+            self._handshake(now)
+
+    # -- the five verbs ---------------------------------------------------------------------
+
+    def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
+        """Take DTLS datagrams that arrived together. See `rtcstack.engine.Engine.receive`."""
+        counters = self.counters
+        counters.packets_received += len(datagrams)
+        records = self._records
+        if records is None:
+            self._keep_early(datagrams)
+            return
+        state = self.state
+        if state is not DtlsState.CONNECTED and state is not DtlsState.CONNECTING:
+            counters.dropped_closed += len(datagrams)
+            return
+        before = len(self._received)
+        for chunk in as_chunks(datagrams):
+            counters.bytes_received += len(chunk)
+            if len(chunk) > MAX_DATAGRAM_BYTES:
+                counters.dropped_oversize += 1
+                continue
+            records.put(chunk)
+            if self.state is DtlsState.CONNECTING:
+                self._handshake(now)
+            if self.state is DtlsState.CONNECTED:
+                self._open(records)
+        if self._flight.datagrams and self.state is DtlsState.CONNECTED:
+            self._answer_repeated_flight(datagrams, len(self._received) > before, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Repeat the handshake flight that is due, or give up. See `Engine.handle_timeout`."""
+        if self.state is not DtlsState.CONNECTING or self._records is None:
+            return
+        if self._deadline is not None and now >= self._deadline:
+            self._fail("dtls-failure", f"the DTLS handshake did not finish in {HANDSHAKE_DEADLINE_S:g} s")
+            return
+        flight = self._flight
+        if flight.due is not None and now >= flight.due:
+            self._records.connection.DTLSv1_handle_timeout()
+            fresh = self._take_handshake()
+            if fresh:  # OpenSSL's own timer was due too: its copy has new record numbers
+                flight.datagrams = fresh
+            self._send_flight()
+            self.counters.handshake_retransmissions += 1
+            flight.rto_s = min(flight.rto_s * 2, MAX_RETRANSMIT_S)
+            flight.due = now + flight.rto_s
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` has something to do. See `Engine.next_timeout`."""
+        if self.state is not DtlsState.CONNECTING or self._deadline is None:
+            return None
+        due = self._flight.due
+        return self._deadline if due is None else min(due, self._deadline)
+
+    def drain(self, now: float) -> list[bytes]:
+        """Take the datagrams to send. See `Engine.drain`; `drain_runs` is the cheaper form."""
+        return [
+            run.data[i : i + run.segment_bytes]
+            for run in self.drain_runs(now)
+            for i in range(0, len(run.data), run.segment_bytes)
+        ]
+
+    def events(self) -> list[DtlsEvent]:
+        """Take what happened. See `Engine.events`."""
+        events, self._events = self._events, []
+        return events
+
+    # -- application data -------------------------------------------------------------------
+
+    def send(self, messages: Sequence[bytes]) -> None:
+        """Encrypt application data, one record and one datagram for each message.
+
+        Before the connection stands, and after it ended, messages are counted and dropped: what
+        runs over DTLS repeats what matters.
+
+        Args:
+            messages: each at most the path's MTU less DTLS's overhead of 37 bytes at most.
+        """
+        if self.state is not DtlsState.CONNECTED or self._records is None:
+            self.counters.dropped_not_connected += len(messages)
+            return
+        self.counters.records_refused += self._records.seal(messages)
+
+    def received(self) -> list[bytes]:
+        """Take decrypted application data, one entry per record, in order of arrival."""
+        received, self._received = self._received, []
+        return received
+
+    def drain_runs(self, now: float) -> list[Run]:
+        """Take what is to be sent, with equal-sized datagrams joined into runs."""
+        if self.state is DtlsState.CONNECTED and self._records is not None:
+            data = self._records.take()
+            if data:
+                _append_runs(self._out, data)
+        out, self._out = self._out, []
+        counters = self.counters
+        for run in out:
+            counters.bytes_sent += len(run.data)
+            counters.packets_sent += -(-len(run.data) // run.segment_bytes)
+        return out
+
+    def close(self) -> None:
+        """Say close_notify and end; the next `drain` has the alert. Further input is dropped."""
+        if self._records is not None and self.state is DtlsState.CONNECTED:
+            try:
+                self._records.connection.shutdown()
+            except SSL.Error:
+                self._records.clear_errors()
+            _append_runs(self._out, self._records.take())
+        if self.state not in (DtlsState.CLOSED, DtlsState.FAILED):
+            self.state = DtlsState.CLOSED
+        self._release()
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _keep_early(self, datagrams: Sequence[Buffer]) -> None:
+        if self.state is not DtlsState.NEW:
+            self.counters.dropped_closed += len(datagrams)
+            return
+        for datagram in datagrams:
+            if len(self._early) >= MAX_EARLY_DATAGRAMS or len(datagram) > MAX_DATAGRAM_BYTES:
+                self.counters.dropped_early += 1
+            else:
+                self._early.append(bytes(datagram))
+
+    def _handshake(self, now: float) -> None:
+        records = self._records
+        assert records is not None
+        try:
+            records.connection.do_handshake()
+            done = True
+        except SSL.WantReadError:
+            done = False
+        except SSL.Error as exc:
+            records.clear_errors()
+            self._out.extend(Run(d, len(d)) for d in self._take_handshake())
+            if records.watch.refused:
+                self._fail("fingerprint-failure", _UNKNOWN_CERTIFICATE)
+            else:
+                self._fail("dtls-failure", f"the DTLS handshake failed: {_describe(exc)}")
+            return
+        fresh = self._take_handshake()
+        if fresh:
+            flight = self._flight
+            flight.datagrams = fresh
+            flight.rto_s = min(max(2 * self.rtt_s, MIN_RETRANSMIT_S), MAX_RETRANSMIT_S)
+            flight.due = now + flight.rto_s
+        if not done:
+            if fresh:
+                self._send_flight()
+            return
+        self._connected()
+        if self.state is DtlsState.CONNECTED:
+            if fresh:
+                self._send_flight()
+            else:
+                # The peer spoke last, so this end's last flight has been answered.
+                self._flight.datagrams = []
+            self._flight.due = None
+
+    def _connected(self) -> None:
+        records = self._records
+        assert records is not None
+        connection = records.connection
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not matches_any(certificate, self._fingerprints):
+            # OpenSSL asked about it already; never let a connection stand on that alone.
+            self._fail("fingerprint-failure", _UNKNOWN_CERTIFICATE)
+            return
+        self.remote_certificate = certificate
+        chain = connection.get_peer_cert_chain(as_cryptography=True) or [certificate]
+        if chain[0] != certificate:
+            chain = [certificate, *chain]
+        profile = SRTP_PROFILES.get(connection.get_selected_srtp_profile().decode("ascii"))
+        if profile is not None:
+            material = connection.export_keying_material(EXPORTER_LABEL, profile.material_bytes, None)
+            self.srtp_keys = split_keys(profile, material, is_client=self.role is DtlsRole.CLIENT)
+        self.state = DtlsState.CONNECTED
+        self._events.append(
+            DtlsConnected(
+                remote_certificates=tuple(_der(c) for c in chain),
+                version=connection.get_protocol_version(),
+                cipher=connection.get_cipher_name() or "",
+                group=connection.get_group_name() if hasattr(connection, "get_group_name") else None,
+                srtp_profile=None if profile is None else profile.name,
+            )
+        )
+
+    def _open(self, records: RecordLayer) -> None:
+        error = records.open_records(self._received)
+        if error == WANT_READ:
+            return
+        records.clear_errors()
+        if records.connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+            self.state = DtlsState.CLOSED
+            self._events.append(DtlsClosed())
+            self._release()
+        else:
+            self._fail("dtls-failure", "the DTLS connection broke")
+
+    def _answer_repeated_flight(self, datagrams: Sequence[Buffer], has_data: bool, now: float) -> None:
+        if has_data:
+            # Data under the new keys: the peer has the whole of the last flight.
+            self._flight.datagrams = []
+            return
+        if not any(len(d) > 0 and d[0] == _HANDSHAKE_RECORD for d in datagrams):
+            return
+        after = self._repeat_last_flight_after
+        if after is None or now >= after:
+            self._send_flight()
+            self.counters.handshake_retransmissions += 1
+            self._repeat_last_flight_after = now + self._flight.rto_s / 2
+
+    def _send_flight(self) -> None:
+        self._out.extend(Run(d, len(d)) for d in self._flight.datagrams)
+
+    def _take_handshake(self) -> list[bytes]:
+        assert self._records is not None
+        return _pack_records(self._records.take(), self._mtu)
+
+    def _fail(self, detail: str, reason: str) -> None:
+        watch = None if self._records is None else self._records.watch
+        received = None if watch is None else watch.alert_received
+        sent = None if watch is None else watch.alert_sent
+        self.state = DtlsState.FAILED
+        self._events.append(DtlsFailed(detail, reason, received, sent))
+        self._release()
+
+    def _release(self) -> None:
+        self._records = None
+        self._flight = _Flight()
+        self._deadline = None
+        self._early = []
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
+
+
+def _describe(exc: SSL.Error) -> str:
+    reasons = [str(entry[-1]) for entry in exc.args[0]] if exc.args and exc.args[0] else []
+    return "; ".join(r for r in reasons if r) or type(exc).__name__
+
+
+def _pack_records(data: bytes, mtu: int) -> list[bytes]:
+    """Cut a flight at its record headers and fill datagrams of at most `mtu` bytes with records."""
+    datagrams: list[bytes] = []
+    start = offset = 0
+    end = len(data)
+    while offset < end:
+        size = _RECORD_HEADER_BYTES + int.from_bytes(data[offset + 11 : offset + 13], "big")
+        if offset > start and offset + size - start > mtu:
+            datagrams.append(data[start:offset])
+            start = offset
+        offset += size
+    if start < end:
+        datagrams.append(data[start:end])
+    return datagrams
+
+
+def _append_runs(out: list[Run], data: bytes) -> None:
+    """Cut records into runs: neighbours of one size, closed by at most one shorter record."""
+    start = offset = 0
+    end = len(data)
+    segment = 0
+    while offset < end:
+        # length field of the record header; 13 is the header itself
+        size = 13 + (data[offset + 11] << 8) + data[offset + 12]
+        if offset == start:
+            segment = size
+        elif size > segment:
+            out.append(Run(data[start:offset], segment))
+            start, segment = offset, size
+        elif size < segment:
+            offset += size
+            out.append(Run(data[start:offset], segment))
+            start = offset
+            continue
+        offset += size
+    if start < end:
+        out.append(Run(data[start:end], segment))
