@@ -27,6 +27,22 @@ class Run(NamedTuple):
     data: bytes
     segment_bytes: int
 
+    @property
+    def count(self) -> int:
+        """How many datagrams."""
+        return -(-len(self.data) // self.segment_bytes) if self.data else 1
+
+    def datagrams(self) -> list[bytes]:
+        """The datagrams, each by itself."""
+        data, segment = self
+        if len(data) <= segment:
+            return [data]
+        return [data[i : i + segment] for i in range(0, len(data), segment)]
+
+    def first_bytes(self) -> bytes:
+        """Each datagram's first byte, which tells its protocol (RFC 7983, section 7)."""
+        return self.data[:: self.segment_bytes] if self.segment_bytes else b""
+
 
 E_co = TypeVar("E_co", covariant=True)
 

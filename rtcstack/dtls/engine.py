@@ -225,19 +225,23 @@ class DtlsEngine:
 
     def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
         """Take DTLS datagrams that arrived together. See `rtcstack.engine.Engine.receive`."""
+        self.receive_runs([Run(bytes(d), len(d)) for d in datagrams], now)
+
+    def receive_runs(self, runs: Sequence[Run], now: float) -> None:
+        """Take datagrams as the socket gives them: runs of one size, cheaper than single ones."""
         counters = self.counters
-        counters.packets_received += len(datagrams)
+        for run in runs:
+            counters.packets_received += run.count
+            counters.bytes_received += len(run.data)
         records = self._records
         if records is None:
-            self._keep_early(datagrams)
+            self._keep_early(runs)
             return
-        state = self.state
-        if state is not DtlsState.CONNECTED and state is not DtlsState.CONNECTING:
-            counters.dropped_closed += len(datagrams)
+        if self.state is not DtlsState.CONNECTED and self.state is not DtlsState.CONNECTING:
+            counters.dropped_closed += sum(run.count for run in runs)
             return
         before = len(self._received)
-        for chunk in as_chunks(datagrams):
-            counters.bytes_received += len(chunk)
+        for chunk in as_chunks(runs):
             if len(chunk) > MAX_DATAGRAM_BYTES:
                 counters.dropped_oversize += 1
                 continue
@@ -247,7 +251,7 @@ class DtlsEngine:
             if self.state is DtlsState.CONNECTED:
                 self._open(records)
         if self._flight.datagrams and self.state is DtlsState.CONNECTED:
-            self._answer_repeated_flight(datagrams, len(self._received) > before, now)
+            self._answer_repeated_flight(runs, len(self._received) > before, now)
 
     def handle_timeout(self, now: float) -> None:
         """Repeat the handshake flight that is due, or give up. See `Engine.handle_timeout`."""
@@ -276,11 +280,7 @@ class DtlsEngine:
 
     def drain(self, now: float) -> list[bytes]:
         """Take the datagrams to send. See `Engine.drain`; `drain_runs` is the cheaper form."""
-        return [
-            run.data[i : i + run.segment_bytes]
-            for run in self.drain_runs(now)
-            for i in range(0, len(run.data), run.segment_bytes)
-        ]
+        return [datagram for run in self.drain_runs(now) for datagram in run.datagrams()]
 
     def events(self) -> list[DtlsEvent]:
         """Take what happened. See `Engine.events`."""
@@ -318,7 +318,7 @@ class DtlsEngine:
         counters = self.counters
         for run in out:
             counters.bytes_sent += len(run.data)
-            counters.packets_sent += -(-len(run.data) // run.segment_bytes)
+            counters.packets_sent += run.count
         return out
 
     def close(self) -> None:
@@ -335,15 +335,16 @@ class DtlsEngine:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _keep_early(self, datagrams: Sequence[Buffer]) -> None:
+    def _keep_early(self, runs: Sequence[Run]) -> None:
         if self.state is not DtlsState.NEW:
-            self.counters.dropped_closed += len(datagrams)
+            self.counters.dropped_closed += sum(run.count for run in runs)
             return
-        for datagram in datagrams:
-            if len(self._early) >= MAX_EARLY_DATAGRAMS or len(datagram) > MAX_DATAGRAM_BYTES:
-                self.counters.dropped_early += 1
-            else:
-                self._early.append(bytes(datagram))
+        for run in runs:
+            for datagram in run.datagrams():
+                if len(self._early) >= MAX_EARLY_DATAGRAMS or len(datagram) > MAX_DATAGRAM_BYTES:
+                    self.counters.dropped_early += 1
+                else:
+                    self._early.append(datagram)
 
     def _handshake(self, now: float) -> None:
         records = self._records
@@ -420,12 +421,12 @@ class DtlsEngine:
         else:
             self._fail("dtls-failure", "the DTLS connection broke")
 
-    def _answer_repeated_flight(self, datagrams: Sequence[Buffer], has_data: bool, now: float) -> None:
+    def _answer_repeated_flight(self, runs: Sequence[Run], has_data: bool, now: float) -> None:
         if has_data:
             # Data under the new keys: the peer has the whole of the last flight.
             self._flight.datagrams = []
             return
-        if not any(len(d) > 0 and d[0] == _HANDSHAKE_RECORD for d in datagrams):
+        if not any(_HANDSHAKE_RECORD in run.first_bytes() for run in runs):
             return
         after = self._repeat_last_flight_after
         if after is None or now >= after:

@@ -18,6 +18,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from rtcstack.dtls.certificate import Certificate
+from rtcstack.engine import Run
 
 __all__ = [
     "MAX_BIO_CHUNK_BYTES",
@@ -232,20 +233,23 @@ class RecordLayer:
         _lib.ERR_clear_error()
 
 
-def as_chunks(datagrams: Sequence[bytes | bytearray | memoryview]) -> list[bytes]:
-    """Join datagrams into as few chunks as `MAX_BIO_CHUNK_BYTES` allows, cut between datagrams."""
-    if len(datagrams) == 1:
-        return [bytes(datagrams[0])]
+def as_chunks(runs: Sequence[Run]) -> list[bytes]:
+    """Make as few chunks of the runs as `MAX_BIO_CHUNK_BYTES` allows, cut between datagrams."""
     chunks: list[bytes] = []
-    pending: list[bytes | bytearray | memoryview] = []
-    size = 0
-    for datagram in datagrams:
-        n = len(datagram)
-        if size + n > MAX_BIO_CHUNK_BYTES and pending:
-            chunks.append(b"".join(pending))
-            pending.clear()
-            size = 0
-        pending.append(datagram)
-        size += n
-    chunks.append(b"".join(pending))
+    pending = b""
+    for data, segment in runs:
+        size = len(data)
+        if len(pending) + size <= MAX_BIO_CHUNK_BYTES:
+            pending = pending + data if pending else data
+            continue
+        if pending:
+            chunks.append(pending)
+            pending = b""
+        if size <= MAX_BIO_CHUNK_BYTES or segment >= MAX_BIO_CHUNK_BYTES:
+            pending = data
+            continue
+        step = MAX_BIO_CHUNK_BYTES // segment * segment
+        chunks += [data[start : start + step] for start in range(0, size, step)]
+    if pending:
+        chunks.append(pending)
     return chunks

@@ -1,0 +1,20 @@
+"""ICE over aioice: gathering, checks, consent, and the sockets underneath."""
+
+from rtcstack.ice.agent import GatheringState, IceAgent, IceObserver, IceState, PairView
+from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri
+from rtcstack.ice.endpoint import Address, UdpEndpoint
+
+__all__ = [
+    "Address",
+    "GatherPolicy",
+    "GatheringState",
+    "IceAgent",
+    "IceConfig",
+    "IceObserver",
+    "IceServer",
+    "IceState",
+    "PairView",
+    "ServerScheme",
+    "UdpEndpoint",
+    "parse_server_uri",
+]

@@ -1,0 +1,318 @@
+"""A UDP socket driven by the event loop, in batches.
+
+asyncio's datagram transport spends 36 us on a received packet, much of it on a 256 KB buffer that
+it allocates for each. Here one wake-up drains the socket into one buffer that stays, and with UDP
+GRO the kernel hands over up to 64 packets at once; GSO does the same on the way out.
+
+The STUN side of the socket belongs to an aioice protocol, to which this looks like a datagram
+transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from rtcstack.clock import monotonic
+from rtcstack.engine import Run
+
+__all__ = ["Address", "DatagramSink", "EndpointCounters", "UdpEndpoint"]
+
+Address = tuple[str, int]
+
+MAX_READS_PER_PASS = 64
+"""Reads in one wake-up; the loop comes back for more, so that one busy socket starves nobody."""
+
+MAX_QUEUED_BYTES = 1 << 20
+"""What may wait for a socket whose buffer is full; beyond, packets are dropped and counted."""
+
+_BUFFER_BYTES = 65_536
+
+_SOL_UDP = 17
+_UDP_SEGMENT = 103
+_UDP_GRO = 104
+_MAX_GSO_SEGMENTS = 64
+_MAX_GSO_BYTES = 65_000
+"""A UDP datagram's length field bounds what the kernel cuts: 65,535 less headers."""
+
+_GRO_ANCILLARY_BYTES = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
+_SEGMENT_SIZE = struct.Struct("=H")
+_GRO_SIZE = struct.Struct("=i")
+
+
+class DatagramSink(Protocol):
+    """Where received packets go. All calls of a pass carry the same `now`."""
+
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        """Packets that are not STUN, in order of arrival within each list."""
+
+    def accepts_from(self, address: Address) -> bool:
+        """Whether anything but STUN may come from there (RFC 8445, section 12.2)."""
+
+    def on_stun(self, data: bytes, address: Address, now: float) -> None:
+        """One STUN message."""
+
+
+class EndpointCounters:
+    """What a socket counts."""
+
+    __slots__ = (
+        "bytes_received",
+        "bytes_sent",
+        "dropped_queue_full",
+        "dropped_unknown_kind",
+        "dropped_unknown_source",
+        "packets_received",
+        "packets_sent",
+        "send_errors",
+    )
+
+    def __init__(self) -> None:
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self.packets_received = 0
+        self.bytes_received = 0
+        self.dropped_unknown_source = 0
+        self.dropped_unknown_kind = 0
+        self.dropped_queue_full = 0
+        self.send_errors = 0
+
+
+class _Scratch(threading.local):
+    # Loops in several threads must not share the buffer that a read in progress fills.
+    def __init__(self) -> None:
+        self.buffer = bytearray(_BUFFER_BYTES)
+        self.view = memoryview(self.buffer)
+
+
+_scratch = _Scratch()
+
+
+class UdpEndpoint(asyncio.DatagramTransport):
+    """One bound UDP socket.
+
+    Args:
+        sock: bound, non-blocking; the endpoint owns it from now on.
+        sink: where packets go.
+        on_closed: called once, from the loop, after the socket is closed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        sink: DatagramSink,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._sock = sock
+        self._sink = sink
+        self._on_closed = on_closed
+        self._queue: deque[tuple[Run, Address]] = deque()
+        self._queued_bytes = 0
+        self._closing = False
+        self._gso = hasattr(socket, "CMSG_SPACE")
+        self._gro = self._enable_gro()
+        self.counters = EndpointCounters()
+        self.sockname: Address = sock.getsockname()[:2]
+        loop.add_reader(sock.fileno(), self._on_readable)
+
+    # -- asyncio.DatagramTransport, as aioice uses it -----------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """asyncio's "sockname" and "socket"."""
+        if name == "sockname":
+            return self.sockname
+        if name == "socket":
+            return self._sock
+        return default
+
+    def is_closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
+    def close(self) -> None:
+        """Send nothing more, stop reading and close the socket."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._queue.clear()
+        self._sock.close()
+        self._loop.call_soon(self._on_closed)
+
+    def abort(self) -> None:
+        """The same as `close`."""
+        self.close()
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send one datagram."""
+        data = bytes(data)
+        self.send_runs((Run(data, len(data)),), addr)
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def send_runs(self, runs: Sequence[Run], address: Address) -> None:
+        """Send runs of datagrams, in order; what the kernel does not take now waits its turn.
+
+        Args:
+            runs: see `Run`. Segments must fit the path; nothing is fragmented here.
+            address: where to.
+        """
+        if self._closing:
+            return
+        if self._queue:
+            for run in runs:
+                self._enqueue(run, address)
+            return
+        for i, run in enumerate(runs):
+            try:
+                self._send(run, address)
+            except (BlockingIOError, InterruptedError):
+                for rest in runs[i:]:
+                    self._enqueue(rest, address)
+                self._loop.add_writer(self._sock.fileno(), self._on_writable)
+                return
+            except OSError:
+                # no route, message too long, a firewall's refusal: the network's business, and
+                # the checks that run on this socket will notice
+                self.counters.send_errors += 1
+
+    def _send(self, run: Run, address: Address) -> None:
+        data, segment = run
+        size = len(data)
+        counters = self.counters
+        if size <= segment:
+            self._sock.sendto(data, address)
+            counters.packets_sent += 1
+        elif self._gso:
+            limit = min(_MAX_GSO_SEGMENTS, _MAX_GSO_BYTES // segment) * segment
+            ancillary = [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(segment))]
+            view = memoryview(data)
+            for start in range(0, size, limit):
+                try:
+                    self._sock.sendmsg((view[start : start + limit],), ancillary, 0, address)
+                except (BlockingIOError, InterruptedError):
+                    # what of this run is not out yet is a run too
+                    self._enqueue(Run(data[start:], segment), address)
+                    self._loop.add_writer(self._sock.fileno(), self._on_writable)
+                    counters.bytes_sent += start
+                    return
+                except OSError as exc:
+                    if exc.errno not in (errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EMSGSIZE):
+                        raise
+                    # a device or kernel without segmentation offload
+                    self._gso = False
+                    self._send(Run(data[start:], segment), address)
+                    counters.bytes_sent += start
+                    return
+                counters.packets_sent += -(-min(limit, size - start) // segment)
+        else:
+            for start in range(0, size, segment):
+                self._sock.sendto(data[start : start + segment], address)
+                counters.packets_sent += 1
+        counters.bytes_sent += size
+
+    def _enqueue(self, run: Run, address: Address) -> None:
+        size = len(run.data)
+        if self._queued_bytes + size > MAX_QUEUED_BYTES:
+            self.counters.dropped_queue_full += 1
+            return
+        self._queue.append((run, address))
+        self._queued_bytes += size
+
+    def _on_writable(self) -> None:
+        queue, self._queue = self._queue, deque()
+        self._queued_bytes = 0
+        self._loop.remove_writer(self._sock.fileno())
+        while queue:
+            run, address = queue.popleft()
+            self.send_runs((run,), address)
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def _enable_gro(self) -> bool:
+        try:
+            self._sock.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+        except OSError:
+            return False
+        return bool(_GRO_ANCILLARY_BYTES)
+
+    def _on_readable(self) -> None:
+        now = monotonic()
+        sock, sink, counters = self._sock, self._sink, self.counters
+        scratch = _scratch
+        buffers, view = (scratch.buffer,), scratch.view
+        dtls: list[Run] = []
+        srtp: list[bytes] = []
+        accepted: Address | None = None
+        for _ in range(MAX_READS_PER_PASS):
+            try:
+                size, ancillary, _flags, address = sock.recvmsg_into(
+                    buffers, _GRO_ANCILLARY_BYTES if self._gro else 0
+                )
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                # an ICMP error that an earlier send caused; the next read goes on
+                counters.send_errors += 1
+                continue
+            if not size:
+                continue
+            data = bytes(view[:size])
+            segment = size
+            if ancillary:
+                segment = _GRO_SIZE.unpack_from(ancillary[0][2])[0] or size
+            counters.packets_received += -(-size // segment)
+            counters.bytes_received += size
+            # The first byte tells the protocols apart (RFC 7983, section 7).
+            kinds = data[::segment]
+            low, high = min(kinds), max(kinds)
+            if high < 4:
+                for start in range(0, size, segment):
+                    sink.on_stun(data[start : start + segment], address[:2], now)
+                if self._closing:
+                    break
+                continue
+            if address != accepted:
+                if not sink.accepts_from(address[:2]):
+                    counters.dropped_unknown_source += len(kinds)
+                    continue
+                accepted = address
+            if low >= 20 and high < 64:
+                dtls.append(Run(data, segment))
+            elif low >= 128 and high < 192:
+                if segment == size:
+                    srtp.append(data)
+                else:
+                    srtp += [data[i : i + segment] for i in range(0, size, segment)]
+            else:
+                self._sort(data, segment, address[:2], now, dtls, srtp)
+                if self._closing:
+                    break
+        if dtls or srtp:
+            sink.on_datagrams(dtls, srtp, now)
+
+    def _sort(
+        self, data: bytes, segment: int, address: Address, now: float, dtls: list[Run], srtp: list[bytes]
+    ) -> None:
+        """Tell apart the packets of a run in which several protocols have come together."""
+        for start in range(0, len(data), segment):
+            packet = data[start : start + segment]
+            kind = packet[0]
+            if 20 <= kind < 64:
+                dtls.append(Run(packet, len(packet)))
+            elif 128 <= kind < 192:
+                srtp.append(packet)
+            elif kind < 4:
+                self._sink.on_stun(packet, address, now)
+            else:
+                self.counters.dropped_unknown_kind += 1
