@@ -1,0 +1,82 @@
+# Everything a contributor does, by name. `make test` on a fresh Debian machine needs nothing else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+NODE := tests/support/node
+STAMPS := $(VENV)/.stamps
+
+# What mypy reads beside the package; each is strict.
+TYPED := tests/support tests/interop tests/unit/test_imports.py bench examples
+
+.PHONY: help install system format lint types test unit conformance interop fuzz bench docs demo serve check clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+install: $(STAMPS)/python $(STAMPS)/node ## Make the environment: browsers and peers, .venv, the Node peer
+
+system: $(STAMPS)/system
+
+$(STAMPS)/system: tools/install_system.sh
+	@bash tools/install_system.sh
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/python: pyproject.toml tools/find_python.sh | $(STAMPS)/system
+	@python=$$(bash tools/find_python.sh) && \
+	  { [ -x $(PYTHON) ] || { echo "making $(VENV) with $$python"; "$$python" -m venv $(VENV); }; }
+	$(PYTHON) -m pip install --quiet --editable '.[dev]'
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/node: $(NODE)/package.json $(NODE)/package-lock.json | $(STAMPS)/system
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then npm ci --prefix $(NODE) --no-audit --no-fund --silent && touch $@; \
+	  else echo "no npm: the Node peer's tests will be skipped"; fi
+
+format: install ## Format and fix what can be fixed
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lint: install ## Style and format, nothing changed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: install ## mypy --strict
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --strict $(TYPED)
+
+test: install ## All tests: unit, conformance, fuzz, interop with real peers
+	$(PYTHON) -m pytest $(ARGS)
+
+unit: install ## Unit tests alone: no sockets, no browsers
+	$(PYTHON) -m pytest tests/unit $(ARGS)
+
+conformance: install ## The W3C API's behaviour
+	$(PYTHON) -m pytest tests/conformance $(ARGS)
+
+interop: install ## Browsers and other stacks
+	$(PYTHON) -m pytest tests/interop $(ARGS)
+
+fuzz: install ## Hypothesis with many more examples
+	HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest tests/fuzz $(ARGS)
+
+bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: where the time goes)
+	$(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(ARGS)
+
+docs: install ## Build docs/_build/html; warnings are errors
+	$(VENV)/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+demo: install ## Two calls with Chromium: channels, files both ways, a report
+	$(PYTHON) -m examples.call.demo $(ARGS)
+
+serve: install ## The call page for your own browser, with the bot always there
+	$(PYTHON) -m examples.call.serve $(ARGS)
+
+check: lint types docs test ## What CI runs
+
+clean: ## Remove everything that was made
+	rm -rf $(VENV) $(NODE)/node_modules docs/_build build dist artifacts
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,84 @@
+"""Firefox as a host of peers."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from tests.support.browser import BrowserHost, find_program
+
+__all__ = ["firefox_program", "start_firefox"]
+
+PREFERENCES: dict[str, bool | int | str] = {
+    # a fresh profile must open our page and nothing else
+    "app.normandy.enabled": False,
+    "app.update.enabled": False,
+    "app.shield.optoutstudies.enabled": False,
+    "browser.aboutwelcome.enabled": False,
+    "browser.newtabpage.enabled": False,
+    "browser.safebrowsing.blockedURIs.enabled": False,
+    "browser.safebrowsing.downloads.enabled": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
+    "browser.search.update": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "browser.startup.homepage_override.mstone": "ignore",
+    "browser.startup.page": 0,
+    "captivedetect.canonicalURL": "",
+    "datareporting.healthreport.uploadEnabled": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "datareporting.policy.dataSubmissionPolicyBypassNotification": True,
+    "extensions.getAddons.cache.enabled": False,
+    "extensions.update.enabled": False,
+    "geo.enabled": False,
+    "media.gmp-manager.url": "",
+    "media.gmp-provider.enabled": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "network.dns.disablePrefetch": True,
+    "network.prefetch-next": False,
+    "network.trr.mode": 5,
+    "privacy.trackingprotection.enabled": False,
+    "services.settings.server": "data:,",
+    "signon.rememberSignons": False,
+    "toolkit.telemetry.enabled": False,
+    "toolkit.telemetry.server": "",
+    "toolkit.telemetry.unified": False,
+    "trailhead.firstrun.didSeeAboutWelcome": True,
+    # frames of a headless browser count as hidden: their timers must run all the same
+    "dom.min_background_timeout_value": 4,
+    "dom.timeout.enable_budget_timer_throttling": False,
+    # cameras and microphones that are not there
+    "media.navigator.permission.disabled": True,
+    "media.navigator.streams.fake": True,
+    "media.autoplay.default": 0,
+}
+
+
+def firefox_program() -> str | None:
+    """Where Firefox is installed."""
+    return find_program("firefox-esr", "firefox")
+
+
+async def start_firefox(*, mdns: bool = False) -> BrowserHost:
+    """Start a headless Firefox with a fresh profile.
+
+    Args:
+        mdns: hide the addresses of host candidates behind mDNS names.
+    """
+    program = firefox_program()
+    assert program is not None
+    host = BrowserHost("firefox-mdns" if mdns else "firefox")
+    url = await host.serve()
+    profile = tempfile.mkdtemp(prefix="rtcstack-firefox-")
+    preferences = PREFERENCES | {"media.peerconnection.ice.obfuscate_host_addresses": mdns}
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items()]
+    Path(profile, "user.js").write_text("\n".join(lines) + "\n")
+    # HOME: what Firefox keeps outside of its profile goes into the same directory
+    environment = os.environ | {"HOME": profile, "MOZ_CRASHREPORTER_DISABLE": "1"}
+    await host.launch(
+        program, "--headless", "--no-remote", "--profile", profile, url, directory=profile, env=environment
+    )
+    return host

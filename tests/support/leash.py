@@ -1,0 +1,53 @@
+"""Run a command and make sure that nothing of it survives whoever started it.
+
+    python leash.py FD DIRECTORY COMMAND...
+
+FD is the reading end of a pipe that the starter holds open: when it closes, for whatever reason
+(a failed test, Ctrl-C, SIGKILL), the command and everything it started is killed. DIRECTORY, if
+not empty, is removed at the end: a browser's profile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+
+def main() -> None:
+    leash = int(sys.argv[1])
+    directory = sys.argv[2]
+    # Ctrl-C in a terminal reaches the whole foreground group; the pipe is what ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = subprocess.Popen(sys.argv[3:], start_new_session=True)
+
+    def end(code: int) -> None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        if directory:
+            # helpers of the browser may still be writing for a moment
+            for _ in range(20):
+                shutil.rmtree(directory, ignore_errors=True)
+                if not os.path.exists(directory):
+                    break
+                time.sleep(0.05)
+        os._exit(code)
+
+    def watch() -> None:
+        code = child.wait()
+        end(code if code >= 0 else 128 - code)
+
+    signal.signal(signal.SIGTERM, lambda *_: end(143))
+    threading.Thread(target=watch, daemon=True).start()
+    os.read(leash, 1)
+    end(0)
+
+
+if __name__ == "__main__":
+    main()

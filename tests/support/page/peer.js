@@ -1,0 +1,223 @@
+// A browser as a peer under test: obeys the calls described in host.py, over one WebSocket.
+// Each peer connection lives in a frame of its own, so that it can vanish like a closed page.
+
+const BUFFER_BYTES = 1 << 20;
+
+class Mailbox {
+  #items = [];
+  #takers = [];
+
+  put(item) {
+    const taker = this.#takers.shift();
+    if (taker) taker(item);
+    else this.#items.push(item);
+  }
+
+  take() {
+    if (this.#items.length) return Promise.resolve(this.#items.shift());
+    return new Promise((resolve) => this.#takers.push(resolve));
+  }
+}
+
+const toBase64 = (bytes) => {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 0x8000) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  }
+  return btoa(text);
+};
+const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+const encode = (data) => (typeof data === "string" ? data : { base64: toBase64(new Uint8Array(data)) });
+const decode = (value) => (typeof value === "string" ? value : fromBase64(value.base64));
+
+const sha256 = async (parts) => {
+  const hash = await crypto.subtle.digest("SHA-256", await new Blob(parts).arrayBuffer());
+  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+};
+
+const once = (target, name) => new Promise((resolve) => target.addEventListener(name, resolve, { once: true }));
+
+class Channel {
+  messages = new Mailbox();
+
+  constructor(channel) {
+    this.channel = channel;
+    channel.binaryType = "arraybuffer";
+    this.open = channel.readyState === "open" ? Promise.resolve() : once(channel, "open");
+    this.close = once(channel, "close");
+    channel.onmessage = ({ data }) => this.messages.put(data);
+  }
+
+  info() {
+    const { label, protocol, ordered, maxRetransmits, maxPacketLifeTime, negotiated, id, readyState } = this.channel;
+    return { label, protocol, ordered, maxRetransmits, maxPacketLifeTime, negotiated, id, readyState };
+  }
+
+  async opened() {
+    await this.open;
+  }
+
+  send(value) {
+    this.channel.send(decode(value));
+  }
+
+  async receive() {
+    return encode(await this.messages.take());
+  }
+
+  echo() {
+    this.channel.onmessage = ({ data }) => this.channel.send(data);
+  }
+
+  async sendHashed(totalBytes, messageBytes) {
+    const block = new Uint8Array(messageBytes);
+    for (let i = 0; i < messageBytes; i += 65536) crypto.getRandomValues(block.subarray(i, i + 65536));
+    this.channel.bufferedAmountLowThreshold = BUFFER_BYTES / 2;
+    const parts = [];
+    for (let sent = 0; sent < totalBytes; sent += messageBytes) {
+      const message = block.slice(0, Math.min(messageBytes, totalBytes - sent));
+      new DataView(message.buffer).setUint32(0, parts.length);
+      if (this.channel.bufferedAmount + message.length > BUFFER_BYTES) {
+        await once(this.channel, "bufferedamountlow");
+      }
+      this.channel.send(message);
+      parts.push(message);
+    }
+    return sha256(parts);
+  }
+
+  async receiveHashed(totalBytes) {
+    const parts = [];
+    for (let received = 0; received < totalBytes; ) {
+      const data = await this.messages.take();
+      parts.push(data);
+      received += data.byteLength;
+    }
+    return sha256(parts);
+  }
+
+  async low(thresholdBytes, burst, messageBytes) {
+    this.channel.bufferedAmountLowThreshold = thresholdBytes;
+    const low = once(this.channel, "bufferedamountlow");
+    for (let i = 0; i < burst; i++) this.channel.send(new Uint8Array(messageBytes));
+    await low;
+    return this.channel.bufferedAmount;
+  }
+
+  closeChannel() {
+    this.channel.close();
+  }
+
+  async closed() {
+    await this.close;
+  }
+}
+
+class Peer {
+  channels = new Map();
+  incoming = new Mailbox();
+  candidates = new Mailbox();
+  #nextChannel = 1;
+
+  static async make(configuration) {
+    const frame = document.createElement("iframe");
+    const loaded = once(frame, "load");
+    frame.src = "blank.html";
+    document.body.append(frame);
+    await loaded;
+    return new Peer(frame, configuration);
+  }
+
+  constructor(frame, configuration) {
+    this.frame = frame;
+    const pc = new frame.contentWindow.RTCPeerConnection(configuration);
+    this.pc = pc;
+    pc.onicecandidate = ({ candidate }) => {
+      // Chromium and Firefox also fire an empty candidate per generation; null is the end.
+      if (candidate === null || candidate.candidate !== "") this.candidates.put(candidate && candidate.toJSON());
+    };
+    pc.ondatachannel = ({ channel }) => this.incoming.put(this.#add(channel));
+  }
+
+  #add(channel) {
+    const number = this.#nextChannel++;
+    this.channels.set(number, new Channel(channel));
+    return number;
+  }
+
+  createChannel(label, options) {
+    return this.#add(this.pc.createDataChannel(label, options));
+  }
+
+  nextChannel() {
+    return this.incoming.take();
+  }
+
+  async createOffer() {
+    await this.pc.setLocalDescription();
+    return this.pc.localDescription.toJSON();
+  }
+
+  async acceptOffer(offer) {
+    await this.pc.setRemoteDescription(offer);
+    await this.pc.setLocalDescription();
+    return this.pc.localDescription.toJSON();
+  }
+
+  async acceptAnswer(answer) {
+    await this.pc.setRemoteDescription(answer);
+  }
+
+  async addCandidate(candidate) {
+    await this.pc.addIceCandidate(candidate ?? undefined);
+  }
+
+  nextCandidate() {
+    return this.candidates.take();
+  }
+
+  async connected() {
+    while (this.pc.connectionState !== "connected") {
+      if (["failed", "closed"].includes(this.pc.connectionState)) throw new Error(`connection ${this.pc.connectionState}`);
+      await once(this.pc, "connectionstatechange");
+    }
+  }
+
+  async stats() {
+    return [...(await this.pc.getStats()).values()];
+  }
+
+  vanish() {
+    this.frame.remove();
+  }
+
+  close() {
+    this.pc.close();
+    this.frame.remove();
+  }
+}
+
+const peers = new Map();
+let nextPeer = 1;
+
+const answer = async ({ peer, channel, method, args }) => {
+  if (method === "newPeer") {
+    peers.set(nextPeer, await Peer.make(args[0]));
+    return nextPeer++;
+  }
+  const target = channel === null ? peers.get(peer) : peers.get(peer).channels.get(channel);
+  const result = await target[method](...args);
+  if (method === "close" || method === "vanish") peers.delete(peer);
+  return result;
+};
+
+const socket = new WebSocket(`ws://${location.host}/socket`);
+socket.onmessage = async ({ data }) => {
+  const request = JSON.parse(data);
+  try {
+    const result = await answer(request);
+    socket.send(JSON.stringify({ id: request.id, result: result ?? null }));
+  } catch (error) {
+    socket.send(JSON.stringify({ id: request.id, error: `${error.name}: ${error.message}` }));
+  }
+};

@@ -1,0 +1,227 @@
+"""One small interface over every WebRTC stack that the tests talk to.
+
+A test written against `Peer` and `Channel` runs with any pair of stacks, in process or not.
+Everything is pulled: a peer keeps candidates, channels and messages until they are asked for,
+so a test reads in the order in which it thinks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, TypedDict
+
+__all__ = [
+    "BUFFER_BYTES",
+    "TIMEOUT_S",
+    "Candidate",
+    "Channel",
+    "ChannelOptions",
+    "Description",
+    "Message",
+    "Peer",
+    "connect",
+    "pattern",
+    "trickle",
+]
+
+Message = str | bytes
+
+TIMEOUT_S = 20.0
+"""How long a test waits for anything a peer is to do."""
+
+BUFFER_BYTES = 1 << 20
+"""How much a sender of a transfer keeps buffered in its channel."""
+
+
+class Description(TypedDict):
+    """RTCSessionDescriptionInit."""
+
+    type: str
+    sdp: str
+
+
+class Candidate(TypedDict, total=False):
+    """RTCIceCandidateInit."""
+
+    candidate: str
+    sdpMid: str | None
+    sdpMLineIndex: int | None
+    usernameFragment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOptions:
+    """The arguments of createDataChannel, by their W3C names."""
+
+    label: str = "channel"
+    ordered: bool = True
+    maxRetransmits: int | None = None
+    maxPacketLifeTime: int | None = None
+    protocol: str = ""
+    negotiated: bool = False
+    id: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """All but the label and what is None, ready for createDataChannel."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        del values["label"]
+        return values
+
+
+class Channel(ABC):
+    """A data channel at one peer."""
+
+    @abstractmethod
+    async def info(self) -> dict[str, Any]:
+        """label, protocol, ordered, maxRetransmits, maxPacketLifeTime, negotiated, id, readyState.
+
+        A stack that does not tell one of them leaves it out.
+        """
+
+    @abstractmethod
+    async def opened(self) -> None:
+        """Wait until the channel is open."""
+
+    @abstractmethod
+    async def send(self, message: Message) -> None:
+        """Send one message, text or binary."""
+
+    @abstractmethod
+    async def receive(self) -> Message:
+        """Take the oldest message, waiting for one."""
+
+    @abstractmethod
+    async def echo(self) -> None:
+        """From now on, send back every message that arrives."""
+
+    @abstractmethod
+    async def send_hashed(self, total_bytes: int, message_bytes: int) -> str:
+        """Send that much with backpressure, in messages of that size; the SHA-256 of it all, in hex."""
+
+    @abstractmethod
+    async def receive_hashed(self, total_bytes: int) -> str:
+        """Take messages until there is that much; the SHA-256 of it all, in hex."""
+
+    @abstractmethod
+    async def low(self, threshold_bytes: int, burst: int, message_bytes: int) -> int:
+        """Send a burst at once and wait for bufferedamountlow; bufferedAmount in the event."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Begin to close the channel."""
+
+    @abstractmethod
+    async def closed(self) -> None:
+        """Wait until the channel is closed, by whichever side or by a failure."""
+
+
+class Peer(ABC):
+    """A peer connection of some stack. Use it as an async context manager."""
+
+    name: str
+
+    @abstractmethod
+    async def create_channel(self, options: ChannelOptions) -> Channel:
+        """Create a data channel."""
+
+    @abstractmethod
+    async def next_channel(self) -> Channel:
+        """Take the oldest channel that the other side created, waiting for one."""
+
+    @abstractmethod
+    async def create_offer(self) -> Description:
+        """Create an offer and apply it; candidates follow by `next_candidate`."""
+
+    @abstractmethod
+    async def accept_offer(self, offer: Description) -> Description:
+        """Apply an offer, then create and apply the answer."""
+
+    @abstractmethod
+    async def accept_answer(self, answer: Description) -> None:
+        """Apply an answer."""
+
+    @abstractmethod
+    async def add_candidate(self, candidate: Candidate | None) -> None:
+        """Add a candidate of the other side; None is the end of them."""
+
+    @abstractmethod
+    async def next_candidate(self) -> Candidate | None:
+        """Take the oldest own candidate, waiting for one; None is the end of them."""
+
+    @abstractmethod
+    async def connected(self) -> None:
+        """Wait until connectionState is connected."""
+
+    @abstractmethod
+    async def vanish(self) -> None:
+        """Go away without the application closing anything: the page or the process is gone."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the peer connection."""
+
+    async def __aenter__(self) -> Peer:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+
+def pattern(total_bytes: int, message_bytes: int) -> list[bytes]:
+    """Messages that sum up to `total_bytes`: random, each with its number in front."""
+    block = os.urandom(message_bytes)
+    messages = []
+    for number, offset in enumerate(range(0, total_bytes, message_bytes)):
+        size = min(message_bytes, total_bytes - offset)
+        messages.append((number.to_bytes(4, "big") + block)[:size])
+    return messages
+
+
+def digest(messages: list[bytes]) -> str:
+    """The SHA-256 of all messages joined, in hex."""
+    sha = hashlib.sha256()
+    for message in messages:
+        sha.update(message)
+    return sha.hexdigest()
+
+
+async def trickle(source: Peer, target: Peer) -> None:
+    """Hand every candidate of `source` to `target`, the end of them included."""
+    while True:
+        candidate = await source.next_candidate()
+        await target.add_candidate(candidate)
+        if candidate is None:
+            return
+
+
+@asynccontextmanager
+async def connect(offerer: Peer, answerer: Peer) -> AsyncIterator[tuple[Description, Description]]:
+    """Negotiate with candidates trickled both ways, and keep trickling inside the block.
+
+    Yields:
+        the offer and the answer, once both sides are connected.
+    """
+    offer = await offerer.create_offer()
+    answer = await answerer.accept_offer(offer)
+    await offerer.accept_answer(answer)
+    tasks = [
+        asyncio.create_task(trickle(offerer, answerer)),
+        asyncio.create_task(trickle(answerer, offerer)),
+    ]
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await asyncio.gather(offerer.connected(), answerer.connected())
+        yield offer, answer
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Install the peers that the interop tests talk to, where that is possible and something is missing.
+# Never fails: what cannot be had is said in one line, and its tests are skipped.
+set -uo pipefail
+
+# command -> Debian package
+declare -A wanted=(
+  [chromium]=chromium
+  [firefox-esr]=firefox-esr
+  [turnserver]=coturn
+  [node]=nodejs
+  [npm]=npm
+)
+# Other names under which the same program may stand on another system.
+declare -A also=(
+  [chromium]="chromium-browser google-chrome google-chrome-stable"
+  [firefox-esr]="firefox"
+)
+
+have() {
+  local name
+  for name in "$1" ${also[$1]:-}; do
+    command -v "$name" >/dev/null && return 0
+  done
+  return 1
+}
+
+missing=()
+for command in "${!wanted[@]}"; do
+  have "$command" || missing+=("${wanted[$command]}")
+done
+bash "$(dirname "$0")/find_python.sh" >/dev/null 2>&1 || missing+=(python3 python3-venv)
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "not installed (no apt-get here): ${missing[*]}"
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "not installed (needs root): sudo apt-get install ${missing[*]}"
+  exit 0
+fi
+
+echo "installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! apt-get update -qq >"$log" 2>&1; then
+  echo "not installed (apt-get update failed): ${missing[*]}"
+  exit 0
+fi
+if apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1; then
+  exit 0
+fi
+# One that cannot be had must not keep the others away.
+for package in "${missing[@]}"; do
+  apt-get install -y -qq --no-install-recommends "$package" >"$log" 2>&1 ||
+    echo "not installed (apt-get install failed): $package"
+done
+exit 0
