@@ -28,7 +28,7 @@ class Run(NamedTuple):
     segment_bytes: int
 
     @property
-    def count(self) -> int:
+    def datagram_count(self) -> int:
         """How many datagrams."""
         return -(-len(self.data) // self.segment_bytes) if self.data else 1
 

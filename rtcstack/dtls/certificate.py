@@ -118,6 +118,11 @@ class Certificate:
         """End of validity, in UTC."""
         return self.x509.not_valid_after_utc
 
+    @property
+    def der(self) -> bytes:
+        """The certificate as it goes over the wire."""
+        return self.x509.public_bytes(serialization.Encoding.DER)
+
     def fingerprint(self, algorithm: str = "sha-256") -> Fingerprint:
         """The certificate's fingerprint under one of `fingerprint.SUPPORTED_ALGORITHMS`."""
-        return certificate_fingerprint(self.x509, algorithm)
+        return certificate_fingerprint(self.der, algorithm)

@@ -17,8 +17,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from rtcstack.dtls.certificate import Certificate
@@ -167,7 +165,7 @@ class DtlsEngine:
         "_records",
         "_repeat_last_flight_after",
         "counters",
-        "remote_certificate",
+        "remote_certificates",
         "role",
         "rtt_s",
         "srtp_keys",
@@ -188,7 +186,7 @@ class DtlsEngine:
         self._deadline: float | None = None
         self._repeat_last_flight_after: float | None = None
         self.counters = DtlsCounters()
-        self.remote_certificate: x509.Certificate | None = None
+        self.remote_certificates: tuple[bytes, ...] = ()
         self.role: DtlsRole | None = None
         self.rtt_s = 0.1
         self.srtp_keys: SrtpKeys | None = None
@@ -231,14 +229,14 @@ class DtlsEngine:
         """Take datagrams as the socket gives them: runs of one size, cheaper than single ones."""
         counters = self.counters
         for run in runs:
-            counters.packets_received += run.count
+            counters.packets_received += run.datagram_count
             counters.bytes_received += len(run.data)
         records = self._records
         if records is None:
             self._keep_early(runs)
             return
         if self.state is not DtlsState.CONNECTED and self.state is not DtlsState.CONNECTING:
-            counters.dropped_closed += sum(run.count for run in runs)
+            counters.dropped_closed += sum(run.datagram_count for run in runs)
             return
         before = len(self._received)
         for chunk in as_chunks(runs):
@@ -318,7 +316,7 @@ class DtlsEngine:
         counters = self.counters
         for run in out:
             counters.bytes_sent += len(run.data)
-            counters.packets_sent += run.count
+            counters.packets_sent += run.datagram_count
         return out
 
     def close(self) -> None:
@@ -337,7 +335,7 @@ class DtlsEngine:
 
     def _keep_early(self, runs: Sequence[Run]) -> None:
         if self.state is not DtlsState.NEW:
-            self.counters.dropped_closed += sum(run.count for run in runs)
+            self.counters.dropped_closed += sum(run.datagram_count for run in runs)
             return
         for run in runs:
             for datagram in run.datagrams():
@@ -352,7 +350,9 @@ class DtlsEngine:
         try:
             records.connection.do_handshake()
             done = True
-        except SSL.WantReadError:
+        except (SSL.WantReadError, SSL.SysCallError):
+            # A record that OpenSSL drops as damaged comes out as an "unexpected end of file", which
+            # a memory BIO cannot have: both mean that more is needed.
             done = False
         except SSL.Error as exc:
             records.clear_errors()
@@ -385,15 +385,12 @@ class DtlsEngine:
         records = self._records
         assert records is not None
         connection = records.connection
-        certificate = connection.get_peer_certificate(as_cryptography=True)
-        if certificate is None or not matches_any(certificate, self._fingerprints):
+        certificates = records.peer_certificates()
+        if not certificates or not matches_any(certificates[0], self._fingerprints):
             # OpenSSL asked about it already; never let a connection stand on that alone.
             self._fail("fingerprint-failure", _UNKNOWN_CERTIFICATE)
             return
-        self.remote_certificate = certificate
-        chain = connection.get_peer_cert_chain(as_cryptography=True) or [certificate]
-        if chain[0] != certificate:
-            chain = [certificate, *chain]
+        self.remote_certificates = tuple(certificates)
         profile = SRTP_PROFILES.get(connection.get_selected_srtp_profile().decode("ascii"))
         if profile is not None:
             material = connection.export_keying_material(EXPORTER_LABEL, profile.material_bytes, None)
@@ -401,7 +398,7 @@ class DtlsEngine:
         self.state = DtlsState.CONNECTED
         self._events.append(
             DtlsConnected(
-                remote_certificates=tuple(_der(c) for c in chain),
+                remote_certificates=self.remote_certificates,
                 version=connection.get_protocol_version(),
                 cipher=connection.get_cipher_name() or "",
                 group=connection.get_group_name() if hasattr(connection, "get_group_name") else None,
@@ -456,12 +453,9 @@ class DtlsEngine:
         self._early = []
 
 
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
-
-
 def _describe(exc: SSL.Error) -> str:
-    reasons = [str(entry[-1]) for entry in exc.args[0]] if exc.args and exc.args[0] else []
+    entries = exc.args[0] if exc.args and isinstance(exc.args[0], list) else []
+    reasons = [str(entry[-1]) for entry in entries]
     return "; ".join(r for r in reasons if r) or type(exc).__name__
 
 

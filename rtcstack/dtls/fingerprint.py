@@ -5,20 +5,14 @@ Spec: RFC 8122, section 5 (fingerprint attribute); RFC 8827, section 6.5.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
 __all__ = ["SUPPORTED_ALGORITHMS", "Fingerprint", "certificate_fingerprint", "matches_any"]
 
-_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
-    "sha-512": hashes.SHA512,
-    "sha-384": hashes.SHA384,
-    "sha-256": hashes.SHA256,
-}
+_HASHES = {"sha-512": hashlib.sha512, "sha-384": hashlib.sha384, "sha-256": hashlib.sha256}
 
 SUPPORTED_ALGORITHMS: tuple[str, ...] = tuple(_HASHES)
 """Hash functions that identify a peer, strongest first. MD2, MD5, SHA-1 and SHA-224 are refused:
@@ -43,21 +37,21 @@ class Fingerprint:
         return cls(algorithm.strip().lower(), value.strip().upper())
 
 
-def certificate_fingerprint(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
+def certificate_fingerprint(der: bytes, algorithm: str) -> Fingerprint:
     """The fingerprint of a certificate.
 
     Args:
-        certificate: the end-entity certificate.
+        der: the certificate, as it goes over the wire. It is hashed and not parsed: a peer's need
+            not be well-formed.
         algorithm: one of `SUPPORTED_ALGORITHMS`.
 
     Raises:
         KeyError: the algorithm is not supported.
     """
-    digest = certificate.fingerprint(_HASHES[algorithm]())
-    return Fingerprint(algorithm, digest.hex(":").upper())
+    return Fingerprint(algorithm, _HASHES[algorithm](der).digest().hex(":").upper())
 
 
-def matches_any(certificate: x509.Certificate, fingerprints: Iterable[Fingerprint]) -> bool:
+def matches_any(der: bytes, fingerprints: Iterable[Fingerprint]) -> bool:
     """Whether the certificate has one of the given fingerprints.
 
     Of the hash functions offered, only the strongest that is supported counts, so that an
@@ -68,6 +62,6 @@ def matches_any(certificate: x509.Certificate, fingerprints: Iterable[Fingerprin
     for algorithm in SUPPORTED_ALGORITHMS:
         candidates = [f for f in offered if f.algorithm == algorithm]
         if candidates:
-            actual = certificate_fingerprint(certificate, algorithm).value.encode()
+            actual = certificate_fingerprint(der, algorithm).value.encode()
             return any(hmac.compare_digest(actual, f.value.encode()) for f in candidates)
     return False

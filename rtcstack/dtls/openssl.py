@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from rtcstack.dtls.certificate import Certificate
@@ -71,7 +70,7 @@ class PeerWatch:
     """What OpenSSL's callbacks report of one connection's peer.
 
     Attributes:
-        accepts: decides on the peer's end-entity certificate.
+        accepts: decides on the peer's end-entity certificate, in DER.
         refused: whether it has said no.
         alert_received: number of the last alert from the peer, or None (RFC 8446, section 6).
         alert_sent: number of the last alert to the peer, or None.
@@ -79,11 +78,15 @@ class PeerWatch:
 
     __slots__ = ("accepts", "alert_received", "alert_sent", "refused")
 
-    def __init__(self, accepts: Callable[[x509.Certificate], bool]) -> None:
+    def __init__(self, accepts: Callable[[bytes], bool]) -> None:
         self.accepts = accepts
         self.refused = False
         self.alert_received: int | None = None
         self.alert_sent: int | None = None
+
+
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def _on_verify(connection: SSL.Connection, certificate: crypto.X509, _: int, depth: int, __: int) -> bool:
@@ -92,7 +95,7 @@ def _on_verify(connection: SSL.Connection, certificate: crypto.X509, _: int, dep
     if depth:
         return True
     watch: PeerWatch = connection.get_app_data()
-    if watch.accepts(certificate.to_cryptography()):
+    if watch.accepts(_der(certificate)):
         return True
     watch.refused = True
     return False
@@ -184,6 +187,15 @@ class RecordLayer:
     def connection(self) -> SSL.Connection:
         """pyOpenSSL's object, for everything that is not per packet."""
         return self._connection
+
+    def peer_certificates(self) -> list[bytes]:
+        """The peer's certificates in DER, the end-entity certificate first; empty for none."""
+        own = self._connection.get_peer_certificate()
+        if own is None:
+            return []
+        first = _der(own)
+        chain = [_der(certificate) for certificate in self._connection.get_peer_cert_chain() or ()]
+        return [first, *(der for der in chain if der != first)]
 
     def put(self, chunk: bytes) -> None:
         """Hand received records (at most `MAX_BIO_CHUNK_BYTES`) to OpenSSL."""

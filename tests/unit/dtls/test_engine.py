@@ -92,7 +92,7 @@ def test_handshake_and_data_both_ways(client: Certificate, server: Certificate) 
         assert isinstance(event, DtlsConnected)
         assert event.version == 0xFEFD
         assert "GCM" in event.cipher
-        assert engine.remote_certificate == certificate.x509
+        assert engine.remote_certificates == (certificate.der,)
     assert pair.now == 0.0, "no timer was needed"
 
     messages = [bytes([i]) * (i * 11 + 1) for i in range(100)]
