@@ -1,0 +1,313 @@
+"""One transport: an ICE path, DTLS over it, and SCTP over that, driven by one pump.
+
+A pass is one wake-up of the loop with one reading of the clock: what the socket had is pushed up
+through the engines, what they want sent is collected once, the one timer is set anew if its
+deadline moved forward, and last, on consistent state, the observer hears what happened. What the
+observer sends while it hears leaves in the same pass.
+
+No task, future or queue is made for a packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+from rtcstack.clock import monotonic
+from rtcstack.dtls import (
+    Certificate,
+    DtlsClosed,
+    DtlsConnected,
+    DtlsEngine,
+    DtlsEvent,
+    DtlsFailed,
+    DtlsRole,
+    DtlsState,
+    Fingerprint,
+)
+from rtcstack.engine import Run
+from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
+from rtcstack.sctp.channels import DataChannels
+from rtcstack.sctp.events import ChannelEvent
+from rtcstack.sdp.candidate import Candidate
+
+__all__ = ["Transport", "TransportObserver"]
+
+MAX_ROUNDS_PER_PASS = 16
+"""Batches that one pass sends before the loop gets its turn; the rest follows at once after it."""
+
+
+class TransportObserver(Protocol):
+    """What a transport tells its owner; always from the loop, on consistent state."""
+
+    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
+        """See `rtcstack.ice.IceObserver`."""
+
+    def on_ice_gathering(self, state: GatheringState) -> None:
+        """See `rtcstack.ice.IceObserver`."""
+
+    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """See `rtcstack.ice.IceObserver`."""
+
+    def on_ice_state(self, state: IceState) -> None:
+        """See `rtcstack.ice.IceObserver`."""
+
+    def on_ice_selected_pair(self, pair: PairView) -> None:
+        """See `rtcstack.ice.IceObserver`."""
+
+    def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
+        """The DTLS state changed; `event` tells more of "connected" and "failed"."""
+
+    def on_channel_events(self, events: list[ChannelEvent]) -> None:
+        """What the data channels have to say, oldest first."""
+
+
+class Transport:
+    """One ICE and DTLS path and what runs over it. Also ICE's observer.
+
+    Args:
+        ice_config: settings of the ICE agent.
+        certificate: what identifies this end.
+        observer: who is told.
+        keylog_path: see `DtlsEngine`.
+        ufrag, pwd: local ICE credentials, or None for random ones.
+    """
+
+    def __init__(
+        self,
+        ice_config: IceConfig,
+        certificate: Certificate,
+        observer: TransportObserver,
+        *,
+        keylog_path: str | None = None,
+        ufrag: str | None = None,
+        pwd: str | None = None,
+    ) -> None:
+        self.certificate = certificate
+        self.observer = observer
+        self.ice = IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd)
+        self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
+        self.channels: DataChannels | None = None
+        self.closed = False
+        self._dtls_wanted: tuple[DtlsRole, tuple[Fingerprint, ...]] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._in_pass = False
+        self._dirty = False
+        self._flush_pending = False
+
+    # -- set-up -----------------------------------------------------------------------------------
+
+    def start_dtls(self, role: DtlsRole, fingerprints: Iterable[Fingerprint]) -> None:
+        """Let the handshake begin as soon as there is a path. Only the first call counts.
+
+        Args:
+            role: this end's role.
+            fingerprints: the peer's.
+        """
+        if self._dtls_wanted is None:
+            self._dtls_wanted = (role, tuple(fingerprints))
+            self._maybe_start_dtls()
+
+    def attach_channels(self, channels: DataChannels) -> None:
+        """Run data channels over this transport; they connect once DTLS does."""
+        self.channels = channels
+        if self.dtls.state is DtlsState.CONNECTED:
+            channels.connect(monotonic())
+            self.wake()
+
+    def _maybe_start_dtls(self) -> None:
+        if (
+            self._dtls_wanted is None
+            or self.dtls.state is not DtlsState.NEW
+            or self.ice.state not in (IceState.CONNECTED, IceState.COMPLETED)
+        ):
+            return
+        role, fingerprints = self._dtls_wanted
+        if self.ice.rtt_s is not None:
+            self.dtls.rtt_s = self.ice.rtt_s
+        self.dtls.start(role, fingerprints, monotonic())
+        self.observer.on_dtls_state(DtlsState.CONNECTING, None)
+        self.wake()
+
+    # -- the pump -----------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something was enqueued: flush it soon, once. Safe to call any number of times."""
+        if self._in_pass:
+            self._dirty = True
+        elif not self._flush_pending and not self.closed:
+            self._flush_pending = True
+            self._get_loop().call_soon(self._flush_soon)
+
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        """A pass: packets arrived."""
+        if self.closed:
+            return
+        self._in_pass = True
+        try:
+            if dtls:
+                self.dtls.receive_runs(dtls, now)
+                data = self.dtls.received()
+                if data and self.channels is not None:
+                    self.channels.receive(data, now)
+            self._finish_pass(now)
+        finally:
+            self._in_pass = False
+
+    def _flush_soon(self) -> None:
+        self._flush_pending = False
+        self._pass()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pass()
+
+    def _pass(self) -> None:
+        """A pass that the clock or the application began."""
+        if self.closed:
+            return
+        self._in_pass = True
+        try:
+            now = monotonic()
+            self.dtls.handle_timeout(now)
+            if self.channels is not None:
+                self.channels.handle_timeout(now)
+            self._finish_pass(now)
+        finally:
+            self._in_pass = False
+
+    def _finish_pass(self, now: float) -> None:
+        """Send, tell, and send what the telling brought; then set the timer."""
+        self._flush(now)
+        while True:
+            self._dirty = False
+            self._tell(now)
+            if not self._dirty or self.closed:
+                break
+            self._flush(now)
+            if self._flush_pending:
+                break  # a handler that answers every message must not keep the loop to itself
+        if not self.closed:
+            self._arm(now)
+
+    def _flush(self, now: float) -> None:
+        dtls, channels, ice = self.dtls, self.channels, self.ice
+        for _ in range(MAX_ROUNDS_PER_PASS):
+            packets = channels.drain(now) if channels is not None else ()
+            if packets:
+                dtls.send(packets)
+            runs = dtls.drain_runs(now)
+            if runs:
+                ice.send_runs(runs)
+            if not packets:
+                return
+        if not self._flush_pending:
+            self._flush_pending = True
+            self._get_loop().call_soon(self._flush_soon)
+
+    def _tell(self, now: float) -> None:
+        for event in self.dtls.events():
+            if isinstance(event, DtlsConnected):
+                if self.channels is not None:
+                    self.channels.connect(now)
+                    self._dirty = True
+                self.observer.on_dtls_state(DtlsState.CONNECTED, event)
+            elif isinstance(event, DtlsFailed):
+                self.observer.on_dtls_state(DtlsState.FAILED, event)
+                self._lose_channels(now, event.reason)
+            elif isinstance(event, DtlsClosed):
+                self.observer.on_dtls_state(DtlsState.CLOSED, event)
+                self._lose_channels(now, "the peer closed the DTLS connection")
+        if self.channels is not None:
+            events = self.channels.events()
+            if events:
+                self.observer.on_channel_events(list(events))
+
+    def _lose_channels(self, now: float, reason: str) -> None:
+        if self.channels is not None:
+            self.channels.abort(now, reason)
+            self._dirty = True
+
+    def _arm(self, now: float) -> None:
+        due = self.dtls.next_timeout()
+        if self.channels is not None:
+            other = self.channels.next_timeout()
+            if due is None or (other is not None and other < due):
+                due = other
+        if due is None:
+            return
+        # A timer that rings early costs a look; one that is moved for every packet costs 2 us each.
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._get_loop().call_later(max(0.0, due - now), self._on_timer)
+
+    def _get_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    # -- ICE's reports -------------------------------------------------------------------------------
+
+    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
+        """Passed on."""
+        self.observer.on_ice_candidate(candidate, ufrag, server)
+
+    def on_ice_gathering(self, state: GatheringState) -> None:
+        """Passed on."""
+        self.observer.on_ice_gathering(state)
+
+    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """Passed on."""
+        self.observer.on_ice_server_error(server, local, code, text)
+
+    def on_ice_selected_pair(self, pair: PairView) -> None:
+        """Passed on."""
+        self.observer.on_ice_selected_pair(pair)
+
+    def on_ice_state(self, state: IceState) -> None:
+        """Passed on; DTLS starts with the first path."""
+        self.observer.on_ice_state(state)
+        self._maybe_start_dtls()
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def give_up(self, reason: str) -> None:
+        """The path is lost for good: end the association, so that its channels close with an error."""
+        if not self.closed:
+            self._lose_channels(monotonic(), reason)
+            self.wake()
+
+    def abandon(self) -> asyncio.Task[None] | None:
+        """Say goodbye to the peer as far as one flush can, and close.
+
+        Returns:
+            The task that ends when every socket is released, or None without a running loop.
+        """
+        if not self.closed:
+            now = monotonic()
+            if self.channels is not None:
+                self.channels.abort(now, "the peer connection was closed")
+                packets = self.channels.drain(now)
+                if packets:
+                    self.dtls.send(packets)
+            self.dtls.close()
+            runs = self.dtls.drain_runs(now)
+            if runs:
+                self.ice.send_runs(runs)
+            self.closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        return self.ice.abandon()
+
+    async def close(self) -> None:
+        """Close, and wait until every socket is released."""
+        task = self.abandon()
+        if task is not None:
+            await asyncio.shield(task)
