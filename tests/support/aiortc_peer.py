@@ -33,7 +33,9 @@ class AiortcPeer(W3CPeer):
     def __init__(self, **configuration: Any) -> None:
         assert not configuration, "aiortc is tested with its defaults"
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        super().__init__("aiortc", pc, lambda value: RTCSessionDescription(value["sdp"], value["type"]), self._parse)
+        super().__init__(
+            "aiortc", pc, lambda value: RTCSessionDescription(value["sdp"], value["type"]), self._parse
+        )
 
     @staticmethod
     def _parse(value: Candidate) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -50,10 +51,9 @@ class BrowserHost(Host):
         """Start the browser and wait for its page to connect."""
         self._process = await LeashedProcess.start(*command, directory=directory, env=env)
         ended = asyncio.create_task(self._process.process.wait())
+        either: list[asyncio.Future[Any]] = [self._socket, ended]
         try:
-            done, _ = await asyncio.wait(
-                {self._socket, ended}, timeout=START_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait(either, timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
         if self._socket not in done:

@@ -277,6 +277,7 @@ class RemotePeer(Peer):
         self.name = host.name
         self._host = host
         self._number = number
+        self._ended = False
 
     async def _call(self, method: str, *args: Any) -> Any:
         return await self._host.call(method, peer=self._number, args=list(args))
@@ -310,8 +311,13 @@ class RemotePeer(Peer):
         await self._call("connected")
 
     async def vanish(self) -> None:
-        await self._call("vanish")
+        self._ended = True
+        with contextlib.suppress(HostGoneError):
+            await self._call("vanish")
 
     async def close(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
         with contextlib.suppress(HostGoneError):
             await self._call("close")

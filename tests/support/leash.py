@@ -9,6 +9,7 @@ not empty, is removed at the end: a browser's profile.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -26,10 +27,8 @@ def main() -> None:
     child = subprocess.Popen(sys.argv[3:], start_new_session=True)
 
     def end(code: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         if directory:
             # helpers of the browser may still be writing for a moment
             for _ in range(20):

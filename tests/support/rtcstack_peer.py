@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import rtcstack
-
 from tests.support.w3c_peer import W3CPeer
 
 __all__ = ["RtcstackPeer"]
