@@ -26,26 +26,27 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(sys.argv[3:], start_new_session=True)
 
-    def end(code: int) -> None:
+    def kill() -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
-        if directory:
-            # helpers of the browser may still be writing for a moment
-            for _ in range(20):
-                shutil.rmtree(directory, ignore_errors=True)
-                if not os.path.exists(directory):
-                    break
-                time.sleep(0.05)
-        os._exit(code)
 
     def watch() -> None:
         code = child.wait()
-        end(code if code >= 0 else 128 - code)
+        kill()  # what it left behind
+        for _ in range(20):
+            # helpers of a browser may still be writing for a moment
+            if not directory or not os.path.exists(directory):
+                break
+            shutil.rmtree(directory, ignore_errors=True)
+            time.sleep(0.02)
+        os._exit(code if code >= 0 else 128 - code)
 
-    signal.signal(signal.SIGTERM, lambda *_: end(143))
-    threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: kill())
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     os.read(leash, 1)
-    end(0)
+    kill()
+    watcher.join()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,171 @@
+"""Who may import whom: the layers of docs/architecture.md, held by reading every import."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "rtcstack"
+
+LEVELS = {
+    "errors": 0,
+    "events": 0,
+    "config": 0,
+    "clock": 0,
+    "serial": 0,
+    "engine": 0,
+    "sdp": 1,
+    "jsep": 2,
+    "sctp": 2,
+    "dtls": 2,
+    "rtp": 2,
+    "codecs": 2,
+    "ice": 3,
+    "transport": 3,
+    "media": 3,
+    "api": 4,
+    "": 5,  # rtcstack/__init__.py itself
+}
+"""A room imports from its own level and from below, never from above."""
+
+ENGINES = {"jsep", "sctp", "dtls", "rtp"}
+"""Never import each other: transport/ is where they meet."""
+
+ONLY_IN = {
+    "asyncio": {"ice", "transport", "media", "api", "events"},
+    "aioice": {"ice"},
+    "OpenSSL": {"dtls"},
+    "pylibsrtp": {"dtls"},
+    "av": {"codecs", "media"},
+    "pyee": {"events"},
+}
+"""Packages that have one home, or few."""
+
+NOT_IN_ENGINES = {"asyncio", "select", "selectors", "socket", "time"}
+"""An engine has no socket, and is told the time."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The room of a file: the first name below the package, "" for the package itself."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def imports(source: str, package: str) -> Iterator[str]:
+    """Every module that this source imports, dotted and in full, wherever the import stands.
+
+    Args:
+        source: of a module.
+        package: dotted, that the module stands in: what a relative import starts from.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                base = package.split(".")
+                module = ".".join([*base[: len(base) - node.level + 1], *([module] if module else [])])
+            if module == "rtcstack":
+                yield from (f"rtcstack.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def package_of(path: Path) -> str:
+    """The dotted package that a file stands in."""
+    return ".".join(("rtcstack", *path.relative_to(PACKAGE).parts[:-1]))
+
+
+def violations(source: str, room: str, package: str = "rtcstack") -> list[str]:
+    """What this source, standing in that room and package, imports against the rules."""
+    found = []
+    for module in imports(source, package):
+        top, _, rest = module.partition(".")
+        if top == "rtcstack":
+            target = rest.partition(".")[0]
+            # a public name imported from the package itself counts as the package
+            level = LEVELS.get(target, LEVELS[""])
+            if level > LEVELS[room]:
+                found.append(f"{module}: upwards")
+            if room in ENGINES and target in ENGINES - {room}:
+                found.append(f"{module}: sideways")
+        if top in ONLY_IN and room not in ONLY_IN[top]:
+            found.append(f"{module}: only in {', '.join(sorted(ONLY_IN[top]))}")
+        if top in NOT_IN_ENGINES and room in ENGINES:
+            found.append(f"{module}: not in an engine")
+    return found
+
+
+def private_names(source: str) -> list[str]:
+    """Names with two leading underscores that are not Python's own."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                pass
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                pass
+            case _:
+                continue
+        if name.startswith("__") and not name.endswith("__"):
+            found.append(f"line {node.lineno}: {name}")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_layers(path: Path) -> None:
+    assert violations(path.read_text(), room_of(path), package_of(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_double_underscore_privates(path: Path) -> None:
+    assert private_names(path.read_text()) == []
+
+
+def test_every_room_has_a_level() -> None:
+    assert {room_of(path) for path in FILES} <= set(LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("source", "room", "expected"),
+    [
+        ("import asyncio", "transport", []),
+        (
+            "import asyncio",
+            "sctp",
+            ["asyncio: only in api, events, ice, media, transport", "asyncio: not in an engine"],
+        ),
+        ("from rtcstack.dtls.engine import DtlsEngine", "sctp", ["rtcstack.dtls.engine: sideways"]),
+        ("from rtcstack.dtls.engine import DtlsEngine", "dtls", []),
+        ("from rtcstack.dtls.engine import DtlsEngine", "transport", []),
+        ("from rtcstack.transport import pump", "rtp", ["rtcstack.transport: upwards"]),
+        ("from rtcstack import transport", "rtp", ["rtcstack.transport: upwards"]),
+        ("from rtcstack import RTCPeerConnection", "api", ["rtcstack.RTCPeerConnection: upwards"]),
+        ("def f():\n    import OpenSSL.SSL", "api", ["OpenSSL.SSL: only in dtls"]),
+        ("if True:\n    from time import monotonic", "rtp", ["time: not in an engine"]),
+        ("from rtcstack.serial import unwrap", "sctp", []),
+        ("import rtcstack.sdp.model", "errors", ["rtcstack.sdp.model: upwards"]),
+    ],
+)
+def test_the_rules_themselves(source: str, room: str, expected: list[str]) -> None:
+    assert violations(source, room) == expected
+
+
+def test_relative_imports_are_followed() -> None:
+    assert violations("from ..dtls import engine", "sctp", "rtcstack.sctp") == ["rtcstack.dtls: sideways"]
+    assert violations("from ...transport.pump import Pump", "rtp", "rtcstack.rtp.rtcp") == [
+        "rtcstack.transport.pump: upwards"
+    ]
+    assert violations("from . import chunks\nfrom .. import errors", "sctp", "rtcstack.sctp") == []
+
+
+def test_the_rule_of_privates_itself() -> None:
+    assert private_names("class A:\n    def __init__(self):\n        self.__x = 1") == ["line 3: __x"]
+    assert private_names("def __f(): ...") == ["line 1: __f"]
+    assert private_names("__all__ = ['a']\nx._y = 1") == []
