@@ -1,0 +1,220 @@
+"""Events as the W3C has them, on pyee.
+
+Three differences from stock pyee: an exception in a handler goes to the loop's exception handler
+and never into protocol code; "error" is an event like any other; emitting is a loop over a tuple.
+
+Spec: DOM, section 2 (events); HTML, section 8.1.8 (event handler attributes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, overload
+
+from pyee.base import EventEmitter
+
+from rtcstack.clock import timestamp_ms
+
+__all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute"]
+
+_logger = logging.getLogger("rtcstack.events")
+
+Handler = Callable[..., Any]
+"""Takes the event, or nothing: an argument that a function does not want is left out, as
+JavaScript does. A coroutine function is run as a task."""
+
+_tasks: set[asyncio.Task[Any]] = set()  # the loop itself only holds tasks weakly
+
+
+class Event:
+    """What a handler is called with.
+
+    Attributes:
+        type: the event's name, lower case.
+        target: the object that the event was fired at.
+        timeStamp: when it was made, in milliseconds since the Unix epoch.
+    """
+
+    __slots__ = ("target", "timeStamp", "type")
+
+    def __init__(self, type: str) -> None:  # noqa: A002 - the W3C's name
+        self.type = type
+        self.target: Any = None
+        self.timeStamp = timestamp_ms()
+
+    @property
+    def currentTarget(self) -> Any:
+        """The same as `target`: these events do not bubble."""
+        return self.target
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.type}>"
+
+
+def _wants_event(handler: Handler) -> bool:
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
+
+
+class HandlerAttribute:
+    """An ``on<event>`` attribute: one handler, replaced by assignment, None for none."""
+
+    __slots__ = ("_event", "_slot")
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._slot = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._slot = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> HandlerAttribute: ...
+    @overload
+    def __get__(self, instance: EventTarget, owner: type) -> Handler | None: ...
+    def __get__(self, instance: EventTarget | None, owner: type) -> HandlerAttribute | Handler | None:
+        if instance is None:
+            return self
+        return instance.handler_attributes.get(self._slot)
+
+    def __set__(self, instance: EventTarget, handler: Handler | None) -> None:
+        if handler is not None and not callable(handler):
+            handler = None  # HTML: a value that is not callable counts as null
+        attributes = instance.handler_attributes
+        previous = attributes.pop(self._slot, None)
+        if previous is not None:
+            instance.removeEventListener(self._event, previous)
+        if handler is not None:
+            attributes[self._slot] = handler
+            instance.addEventListener(self._event, handler)
+
+
+class EventTarget(EventEmitter):
+    """Base of the objects that fire events.
+
+    Listen with ``@target.on("name")``, ``target.onname = f`` or ``addEventListener``. Handlers run
+    in the order in which they were added, on the loop's thread, after the state that they are told
+    of is in place; they may call anything, also the object that they listen to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handlers: dict[str, tuple[tuple[Handler, bool], ...]] = {}
+        self._attributes: dict[str, Handler] | None = None
+
+    @property
+    def handler_attributes(self) -> dict[str, Handler]:
+        """What the ``on<event>`` attributes are set to, by attribute name."""
+        if self._attributes is None:
+            self._attributes = {}
+        return self._attributes
+
+    # -- the W3C's face -----------------------------------------------------------------------------
+
+    def addEventListener(
+        self,
+        type: str,  # noqa: A002 - the W3C's name
+        listener: Handler,
+        options: Mapping[str, Any] | bool | None = None,
+    ) -> None:
+        """Add a handler; one that is there already is not added again.
+
+        Args:
+            type: the event's name.
+            listener: see `Handler`.
+            options: ``{"once": True}`` for a handler that is called once at most.
+        """
+        if listener in self.listeners(type):
+            return
+        if isinstance(options, Mapping) and options.get("once"):
+            self.once(type, listener)
+        else:
+            self.on(type, listener)
+
+    def removeEventListener(
+        self,
+        type: str,  # noqa: A002 - the W3C's name
+        listener: Handler,
+    ) -> None:
+        """Remove a handler; nothing happens when it is not there."""
+        if listener in self.listeners(type):
+            self.remove_listener(type, listener)
+
+    def dispatchEvent(self, event: Event) -> bool:
+        """Call the handlers of ``event.type``. Always True: these events cannot be cancelled."""
+        event.target = self
+        self.emit(event.type, event)
+        return True
+
+    def has_listeners(self, type: str) -> bool:  # noqa: A002 - the W3C's name
+        """Whether anybody listens: saves making an event that nobody hears."""
+        return type in self._events and bool(self._events[type])
+
+    # -- pyee's face --------------------------------------------------------------------------------
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Call the handlers of an event by name.
+
+        Returns:
+            Whether there was a handler.
+        """
+        handlers = self._handlers.get(event)
+        if handlers is None:
+            if event not in self._events:
+                return False
+            with self._lock:
+                handlers = tuple((f, _wants_event(f)) for f in self._events[event].values())
+            self._handlers[event] = handlers
+        for handler, wants_event in handlers:
+            try:
+                result = handler(*args, **kwargs) if wants_event else handler()
+            except Exception as exc:
+                _report(exc, event, handler)
+            else:
+                if inspect.iscoroutine(result):
+                    _run(result, event, handler)
+        return bool(handlers)
+
+    def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        self._handlers.pop(event, None)
+        super()._add_event_handler(event, k, v)
+
+    def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:
+        self._handlers.pop(event, None)
+        super()._remove_listener(event, f)
+
+    def remove_all_listeners(self, event: str | None = None) -> None:
+        """Remove the handlers of one event, or of all."""
+        self._handlers.clear()
+        super().remove_all_listeners(event)
+
+
+def _run(coroutine: Coroutine[Any, Any, Any], event: str, handler: Handler) -> None:
+    try:
+        task = asyncio.get_running_loop().create_task(coroutine)
+    except RuntimeError:
+        coroutine.close()
+        _logger.error("a coroutine handler of %r needs a running event loop", event)
+        return
+    _tasks.add(task)
+
+    def done(task: asyncio.Task[Any]) -> None:
+        _tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            _report(exc, event, handler)
+
+    task.add_done_callback(done)
+
+
+def _report(exc: BaseException, event: str, handler: Handler) -> None:
+    context = {"message": f"exception in a handler of {event!r}", "exception": exc, "handler": handler}
+    try:
+        asyncio.get_running_loop().call_exception_handler(context)
+    except RuntimeError:
+        _logger.error("exception in a handler of %r", event, exc_info=exc)
