@@ -1,0 +1,1 @@
+"""rtcstack measured beside other stacks, in interleaved rounds on the same machine."""
