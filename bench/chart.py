@@ -37,14 +37,13 @@ def chart(ratios: dict[str, dict[str, float]]) -> str:
         parts.append(f'<rect x="{at}" y="10" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{at + 18}" y="20">than {escape(stack)}</text>')
         at += 120
-    for power in range(-math.floor(decades), math.floor(decades) + 1):
-        line = x(10.0**power)
-        parts.append(
-            f'<line x1="{line:.1f}" y1="{TOP - 12}" x2="{line:.1f}" y2="{height - 24}" stroke="#ddd"/>'
-        )
-        parts.append(
-            f'<text x="{line:.1f}" y="{height - 8}" text-anchor="middle" fill="#666">{10.0**power:g}</text>'
-        )
+    ticks = [step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5)]
+    for tick in (tick for tick in ticks if 1 / reach <= tick <= reach):
+        line = x(tick)
+        parts += [
+            f'<line x1="{line:.1f}" y1="{TOP - 12}" x2="{line:.1f}" y2="{height - 24}" stroke="#ddd"/>',
+            f'<text x="{line:.1f}" y="{height - 8}" text-anchor="middle" fill="#666">{tick:g}</text>',
+        ]
     y = float(TOP)
     for name, against in ratios.items():
         block = len(against) * BAR
@@ -58,9 +57,10 @@ def chart(ratios: dict[str, dict[str, float]]) -> str:
                 f'<rect x="{left:.1f}" y="{y:.1f}" width="{length:.1f}" height="{BAR - 3}" fill="{colour}"/>'
             )
             anchor, place = ("start", end + 4) if value >= 1 else ("end", end - 4)
-            parts.append(
-                f'<text x="{place:.1f}" y="{y + BAR - 5:.1f}" text-anchor="{anchor}" fill="#333">{value:.3g}</text>'
-            )
+            parts += [
+                f'<text x="{place:.1f}" y="{y + BAR - 5:.1f}" text-anchor="{anchor}" fill="#333">',
+                f"{value:.3g}</text>",
+            ]
             y += BAR
         y += GAP
     parts.append(f'<line x1="{middle}" y1="{TOP - 12}" x2="{middle}" y2="{height - 24}" stroke="#333"/>')

@@ -146,7 +146,7 @@ class Results:
         head, rows = self.rows()
         lines = [
             f"Made by `{self.command}` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {self.machine()}.",
-            "Median of the rounds, with the lowest and the highest; ratios above 1 mean that rtcstack is better.",
+            "Median of the rounds (lowest-highest); ratios above 1 mean that rtcstack is better.",
             "",
             "| " + " | ".join(head) + " |",
             "|" + "|".join(["---", *["---:"] * (len(head) - 1)]) + "|",

@@ -39,7 +39,7 @@ class Stack(ABC):
 
     @abstractmethod
     async def pair(self) -> tuple[Endpoint, Endpoint]:
-        """Two connections in this process, connected in the way that is quickest for the stack, channel open."""
+        """Two ends in this process with an open channel, connected in the quickest way the stack has."""
 
     @abstractmethod
     async def offer(self) -> tuple[Endpoint, str]:

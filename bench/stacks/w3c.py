@@ -83,7 +83,12 @@ class W3CStack(Stack):
     async def _complete(self, pc: Any) -> str:
         if pc.iceGatheringState != "complete":
             done = asyncio.Event()
-            pc.on("icegatheringstatechange", lambda event: pc.iceGatheringState == "complete" and done.set())
+
+            def changed(_event: Any) -> None:
+                if pc.iceGatheringState == "complete":
+                    done.set()
+
+            pc.on("icegatheringstatechange", changed)
             await done.wait()
         sdp: str = pc.localDescription.sdp
         return sdp
