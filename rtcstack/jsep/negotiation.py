@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ..errors import ParseError, RTCError
-from ..sdp import SessionDescription, parse_session
+from ..sdp import IceOptions, SessionDescription, parse_session
 from .session import Section, Session, Transport
 from .states import SdpType, SignalingState
 
@@ -117,9 +117,10 @@ class Negotiation:
         description = self.remote_description
         if description is None or description.parsed is None:
             return None
-        parsed = description.parsed
-        session_level = (parsed.value("ice-options") or "").split()
-        return "trickle" in session_level or any("trickle" in each.ice_options for each in parsed.media)
+        options = description.parsed.get(IceOptions)
+        if options is not None and "trickle" in options.tags:
+            return True
+        return any("trickle" in each.ice_options for each in description.parsed.media)
 
     def section_of(self, transceiver: int) -> Section | None:
         """The section that a transceiver is associated with."""

@@ -191,7 +191,8 @@ class IceOptions(AttributeValue):
 
     @classmethod
     def parse(cls, value: str) -> IceOptions:
-        tags = tuple(value.split())
+        # the grammar wants spaces; libdatachannel writes commas
+        tags = tuple(value.replace(",", " ").split())
         if not tags:
             raise ParseError("ice-options names no option")
         return cls(tags)
