@@ -11,7 +11,7 @@ No task, future or queue is made for a packet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from rtcstack.clock import monotonic
@@ -97,6 +97,8 @@ class Transport:
         self._in_pass = False
         self._dirty = False
         self._flush_pending = False
+        self.after_pass: Callable[[], None] | None = None
+        """Called at the end of each pass while somebody waits for the send queue to shrink."""
 
     # -- set-up -----------------------------------------------------------------------------------
 
@@ -192,6 +194,8 @@ class Transport:
                 break  # a handler that answers every message must not keep the loop to itself
         if not self.closed:
             self._arm(now)
+        if self.after_pass is not None:
+            self.after_pass()
 
     def _flush(self, now: float) -> None:
         dtls, channels, ice = self.dtls, self.channels, self.ice

@@ -1,0 +1,258 @@
+"""All data channels of a connection, between the W3C's objects and the engine.
+
+Spec: webrtc-pc, section 6.1.1 (RTCSctpTransport) and 6.2; RFC 8831; webrtc-priority, section 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, check_init
+from rtcstack.clock import monotonic
+from rtcstack.config import Settings
+from rtcstack.errors import OperationError, ProtocolError, RTCError
+from rtcstack.sctp.association import SctpAssociation
+from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.events import (
+    AssociationClosed,
+    AssociationConnected,
+    ChannelAnnounced,
+    ChannelBufferedAmountLow,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelEvent,
+    ChannelMessage,
+    ChannelOpened,
+)
+from rtcstack.sctp.options import SctpOptions
+
+if TYPE_CHECKING:
+    from rtcstack.transport import Transport
+
+__all__ = ["ChannelSet"]
+
+DEFAULT_MAX_MESSAGE_SIZE = 65_536
+"""What a peer takes that does not say (RFC 8841, section 6)."""
+
+_PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
+
+
+class ChannelSet:
+    """Makes channels, hands their calls to the engine and the engine's events to them.
+
+    Args:
+        settings: limits and what to offer.
+        on_channel: a channel that the peer opened.
+        on_connected: the association stands; with the number of channels it has room for.
+        on_closed: the association has ended.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_channel: Callable[[RTCDataChannel], None],
+        on_connected: Callable[[int], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._on_channel = on_channel
+        self._on_connected = on_connected
+        self._on_closed = on_closed
+        self.engine = DataChannels(
+            SctpAssociation(
+                SctpOptions(
+                    receive_window_bytes=settings.receive_window_bytes,
+                    max_message_size=settings.max_message_size,
+                    max_send_buffer_bytes=settings.max_send_buffer_bytes,
+                    zero_checksum=settings.zero_checksum,
+                    interleaving=settings.interleaving,
+                )
+            )
+        )
+        self.transport: Transport | None = None
+        self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
+        self.opened = 0
+        self.closed_count = 0
+        self.is_closed = False
+        self._objects: dict[Channel, RTCDataChannel] = {}
+        self._drainers: list[tuple[Channel, int, asyncio.Future[None]]] = []
+
+    @property
+    def channels(self) -> list[RTCDataChannel]:
+        """The channels that are not closed."""
+        return list(self._objects.values())
+
+    def create(self, label: str, init: RTCDataChannelInit) -> RTCDataChannel:
+        """A channel of ours. See `RTCPeerConnection.createDataChannel` for what it raises."""
+        check_init(label, init)
+        priority = _PRIORITIES.get(init.priority)
+        if priority is None:
+            raise TypeError(f"priority must be one of {', '.join(_PRIORITIES)}, not {init.priority!r}")
+        if self.is_closed:
+            raise OperationError("createDataChannel on a connection whose SCTP association has ended")
+        try:
+            channel = self.engine.open(
+                label,
+                init.protocol,
+                ordered=bool(init.ordered),
+                max_retransmits=init.maxRetransmits,
+                max_packet_lifetime_ms=init.maxPacketLifeTime,
+                priority=priority,
+                negotiated=bool(init.negotiated),
+                id=init.id,
+                now=monotonic(),
+            )
+        except ProtocolError as exc:
+            raise OperationError(f"createDataChannel: {exc}") from None
+        result = RTCDataChannel(self, channel)
+        self._objects[channel] = result
+        self._wake()
+        return result
+
+    def attach(self, transport: Transport, *, is_dtls_client: bool, remote_max_message_size: int) -> None:
+        """Run over a transport, once; later calls only take the peer's limit.
+
+        Args:
+            transport: the one that the data section uses.
+            is_dtls_client: this end's DTLS role, which decides on even or odd stream ids.
+            remote_max_message_size: bytes; 0 for any.
+        """
+        self.max_message_size = remote_max_message_size or (1 << 53)
+        if self.transport is None:
+            self.transport = transport
+            self.engine.set_role(is_dtls_client)
+            transport.attach_channels(self.engine)
+
+    # -- what channels ask for --------------------------------------------------------------------------
+
+    def send(self, channel: Channel, data: str | bytes) -> None:
+        """Queue a message. See `RTCDataChannel.send`."""
+        payload = data.encode("utf-8", "replace") if isinstance(data, str) else data
+        if len(payload) > self.max_message_size:
+            raise TypeError(
+                f"a message of {len(payload)} bytes exceeds the peer's maximum of {self.max_message_size}"
+            )
+        try:
+            self.engine.send(channel, data, monotonic())
+        except BufferError as exc:
+            raise OperationError(f"send: {exc}") from None
+        self._wake()
+
+    def close(self, channel: Channel) -> None:
+        """Begin the closing procedure."""
+        self.engine.close(channel, monotonic())
+        self._wake()
+
+    def buffered_amount(self, channel: Channel) -> int:
+        """Bytes that wait in the send queue."""
+        return self.engine.buffered_amount(channel)
+
+    def set_buffered_amount_low_threshold(self, channel: Channel, amount: int) -> None:
+        """See `RTCDataChannel.bufferedAmountLowThreshold`."""
+        self.engine.set_buffered_amount_low_threshold(channel, amount)
+
+    def hold(self, size: int) -> None:
+        """The application has not taken so many received bytes: the peer's window shrinks by them."""
+        self.engine.hold(size)
+
+    def release(self, size: int) -> None:
+        """The application took so many held bytes."""
+        self.engine.release(size, monotonic())
+        self._wake()
+
+    async def wait_for_room(self, channel: Channel, amount: int) -> None:
+        """Wait until at most `amount` bytes are buffered, or the channel has closed."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._drainers.append((channel, amount, future))
+        if self.transport is not None:
+            self.transport.after_pass = self._check_drainers
+        await future
+
+    def _check_drainers(self) -> None:
+        waiting = []
+        for channel, amount, future in self._drainers:
+            if future.done():
+                continue
+            if channel not in self._objects or self.engine.buffered_amount(channel) <= amount:
+                future.set_result(None)
+            else:
+                waiting.append((channel, amount, future))
+        self._drainers = waiting
+        if not waiting and self.transport is not None:
+            self.transport.after_pass = None
+
+    def priority_name(self, priority: int) -> str:
+        """RTCPriorityType for an engine's priority."""
+        for name, value in _PRIORITIES.items():
+            if priority <= value:
+                return name
+        return "high"
+
+    def _wake(self) -> None:
+        if self.transport is not None:
+            self.transport.wake()
+
+    # -- what the engine tells ----------------------------------------------------------------------------
+
+    def on_events(self, events: list[ChannelEvent]) -> None:
+        """Hand the engine's events to whom they concern."""
+        objects = self._objects
+        for event in events:
+            if isinstance(event, ChannelMessage):
+                target = objects.get(event.channel)
+                if target is not None:
+                    target.on_message(event.data)
+            elif isinstance(event, ChannelBufferedAmountLow):
+                target = objects.get(event.channel)
+                if target is not None:
+                    target.on_low()
+            elif isinstance(event, ChannelAnnounced):
+                target = RTCDataChannel(self, event.channel)
+                objects[event.channel] = target
+                self.opened += 1
+                self._on_channel(target)
+                target.on_opened()
+            elif isinstance(event, ChannelOpened):
+                target = objects.get(event.channel)
+                if target is not None:
+                    self.opened += 1
+                    target.on_opened()
+            elif isinstance(event, ChannelClosing):
+                target = objects.get(event.channel)
+                if target is not None:
+                    target.on_closing()
+            elif isinstance(event, ChannelClosed):
+                self._close_object(event.channel, event.error)
+            elif isinstance(event, AssociationConnected):
+                self._on_connected(min(event.max_inbound_streams, event.max_outbound_streams))
+            elif isinstance(event, AssociationClosed):
+                self.is_closed = True
+                for channel in list(objects):
+                    self._close_object(channel, event.error)
+                self._on_closed()
+        if self._drainers:
+            self._check_drainers()
+
+    def _close_object(self, channel: Channel, cause: ProtocolError | None) -> None:
+        target = self._objects.pop(channel, None)
+        if target is None:
+            return
+        self.closed_count += 1
+        error = None
+        if cause is not None:
+            error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
+        target.on_closed(error)
+
+    def shut(self, *, tell: bool) -> None:
+        """The connection was closed: all channels are closed.
+
+        Args:
+            tell: whether to fire "close" at them; close() of a connection fires nothing.
+        """
+        self.is_closed = True
+        objects, self._objects = self._objects, {}
+        for target in objects.values():
+            target.on_shut(tell=tell)
+        self._check_drainers()

@@ -1,0 +1,373 @@
+"""RTCDataChannel.
+
+Spec: webrtc-pc, section 6.2; RFC 8831.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from rtcstack.api.blob import Blob
+from rtcstack.api.dictionaries import enforce_range
+from rtcstack.api.events import MessageEvent, RTCErrorEvent
+from rtcstack.errors import InvalidStateError, RTCError
+from rtcstack.events import Event, EventTarget, HandlerAttribute
+
+if TYPE_CHECKING:
+    from rtcstack.api.channelset import ChannelSet
+    from rtcstack.sctp.channels import Channel
+
+__all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Sendable", "check_init"]
+
+Message = str | bytes | Blob
+Sendable = str | bytes | bytearray | memoryview | Blob
+
+MAX_EARLY_MESSAGES = 1024
+"""Messages kept for a channel to which nobody listens yet; later ones are dropped, as the W3C's
+event model drops all of them."""
+
+MAX_EARLY_BYTES = 1 << 20
+"""The same in bytes."""
+
+
+def _size(data: str | bytes) -> int:
+    return len(data) if isinstance(data, bytes) else len(data.encode())
+
+
+class RTCDataChannelState(StrEnum):
+    """Where a channel stands (webrtc-pc, section 6.2)."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@dataclass(slots=True)
+class RTCDataChannelInit:
+    """How a data channel is to be.
+
+    Attributes:
+        ordered: messages arrive in the order in which they were sent.
+        maxPacketLifeTime: milliseconds during which a message is retransmitted, or None.
+        maxRetransmits: how often a message is retransmitted, or None. Not both.
+        protocol: name of a subprotocol, at most 65,535 bytes of UTF-8.
+        negotiated: both applications make the channel with the same `id`; nothing is announced.
+        id: 0 to 65,534, for negotiated channels.
+        priority: "very-low", "low", "medium" or "high" (webrtc-priority).
+
+    Spec: webrtc-pc, section 6.2 (RTCDataChannelInit).
+    """
+
+    ordered: bool = True
+    maxPacketLifeTime: int | None = None
+    maxRetransmits: int | None = None
+    protocol: str = ""
+    negotiated: bool = False
+    id: int | None = None
+    priority: str = "low"
+
+
+class RTCDataChannel(EventTarget):
+    """A bidirectional channel for messages. Made by `RTCPeerConnection.createDataChannel`, or by
+    the peer and announced by the "datachannel" event.
+
+    Besides the events, ``async for message in channel`` gives each message; while it lags behind,
+    at most the association's receive window is held, and the peer's sending slows down.
+
+    Events: open, message, bufferedamountlow, error, closing, close.
+
+    Spec: webrtc-pc, section 6.2.
+    """
+
+    onopen = HandlerAttribute("open")
+    onmessage = HandlerAttribute("message")
+    onbufferedamountlow = HandlerAttribute("bufferedamountlow")
+    onerror = HandlerAttribute("error")
+    onclosing = HandlerAttribute("closing")
+    onclose = HandlerAttribute("close")
+
+    def __init__(self, channels: ChannelSet, channel: Channel) -> None:
+        super().__init__()
+        self._channels = channels
+        self._channel = channel
+        self._state = RTCDataChannelState.CONNECTING
+        self._binary_type = "arraybuffer"
+        self._early: deque[str | bytes] | None = deque()
+        self._early_bytes = 0
+        self._inbox: deque[str | bytes] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._error: RTCError | None = None
+        self.early_dropped = 0
+
+    # -- attributes -----------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """The name that it was made with."""
+        return self._channel.label
+
+    @property
+    def ordered(self) -> bool:
+        """Whether messages arrive in the order in which they were sent."""
+        return self._channel.ordered
+
+    @property
+    def maxPacketLifeTime(self) -> int | None:
+        """Milliseconds during which a message is retransmitted, or None."""
+        return self._channel.max_packet_lifetime_ms
+
+    @property
+    def maxRetransmits(self) -> int | None:
+        """How often a message is retransmitted, or None."""
+        return self._channel.max_retransmits
+
+    @property
+    def protocol(self) -> str:
+        """The name of the subprotocol, or ""."""
+        return self._channel.protocol
+
+    @property
+    def negotiated(self) -> bool:
+        """Whether the applications agreed on the channel by themselves."""
+        return self._channel.negotiated
+
+    @property
+    def id(self) -> int | None:
+        """The stream id, 0 to 65,534; None until the DTLS role decides on it."""
+        return self._channel.id
+
+    @property
+    def priority(self) -> str:
+        """ "very-low", "low", "medium" or "high" (webrtc-priority)."""
+        return self._channels.priority_name(self._channel.priority)
+
+    @property
+    def readyState(self) -> RTCDataChannelState:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def bufferedAmount(self) -> int:
+        """Bytes of data, without framing, that `send` took and that have not been sent."""
+        return self._channels.buffered_amount(self._channel)
+
+    @property
+    def bufferedAmountLowThreshold(self) -> int:
+        """When `bufferedAmount` falls to this or below, "bufferedamountlow" is fired."""
+        return self._channel.buffered_amount_low_threshold
+
+    @bufferedAmountLowThreshold.setter
+    def bufferedAmountLowThreshold(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise TypeError(f"bufferedAmountLowThreshold must be an integer of 0 or more, not {value!r}")
+        self._channels.set_buffered_amount_low_threshold(self._channel, value)
+
+    @property
+    def binaryType(self) -> str:
+        """What binary messages arrive as: "arraybuffer" (bytes) or "blob" (`Blob`)."""
+        return self._binary_type
+
+    @binaryType.setter
+    def binaryType(self, value: str) -> None:
+        if value not in ("arraybuffer", "blob"):
+            raise TypeError(f"binaryType must be 'arraybuffer' or 'blob', not {value!r}")
+        self._binary_type = value
+
+    # -- methods --------------------------------------------------------------------------------------
+
+    def send(self, data: Sendable) -> None:
+        """Queue a message; it leaves in the loop's next turn at the latest.
+
+        Args:
+            data: str is sent as text; bytes, bytearray, memoryview, `Blob` or another object with
+                the buffer protocol (a contiguous numpy array) is sent as binary. Empty is allowed.
+
+        Raises:
+            InvalidStateError: the channel is not open.
+            TypeError: another type, or more than `RTCSctpTransport.maxMessageSize` bytes.
+            OperationError: the send buffer is full (`Settings.max_send_buffer_bytes`). Nothing was
+                queued; wait with `drain`.
+        """
+        if self._state is not RTCDataChannelState.OPEN:
+            raise InvalidStateError(f"send on a data channel that is {self._state}")
+        payload: str | bytes
+        if isinstance(data, (str, bytes)):
+            payload = data
+        elif isinstance(data, Blob):
+            payload = bytes(data)
+        else:
+            try:
+                payload = bytes(memoryview(data))
+            except TypeError:
+                raise TypeError(f"send takes str, bytes-like or Blob, not {type(data).__name__}") from None
+        self._channels.send(self._channel, payload)
+
+    async def drain(self, amount: int = 0) -> None:
+        """Wait until `bufferedAmount` is at most `amount`.
+
+        Args:
+            amount: bytes.
+
+        Raises:
+            InvalidStateError: the channel closed while waiting.
+        """
+        while self.bufferedAmount > amount:
+            if self._state in (RTCDataChannelState.CLOSING, RTCDataChannelState.CLOSED):
+                raise InvalidStateError(f"drain on a data channel that is {self._state}")
+            await self._channels.wait_for_room(self._channel, amount)
+
+    async def send_async(self, data: Sendable, high_water: int = 1 << 20) -> None:
+        """`send`, after waiting until at most `high_water` bytes are buffered."""
+        if self.bufferedAmount > high_water:
+            await self.drain(high_water // 2)
+        self.send(data)
+
+    def close(self) -> None:
+        """Close the channel after what is queued has been sent; "close" is fired when the peer has
+        agreed. Nothing happens when it is closing or closed already."""
+        if self._state in (RTCDataChannelState.CLOSING, RTCDataChannelState.CLOSED):
+            return
+        self._state = RTCDataChannelState.CLOSING
+        self._channels.close(self._channel)
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """Each message until the channel is closed. An abrupt end raises its RTCError."""
+        return self._messages()
+
+    async def _messages(self) -> AsyncIterator[Message]:
+        self._open_inbox()
+        while True:
+            inbox = self._inbox
+            assert inbox is not None
+            if inbox:
+                data = inbox.popleft()
+                self._channels.release(_size(data))
+                yield self._as_message(data)
+            elif self._state is RTCDataChannelState.CLOSED:
+                if self._error is not None:
+                    raise self._error
+                return
+            else:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiters.append(waiter)
+                await waiter
+
+    def _open_inbox(self) -> None:
+        if self._inbox is None:
+            early, self._early = self._early or deque(), None
+            self._inbox = early
+            for data in early:
+                self._channels.hold(_size(data))
+
+    # -- what the channel set tells -------------------------------------------------------------------
+
+    def _add_event_handler(self, event: str, k: Any, v: Any) -> None:
+        super()._add_event_handler(event, k, v)
+        if event == "message" and self._early:
+            asyncio.get_running_loop().call_soon(self._flush_early)
+
+    def _flush_early(self) -> None:
+        if self._early is not None and self.has_listeners("message"):
+            early, self._early = self._early, None
+            for data in early:
+                self.dispatchEvent(MessageEvent("message", self._as_message(data)))
+
+    def _as_message(self, data: str | bytes) -> Message:
+        if self._binary_type == "blob" and isinstance(data, bytes):
+            return Blob((data,))
+        return data
+
+    def on_opened(self) -> None:
+        """The channel may be used."""
+        if self._state is RTCDataChannelState.CONNECTING:
+            self._state = RTCDataChannelState.OPEN
+            self.dispatchEvent(Event("open"))
+
+    def on_message(self, data: str | bytes) -> None:
+        """A message has arrived."""
+        inbox = self._inbox
+        if inbox is not None:
+            inbox.append(data)
+            self._channels.hold(_size(data))
+            self._wake()
+        if self.has_listeners("message"):
+            if self._early:
+                self._flush_early()
+            self._early = None
+            self.dispatchEvent(MessageEvent("message", self._as_message(data)))
+        elif self._early is not None and inbox is None:
+            size = _size(data)
+            if len(self._early) >= MAX_EARLY_MESSAGES or self._early_bytes + size > MAX_EARLY_BYTES:
+                self.early_dropped += 1
+            else:
+                self._early.append(data)
+                self._early_bytes += size
+
+    def on_low(self) -> None:
+        """The buffered amount has fallen to the threshold."""
+        self.dispatchEvent(Event("bufferedamountlow"))
+
+    def on_closing(self) -> None:
+        """The peer is closing the channel."""
+        if self._state in (RTCDataChannelState.CONNECTING, RTCDataChannelState.OPEN):
+            self._state = RTCDataChannelState.CLOSING
+            self.dispatchEvent(Event("closing"))
+
+    def on_closed(self, error: RTCError | None) -> None:
+        """The channel is closed, by an error or without."""
+        if self._state is RTCDataChannelState.CLOSED:
+            return
+        self._state = RTCDataChannelState.CLOSED
+        self._error = error
+        self._wake()
+        if error is not None:
+            self.dispatchEvent(RTCErrorEvent("error", error))
+        self.dispatchEvent(Event("close"))
+
+    def on_shut(self, *, tell: bool) -> None:
+        """The whole connection was closed by the application, which therefore is not told so."""
+        if tell:
+            self.on_closed(None)
+        else:
+            self._state = RTCDataChannelState.CLOSED
+            self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def __repr__(self) -> str:
+        return f"<RTCDataChannel {self.label!r} id={self.id} {self._state}>"
+
+
+def check_init(label: object, init: RTCDataChannelInit) -> None:
+    """Refuse what createDataChannel refuses of its arguments alone.
+
+    Raises:
+        TypeError: see `RTCPeerConnection.createDataChannel`.
+    """
+    for name, text in (("label", label), ("protocol", init.protocol)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be a str, not {type(text).__name__}")
+        if len(text.encode("utf-8", "replace")) > 65_535:
+            raise TypeError(f"{name} is longer than 65,535 bytes")
+    if init.maxPacketLifeTime is not None:
+        init.maxPacketLifeTime = enforce_range("maxPacketLifeTime", init.maxPacketLifeTime, 0, 65_535)
+    if init.maxRetransmits is not None:
+        init.maxRetransmits = enforce_range("maxRetransmits", init.maxRetransmits, 0, 65_535)
+    if init.maxPacketLifeTime is not None and init.maxRetransmits is not None:
+        raise TypeError("maxPacketLifeTime and maxRetransmits cannot both be set")
+    if init.negotiated and init.id is None:
+        raise TypeError("a negotiated data channel needs an id")
+    if init.id is not None and init.negotiated:
+        init.id = enforce_range("id", init.id, 0, 65_534)
+    if not init.negotiated:
+        init.id = None

@@ -1,0 +1,127 @@
+"""The operations chain, and what its operations return.
+
+Spec: webrtc-pc, section 4.4.1.2 (chain an operation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+from rtcstack.errors import InvalidStateError, OperationError
+
+__all__ = ["MAX_CHAINED_OPERATIONS", "Operation", "OperationsChain"]
+
+T = TypeVar("T")
+
+MAX_CHAINED_OPERATIONS = 1000
+"""Operations that may wait; an application that never lets the loop run gets an OperationError."""
+
+
+class Operation(Coroutine[Any, Any, T], Generic[T]):
+    """The W3C's promise: it has begun when you get it, and may be awaited, any number of times.
+
+    It also passes for a coroutine, so that ``asyncio.create_task`` and ``asyncio.run`` take it.
+    """
+
+    __slots__ = ("_future", "_iterator")
+
+    def __init__(self, future: asyncio.Future[T]) -> None:
+        self._future = future
+        self._iterator: Generator[Any, None, T] | None = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._future.__await__()
+
+    def done(self) -> bool:
+        """Whether the operation has ended."""
+        return self._future.done()
+
+    def send(self, value: None, /) -> Any:
+        """The coroutine protocol, for the loop."""
+        if self._iterator is None:
+            self._iterator = self._future.__await__()
+        return self._iterator.send(value)
+
+    def throw(self, *args: Any) -> Any:
+        """The coroutine protocol, for the loop."""
+        if self._iterator is None:
+            self._iterator = self._future.__await__()
+        return self._iterator.throw(*args)
+
+    def close(self) -> None:
+        """The coroutine protocol, for the loop."""
+        if self._iterator is not None:
+            self._iterator.close()
+
+
+class OperationsChain:
+    """Runs operations one after the other, in the order in which they were asked for.
+
+    The first starts at once, within the call that chains it. An operation counts as running until
+    the loop has had a turn after it, so that what its caller awaits comes before the next.
+
+    Args:
+        is_closed: whether the connection is closed; then nothing more runs.
+        on_empty: called when the last operation of a run has ended.
+    """
+
+    __slots__ = ("_is_closed", "_on_empty", "_queue", "_running")
+
+    def __init__(self, is_closed: Callable[[], bool], on_empty: Callable[[], None]) -> None:
+        self._is_closed = is_closed
+        self._on_empty = on_empty
+        self._queue: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._running = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not self._running
+
+    def run(self, name: str, operation: Callable[[], T]) -> Operation[T]:
+        """Chain an operation.
+
+        Args:
+            name: for error messages.
+            operation: does it all without awaiting; what it raises, the awaiter gets.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._is_closed():
+            future.set_exception(InvalidStateError(f"{name}: the connection is closed"))
+        elif len(self._queue) >= MAX_CHAINED_OPERATIONS:
+            future.set_exception(OperationError(f"{name}: {len(self._queue)} operations are waiting already"))
+        elif self._running:
+            self._queue.append((operation, future))
+        else:
+            self._running = True
+            self._execute(operation, future)
+        return Operation(future)
+
+    def _execute(self, operation: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        try:
+            result = operation()
+        except Exception as exc:
+            if not future.done():
+                future.set_exception(exc)
+        else:
+            if not future.done():
+                future.set_result(result)
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        if self._is_closed():
+            # Spec: the promises of a closed connection never settle; here they end, so that no
+            # task waits for ever.
+            while self._queue:
+                _, future = self._queue.popleft()
+                if not future.done():
+                    future.set_exception(InvalidStateError("the connection was closed"))
+            self._running = False
+        elif self._queue:
+            self._execute(*self._queue.popleft())
+        else:
+            self._running = False
+            self._on_empty()
