@@ -1,0 +1,1 @@
+"""Programs that show how rtcstack is used."""

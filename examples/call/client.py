@@ -1,0 +1,70 @@
+"""The signalling server's protocol (see `server`) from a member's side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+__all__ = ["Signaling", "join"]
+
+
+class Signaling:
+    """A member of a room. Iterating gives what the server says."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, name: str, members: list[str]) -> None:
+        self.name = name
+        self.members = members
+        self._socket = socket
+        self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._sender = asyncio.create_task(self._send())
+
+    def signal(self, to: str, data: dict[str, Any]) -> None:
+        """Send `data` to a member. What is sent first arrives first."""
+        self._outgoing.put_nowait({"type": "signal", "to": to, "data": data})
+
+    async def _send(self) -> None:
+        while True:
+            message = await self._outgoing.get()
+            await self._socket.send_json(message)
+            self._outgoing.task_done()
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        async for message in self._socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                yield message.json()
+
+    async def close(self) -> None:
+        """Leave, after what was signalled has been sent."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._outgoing.join(), 1.0)
+        self._sender.cancel()
+        await self._socket.close()
+
+
+@asynccontextmanager
+async def join(url: str, room: str, name: str) -> AsyncIterator[Signaling]:
+    """Enter a room.
+
+    Args:
+        url: of the server, ``http://localhost:8080``.
+        room: its name.
+        name: of the new member.
+
+    Raises:
+        ConnectionRefusedError: the server does not let us in; the message says why.
+    """
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/signaling") as socket:
+        await socket.send_json({"type": "join", "room": room, "name": name})
+        answer = await socket.receive_json()
+        if answer["type"] != "joined":
+            raise ConnectionRefusedError(answer.get("reason", "no reason given"))
+        signaling = Signaling(socket, name, answer["members"])
+        try:
+            yield signaling
+        finally:
+            await signaling.close()

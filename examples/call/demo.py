@@ -1,0 +1,243 @@
+"""Two calls between Chromium and the bot through the signalling server, and a report of each.
+
+The first is offered by the browser, the second by the bot. In each, candidates are trickled both
+ways, either side opens a data channel, and a file goes each way, its SHA-256 compared at both ends.
+Without Chromium a second Python process takes the browser's part. Exits with 0 only if all of it
+worked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from examples.call.bot import Bot
+from examples.call.call import Call
+from examples.call.client import join
+from examples.call.server import start
+from examples.call.transfer import Transfer
+
+STEPS = ("offer", "answer")
+"""What the visitor does in each call."""
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-breakpad",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+)
+
+
+@dataclass
+class Outcome:
+    """One call as both sides saw it."""
+
+    title: str
+    bot_offers: bool
+    bot: Call | None = None
+    sent: Transfer | None = None
+    received: Transfer | None = None
+    page: dict[str, Any] = field(default_factory=dict)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def checks(self) -> list[tuple[str, bool]]:
+        """What has to be true."""
+        page, bot = self.page, self.bot
+        if bot is None or "error" in page or not page:
+            return [(page.get("error", "the call took place"), False)]
+        candidates = min(
+            bot.candidates_sent, bot.candidates_received, page["candidatesSent"], page["candidatesReceived"]
+        )
+        down, up = self.sent, self.received
+        return [
+            ("offered by the right side", bot.offered == self.bot_offers),
+            ("candidates trickled both ways", candidates > 0),
+            ("file from bot to page: same SHA-256", same(down, page["received"])),
+            ("file from page to bot: same SHA-256", same(up, page["sent"]) and page["sent"]["verified"]),
+            ("candidate pair and DTLS known", {"candidate pair", "DTLS version"} <= bot.facts.keys()),
+        ]
+
+
+def same(ours: Transfer | None, theirs: dict[str, Any]) -> bool:
+    """Whether both ends saw the same file, and the sender had it confirmed."""
+    return ours is not None and ours.verified and ours.sha256 == theirs["sha256"]
+
+
+class Show:
+    """Takes the bot's events and shows them as they come."""
+
+    def __init__(self, console: Console) -> None:
+        self.outcomes = [
+            Outcome("Call 1: the page offers", bot_offers=False),
+            Outcome("Call 2: the bot offers", bot_offers=True),
+        ]
+        self.progress = Progress(
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+        )
+        self._bars: dict[tuple[int, str], TaskID] = {}
+
+    def event(self, kind: str, call: Call, value: Any) -> None:
+        """Something happened at the bot."""
+        if kind == "call":
+            outcome = next((one for one in self.outcomes if one.bot is None), None)
+            if outcome is not None:
+                outcome.bot = call
+            return
+        outcome = next((one for one in self.outcomes if one.bot is call), None)
+        if outcome is None:
+            return
+        match kind:
+            case "sending" | "receiving":
+                self._advance(outcome, kind, *value)
+            case "sent":
+                outcome.sent = value
+            case "received":
+                outcome.received = value
+            case "report":
+                outcome.page = value
+                outcome.done.set()
+
+    def _advance(self, outcome: Outcome, kind: str, amount: int, total: int) -> None:
+        number = self.outcomes.index(outcome)
+        bar = self._bars.get((number, kind))
+        if bar is None:
+            arrow = "bot -> page" if kind == "sending" else "page -> bot"
+            bar = self.progress.add_task(f"call {number + 1}, {arrow}", total=total)
+            self._bars[number, kind] = bar
+        self.progress.update(bar, completed=amount)
+
+
+@asynccontextmanager
+async def running(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A child process that ends, with all its own, when the block does."""
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+@asynccontextmanager
+async def visitor(url: str, size: int, console: Console) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Chromium with the page, or its stand-in."""
+    program = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    script = f"script={','.join(STEPS)}&with=bot&bytes={size}"
+    if program is None:
+        console.print("Chromium is not installed: a second Python process takes its part.")
+        command = [sys.executable, "-m", "examples.call.visitor", url, "--bytes", str(size)]
+        async with running(*command, "--script", ",".join(STEPS)) as process:
+            yield process
+        return
+    # not TemporaryDirectory: the browser's helpers may still write while it is removed
+    profile = tempfile.mkdtemp(prefix="rtcstack-demo-")
+    page = f"{url}/?name=page&room=lobby&{script}"
+    try:
+        async with running(program, *CHROMIUM_FLAGS, f"--user-data-dir={profile}", page) as process:
+            yield process
+    finally:
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+def show_outcome(console: Console, outcome: Outcome) -> bool:
+    """Print what is known of a call; whether all of it worked."""
+    console.rule(outcome.title)
+    checks = outcome.checks()
+    if outcome.bot is not None and "timeline" in outcome.page:
+        show_timelines(console, outcome)
+        facts = Table(show_header=False, box=None, pad_edge=False)
+        facts.add_row("browser", outcome.page["agent"])
+        for title in dict.fromkeys([*outcome.bot.facts, *outcome.page["facts"]]):
+            facts.add_row(title, outcome.bot.facts.get(title) or outcome.page["facts"][title])
+        for title, transfer in (("bot -> page", outcome.sent), ("page -> bot", outcome.received)):
+            if transfer is not None:
+                rate = f"{transfer.megabytes_per_second:.1f} MB/s"
+                facts.add_row(
+                    title, f"{len(transfer.data):,} bytes, {rate}, SHA-256 {transfer.sha256[:16]}..."
+                )
+        console.print(facts)
+    for text, passed in checks:
+        console.print(f"[green]ok[/]      {text}" if passed else f"[red]FAILED[/]  {text}")
+    return all(passed for _, passed in checks)
+
+
+def show_timelines(console: Console, outcome: Outcome) -> None:
+    """The states of both sides, each by its own clock from the call's beginning."""
+    assert outcome.bot is not None
+    grid = Table.grid(padding=(0, 3))
+    tables = []
+    for side, timeline in (("bot", outcome.bot.timeline), ("page", outcome.page["timeline"])):
+        table = Table(title=side, title_justify="left", box=None, show_header=False, pad_edge=False)
+        table.add_column(justify="right")
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        for ms, what, state in timeline:
+            table.add_row(f"{ms:.0f} ms", what, str(state))
+        tables.append(table)
+    grid.add_row(*tables)
+    console.print(grid)
+
+
+async def main(size: int, timeout_s: float) -> int:
+    """Run both calls and print the report; the exit code."""
+    console = Console()
+    show = Show(console)
+    runner, port = await start()
+    url = f"http://localhost:{port}"
+    try:
+        async with join(url, "lobby", "bot") as signaling:
+            bot = asyncio.create_task(Bot(signaling, show.event).run())
+            with show.progress:
+                async with visitor(url, size, console):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(timeout_s):
+                            for outcome in show.outcomes:
+                                await outcome.done.wait()
+                            await asyncio.sleep(0.1)  # the last "bye"
+            bot.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await bot
+    finally:
+        await runner.cleanup()
+    worked = [show_outcome(console, outcome) for outcome in show.outcomes]
+    console.rule()
+    console.print("Everything worked." if all(worked) else "[red]Something failed.[/]")
+    return 0 if all(worked) else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m examples.call.demo", description=__doc__)
+    parser.add_argument("--bytes", type=int, default=20_000_000, help="size of each file")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for both calls together")
+    arguments = parser.parse_args()
+    sys.exit(asyncio.run(main(arguments.bytes, arguments.timeout)))

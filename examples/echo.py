@@ -1,0 +1,35 @@
+"""Two peers in one process: a channel, a message and its echo."""
+
+import argparse
+import asyncio
+
+from rtcstack import RTCDataChannelEvent, RTCPeerConnection
+
+
+async def main() -> None:
+    alice, bob = RTCPeerConnection(), RTCPeerConnection()
+    alice.on("icecandidate", lambda event: asyncio.ensure_future(bob.addIceCandidate(event.candidate)))
+    bob.on("icecandidate", lambda event: asyncio.ensure_future(alice.addIceCandidate(event.candidate)))
+
+    @bob.on("datachannel")
+    def _(event: RTCDataChannelEvent) -> None:
+        event.channel.on("message", lambda message: event.channel.send(f"echo: {message.data}"))
+
+    channel = alice.createDataChannel("chat")
+    channel.on("open", lambda _event: channel.send("hello"))
+
+    await alice.setLocalDescription()
+    await bob.setRemoteDescription(alice.localDescription)
+    await bob.setLocalDescription()
+    await alice.setRemoteDescription(bob.localDescription)
+
+    async for message in channel:
+        print(message)
+        break
+    await alice.close()
+    await bob.close()
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    asyncio.run(main())
