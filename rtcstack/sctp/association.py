@@ -1,0 +1,846 @@
+"""The SCTP association: its states, its handshake, and the way of a packet in and out.
+
+    new -> connecting (COOKIE-WAIT, COOKIE-ECHOED) -> connected
+        -> shutting-down (SHUTDOWN-PENDING, -SENT, -RECEIVED, -ACK-SENT) -> closed
+
+Spec: RFC 9260, sections 4, 5, 8 and 9; RFC 8261 for its place above DTLS.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Iterable, Sequence
+from enum import Enum, StrEnum
+from struct import Struct
+
+from google_crc32c import extend as crc32c_extend
+
+from rtcstack.engine import Buffer
+from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
+from rtcstack.sctp.chunks import FLAG_REFLECTED_TAG, ChunkType, Init
+from rtcstack.sctp.control_block import Agreement, ControlBlock
+from rtcstack.sctp.cookie import Cookie, CookieSealer
+from rtcstack.sctp.events import AssociationClosed, AssociationConnected, SctpEvent
+from rtcstack.sctp.options import SctpOptions
+from rtcstack.sctp.packet import (
+    COMMON_HEADER_BYTES,
+    PacketWriter,
+    chunk_bytes,
+    split_chunks,
+    verify_checksum,
+)
+from rtcstack.sctp.params import CauseCode, ParamType, cause_bytes, describe_causes, param_bytes
+from rtcstack.sctp.send_queue import SendQueue
+
+__all__ = ["AssociationState", "Drop", "SctpAssociation"]
+
+MAX_REPLIES = 32
+"""Packets with replies to INITs and the like, kept until the next drain."""
+
+MAX_SHUTDOWN_RETRANSMISSIONS = 8
+"""SHUTDOWNs (or SHUTDOWN ACKs) sent before the association counts as closed anyway."""
+
+
+class AssociationState(StrEnum):
+    """The states that matter to the layer above."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    SHUTTING_DOWN = "shutting-down"
+    CLOSED = "closed"
+
+
+class Drop(StrEnum):
+    """Why a packet or chunk was dropped."""
+
+    MALFORMED = "malformed"
+    CHECKSUM = "checksum"
+    PORTS = "ports"
+    TAG = "tag"
+    UNEXPECTED = "unexpected"
+    COOKIE = "cookie"
+    ACKED_UNSENT = "acked-unsent"
+
+
+class _Phase(Enum):
+    """The RFC's states. Spec: RFC 9260, section 4."""
+
+    NEW = "new"
+    COOKIE_WAIT = "cookie-wait"
+    COOKIE_ECHOED = "cookie-echoed"
+    ESTABLISHED = "established"
+    SHUTDOWN_PENDING = "shutdown-pending"
+    SHUTDOWN_SENT = "shutdown-sent"
+    SHUTDOWN_RECEIVED = "shutdown-received"
+    SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
+    CLOSED = "closed"
+
+
+_STATE = {
+    _Phase.NEW: AssociationState.NEW,
+    _Phase.COOKIE_WAIT: AssociationState.CONNECTING,
+    _Phase.COOKIE_ECHOED: AssociationState.CONNECTING,
+    _Phase.ESTABLISHED: AssociationState.CONNECTED,
+    _Phase.SHUTDOWN_PENDING: AssociationState.SHUTTING_DOWN,
+    _Phase.SHUTDOWN_SENT: AssociationState.SHUTTING_DOWN,
+    _Phase.SHUTDOWN_RECEIVED: AssociationState.SHUTTING_DOWN,
+    _Phase.SHUTDOWN_ACK_SENT: AssociationState.SHUTTING_DOWN,
+    _Phase.CLOSED: AssociationState.CLOSED,
+}
+_SENDS_DATA = frozenset({_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_RECEIVED})
+_TAKES_DATA = frozenset({_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_SENT})
+
+# The common shape of a packet: one DATA chunk. Ports and tag are compared as one integer.
+_HOT = Struct("!QIBBHIHHI")
+_PORTS_TAG = Struct("!HHI")
+_TAG = Struct("!I")
+_CHECKSUM_LE = Struct("<I")
+_HOT_BYTES = _HOT.size
+
+
+class SctpAssociation:
+    """One association, as an engine: datagrams and times in; datagrams, events, one deadline out.
+
+    Attributes:
+        packets_sent, packets_received, bytes_sent, bytes_received: whole SCTP packets.
+        messages_sent, messages_received: user messages handed in and delivered.
+        drops: count by reason of what was dropped.
+    """
+
+    __slots__ = (
+        "_block",
+        "_events",
+        "_fast",
+        "_fast_crc",
+        "_heartbeat_at",
+        "_heartbeats_unanswered",
+        "_init",
+        "_init_bytes",
+        "_init_due",
+        "_local_port",
+        "_options",
+        "_pending_cookie",
+        "_phase",
+        "_queue",
+        "_remote_port",
+        "_replies",
+        "_retries",
+        "_rng",
+        "_sealer",
+        "_timer_at",
+        "_timer_s",
+        "bytes_received",
+        "bytes_sent",
+        "drops",
+        "messages_sent",
+        "packets_received",
+        "packets_sent",
+    )
+
+    def __init__(
+        self,
+        options: SctpOptions | None = None,
+        *,
+        local_port: int = 5000,
+        remote_port: int = 5000,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._options = options or SctpOptions()
+        self._local_port = local_port
+        self._remote_port = remote_port
+        self._rng = rng or secrets.SystemRandom()
+        self._phase = _Phase.NEW
+        self._events: list[SctpEvent] = []
+        self._queue = SendQueue(
+            self._events,
+            self._options.max_send_buffer_bytes,
+            (self._options.mtu_bytes - COMMON_HEADER_BYTES) & ~3,
+        )
+        self._block: ControlBlock | None = None
+        self._init: Init | None = None
+        self._init_bytes = b""
+        self._init_due = False
+        self._pending_cookie = b""
+        self._sealer: CookieSealer | None = None
+        self._replies: list[bytes] = []
+        self._timer_at: float | None = None  # T1 while connecting, T2 while shutting down
+        self._timer_s = 0.0
+        self._retries = 0
+        self._heartbeat_at: float | None = None
+        self._heartbeats_unanswered = 0
+        self._fast = -1  # ports and tag of packets that may take the short way, or -1
+        self._fast_crc = 0
+        self.packets_sent = 0
+        self.packets_received = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.messages_sent = 0
+        self.drops: dict[Drop, int] = {}
+
+    # -- the application's side ---------------------------------------------------------------
+
+    @property
+    def state(self) -> AssociationState:
+        """The state, as the layer above needs to know it."""
+        return _STATE[self._phase]
+
+    @property
+    def options(self) -> SctpOptions:
+        """What the association was made with."""
+        return self._options
+
+    @property
+    def buffered_bytes(self) -> int:
+        """User data that was handed in and has not been sent yet."""
+        return self._queue.buffered_bytes
+
+    def make_init(self) -> bytes:
+        """Our INIT chunk; the same one at each call, and the one that `connect` sends."""
+        if self._init is None:
+            options = self._options
+            extensions = [ChunkType.RE_CONFIG]
+            if options.partial_reliability:
+                extensions.append(ChunkType.FORWARD_TSN)
+            if options.interleaving:
+                extensions.append(ChunkType.I_DATA)
+                if options.partial_reliability:
+                    extensions.append(ChunkType.I_FORWARD_TSN)
+            self._init = Init(
+                initiate_tag=self._rng.randrange(1, 1 << 32),
+                a_rwnd_bytes=options.receive_window_bytes,
+                outbound_streams=options.streams,
+                inbound_streams=options.streams,
+                initial_tsn=self._rng.randrange(1 << 32),
+                extensions=bytes(extensions),
+                forward_tsn=options.partial_reliability,
+                zero_checksum=options.zero_checksum,
+            )
+            self._init_bytes = self._init.to_bytes()
+        return self._init_bytes
+
+    def connect(self, now: float) -> None:
+        """Begin the handshake. Both sides may; it is harmless when it has begun.
+
+        Args:
+            now: monotonic time in seconds.
+        """
+        if self._phase is not _Phase.NEW:
+            return
+        self.make_init()
+        self._phase = _Phase.COOKIE_WAIT
+        self._init_due = True
+        self._retries = 0
+        self._timer_s = self._options.rto_initial_s
+        self._timer_at = now + self._timer_s
+
+    def send(
+        self,
+        stream_id: int,
+        ppid: int,
+        data: bytes,
+        *,
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        lifetime_s: float | None = None,
+        now: float,
+    ) -> None:
+        """Queue a message. It may be called before the association is connected.
+
+        Args:
+            stream_id: 0 to the number of streams less one.
+            ppid: payload protocol identifier.
+            data: at least one byte.
+            ordered: whether it is delivered after what was sent before it on the stream.
+            max_retransmits: how often a lost part is sent again before the message is given up.
+            lifetime_s: how long the message is worth sending.
+            now: monotonic time in seconds.
+
+        Raises:
+            OperationError: the send buffer is full.
+            InvalidStateError: the association, or the stream, is closing.
+            ValueError: no data, or no such stream.
+        """
+        if self._phase not in _ACCEPTS_MESSAGES:
+            raise InvalidStateError(f"cannot send: the association is {self.state}")
+        if not data:
+            raise ValueError("SCTP has no empty messages")
+        if not 0 <= stream_id < self._options.streams:
+            raise ValueError(f"stream_id must be 0 to {self._options.streams - 1}, not {stream_id}")
+        block = self._block
+        if (max_retransmits is not None or lifetime_s is not None) and (
+            block is not None and not block.agreement.partial_reliability
+        ):
+            max_retransmits = lifetime_s = None
+        self._queue.add(
+            stream_id, ppid, data, ordered, max_retransmits, None if lifetime_s is None else now + lifetime_s
+        )
+        self.messages_sent += 1
+
+    def reset_streams(self, stream_ids: Iterable[int]) -> None:
+        """Reset outgoing streams, each as soon as what is queued on it has been acknowledged.
+
+        `StreamsResetDone` tells when. Nothing may be sent on them until then.
+
+        Raises:
+            InvalidStateError: the association is not connected.
+        """
+        if self._block is None:
+            raise InvalidStateError(f"cannot reset streams: the association is {self.state}")
+        self._block.resets.reset(stream_ids)
+
+    def set_priority(self, stream_id: int, priority: int) -> None:
+        """Set a stream's weight, 1 to 65535; 256 is normal (RFC 8832, section 5.1)."""
+        self._queue.stream(stream_id).priority = max(1, priority)
+
+    def set_buffered_low_threshold(self, stream_id: int, threshold_bytes: int) -> None:
+        """Set at which amount of waiting data `StreamBufferedAmountLow` is told."""
+        self._queue.stream(stream_id).low_threshold_bytes = threshold_bytes
+
+    def stream_buffered_bytes(self, stream_id: int) -> int:
+        """User data that waits on a stream."""
+        stream = self._queue.find(stream_id)
+        return stream.buffered_bytes if stream is not None else 0
+
+    def shutdown(self, now: float) -> None:
+        """Close gracefully, after everything queued has been acknowledged."""
+        if self._phase is _Phase.ESTABLISHED:
+            self._phase = _Phase.SHUTDOWN_PENDING
+            self._advance_shutdown(now)
+        elif self._phase not in _SHUTTING_DOWN:
+            self._close(None, graceful=True)
+
+    def abort(self, now: float, reason: str = "") -> None:
+        """Close at once; the ABORT is in the next drain."""
+        if self._phase is _Phase.CLOSED:
+            return
+        if self._block is not None:
+            self._reply_abort(CauseCode.USER_INITIATED_ABORT, reason.encode()[:512])
+        self._close(None, graceful=False)
+
+    # -- engine: in ---------------------------------------------------------------------------
+
+    def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
+        """Take packets that arrived together. Whatever is wrong with them is counted, not raised."""
+        fast = self._fast
+        block = self._block
+        for datagram in datagrams:
+            packet = datagram if type(datagram) is bytes else bytes(datagram)
+            size = len(packet)
+            self.packets_received += 1
+            self.bytes_received += size
+            if size > _HOT_BYTES and block is not None:
+                ports_tag, checksum, kind, flags, length, tsn, stream_id, ssn, ppid = _HOT.unpack_from(packet)
+                if (
+                    kind == 0
+                    and ports_tag == fast
+                    and size - COMMON_HEADER_BYTES == (length + 3) & ~3
+                    and length > 16
+                    and not flags & 8
+                ):
+                    if checksum or not block.agreement.zero_checksum:
+                        crc = crc32c_extend(self._fast_crc, packet[COMMON_HEADER_BYTES:])
+                        if crc.to_bytes(4, "little") != packet[8:12]:
+                            self._drop(Drop.CHECKSUM)
+                            continue
+                    block.data_packets += 1
+                    try:
+                        block.on_data(
+                            flags, tsn, stream_id, ssn, ppid, packet[28 : COMMON_HEADER_BYTES + length]
+                        )
+                    except ProtocolError as error:
+                        self._fail(error)
+                        return
+                    continue
+            try:
+                self._receive_packet(packet, now)
+            except ParseError:
+                self._drop(Drop.MALFORMED)
+            except ProtocolError as error:
+                self._fail(error)
+            fast = self._fast
+            block = self._block
+        if block is not None:
+            block.end_of_pass(now)
+            if self._phase in _SHUTTING_DOWN:
+                self._advance_shutdown(now)
+        self._restart_heartbeat(now)
+
+    def _receive_packet(self, packet: bytes, now: float) -> None:
+        if len(packet) < COMMON_HEADER_BYTES + 4:
+            raise ParseError(f"a packet of {len(packet)} bytes")
+        source, destination, tag = _PORTS_TAG.unpack_from(packet)
+        if source != self._remote_port or destination != self._local_port:
+            self._drop(Drop.PORTS)
+            return
+        kind = packet[COMMON_HEADER_BYTES]
+        # INIT and COOKIE ECHO always have a checksum (RFC 9653, section 5.3).
+        zero = self._options.zero_checksum and kind != ChunkType.INIT and kind != ChunkType.COOKIE_ECHO
+        if not verify_checksum(packet, accept_zero=zero):
+            self._drop(Drop.CHECKSUM)
+            return
+        chunks = split_chunks(packet)
+        if not self._tag_is_right(tag, kind, chunks[0][1], len(chunks)):
+            self._drop(Drop.TAG)
+            return
+        has_data = False
+        for kind, flags, body in chunks:
+            if kind == ChunkType.DATA or kind == ChunkType.I_DATA:
+                block = self._block
+                if block is None or self._phase not in _TAKES_DATA:
+                    self._drop(Drop.UNEXPECTED)
+                    continue
+                has_data = True
+                if kind == ChunkType.DATA:
+                    block.on_data_chunk(flags, body)
+                else:
+                    block.on_interleaved_chunk(flags, body)
+            elif not self._on_control(kind, flags, body, tag, now):
+                break
+        if has_data and self._block is not None:
+            self._block.data_packets += 1
+
+    def _tag_is_right(self, tag: int, kind: int, flags: int, count: int) -> bool:
+        """Spec: RFC 9260, section 8.5."""
+        if kind == ChunkType.INIT:
+            return tag == 0 and count == 1
+        if kind in (ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE) and flags & FLAG_REFLECTED_TAG:
+            return self._block is not None and tag == self._block.agreement.peer_tag
+        if kind == ChunkType.COOKIE_ECHO:
+            return True  # the cookie itself says which tag is right
+        return self._init is not None and tag == self._init.initiate_tag
+
+    def _on_control(self, kind: int, flags: int, body: bytes, tag: int, now: float) -> bool:
+        """Take a chunk that is not data. Returns False if the rest of the packet is void."""
+        block = self._block
+        if kind == ChunkType.INIT:
+            self._on_init(Init.parse(body), now)
+            return False
+        if kind == ChunkType.INIT_ACK:
+            self._on_init_ack(Init.parse(body), now)
+            return False
+        if kind == ChunkType.COOKIE_ECHO:
+            return self._on_cookie_echo(body, tag, now)
+        if kind == ChunkType.COOKIE_ACK:
+            if self._phase is _Phase.COOKIE_ECHOED:
+                self._establish(now)
+            return True
+        if kind == ChunkType.ABORT:
+            if self._phase not in (_Phase.NEW, _Phase.CLOSED):
+                code, text = describe_causes(body)
+                self._close(ProtocolError(f"the peer has aborted: {text}", code=code), graceful=False)
+            return False
+        if kind == ChunkType.ERROR:
+            self._on_error(body)
+            return True
+        if block is None:
+            self._drop(Drop.UNEXPECTED)
+            return False
+        if kind == ChunkType.SACK:
+            if not block.on_sack(body, now):
+                self._drop(Drop.ACKED_UNSENT)
+        elif kind == ChunkType.HEARTBEAT:
+            block.queue_control(chunk_bytes(ChunkType.HEARTBEAT_ACK, 0, body))
+        elif kind == ChunkType.HEARTBEAT_ACK:
+            self._heartbeats_unanswered = 0
+        elif kind == ChunkType.FORWARD_TSN or kind == ChunkType.I_FORWARD_TSN:
+            if self._phase in _TAKES_DATA:
+                block.on_forward_tsn(body, interleaved=kind == ChunkType.I_FORWARD_TSN)
+        elif kind == ChunkType.RE_CONFIG:
+            if self._phase is _Phase.ESTABLISHED or self._phase is _Phase.SHUTDOWN_PENDING:
+                block.resets.on_reconfig(body, now)
+        elif kind == ChunkType.SHUTDOWN:
+            self._on_shutdown(body, now)
+        elif kind == ChunkType.SHUTDOWN_ACK:
+            self._on_shutdown_ack()
+        elif kind == ChunkType.SHUTDOWN_COMPLETE:
+            if self._phase is _Phase.SHUTDOWN_ACK_SENT:
+                self._close(None, graceful=True)
+        elif kind != ChunkType.PAD:
+            return self._on_unknown(kind, flags, body)
+        return True
+
+    def _on_unknown(self, kind: int, flags: int, body: bytes) -> bool:
+        """Spec: RFC 9260, section 3.2: the two high bits of the type say what to do."""
+        self._drop(Drop.UNEXPECTED)
+        if kind & 0x40 and self._block is not None:
+            chunk = chunk_bytes(kind, flags, body[:256])
+            self._block.queue_control(
+                chunk_bytes(ChunkType.ERROR, 0, cause_bytes(CauseCode.UNRECOGNIZED_CHUNK, chunk))
+            )
+        return bool(kind & 0x80)
+
+    def _on_error(self, body: bytes) -> None:
+        code, text = describe_causes(body)
+        if code == CauseCode.STALE_COOKIE and self._phase is _Phase.COOKIE_ECHOED:
+            # Begin anew (RFC 9260, section 5.2.6).
+            self._forget_block()
+            self._fast = -1
+            self._phase = _Phase.COOKIE_WAIT
+            self._init_due = True
+        elif code == CauseCode.PROTOCOL_VIOLATION and self._phase is not _Phase.CLOSED:
+            self._close(ProtocolError(f"the peer reports: {text}", code=code), graceful=False)
+
+    # -- handshake (RFC 9260, section 5) ------------------------------------------------------
+
+    def _on_init(self, init: Init, now: float) -> None:
+        if self._phase is _Phase.CLOSED or len(self._replies) >= MAX_REPLIES:
+            self._drop(Drop.UNEXPECTED)
+            return
+        if self._phase is _Phase.SHUTDOWN_ACK_SENT:
+            self._timer_at = now  # our SHUTDOWN ACK was lost: again (section 9.2)
+            return
+        if self._sealer is None:
+            self._sealer = CookieSealer(self._rng.randbytes(32))
+        self.make_init()
+        local = self._init
+        assert local is not None
+        local_tag, local_tsn, ties = local.initiate_tag, local.initial_tsn, (0, 0)
+        block = self._block
+        if block is not None:
+            ties = (block.agreement.local_tag, block.agreement.peer_tag)
+            if self._phase is not _Phase.COOKIE_ECHOED:
+                # A new tag for what may be a restart (section 5.2.2).
+                local_tag, local_tsn = self._rng.randrange(1, 1 << 32), self._rng.randrange(1 << 32)
+        cookie = Cookie(
+            now,
+            local_tag,
+            init.initiate_tag,
+            local_tsn,
+            init.initial_tsn,
+            init.a_rwnd_bytes,
+            *ties,
+            init.outbound_streams,
+            init.inbound_streams,
+            _pack_extensions(init),
+        )
+        reply = Init(
+            local_tag,
+            local.a_rwnd_bytes,
+            local.outbound_streams,
+            local.inbound_streams,
+            local_tsn,
+            local.extensions,
+            local.forward_tsn,
+            local.zero_checksum,
+            self._sealer.seal(cookie),
+            init.unrecognized[:4],
+        )
+        writer = PacketWriter(self._local_port, self._remote_port, init.initiate_tag)
+        self._replies.append(writer.write([reply.to_bytes(ChunkType.INIT_ACK)], checksum=True))
+
+    def _on_init_ack(self, init: Init, now: float) -> None:
+        if self._phase is not _Phase.COOKIE_WAIT:
+            return  # section 5.2.3
+        if init.cookie is None:
+            raise ProtocolError("INIT ACK without a cookie", code=CauseCode.MISSING_PARAMETER)
+        if len(init.cookie) > self._options.mtu_bytes - COMMON_HEADER_BYTES - 64:
+            raise ProtocolError("a cookie that fits no packet", code=CauseCode.PROTOCOL_VIOLATION)
+        local = self._init
+        assert local is not None
+        self._make_block(
+            local.initiate_tag,
+            init.initiate_tag,
+            local.initial_tsn,
+            init.initial_tsn,
+            init.a_rwnd_bytes,
+            init.outbound_streams,
+            init.inbound_streams,
+            _pack_extensions(init),
+        )
+        self._phase = _Phase.COOKIE_ECHOED
+        self._pending_cookie = chunk_bytes(ChunkType.COOKIE_ECHO, 0, init.cookie)
+        self._init_due = True
+        self._retries = 0
+        self._timer_s = self._options.rto_initial_s
+        self._timer_at = now + self._timer_s
+
+    def _make_block(
+        self,
+        local_tag: int,
+        peer_tag: int,
+        local_tsn: int,
+        peer_tsn: int,
+        peer_window_bytes: int,
+        peer_outbound: int,
+        peer_inbound: int,
+        extensions: int,
+    ) -> None:
+        options = self._options
+        agreement = Agreement(
+            local_tag,
+            peer_tag,
+            local_tsn,
+            peer_tsn,
+            peer_window_bytes,
+            min(options.streams, peer_outbound),
+            min(options.streams, peer_inbound),
+            options.partial_reliability and bool(extensions & _EXT_FORWARD_TSN),
+            options.interleaving and bool(extensions & _EXT_I_DATA),
+            bool(extensions & _EXT_RE_CONFIG),
+            options.zero_checksum and bool(extensions & _EXT_ZERO_CHECKSUM),
+        )
+        writer = PacketWriter(self._local_port, self._remote_port, peer_tag)
+        self._block = ControlBlock(options, agreement, writer, self._queue, self._events)
+
+    def _forget_block(self) -> None:
+        if self._block is not None:
+            self._block.outstanding.take_back()
+            self._block = None
+
+    def _on_cookie_echo(self, body: bytes, tag: int, now: float) -> bool:
+        cookie = self._sealer.unseal(body) if self._sealer is not None else None
+        if cookie is None or tag != cookie.local_tag or self._phase is _Phase.CLOSED:
+            self._drop(Drop.COOKIE)
+            return False
+        block = self._block
+        if block is not None:
+            same_local = cookie.local_tag == block.agreement.local_tag
+            same_peer = cookie.peer_tag == block.agreement.peer_tag
+            if same_local and same_peer:  # action D: our COOKIE ACK was lost, or both have begun
+                if self._phase is _Phase.COOKIE_ECHOED:
+                    self._establish(now)
+                block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
+                return True
+            if not same_local and not same_peer:
+                if cookie.local_tie_tag == block.agreement.local_tag and (
+                    cookie.peer_tie_tag == block.agreement.peer_tag
+                ):
+                    # Action A, a restart. Above DTLS the peer cannot have lost its state alone.
+                    raise ProtocolError("the peer has restarted", code=CauseCode.PROTOCOL_VIOLATION)
+                self._drop(Drop.COOKIE)
+                return False
+            if not same_local or self._phase is not _Phase.COOKIE_ECHOED:  # action C, a late cookie
+                self._drop(Drop.COOKIE)
+                return False
+            # Action B: both have begun, and the peer's tag is a newer one than its INIT ACK had.
+        if now - cookie.made_at > self._options.cookie_lifetime_s:
+            self._drop(Drop.COOKIE)
+            staleness_us = int((now - cookie.made_at - self._options.cookie_lifetime_s) * 1e6)
+            cause = cause_bytes(CauseCode.STALE_COOKIE, _TAG.pack(min(staleness_us, 0xFFFF_FFFF)))
+            self._reply(cookie.peer_tag, chunk_bytes(ChunkType.ERROR, 0, cause))
+            return False
+        self._forget_block()
+        self._make_block(
+            cookie.local_tag,
+            cookie.peer_tag,
+            cookie.local_tsn,
+            cookie.peer_tsn,
+            cookie.peer_window_bytes,
+            cookie.peer_outbound_streams,
+            cookie.peer_inbound_streams,
+            cookie.extensions,
+        )
+        self._establish(now)
+        assert self._block is not None
+        self._block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
+        return True
+
+    def _establish(self, now: float) -> None:
+        block = self._block
+        assert block is not None
+        self._phase = _Phase.ESTABLISHED
+        self._timer_at = None
+        self._init_due = False
+        self._pending_cookie = b""
+        agreement = block.agreement
+        header = _PORTS_TAG.pack(self._remote_port, self._local_port, agreement.local_tag)
+        self._fast = int.from_bytes(header, "big")
+        self._fast_crc = crc32c_extend(0, header + b"\0\0\0\0")
+        self._events.append(AssociationConnected(agreement.inbound_streams, agreement.outbound_streams))
+        self._restart_heartbeat(now)
+
+    # -- shutdown (RFC 9260, section 9) -------------------------------------------------------
+
+    def _advance_shutdown(self, now: float) -> None:
+        block = self._block
+        assert block is not None
+        if not (self._queue.is_empty and block.outstanding.is_empty):
+            if self._phase is _Phase.SHUTDOWN_SENT and block.tracker.sack_due:
+                block.control.append(self._make_shutdown())
+            return
+        if self._phase is _Phase.SHUTDOWN_PENDING:
+            self._phase = _Phase.SHUTDOWN_SENT
+            block.queue_control(self._make_shutdown())
+            self._start_t2(now)
+        elif self._phase is _Phase.SHUTDOWN_RECEIVED:
+            self._phase = _Phase.SHUTDOWN_ACK_SENT
+            block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
+            self._start_t2(now)
+
+    def _make_shutdown(self) -> bytes:
+        assert self._block is not None
+        tsn = self._block.tracker.cumulative_tsn & 0xFFFF_FFFF
+        return chunk_bytes(ChunkType.SHUTDOWN, 0, _TAG.pack(tsn))
+
+    def _start_t2(self, now: float) -> None:
+        assert self._block is not None
+        self._retries = 0
+        self._timer_s = self._block.rto.rto_s
+        self._timer_at = now + self._timer_s
+
+    def _on_shutdown(self, body: bytes, now: float) -> None:
+        block = self._block
+        assert block is not None
+        if len(body) < 4:
+            raise ParseError("SHUTDOWN cut off")
+        if self._phase in (_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING):
+            self._phase = _Phase.SHUTDOWN_RECEIVED
+        elif self._phase is _Phase.SHUTDOWN_SENT:  # both have begun
+            self._phase = _Phase.SHUTDOWN_ACK_SENT
+            block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
+            self._start_t2(now)
+
+    def _on_shutdown_ack(self) -> None:
+        if self._phase in (_Phase.SHUTDOWN_SENT, _Phase.SHUTDOWN_ACK_SENT):
+            assert self._block is not None
+            self._reply(self._block.agreement.peer_tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, 0, b""))
+            self._close(None, graceful=True)
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _fail(self, error: ProtocolError) -> None:
+        """Abort for what the peer did."""
+        if self._phase is _Phase.CLOSED:
+            return
+        if self._block is not None:
+            self._reply_abort(error.code or CauseCode.PROTOCOL_VIOLATION, str(error).encode())
+        self._close(error, graceful=False)
+
+    def _reply_abort(self, code: int, info: bytes) -> None:
+        assert self._block is not None
+        self._reply(self._block.agreement.peer_tag, chunk_bytes(ChunkType.ABORT, 0, cause_bytes(code, info)))
+
+    def _reply(self, tag: int, chunk: bytes) -> None:
+        writer = PacketWriter(self._local_port, self._remote_port, tag)
+        self._replies.append(writer.write([chunk], checksum=True))
+
+    def _close(self, error: ProtocolError | None, *, graceful: bool) -> None:
+        if self._phase is _Phase.CLOSED:
+            return
+        self._phase = _Phase.CLOSED
+        self._fast = -1
+        self._init_due = False
+        self._timer_at = None
+        self._heartbeat_at = None
+        self._queue.clear()
+        self._block = None
+        self._events.append(AssociationClosed(error, graceful))
+
+    def _drop(self, reason: Drop) -> None:
+        self.drops[reason] = self.drops.get(reason, 0) + 1
+
+    # -- engine: time -------------------------------------------------------------------------
+
+    def _restart_heartbeat(self, now: float) -> None:
+        if self._block is not None and self._options.heartbeat_interval_s:
+            self._heartbeat_at = now + self._options.heartbeat_interval_s + self._block.rto.rto_s
+
+    def next_timeout(self) -> float | None:
+        """The time at which `handle_timeout` wants to be called next, or None."""
+        deadline = self._timer_at
+        if self._block is not None:
+            for other in (self._block.next_timeout(), self._heartbeat_at):
+                if other is not None and (deadline is None or other < deadline):
+                    deadline = other
+        return deadline
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`; harmless when nothing is."""
+        if self._timer_at is not None and now >= self._timer_at:
+            self._on_handshake_timer(now)
+        block = self._block
+        if block is None:
+            return
+        timeouts = block.outstanding.timeouts
+        block.handle_timeout(now)
+        if self._heartbeat_at is not None and now >= self._heartbeat_at:
+            info = param_bytes(ParamType.HEARTBEAT_INFO, Struct("!d").pack(now))
+            block.queue_control(chunk_bytes(ChunkType.HEARTBEAT, 0, info))
+            self._heartbeats_unanswered += 1
+            self._restart_heartbeat(now)
+        elif block.outstanding.timeouts == timeouts:
+            return
+        limit = self._options.max_retransmissions
+        if limit is not None and block.outstanding.timeouts + self._heartbeats_unanswered > limit + 1:
+            self._close(ProtocolError(f"no answer to {limit} retransmissions"), graceful=False)
+
+    def _on_handshake_timer(self, now: float) -> None:
+        self._retries += 1
+        self._timer_s = min(self._timer_s * 2, self._options.rto_max_s)
+        self._timer_at = now + self._timer_s
+        if self._phase in (_Phase.COOKIE_WAIT, _Phase.COOKIE_ECHOED):
+            limit = self._options.max_init_retransmissions
+            if limit is not None and self._retries > limit:
+                self._close(ProtocolError(f"no answer to {limit + 1} handshake packets"), graceful=False)
+                return
+            self._init_due = True
+            return
+        block = self._block
+        if block is None:
+            self._timer_at = None
+        elif self._retries > MAX_SHUTDOWN_RETRANSMISSIONS:
+            self._close(ProtocolError("no answer to the shutdown"), graceful=False)
+        elif self._phase is _Phase.SHUTDOWN_SENT:
+            block.queue_control(self._make_shutdown())
+        elif self._phase is _Phase.SHUTDOWN_ACK_SENT:
+            block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
+
+    # -- engine: out --------------------------------------------------------------------------
+
+    def drain(self, now: float) -> list[bytes]:
+        """Take the packets that are to be sent now, at most about 64; call again until none come."""
+        packets = self._replies
+        if packets:
+            self._replies = []
+        else:
+            packets = []
+        block = self._block
+        if block is not None:
+            if self._phase is _Phase.COOKIE_ECHOED:
+                if self._init_due:
+                    # Data may go along behind the COOKIE ECHO (section 5.1), but only there.
+                    fresh = self._retries == 0
+                    self._init_due = False
+                    block.fill(packets, now, data=fresh, first=self._pending_cookie)
+            else:
+                block.fill(packets, now, data=self._phase in _SENDS_DATA)
+        elif self._init_due:
+            self._init_due = False
+            writer = PacketWriter(self._local_port, self._remote_port, 0)
+            packets.append(writer.write([self._init_bytes], checksum=True))
+        if packets:
+            self.packets_sent += len(packets)
+            self.bytes_sent += sum(map(len, packets))
+        return packets
+
+    def events(self) -> Sequence[SctpEvent]:
+        """Take what the layer above must learn, oldest first."""
+        if not self._events:
+            return ()
+        events = self._events[:]
+        self._events.clear()  # the list itself is shared with the parts of the association
+        return events
+
+
+_SHUTTING_DOWN = frozenset(
+    {_Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_SENT, _Phase.SHUTDOWN_RECEIVED, _Phase.SHUTDOWN_ACK_SENT}
+)
+_ACCEPTS_MESSAGES = frozenset({_Phase.NEW, _Phase.COOKIE_WAIT, _Phase.COOKIE_ECHOED, _Phase.ESTABLISHED})
+
+_EXT_FORWARD_TSN, _EXT_ZERO_CHECKSUM, _EXT_I_DATA, _EXT_RE_CONFIG = 1, 2, 4, 8
+
+
+def _pack_extensions(init: Init) -> int:
+    """The extensions an INIT names, as bits for the cookie."""
+    extensions = 0
+    if init.forward_tsn:
+        extensions |= _EXT_FORWARD_TSN
+    if init.zero_checksum:
+        extensions |= _EXT_ZERO_CHECKSUM
+    if ChunkType.I_DATA in init.extensions:
+        extensions |= _EXT_I_DATA
+    if ChunkType.RE_CONFIG in init.extensions:
+        extensions |= _EXT_RE_CONFIG
+    return extensions

@@ -1,0 +1,575 @@
+"""Data channels: stream identifiers, opening, messages, and the closing handshake.
+
+Spec: RFC 8831; RFC 8832, section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from rtcstack.engine import Buffer
+from rtcstack.errors import InvalidStateError, OperationError, ParseError, ProtocolError
+from rtcstack.sctp.association import AssociationState, SctpAssociation
+from rtcstack.sctp.dcep import ACK, MESSAGE_ACK, MESSAGE_OPEN, OpenMessage, Ppid
+from rtcstack.sctp.events import (
+    AssociationClosed,
+    AssociationConnected,
+    BufferedAmountLow,
+    ChannelAnnounced,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelEvent,
+    ChannelOpened,
+    MessageReceived,
+    StreamBufferedAmountLow,
+    StreamMessage,
+    StreamsResetByPeer,
+    StreamsResetDone,
+)
+
+__all__ = ["Channel", "ChannelDrop", "ChannelState", "DataChannels"]
+
+MAX_EARLY_BYTES = 64 * 1024
+"""Data held for streams whose OPEN has not come yet: on unordered and partially reliable channels
+data may overtake it. All streams together, each message charged 64 bytes more than it has."""
+
+EARLY_OVERHEAD_BYTES = 64
+
+MAX_ID = 65534
+"""Highest stream identifier a channel may have (RFC 8832, section 4)."""
+
+
+class ChannelState(StrEnum):
+    """As W3C's RTCDataChannelState."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class ChannelDrop(StrEnum):
+    """Why something that arrived was dropped."""
+
+    EARLY = "early"
+    DCEP = "dcep"
+    PPID = "ppid"
+    TEXT = "text"
+    CLOSED = "closed"
+
+
+class Channel:
+    """One data channel, as a handle and a record.
+
+    Attributes:
+        id: stream identifier, or None while the DTLS role is not known.
+        label, protocol, ordered, max_retransmits, max_packet_lifetime_ms, priority: as opened.
+        negotiated: whether both applications agreed on the channel by themselves.
+        state: see `ChannelState`.
+        messages_sent, messages_received, bytes_sent, bytes_received: user data handed in and delivered.
+    """
+
+    __slots__ = (
+        "_acked",
+        "_error",
+        "_inbound_reset",
+        "_low_threshold_bytes",
+        "_outbound_reset",
+        "_reset_begun",
+        "bytes_received",
+        "bytes_sent",
+        "id",
+        "label",
+        "max_packet_lifetime_ms",
+        "max_retransmits",
+        "messages_received",
+        "messages_sent",
+        "negotiated",
+        "ordered",
+        "priority",
+        "protocol",
+        "state",
+    )
+
+    def __init__(
+        self,
+        label: str,
+        protocol: str,
+        ordered: bool,
+        max_retransmits: int | None,
+        max_packet_lifetime_ms: int | None,
+        priority: int,
+        negotiated: bool,
+        id: int | None,  # noqa: A002 - the W3C's name
+    ) -> None:
+        self.id = id
+        self.label = label
+        self.protocol = protocol
+        self.ordered = ordered
+        self.max_retransmits = max_retransmits
+        self.max_packet_lifetime_ms = max_packet_lifetime_ms
+        self.priority = priority
+        self.negotiated = negotiated
+        self.state = ChannelState.CONNECTING
+        self.messages_sent = 0
+        self.messages_received = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._acked = negotiated  # before the ACK messages are sent in order (RFC 8832, section 6)
+        self._low_threshold_bytes = 0
+        self._inbound_reset = False
+        self._outbound_reset = False
+        self._reset_begun = False
+        self._error: ProtocolError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.id} {self.label!r} {self.state}>"
+
+
+class DataChannels:
+    """The data channels of one association, and the engine that drives it.
+
+    Args:
+        association: is owned from here on: feed and drain it through this object only.
+        is_dtls_client: our DTLS role, which decides who uses even identifiers; None until known.
+    """
+
+    __slots__ = (
+        "_by_id",
+        "_early",
+        "_early_bytes",
+        "_events",
+        "_is_dtls_client",
+        "_max_streams",
+        "_next_id",
+        "_released_ids",
+        "_unassigned",
+        "association",
+        "channels_closed",
+        "channels_opened",
+        "drops",
+    )
+
+    def __init__(self, association: SctpAssociation, *, is_dtls_client: bool | None = None) -> None:
+        self.association = association
+        self.drops: dict[ChannelDrop, int] = {}
+        self.channels_opened = 0
+        self.channels_closed = 0
+        self._events: list[ChannelEvent] = []
+        self._by_id: dict[int, Channel] = {}
+        self._unassigned: list[Channel] = []
+        self._early: dict[int, list[StreamMessage]] = {}
+        self._early_bytes = 0
+        self._max_streams = association.options.streams
+        self._is_dtls_client: bool | None = None
+        self._next_id = 0
+        self._released_ids: dict[int, None] = {}  # a set, oldest first
+        if is_dtls_client is not None:
+            self.set_role(is_dtls_client, 0.0)
+
+    # -- the application's side ---------------------------------------------------------------
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """All channels that are not closed."""
+        return (*self._by_id.values(), *self._unassigned)
+
+    def set_role(self, is_dtls_client: bool, now: float) -> None:
+        """Tell the DTLS role. Channels without an identifier get one, in the order of their creation."""
+        if self._is_dtls_client is not None:
+            return
+        self._is_dtls_client = is_dtls_client
+        self._next_id = 0 if is_dtls_client else 1
+        waiting, self._unassigned = self._unassigned, []
+        for channel in waiting:
+            try:
+                self._assign(channel, self._choose_id(), now)
+            except OperationError as error:
+                self._end(channel, ProtocolError(error.message))
+
+    def connect(self, now: float) -> None:
+        """Begin the association's handshake."""
+        self.association.connect(now)
+
+    def open(
+        self,
+        label: str,
+        protocol: str = "",
+        *,
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_lifetime_ms: int | None = None,
+        priority: int = 256,
+        negotiated: bool = False,
+        id: int | None = None,  # noqa: A002 - the W3C's name
+        now: float,
+    ) -> Channel:
+        """Open a channel; before the association is connected, too.
+
+        Args:
+            label: at most 65535 bytes in UTF-8.
+            protocol: the same.
+            ordered: whether messages arrive in order.
+            max_retransmits: 0 to 65535; how often a lost message is sent again.
+            max_packet_lifetime_ms: 0 to 65535; how long a message is worth sending.
+            priority: 1 to 65535; 128 very low, 256 normal (called "low" by the W3C), 512, 1024.
+            negotiated: the applications on both sides open the channel, with the same `id`.
+            id: 0 to 65534; needed where `negotiated`, else chosen.
+            now: monotonic time in seconds.
+
+        Raises:
+            OperationError: the identifier is taken, or none is left.
+            InvalidStateError: the association is closing.
+            ValueError: an argument is out of its range, or both limits are given.
+        """
+        if self.association.state in (AssociationState.SHUTTING_DOWN, AssociationState.CLOSED):
+            raise InvalidStateError(f"cannot open a channel: the association is {self.association.state}")
+        if max_retransmits is not None and max_packet_lifetime_ms is not None:
+            raise ValueError("give max_retransmits or max_packet_lifetime_ms, not both")
+        if len(label.encode()) > 65535 or len(protocol.encode()) > 65535:
+            raise ValueError("label and protocol are limited to 65535 bytes")
+        if negotiated and id is None:
+            raise ValueError("a negotiated channel needs an id")
+        if id is not None:
+            if not 0 <= id <= MAX_ID:
+                raise ValueError(f"id must be 0 to {MAX_ID}, not {id}")
+            if id in self._by_id or id >= self._max_streams:
+                raise OperationError(f"stream {id} is in use, or more than are agreed")
+        channel = Channel(
+            label,
+            protocol,
+            ordered,
+            max_retransmits,
+            max_packet_lifetime_ms,
+            priority,
+            negotiated,
+            None,
+        )
+        if id is None:
+            if self._is_dtls_client is None:
+                self._unassigned.append(channel)
+                return channel
+            id = self._choose_id()  # noqa: A001
+        self._assign(channel, id, now)
+        return channel
+
+    def _choose_id(self) -> int:
+        limit = min(MAX_ID, self._max_streams - 1)
+        while self._next_id <= limit:
+            stream_id = self._next_id
+            self._next_id += 2
+            if stream_id not in self._by_id:
+                return stream_id
+        while self._released_ids:
+            stream_id = next(iter(self._released_ids))
+            del self._released_ids[stream_id]
+            if stream_id not in self._by_id and stream_id <= limit:
+                return stream_id
+        raise OperationError("no stream identifier is left")
+
+    def _assign(self, channel: Channel, stream_id: int, now: float) -> None:
+        channel.id = stream_id
+        self._by_id[stream_id] = channel
+        self._configure(channel)
+        if not channel.negotiated:
+            message = OpenMessage(
+                channel.label,
+                channel.protocol,
+                channel.ordered,
+                channel.max_retransmits,
+                channel.max_packet_lifetime_ms,
+                channel.priority,
+            )
+            self.association.send(stream_id, Ppid.DCEP, message.to_bytes(), now=now)
+        if self.association.state is AssociationState.CONNECTED:
+            self._opened(channel)
+
+    def _configure(self, channel: Channel) -> None:
+        assert channel.id is not None
+        if channel.priority != 256:
+            self.association.set_priority(channel.id, channel.priority)
+        if channel._low_threshold_bytes:
+            self.association.set_buffered_low_threshold(channel.id, channel._low_threshold_bytes)
+
+    def _opened(self, channel: Channel) -> None:
+        channel.state = ChannelState.OPEN
+        self.channels_opened += 1
+        self._events.append(ChannelOpened(channel))
+        for message in self._take_early(channel.id):
+            self._on_message(message)
+
+    def send(self, channel: Channel, data: bytes | str, now: float) -> None:
+        """Queue a message.
+
+        Raises:
+            InvalidStateError: the channel is closing or closed, or has no identifier yet.
+            OperationError: the send buffer is full.
+        """
+        if channel.id is None or channel.state in (ChannelState.CLOSING, ChannelState.CLOSED):
+            raise InvalidStateError(f"cannot send: the channel is {channel.state}")
+        if isinstance(data, str):
+            payload = _encode(data)
+            ppid = Ppid.STRING if payload else Ppid.STRING_EMPTY
+        else:
+            payload = data
+            ppid = Ppid.BINARY if payload else Ppid.BINARY_EMPTY
+        lifetime_ms = channel.max_packet_lifetime_ms
+        self.association.send(
+            channel.id,
+            ppid,
+            payload or b"\0",
+            ordered=channel.ordered or not channel._acked,
+            max_retransmits=channel.max_retransmits,
+            lifetime_s=None if lifetime_ms is None else lifetime_ms / 1000,
+            now=now,
+        )
+        channel.messages_sent += 1
+        channel.bytes_sent += len(payload)
+
+    def buffered_amount(self, channel: Channel) -> int:
+        """Bytes of user data that were handed in and have not been sent."""
+        return 0 if channel.id is None else self.association.stream_buffered_bytes(channel.id)
+
+    def set_buffered_amount_low_threshold(self, channel: Channel, threshold_bytes: int) -> None:
+        """Set at which buffered amount `BufferedAmountLow` is told."""
+        channel._low_threshold_bytes = threshold_bytes
+        if channel.id is not None and channel.state is not ChannelState.CLOSED:
+            self.association.set_buffered_low_threshold(channel.id, threshold_bytes)
+
+    def close(self, channel: Channel, now: float) -> None:
+        """Close a channel, after what is queued on it has been sent. `ChannelClosed` tells when."""
+        if channel.state in (ChannelState.CLOSING, ChannelState.CLOSED):
+            return
+        if channel.id is None:
+            self._unassigned.remove(channel)
+            self._end(channel, None)
+            return
+        connected = self.association.state is AssociationState.CONNECTED
+        channel.state = ChannelState.CLOSING
+        if connected:
+            self._begin_reset(channel)
+
+    def _begin_reset(self, channel: Channel) -> None:
+        assert channel.id is not None
+        if not channel._reset_begun:
+            channel._reset_begun = True
+            self.association.reset_streams((channel.id,))
+
+    # -- engine -------------------------------------------------------------------------------
+
+    def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
+        """Take packets that arrived together."""
+        self.association.receive(datagrams, now)
+        self._process(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`."""
+        self.association.handle_timeout(now)
+        self._process(now)
+
+    def next_timeout(self) -> float | None:
+        """The time at which `handle_timeout` wants to be called next, or None."""
+        return self.association.next_timeout()
+
+    def drain(self, now: float) -> list[bytes]:
+        """Take packets that are to be sent now; call again until none come."""
+        return self.association.drain(now)
+
+    def events(self) -> Sequence[ChannelEvent]:
+        """Take what the layer above must learn, oldest first."""
+        self._process(0.0)
+        events = self._events
+        if events:
+            self._events = []
+        return events
+
+    def _process(self, now: float) -> None:
+        for event in self.association.events():
+            match event:
+                case StreamMessage():
+                    self._on_message(event, now)
+                case StreamBufferedAmountLow():
+                    channel = self._by_id.get(event.stream_id)
+                    if channel is not None:
+                        self._events.append(BufferedAmountLow(channel))
+                case StreamsResetByPeer():
+                    self._on_reset_by_peer(event.stream_ids)
+                case StreamsResetDone():
+                    self._on_reset_done(event.stream_ids)
+                case AssociationConnected():
+                    self._on_connected(event)
+                case AssociationClosed():
+                    self._on_closed(event)
+
+    # -- what the association tells -----------------------------------------------------------
+
+    def _on_connected(self, event: AssociationConnected) -> None:
+        self._max_streams = min(event.max_inbound_streams, event.max_outbound_streams)
+        self._events.append(event)
+        for channel in list(self._by_id.values()):
+            assert channel.id is not None
+            if channel.id >= self._max_streams:
+                self._end(channel, ProtocolError(f"the peer allows {self._max_streams} streams only"))
+            elif channel.state is ChannelState.CONNECTING:
+                self._opened(channel)
+            elif channel.state is ChannelState.CLOSING:
+                self._begin_reset(channel)
+
+    def _on_closed(self, event: AssociationClosed) -> None:
+        for channel in self.channels:
+            self._end(channel, event.error)
+        self._unassigned.clear()
+        self._early.clear()
+        self._early_bytes = 0
+        self._events.append(event)
+
+    def _on_message(self, message: StreamMessage, now: float = 0.0) -> None:
+        channel = self._by_id.get(message.stream_id)
+        ppid = message.ppid
+        data = message.data
+        if ppid == Ppid.DCEP:
+            self._on_dcep(channel, message, now)
+            return
+        if channel is None:
+            self._keep_early(message)
+            return
+        if channel.state is ChannelState.CONNECTING or channel._inbound_reset:
+            self._drop(ChannelDrop.CLOSED)
+            return
+        channel._acked = True
+        if ppid == Ppid.BINARY:
+            self._events.append(MessageReceived(channel, data))
+        elif ppid == Ppid.STRING:
+            try:
+                self._events.append(MessageReceived(channel, data.decode()))
+            except UnicodeDecodeError:
+                self._drop(ChannelDrop.TEXT)
+                self._refuse(channel, "a text message is not UTF-8")
+                return
+        elif ppid == Ppid.BINARY_EMPTY or ppid == Ppid.STRING_EMPTY:
+            data = b""
+            self._events.append(MessageReceived(channel, data if ppid == Ppid.BINARY_EMPTY else ""))
+        else:
+            self._drop(ChannelDrop.PPID)
+            return
+        channel.messages_received += 1
+        channel.bytes_received += len(data)
+
+    def _refuse(self, channel: Channel, reason: str) -> None:
+        """Close a channel for what the peer has sent on it."""
+        channel._error = channel._error or ProtocolError(reason)
+        if channel.state is ChannelState.OPEN:
+            channel.state = ChannelState.CLOSING
+            self._events.append(ChannelClosing(channel))
+            self._begin_reset(channel)
+
+    def _on_dcep(self, channel: Channel | None, message: StreamMessage, now: float) -> None:
+        kind = message.data[0]
+        if kind == MESSAGE_ACK and channel is not None:
+            channel._acked = True
+        elif kind == MESSAGE_OPEN and channel is None:
+            self._on_open(message, now)
+        else:
+            self._drop(ChannelDrop.DCEP)
+
+    def _on_open(self, message: StreamMessage, now: float) -> None:
+        stream_id = message.stream_id
+        wrong_parity = self._is_dtls_client is not None and stream_id % 2 == (not self._is_dtls_client)
+        try:
+            if wrong_parity or stream_id > MAX_ID or stream_id >= self._max_streams:
+                raise ParseError(f"the peer may not open stream {stream_id}")
+            opened = OpenMessage.parse(message.data)
+        except ParseError:
+            # Told by resetting the stream (RFC 8832, section 6).
+            self._drop(ChannelDrop.DCEP)
+            self._take_early(stream_id)
+            if self.association.state is AssociationState.CONNECTED:
+                self.association.reset_streams((stream_id,))
+            return
+        channel = Channel(
+            opened.label,
+            opened.protocol,
+            opened.ordered,
+            opened.max_retransmits,
+            opened.max_packet_lifetime_ms,
+            opened.priority,
+            False,
+            stream_id,
+        )
+        channel._acked = True
+        channel.state = ChannelState.OPEN
+        self._by_id[stream_id] = channel
+        self._configure(channel)
+        self.channels_opened += 1
+        self._events.append(ChannelAnnounced(channel))
+        try:
+            self.association.send(stream_id, Ppid.DCEP, ACK, now=now)
+        except (OperationError, InvalidStateError):
+            # The ACK only ends the peer's ordering; any message of ours does the same.
+            self._drop(ChannelDrop.DCEP)
+        for early in self._take_early(stream_id):
+            self._on_message(early)
+
+    def _keep_early(self, message: StreamMessage) -> None:
+        size = len(message.data) + EARLY_OVERHEAD_BYTES
+        if self._early_bytes + size > MAX_EARLY_BYTES:
+            self._drop(ChannelDrop.EARLY)
+            return
+        self._early_bytes += size
+        self._early.setdefault(message.stream_id, []).append(message)
+
+    def _take_early(self, stream_id: int | None) -> list[StreamMessage]:
+        messages = self._early.pop(stream_id, []) if stream_id is not None else []
+        for message in messages:
+            self._early_bytes -= len(message.data) + EARLY_OVERHEAD_BYTES
+        return messages
+
+    def _on_reset_by_peer(self, stream_ids: Iterable[int]) -> None:
+        for stream_id in stream_ids or tuple(self._by_id):
+            self._take_early(stream_id)
+            channel = self._by_id.get(stream_id)
+            if channel is None or channel._inbound_reset:
+                continue
+            channel._inbound_reset = True
+            if channel.state is ChannelState.OPEN or channel.state is ChannelState.CONNECTING:
+                channel.state = ChannelState.CLOSING
+                self._events.append(ChannelClosing(channel))
+            if self.association.state is AssociationState.CONNECTED:
+                self._begin_reset(channel)
+            self._finish_closing(channel)
+
+    def _on_reset_done(self, stream_ids: Iterable[int]) -> None:
+        for stream_id in stream_ids:
+            channel = self._by_id.get(stream_id)
+            if channel is not None and channel._reset_begun:
+                # A peer that refuses leaves the channel as closed as it can be.
+                channel._outbound_reset = True
+                self._finish_closing(channel)
+
+    def _finish_closing(self, channel: Channel) -> None:
+        if channel._inbound_reset and channel._outbound_reset:
+            self._end(channel, channel._error)
+
+    def _end(self, channel: Channel, error: ProtocolError | None) -> None:
+        if channel.state is ChannelState.CLOSED:
+            return
+        if channel.state is not ChannelState.CONNECTING:
+            self.channels_closed += 1
+        channel.state = ChannelState.CLOSED
+        if channel.id is not None:
+            self._by_id.pop(channel.id, None)
+            if self._is_dtls_client is not None and channel.id % 2 != self._is_dtls_client:
+                self._released_ids[channel.id] = None
+        self._events.append(ChannelClosed(channel, error))
+
+    def _drop(self, reason: ChannelDrop) -> None:
+        self.drops[reason] = self.drops.get(reason, 0) + 1
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8; a lone surrogate becomes U+FFFD, as in the W3C's USVString."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -1,0 +1,365 @@
+"""An association once both sides know each other: everything but its making and unmaking.
+
+Spec: RFC 9260, section 14 ("Transmission Control Block").
+"""
+
+from __future__ import annotations
+
+from rtcstack.errors import ProtocolError
+from rtcstack.sctp.chunks import DATA_FIELDS, I_DATA_FIELDS, ForwardTsn, Sack
+from rtcstack.sctp.data_tracker import MAX_TSN_AHEAD, DataTracker
+from rtcstack.sctp.events import SctpEvent
+from rtcstack.sctp.options import SctpOptions
+from rtcstack.sctp.outstanding import MAX_FORWARD_BYTES, Outstanding
+from rtcstack.sctp.packet import COMMON_HEADER_BYTES, PacketWriter
+from rtcstack.sctp.params import CauseCode
+from rtcstack.sctp.reassembly import InterleavedReassembly, Reassembly
+from rtcstack.sctp.rto import RtoEstimator
+from rtcstack.sctp.send_queue import SendQueue
+from rtcstack.sctp.stream_reset import StreamReset
+from rtcstack.serial import unwrap
+
+__all__ = ["Agreement", "ControlBlock"]
+
+MAX_BATCH = 64
+"""Packets made by one call of `fill`."""
+
+PACING_QUANTUM_S = 0.002
+"""Paced packets leave in bursts of this length: timers of event loops are no finer than 1 ms."""
+
+MAX_CONTROL_CHUNKS = 64
+"""Control chunks that wait to be sent; more are dropped, and their senders ask again."""
+
+
+class Agreement:
+    """What INIT and INIT ACK have settled.
+
+    Attributes:
+        local_tag: tag that packets to us carry.
+        peer_tag: tag that packets to the peer carry.
+        local_tsn: our initial TSN.
+        peer_tsn: the peer's initial TSN.
+        peer_window_bytes: the peer's receive window.
+        inbound_streams, outbound_streams: the lesser of what is offered and asked for.
+        partial_reliability, interleaving, stream_reset, zero_checksum: extensions that both sides have.
+    """
+
+    __slots__ = (
+        "inbound_streams",
+        "interleaving",
+        "local_tag",
+        "local_tsn",
+        "outbound_streams",
+        "partial_reliability",
+        "peer_tag",
+        "peer_tsn",
+        "peer_window_bytes",
+        "stream_reset",
+        "zero_checksum",
+    )
+
+    def __init__(
+        self,
+        local_tag: int,
+        peer_tag: int,
+        local_tsn: int,
+        peer_tsn: int,
+        peer_window_bytes: int,
+        inbound_streams: int,
+        outbound_streams: int,
+        partial_reliability: bool,
+        interleaving: bool,
+        stream_reset: bool,
+        zero_checksum: bool,
+    ) -> None:
+        self.local_tag = local_tag
+        self.peer_tag = peer_tag
+        self.local_tsn = local_tsn
+        self.peer_tsn = peer_tsn
+        self.peer_window_bytes = peer_window_bytes
+        self.inbound_streams = inbound_streams
+        self.outbound_streams = outbound_streams
+        self.partial_reliability = partial_reliability
+        self.interleaving = interleaving
+        self.stream_reset = stream_reset
+        self.zero_checksum = zero_checksum
+
+
+class ControlBlock:
+    """Data in both directions, for one association.
+
+    Attributes:
+        agreement: what the handshake has settled.
+        writer: makes packets to the peer.
+        tracker, reassembly: the receiving side.
+        outstanding: the sending side, behind the queue.
+        resets: stream resets.
+        control: whole control chunks that wait to be sent.
+        chunks_refused: DATA chunks dropped because the receive window is full.
+    """
+
+    __slots__ = (
+        "_events",
+        "_hard_limit_bytes",
+        "_interleaved",
+        "_max_streams",
+        "_pace_at",
+        "_queue",
+        "_room_bytes",
+        "_window_bytes",
+        "agreement",
+        "chunks_refused",
+        "control",
+        "data_packets",
+        "outstanding",
+        "pacing_at",
+        "reassembly",
+        "resets",
+        "rto",
+        "tracker",
+        "writer",
+    )
+
+    def __init__(
+        self,
+        options: SctpOptions,
+        agreement: Agreement,
+        writer: PacketWriter,
+        queue: SendQueue,
+        events: list[SctpEvent],
+    ) -> None:
+        self.agreement = agreement
+        self.writer = writer
+        writer.zero_checksum = agreement.zero_checksum
+        self._queue = queue
+        self._events = events
+        self._window_bytes = options.receive_window_bytes
+        self._hard_limit_bytes = options.receive_window_bytes + 2 * options.max_message_size
+        self._max_streams = agreement.inbound_streams
+        self._room_bytes = (options.mtu_bytes - COMMON_HEADER_BYTES) & ~3
+        self.rto = RtoEstimator(options.rto_initial_s, options.rto_min_s, options.rto_max_s)
+        self.tracker = DataTracker(agreement.peer_tsn, options.delayed_ack_s)
+        self._interleaved: InterleavedReassembly | None = None
+        if agreement.interleaving:
+            queue.use_interleaving()
+            self._interleaved = InterleavedReassembly(events, options.max_message_size)
+        self.reassembly = self._interleaved or Reassembly(events, options.max_message_size)
+        mtu = options.mtu_bytes
+        self.outstanding = Outstanding(
+            agreement.local_tsn,
+            agreement.peer_window_bytes,
+            mtu,
+            queue,
+            self.rto,
+            options.congestion(mtu, options.initial_window_packets * mtu),
+        )
+        self.resets = StreamReset(
+            agreement.local_tsn,
+            agreement.peer_tsn,
+            queue,
+            self.outstanding,
+            self.tracker,
+            self.reassembly,
+            self.rto,
+            events,
+        )
+        self.control: list[bytes] = []
+        self.data_packets = 0
+        self.chunks_refused = 0
+        self._pace_at = 0.0
+        self.pacing_at: float | None = None
+
+    # -- receiving ----------------------------------------------------------------------------
+
+    def on_data(self, flags: int, wire_tsn: int, stream_id: int, ssn: int, ppid: int, payload: bytes) -> None:
+        """Take a DATA chunk.
+
+        Raises:
+            ProtocolError: the peer breaks the protocol; the association must be aborted.
+        """
+        if stream_id >= self._max_streams or self._interleaved is not None:
+            self._refuse_stream(stream_id)
+            return
+        if self.reassembly.held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
+            return
+        tsn = self.tracker.observe(wire_tsn)
+        if tsn is not None:
+            self.reassembly.add(tsn, flags & 7, stream_id, ssn, ppid, payload)
+
+    def on_data_chunk(self, flags: int, body: bytes) -> None:
+        """Take the body of a DATA chunk. Raises ProtocolError as `on_data` does."""
+        if len(body) <= DATA_FIELDS.size:
+            raise ProtocolError("DATA without user data", code=CauseCode.NO_USER_DATA)
+        wire_tsn, stream_id, ssn, ppid = DATA_FIELDS.unpack_from(body)
+        if flags & 8:
+            self.tracker.sack_due = True
+        self.on_data(flags, wire_tsn, stream_id, ssn, ppid, body[DATA_FIELDS.size :])
+
+    def on_interleaved_chunk(self, flags: int, body: bytes) -> None:
+        """Take the body of an I-DATA chunk. Raises ProtocolError as `on_data` does."""
+        if len(body) <= I_DATA_FIELDS.size:
+            raise ProtocolError("I-DATA without user data", code=CauseCode.NO_USER_DATA)
+        wire_tsn, stream_id, _, mid, ppid_or_fsn = I_DATA_FIELDS.unpack_from(body)
+        if flags & 8:
+            self.tracker.sack_due = True
+        if stream_id >= self._max_streams or self._interleaved is None:
+            self._refuse_stream(stream_id)
+            return
+        if self.reassembly.held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
+            return
+        if self.tracker.observe(wire_tsn) is not None:
+            payload = body[I_DATA_FIELDS.size :]
+            self._interleaved.add_interleaved(flags & 7, stream_id, mid, ppid_or_fsn, payload)
+
+    def _refuse_stream(self, stream_id: int) -> None:
+        if stream_id < self._max_streams:
+            raise ProtocolError(
+                "the kind of data chunk that was not agreed", code=CauseCode.PROTOCOL_VIOLATION
+            )
+        raise ProtocolError(f"stream {stream_id} does not exist", code=CauseCode.INVALID_STREAM)
+
+    def _has_room_for(self, wire_tsn: int) -> bool:
+        """With the window full, only what comes next may still come in: it may complete something."""
+        if self.reassembly.held_bytes >= self._hard_limit_bytes:
+            raise ProtocolError("more data is held than fits", code=CauseCode.OUT_OF_RESOURCE)
+        if wire_tsn == (self.tracker.cumulative_tsn + 1) & 0xFFFF_FFFF:
+            return True
+        self.tracker.sack_due = True
+        self.chunks_refused += 1
+        return False
+
+    def on_forward_tsn(self, body: bytes, *, interleaved: bool) -> None:
+        """Take a FORWARD TSN or I-FORWARD-TSN.
+
+        Raises:
+            ParseError: it is malformed.
+            ProtocolError: it was not agreed, or goes further than any sender can be.
+        """
+        if interleaved is not (self._interleaved is not None) or not self.agreement.partial_reliability:
+            raise ProtocolError("a FORWARD TSN that was not agreed", code=CauseCode.PROTOCOL_VIOLATION)
+        forward = ForwardTsn.parse(body, interleaved=interleaved)
+        tracker = self.tracker
+        tsn = unwrap(forward.cumulative_tsn, tracker.cumulative_tsn, 32)
+        if tsn - tracker.cumulative_tsn > MAX_TSN_AHEAD:
+            raise ProtocolError("a FORWARD TSN out of bounds", code=CauseCode.PROTOCOL_VIOLATION)
+        if tsn <= tracker.cumulative_tsn:
+            tracker.sack_due = True
+            return
+        tracker.forward(tsn)
+        self.reassembly.forward(tracker.cumulative_tsn, forward)
+
+    def on_sack(self, body: bytes, now: float) -> bool:
+        """Take a SACK. Returns False if it acknowledges what was never sent. Raises ParseError."""
+        return self.outstanding.on_sack(Sack.parse(body), now)
+
+    def end_of_pass(self, now: float) -> None:
+        """After all datagrams of a pass have been taken."""
+        if self.data_packets:
+            self.tracker.end_of_pass(self.data_packets, now)
+            self.data_packets = 0
+        if self.resets.is_deferring:
+            self.resets.resume()
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def queue_control(self, chunk: bytes) -> None:
+        """Have a control chunk sent with the next packet."""
+        if len(self.control) < MAX_CONTROL_CHUNKS:
+            self.control.append(chunk)
+
+    def fill(self, packets: list[bytes], now: float, *, data: bool = True, first: bytes = b"") -> None:
+        """Append packets with all that is due: control chunks, a SACK, then data.
+
+        Args:
+            packets: at most `MAX_BATCH` are appended.
+            now: monotonic time.
+            data: whether data may be sent in the association's state.
+            first: a chunk for the front of the first packet (COOKIE ECHO). Only one packet is
+                made then.
+        """
+        outstanding = self.outstanding
+        congestion = outstanding.congestion
+        queue = self._queue
+        rate = congestion.pacing_bytes_per_s
+        self.resets.poll()
+        pace_at = max(self._pace_at, now - PACING_QUANTUM_S)
+        pace_until = now + PACING_QUANTUM_S if pace_at <= now else now
+        self.pacing_at = None
+        sent = False
+        for _ in range(1 if first else MAX_BATCH):
+            parts: list[bytes] = []
+            room = self._room_bytes
+            if first:
+                parts.append(first)
+                room -= len(first)
+            if self.tracker.sack_due or self.control or self.resets.request_due or self.resets.replies:
+                room = self._fill_control(parts, room, now)
+            if outstanding.forward_due and room >= MAX_FORWARD_BYTES:
+                chunk = outstanding.make_forward(now)
+                if chunk:
+                    parts.append(chunk)
+                    room -= len(chunk)
+            if data and (outstanding.has_lost or not queue.is_empty):
+                if outstanding.flight_bytes >= congestion.window_bytes and not outstanding.probe_due:
+                    outstanding.window_limited = True
+                elif rate and pace_at >= pace_until and not outstanding.probe_due:
+                    outstanding.window_limited = True
+                    self.pacing_at = pace_at
+                else:
+                    outstanding.probe_due = False
+                    size = outstanding.fill(parts, room, now)
+                    if size:
+                        sent = True
+                        if rate:
+                            pace_at += size / rate
+                    if queue.cut_short:
+                        for message in queue.cut_short:
+                            outstanding.abandon(message, now)
+                        queue.cut_short.clear()
+            if not parts:
+                break
+            packets.append(self.writer.write(parts, checksum=bool(first)))
+        if sent:
+            self._pace_at = pace_at
+            outstanding.sent(now)
+
+    def _fill_control(self, parts: list[bytes], room: int, now: float) -> int:
+        resets = self.resets
+        if resets.replies:
+            self.control[:0] = resets.replies
+            resets.replies.clear()
+        if resets.request_due:
+            self.control.append(resets.make_request(now))
+        taken = 0
+        for chunk in self.control:
+            if len(chunk) > room:
+                break
+            parts.append(chunk)
+            room -= len(chunk)
+            taken += 1
+        if taken:
+            del self.control[:taken]
+        elif self.control and not parts:
+            del self.control[0]  # fits no packet; it cannot have been of ours
+        if self.tracker.sack_due and room >= 64:
+            chunk = self.tracker.make_sack(max(0, self._window_bytes - self.reassembly.held_bytes), room)
+            parts.append(chunk)
+            room -= len(chunk)
+        return room
+
+    # -- timers -------------------------------------------------------------------------------
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout`, or `fill` for paced data, has something to do."""
+        deadline = self.outstanding.next_timeout()
+        for other in (self.tracker.sack_at, self.resets.next_timeout(), self.pacing_at):
+            if other is not None and (deadline is None or other < deadline):
+                deadline = other
+        return deadline
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self.outstanding.handle_timeout(now)
+        self.resets.handle_timeout(now)
+        if self.tracker.sack_at is not None and now >= self.tracker.sack_at:
+            self.tracker.sack_due = True

@@ -1,0 +1,558 @@
+"""What has been sent and is not acknowledged: SACKs, loss detection, retransmission, abandoning.
+
+Losses are detected by time, as RFC 8985 (RACK-TLP) does for TCP: a chunk is lost when one that
+was sent later has arrived and a reordering window has passed since. A tail probe finds losses
+behind which nothing arrives; the T3 timer of RFC 9260 is the last resort.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rtcstack.sctp.chunks import FLAG_IMMEDIATE, ForwardTsn, Sack, SkippedStream
+from rtcstack.sctp.congestion import Acknowledgement, CongestionController
+from rtcstack.sctp.rto import RtoEstimator
+from rtcstack.sctp.send_queue import ABANDONED, ACKED, IN_FLIGHT, LOST, Message, SendQueue, SentChunk
+from rtcstack.serial import unwrap
+
+__all__ = ["Outstanding"]
+
+MAX_PROBES = 2
+"""Tail probes in a row, before the T3 timer is left to decide."""
+
+MIN_PROBE_S = 0.01
+PEER_DELAYED_ACK_S = 0.2
+"""A lone packet's SACK may be held back for this long (RFC 9260, section 6.2)."""
+
+MAX_REORDERING_STEPS = 16
+"""The reordering window grows by a quarter of the least round-trip time per spurious
+retransmission that the peer reports, up to this many times and to the smoothed round-trip time."""
+
+MAX_SKIPPED_STREAMS = 48
+"""Streams named in one FORWARD TSN; more abandoned messages wait for the next one."""
+
+MAX_FORWARD_BYTES = 8 + 8 * MAX_SKIPPED_STREAMS
+
+
+class Outstanding:
+    """The chunks in flight and all that happens to them.
+
+    Attributes:
+        next_tsn: TSN of the next new chunk, unwrapped.
+        cumulative_tsn: highest TSN that is acknowledged with all before it, unwrapped.
+        flight_bytes: bytes of the chunks in flight, headers included.
+        peer_window_bytes: what the peer can still take.
+        window_limited: whether the congestion window has held data back since the last SACK.
+        forward_due: a FORWARD TSN is to go out with the next flush.
+        timeouts: consecutive expiries of T3.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_ack",
+        "_advanced_tsn",
+        "_chunks",
+        "_cursor",
+        "_forwarded_at",
+        "_highest_tsn",
+        "_lost",
+        "_min_rtt_s",
+        "_mtu",
+        "_probe_at",
+        "_probes",
+        "_queue",
+        "_rack_at",
+        "_rack_rtt_s",
+        "_rack_tsn",
+        "_ranges",
+        "_reorder_at",
+        "_reordering_steps",
+        "_resent",
+        "_rto",
+        "_t3_at",
+        "_timed_out",
+        "chunks_abandoned",
+        "chunks_retransmitted",
+        "congestion",
+        "cumulative_tsn",
+        "flight_bytes",
+        "forward_due",
+        "next_tsn",
+        "peer_window_bytes",
+        "probe_due",
+        "timeouts",
+        "window_limited",
+    )
+
+    def __init__(
+        self,
+        initial_tsn: int,
+        peer_window_bytes: int,
+        mtu_bytes: int,
+        queue: SendQueue,
+        rto: RtoEstimator,
+        congestion: CongestionController,
+    ) -> None:
+        # Offset by one turn, so that unwrapping just below the initial TSN stays positive.
+        self.next_tsn = initial_tsn + (1 << 32)
+        self.cumulative_tsn = self.next_tsn - 1
+        self.flight_bytes = 0
+        self.peer_window_bytes = peer_window_bytes
+        self.window_limited = False
+        self.congestion = congestion
+        self.forward_due = False
+        self.probe_due = False
+        self.timeouts = 0
+        self.chunks_retransmitted = 0
+        self.chunks_abandoned = 0
+        self._mtu = mtu_bytes
+        self._queue = queue
+        self._rto = rto
+        self._chunks: dict[int, SentChunk] = {}  # every chunk above cumulative_tsn, in order
+        self._lost: deque[SentChunk] = deque()  # to be sent again; some may have been acked since
+        self._resent: deque[SentChunk] = deque()  # sent again, in the order of sending
+        self._ranges: dict[int, int] = {}  # first to last TSN of the gap blocks of the last SACK
+        self._highest_tsn = self.cumulative_tsn  # highest one acknowledged
+        self._cursor = self.next_tsn  # chunks below are acked, lost or sent again
+        self._rack_at = 0.0  # when the latest-sent of the acknowledged chunks was sent, its TSN, its RTT
+        self._rack_tsn = 0
+        self._rack_rtt_s = 0.0
+        self._min_rtt_s = 0.0
+        self._reordering_steps = 1
+        self._reorder_at: float | None = None
+        self._probe_at: float | None = None
+        self._probes = 0
+        self._t3_at: float | None = None
+        self._timed_out = False  # T3 has expired and nothing has been acknowledged since
+        self._ack = Acknowledgement()
+        self._abandoned: list[Message] = []
+        self._advanced_tsn = self.cumulative_tsn  # "Advanced.Peer.Ack.Point" of RFC 3758
+        self._forwarded_at = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything sent is acknowledged (or skipped)."""
+        return not self._chunks
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether something may wait to be sent again."""
+        return bool(self._lost)
+
+    def take_back(self) -> None:
+        """Return everything to the queue, as if it had not been sent: the handshake begins anew."""
+        messages = dict.fromkeys(chunk.message for chunk in self._chunks.values())
+        self._queue.take_back(message for message in messages if not message.abandoned)
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def fill(self, parts: list[bytes], room_bytes: int, now: float) -> int:
+        """Append chunks for one packet: what was lost first, then new data.
+
+        Args:
+            parts: the packet's chunks so far.
+            room_bytes: what is left in the packet.
+
+        Returns:
+            Bytes that were appended.
+        """
+        room = room_bytes
+        lost = self._lost
+        while lost:
+            chunk = lost[0]
+            if chunk.state == LOST:
+                if chunk.message.limited and self._given_up(chunk, now):
+                    self.abandon(chunk.message, now)
+                elif len(chunk.data) > room:
+                    return room_bytes - room
+                else:
+                    room -= len(chunk.data)
+                    parts.append(chunk.data)
+                    self._resend(chunk, now)
+            lost.popleft()
+        if self.flight_bytes and self.peer_window_bytes < self._mtu:
+            return room_bytes - room
+        tsn = self.next_tsn
+        chunks = self._chunks
+        next_chunk = self._queue.next_chunk
+        before = room
+        while room > 16:
+            new = next_chunk(tsn, room, now)
+            if new is None:
+                break
+            chunks[tsn] = new
+            tsn += 1
+            data = new.data
+            parts.append(data)
+            room -= len(data)
+        if room != before:
+            self.next_tsn = tsn
+            self.flight_bytes += before - room
+            self.peer_window_bytes -= before - room
+        return room_bytes - room
+
+    def _resend(self, chunk: SentChunk, now: float) -> None:
+        chunk.state = IN_FLIGHT
+        chunk.sent_at = now
+        chunk.transmissions += 1
+        self.chunks_retransmitted += 1
+        self.flight_bytes += len(chunk.data)
+        self.peer_window_bytes -= len(chunk.data)
+        self._resent.append(chunk)
+
+    def sent(self, now: float) -> None:
+        """Set the timers after a flush that sent data."""
+        if self._t3_at is None:
+            self._t3_at = now + self._rto.rto_s
+        self._arm_probe(now)
+
+    # -- acknowledgement ----------------------------------------------------------------------
+
+    def on_sack(self, sack: Sack, now: float) -> bool:
+        """Take a SACK.
+
+        Returns:
+            False if it acknowledges what was never sent; it is ignored then.
+        """
+        cumulative = unwrap(sack.cumulative_tsn, self.cumulative_tsn, 32)
+        if cumulative >= self.next_tsn:
+            return False
+        if cumulative < self.cumulative_tsn:
+            return True  # an old one, overtaken
+        flight_before = self.flight_bytes
+        flight_bytes = flight_before
+        acked_bytes = 0
+        newest: SentChunk | None = None
+        newest_at = -1.0
+        spurious = False
+        progress = cumulative > self.cumulative_tsn
+        if progress:
+            take = self._chunks.pop
+            for tsn in range(self.cumulative_tsn + 1, cumulative + 1):
+                chunk = take(tsn)
+                state = chunk.state
+                if state == IN_FLIGHT:
+                    size = len(chunk.data)
+                    acked_bytes += size
+                    flight_bytes -= size
+                elif state == LOST:
+                    acked_bytes += len(chunk.data)
+                    chunk.state = ACKED
+                    if chunk.transmissions == 1:
+                        spurious = True
+                else:
+                    continue
+                chunk.state = ACKED
+                if chunk.sent_at >= newest_at:
+                    newest_at = chunk.sent_at
+                    newest = chunk
+            self.cumulative_tsn = cumulative
+            if cumulative > self._highest_tsn:
+                self._highest_tsn = cumulative
+        if sack.gaps:
+            ranges: dict[int, int] = {}
+            known = self._ranges
+            gaps = sack.gaps
+            for edge in range(0, len(gaps), 2):
+                start = cumulative + gaps[edge]
+                end = cumulative + gaps[edge + 1]
+                if end >= self.next_tsn:
+                    break
+                ranges[start] = end
+                tsn = start
+                while tsn <= end:
+                    last = known.get(tsn)
+                    if last is not None and last <= end:
+                        tsn = last + 1
+                        continue
+                    chunk = self._chunks[tsn]
+                    tsn += 1
+                    if chunk.state == IN_FLIGHT:
+                        flight_bytes -= len(chunk.data)
+                    elif chunk.state != LOST:
+                        continue
+                    elif chunk.transmissions == 1:
+                        spurious = True
+                    acked_bytes += len(chunk.data)
+                    chunk.state = ACKED
+                    if chunk.sent_at >= newest_at:
+                        newest_at = chunk.sent_at
+                        newest = chunk
+                if end > self._highest_tsn:
+                    self._highest_tsn = end
+            self._ranges = ranges
+        elif self._ranges:
+            self._ranges = {}
+        self.flight_bytes = flight_bytes
+        if sack.duplicates:
+            self._widen_reordering_window()
+        rtt_s = self._measure(newest, now) if newest is not None else None
+        if spurious:
+            self._on_spurious_loss()
+        ack = self._ack
+        ack.lost_bytes = 0
+        self._detect_losses(now)
+        self.peer_window_bytes = sack.a_rwnd_bytes - self.flight_bytes
+        if acked_bytes or ack.lost_bytes:
+            ack.now = now
+            ack.acked_bytes = acked_bytes
+            ack.rtt_s = rtt_s
+            ack.highest_tsn = self._highest_tsn
+            ack.next_tsn = self.next_tsn
+            ack.flight_bytes = flight_before
+            ack.window_limited = self.window_limited
+            self.window_limited = False
+            self.congestion.on_ack(ack)
+        if acked_bytes or progress:
+            self.timeouts = 0
+            self._probes = 0
+            self._timed_out = False
+            if rtt_s is None:
+                self._rto.restore()
+            self._t3_at = now + self._rto.rto_s if self._chunks else None
+        self._arm_probe(now)
+        if self._abandoned:
+            self._on_abandoned_sack(now)
+        return True
+
+    def _measure(self, newest: SentChunk, now: float) -> float | None:
+        rtt_s = now - newest.sent_at
+        if newest.transmissions > 1:
+            if rtt_s < self._min_rtt_s:
+                return None  # it is an earlier transmission that has arrived
+        else:
+            self._rto.observe(rtt_s)
+            if not self._min_rtt_s or rtt_s < self._min_rtt_s:
+                self._min_rtt_s = rtt_s
+        rack_at = self._rack_at
+        if newest.sent_at > rack_at or (newest.sent_at == rack_at and newest.tsn > self._rack_tsn):
+            self._rack_at = newest.sent_at
+            self._rack_tsn = newest.tsn
+            self._rack_rtt_s = rtt_s
+        return rtt_s if newest.transmissions == 1 else None
+
+    # -- loss detection -----------------------------------------------------------------------
+
+    def _detect_losses(self, now: float) -> None:
+        """Take for lost what was sent long enough before something that has arrived."""
+        window_s = min(self._reordering_steps * self._min_rtt_s / 4, self._rto.srtt_s)
+        wait_s = self._rack_rtt_s + window_s
+        rack_at = self._rack_at
+        deadline: float | None = None
+        chunks = self._chunks
+        cursor = max(self._cursor, self.cumulative_tsn + 1)
+        while cursor < self.next_tsn:
+            chunk = chunks[cursor]
+            if chunk.state == IN_FLIGHT and chunk.transmissions == 1:
+                if chunk.sent_at > rack_at or (chunk.sent_at == rack_at and cursor > self._rack_tsn):
+                    break
+                if chunk.sent_at + wait_s > now:
+                    deadline = chunk.sent_at + wait_s
+                    break
+                self._lose(chunk, now)
+            cursor += 1
+        self._cursor = cursor
+        resent = self._resent
+        while resent:
+            chunk = resent[0]
+            if chunk.state == IN_FLIGHT:
+                if chunk.sent_at >= rack_at:
+                    break
+                due = chunk.sent_at + wait_s
+                if due > now:
+                    if deadline is None or due < deadline:
+                        deadline = due
+                    break
+                self._lose(chunk, now)
+            resent.popleft()
+        self._reorder_at = deadline
+
+    def _lose(self, chunk: SentChunk, now: float) -> None:
+        size = len(chunk.data)
+        self.flight_bytes -= size
+        self._ack.lost_bytes += size
+        chunk.state = LOST
+        if chunk.message.limited and self._given_up(chunk, now):
+            self.abandon(chunk.message, now)
+        else:
+            self._lost.append(chunk)
+
+    def _widen_reordering_window(self) -> None:
+        if self._reordering_steps < MAX_REORDERING_STEPS:
+            self._reordering_steps += 1
+
+    def _on_spurious_loss(self) -> None:
+        """What counted as lost, and was not sent again yet, has arrived."""
+        if not self._timed_out:
+            self._widen_reordering_window()
+            return
+        self._timed_out = False
+        self.congestion.on_spurious_timeout()
+        for chunk in self._lost:
+            if chunk.state == LOST and chunk.transmissions == 1:
+                chunk.state = IN_FLIGHT
+                self.flight_bytes += len(chunk.data)
+        self._lost = deque(chunk for chunk in self._lost if chunk.state == LOST)
+        self._cursor = self.cumulative_tsn + 1
+
+    # -- timers -------------------------------------------------------------------------------
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` has something to do."""
+        deadline = self._t3_at
+        if self._probe_at is not None and (deadline is None or self._probe_at < deadline):
+            deadline = self._probe_at
+        if self._reorder_at is not None and (deadline is None or self._reorder_at < deadline):
+            deadline = self._reorder_at
+        return deadline
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        if self._reorder_at is not None and now >= self._reorder_at:
+            ack = self._ack
+            ack.lost_bytes = 0
+            flight_before = self.flight_bytes
+            self._detect_losses(now)
+            if ack.lost_bytes:
+                ack.now = now
+                ack.acked_bytes = 0
+                ack.rtt_s = None
+                ack.flight_bytes = flight_before
+                ack.next_tsn = self.next_tsn
+                self.congestion.on_ack(ack)
+        if self._t3_at is not None and now >= self._t3_at:
+            self._on_t3(now)
+        elif self._probe_at is not None and now >= self._probe_at:
+            self._probe_at = None
+            self._probes += 1
+            self._prepare_probe()
+
+    def _arm_probe(self, now: float) -> None:
+        """Set the tail probe: two round trips after the last sign of life (RFC 8985, section 7.2)."""
+        srtt_s = self._rto.srtt_s
+        if not self.flight_bytes or not srtt_s or self._probes >= MAX_PROBES or self._timed_out:
+            self._probe_at = None
+            return
+        wait_s = max(2 * srtt_s, MIN_PROBE_S)
+        if self.flight_bytes <= self._mtu:
+            wait_s += PEER_DELAYED_ACK_S
+        self._probe_at = now + wait_s
+
+    def _prepare_probe(self) -> None:
+        """Have the last chunk in flight sent again, whatever the window says."""
+        for tsn in range(self.next_tsn - 1, self.cumulative_tsn, -1):
+            chunk = self._chunks[tsn]
+            if chunk.state == IN_FLIGHT:
+                # The SACK of a probe should not be held back.
+                head = chunk.data
+                chunk.data = head[:1] + bytes((head[1] | FLAG_IMMEDIATE,)) + head[2:]
+                chunk.state = LOST
+                self.flight_bytes -= len(chunk.data)
+                self._lost.appendleft(chunk)
+                self.probe_due = True
+                return
+
+    def _on_t3(self, now: float) -> None:
+        self.timeouts += 1
+        self._rto.back_off()
+        self._probe_at = None
+        self._reorder_at = None
+        self._t3_at = now + self._rto.rto_s
+        forget_gaps = self.timeouts > 1  # perhaps the peer has dropped what it had reported
+        if forget_gaps:
+            self._ranges = {}
+        for chunk in list(self._chunks.values()):
+            if chunk.state == IN_FLIGHT or (forget_gaps and chunk.state == ACKED):
+                if chunk.state == IN_FLIGHT:
+                    self.flight_bytes -= len(chunk.data)
+                chunk.state = LOST
+                if chunk.message.limited and self._given_up(chunk, now):
+                    self.abandon(chunk.message, now)
+        self._lost = deque(chunk for chunk in self._chunks.values() if chunk.state == LOST)
+        self._resent.clear()
+        self._cursor = self.next_tsn
+        if self._lost and not self._timed_out:
+            self.congestion.on_timeout()
+            self._timed_out = True
+        self.probe_due = bool(self._lost)
+        if self._advanced_tsn > self.cumulative_tsn:
+            self.forward_due = True
+        if not self._chunks:
+            self._t3_at = None
+
+    # -- partial reliability (RFC 3758) -------------------------------------------------------
+
+    def _given_up(self, chunk: SentChunk, now: float) -> bool:
+        message = chunk.message
+        if message.expires_at is not None and message.expires_at <= now:
+            return True
+        return message.max_retransmits is not None and chunk.transmissions > message.max_retransmits
+
+    def abandon(self, message: Message, now: float) -> None:
+        """Give a message up of which a part has been sent."""
+        if message.abandoned:
+            return
+        message.abandoned = True
+        chunks = self._chunks
+        if message.offset < len(message.data):
+            # The receiver must learn that the message is over though its end was never sent:
+            # a TSN stands for the rest (RFC 3758, section 3.5, note on partially sent messages).
+            self._queue.discard(message)
+            rest = chunks[self.next_tsn] = SentChunk(self.next_tsn, b"", message, now)
+            rest.state = ABANDONED
+            message.last_tsn = self.next_tsn
+            self.next_tsn += 1
+            if self._t3_at is None:
+                self._t3_at = now + self._rto.rto_s
+        for tsn in range(max(message.first_tsn, self.cumulative_tsn + 1), message.last_tsn + 1):
+            chunk = chunks[tsn]
+            if chunk.message is message and chunk.state != ACKED:
+                if chunk.state == IN_FLIGHT:
+                    self.flight_bytes -= len(chunk.data)
+                chunk.state = ABANDONED
+                chunk.data = b""
+                self.chunks_abandoned += 1
+        self._abandoned.append(message)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Move the point up to which the peer need not wait any longer."""
+        tsn = max(self._advanced_tsn, self.cumulative_tsn)
+        chunks = self._chunks
+        while (chunk := chunks.get(tsn + 1)) is not None:
+            if chunk.state == ABANDONED:
+                self._advanced_tsn = tsn + 1
+                self.forward_due = True
+            elif chunk.state != ACKED:
+                break
+            tsn += 1
+
+    def _on_abandoned_sack(self, now: float) -> None:
+        cumulative = self.cumulative_tsn
+        self._abandoned = [message for message in self._abandoned if message.last_tsn > cumulative]
+        self._advance()
+        if self._advanced_tsn > cumulative and now >= self._forwarded_at + self._rto.srtt_s:
+            self.forward_due = True
+
+    def make_forward(self, now: float) -> bytes:
+        """The FORWARD TSN (or I-FORWARD-TSN) that is due, or nothing if it is not needed any more."""
+        self.forward_due = False
+        advanced = self._advanced_tsn
+        if advanced <= self.cumulative_tsn:
+            return b""
+        self._forwarded_at = now
+        interleaved = self._queue.interleaving
+        skipped: dict[tuple[int, int], int] = {}
+        self._abandoned.sort(key=lambda message: message.first_tsn)
+        for message in self._abandoned:
+            if message.first_tsn > advanced:
+                break
+            if message.unordered and not interleaved:
+                continue
+            key = (message.stream.stream_id, message.unordered)
+            if key not in skipped and len(skipped) == MAX_SKIPPED_STREAMS:
+                advanced = message.first_tsn - 1
+                break
+            skipped[key] = message.sequence
+        streams = tuple(SkippedStream(key[0], number, bool(key[1])) for key, number in skipped.items())
+        return ForwardTsn(advanced & 0xFFFF_FFFF, streams).to_bytes(interleaved=interleaved)

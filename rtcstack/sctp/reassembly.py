@@ -1,0 +1,296 @@
+"""From fragments to messages: DATA (RFC 9260, section 6.9) and I-DATA (RFC 8260, section 2.2).
+
+The fragments of a DATA message have consecutive TSNs, so fragments are joined to *runs* by TSN
+alone, whatever their stream; a run from a first to a last fragment is a message. The fragments of
+an I-DATA message are numbered by themselves.
+"""
+
+from __future__ import annotations
+
+from rtcstack.errors import ProtocolError
+from rtcstack.sctp.chunks import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, ForwardTsn
+from rtcstack.sctp.events import SctpEvent, StreamMessage
+from rtcstack.sctp.params import CauseCode
+from rtcstack.serial import serial_gt
+
+__all__ = ["InterleavedReassembly", "Reassembly"]
+
+FRAGMENT_OVERHEAD_BYTES = 192
+"""What a held fragment or message is charged beside its payload, so that a flood of tiny ones is
+bounded by the receive window as well."""
+
+WHOLE = FLAG_BEGIN | FLAG_END
+
+
+class _Run:
+    """Fragments with consecutive TSNs of one message."""
+
+    __slots__ = ("first", "next", "parts", "ppid", "size_bytes", "ssn", "stream_id", "unordered")
+
+    def __init__(self, tsn: int, stream_id: int, ssn: int, ppid: int, unordered: int, payload: bytes) -> None:
+        self.first = tsn
+        self.next = tsn + 1
+        self.stream_id = stream_id
+        self.ssn = ssn
+        self.ppid = ppid
+        self.unordered = unordered
+        self.parts = [payload]
+        self.size_bytes = len(payload)
+
+
+class Reassembly:
+    """Joins DATA fragments and puts ordered messages in order.
+
+    Finished messages are appended to the list of events given at construction.
+
+    Attributes:
+        held_bytes: payload and overhead of what is held: incomplete, or waiting for its turn.
+        stale_dropped: messages dropped because their sequence number had passed already.
+    """
+
+    __slots__ = (
+        "_bits",
+        "_by_first",
+        "_by_next",
+        "_events",
+        "_max_message_bytes",
+        "_next",
+        "_waiting",
+        "held_bytes",
+        "stale_dropped",
+    )
+
+    def __init__(self, events: list[SctpEvent], max_message_bytes: int, *, sequence_bits: int = 16) -> None:
+        self._events = events
+        self._max_message_bytes = max_message_bytes
+        self._bits = sequence_bits
+        self.held_bytes = 0
+        self.stale_dropped = 0
+        # Runs that lack their last fragment by the TSN they wait for, and runs that lack their
+        # first one by the TSN they start with. A run in the middle stands in both.
+        self._by_next: dict[int, _Run] = {}
+        self._by_first: dict[int, _Run] = {}
+        self._next: dict[int, int] = {}  # next sequence number by stream, where it is not 0
+        self._waiting: dict[int, dict[int, tuple[int, bytes]]] = {}
+
+    def add(self, tsn: int, flags: int, stream_id: int, ssn: int, ppid: int, payload: bytes) -> None:
+        """Take the fragment in a DATA chunk that has not been seen before.
+
+        Raises:
+            ProtocolError: the message is too long, or its fragments contradict each other.
+        """
+        if flags & WHOLE == WHOLE:
+            self._finish(stream_id, ssn, ppid, flags & FLAG_UNORDERED, payload)
+            return
+        size_bytes = len(payload)
+        self.held_bytes += size_bytes + FRAGMENT_OVERHEAD_BYTES
+        left = None if flags & FLAG_BEGIN else self._by_next.pop(tsn, None)
+        right = None if flags & FLAG_END else self._by_first.pop(tsn + 1, None)
+        if left is not None:
+            run = left
+            if run.stream_id != stream_id or run.ssn != ssn or run.unordered != flags & FLAG_UNORDERED:
+                raise ProtocolError("a message changes its stream", code=CauseCode.PROTOCOL_VIOLATION)
+            run.parts.append(payload)
+            run.size_bytes += size_bytes
+            run.next = tsn + 1
+        else:
+            run = _Run(tsn, stream_id, ssn, ppid, flags & FLAG_UNORDERED, payload)
+        if right is not None:
+            run = self._join(run, right)
+        if run.size_bytes > self._max_message_bytes:
+            raise ProtocolError(
+                f"a message is longer than {self._max_message_bytes} bytes", code=CauseCode.OUT_OF_RESOURCE
+            )
+        has_begin = flags & FLAG_BEGIN or (left is not None and run.first not in self._by_first)
+        has_end = flags & FLAG_END or (right is not None and run.next not in self._by_next)
+        if has_begin and has_end:
+            self.held_bytes -= run.size_bytes + FRAGMENT_OVERHEAD_BYTES * (run.next - run.first)
+            self._finish(run.stream_id, run.ssn, run.ppid, run.unordered, b"".join(run.parts))
+            return
+        if not has_end:
+            self._by_next[run.next] = run
+        if not has_begin:
+            self._by_first[run.first] = run
+
+    def _join(self, left: _Run, right: _Run) -> _Run:
+        if left.stream_id != right.stream_id or left.ssn != right.ssn or left.unordered != right.unordered:
+            raise ProtocolError("a message changes its stream", code=CauseCode.PROTOCOL_VIOLATION)
+        left.parts += right.parts
+        left.size_bytes += right.size_bytes
+        left.next = right.next
+        # `right` may stand in _by_next under the same key: whoever called puts `left` there instead.
+        return left
+
+    def _finish(self, stream_id: int, sequence: int, ppid: int, unordered: int, data: bytes) -> None:
+        if unordered:
+            self._events.append(StreamMessage(stream_id, ppid, data))
+            return
+        expected = self._next.get(stream_id, 0)
+        if sequence == expected:
+            self._events.append(StreamMessage(stream_id, ppid, data))
+            self._next[stream_id] = (sequence + 1) & ((1 << self._bits) - 1)
+            if self._waiting:
+                self._release(stream_id)
+        elif serial_gt(sequence, expected, self._bits):
+            waiting = self._waiting.setdefault(stream_id, {})
+            if sequence not in waiting:
+                waiting[sequence] = (ppid, data)
+                self.held_bytes += len(data) + FRAGMENT_OVERHEAD_BYTES
+        else:
+            self.stale_dropped += 1
+
+    def _release(self, stream_id: int) -> None:
+        """Deliver what has waited for its turn on a stream."""
+        waiting = self._waiting.get(stream_id)
+        if waiting is None:
+            return
+        sequence = self._next[stream_id]
+        while (message := waiting.pop(sequence, None)) is not None:
+            self._deliver_waiting(stream_id, message)
+            sequence = (sequence + 1) & ((1 << self._bits) - 1)
+        self._next[stream_id] = sequence
+        if not waiting:
+            del self._waiting[stream_id]
+
+    def _deliver_waiting(self, stream_id: int, message: tuple[int, bytes]) -> None:
+        ppid, data = message
+        self.held_bytes -= len(data) + FRAGMENT_OVERHEAD_BYTES
+        self._events.append(StreamMessage(stream_id, ppid, data))
+
+    def forward(self, cumulative_tsn: int, forward: ForwardTsn) -> None:
+        """Give up what the peer has abandoned.
+
+        Args:
+            cumulative_tsn: the new cumulative TSN, unwrapped.
+            forward: the chunk as it came.
+
+        Spec: RFC 3758, section 3.6.
+        """
+        for runs in (self._by_next, self._by_first):
+            for run in [run for run in runs.values() if run.next - 1 <= cumulative_tsn]:
+                self._drop(run)
+        for skipped in forward.skipped:
+            self._skip(skipped.stream_id, skipped.sequence)
+
+    def _drop(self, run: _Run) -> None:
+        self.held_bytes -= run.size_bytes + FRAGMENT_OVERHEAD_BYTES * (run.next - run.first)
+        if self._by_next.get(run.next) is run:
+            del self._by_next[run.next]
+        if self._by_first.get(run.first) is run:
+            del self._by_first[run.first]
+
+    def _skip(self, stream_id: int, sequence: int) -> None:
+        expected = self._next.get(stream_id, 0)
+        if sequence != expected and not serial_gt(sequence, expected, self._bits):
+            return
+        mask = (1 << self._bits) - 1
+        waiting = self._waiting.get(stream_id)
+        if waiting:
+            distance = (sequence - expected) & mask
+            passed = [number for number in waiting if (number - expected) & mask <= distance]
+            passed.sort(key=lambda number: (number - expected) & mask)
+            for number in passed:
+                self._deliver_waiting(stream_id, waiting.pop(number))
+        self._next[stream_id] = (sequence + 1) & mask
+        self._release(stream_id)
+
+    def reset_streams(self, stream_ids: tuple[int, ...]) -> None:
+        """Expect sequence number 0 next; an empty tuple means every stream.
+
+        Spec: RFC 6525, section 5.2.2.
+        """
+        for stream_id in stream_ids or tuple(self._next.keys() | self._waiting.keys()):
+            self._next.pop(stream_id, None)
+            for _, data in self._waiting.pop(stream_id, {}).values():
+                self.held_bytes -= len(data) + FRAGMENT_OVERHEAD_BYTES
+
+
+class _Assembly:
+    """The fragments of one I-DATA message."""
+
+    __slots__ = ("fragments", "last", "ppid", "size_bytes")
+
+    def __init__(self) -> None:
+        self.fragments: dict[int, bytes] = {}
+        self.last: int | None = None
+        self.ppid = 0
+        self.size_bytes = 0
+
+
+class InterleavedReassembly(Reassembly):
+    """Joins I-DATA fragments by message identifier and fragment number.
+
+    Ordered and unordered messages count separately; the order of the ordered is the base's affair.
+    """
+
+    __slots__ = ("_assemblies",)
+
+    def __init__(self, events: list[SctpEvent], max_message_bytes: int) -> None:
+        super().__init__(events, max_message_bytes, sequence_bits=32)
+        self._assemblies: dict[tuple[int, int, int], _Assembly] = {}
+
+    def add_interleaved(self, flags: int, stream_id: int, mid: int, ppid_or_fsn: int, payload: bytes) -> None:
+        """Take the fragment in an I-DATA chunk that has not been seen before.
+
+        Raises:
+            ProtocolError: the message is too long, or its fragments contradict each other.
+        """
+        unordered = flags & FLAG_UNORDERED
+        if flags & WHOLE == WHOLE:
+            self._finish(stream_id, mid, ppid_or_fsn, unordered, payload)
+            return
+        key = (stream_id, unordered, mid)
+        assembly = self._assemblies.get(key)
+        if assembly is None:
+            assembly = self._assemblies[key] = _Assembly()
+        if flags & FLAG_BEGIN:
+            number = 0
+            assembly.ppid = ppid_or_fsn
+        else:
+            number = ppid_or_fsn
+            if flags & FLAG_END:
+                if assembly.last is not None:
+                    raise ProtocolError("a message with two ends", code=CauseCode.PROTOCOL_VIOLATION)
+                assembly.last = number
+        if number in assembly.fragments:
+            raise ProtocolError("a fragment number is used twice", code=CauseCode.PROTOCOL_VIOLATION)
+        assembly.fragments[number] = payload
+        assembly.size_bytes += len(payload)
+        self.held_bytes += len(payload) + FRAGMENT_OVERHEAD_BYTES
+        if assembly.size_bytes > self._max_message_bytes:
+            raise ProtocolError(
+                f"a message is longer than {self._max_message_bytes} bytes", code=CauseCode.OUT_OF_RESOURCE
+            )
+        if assembly.last is not None and len(assembly.fragments) > assembly.last:
+            fragments = assembly.fragments
+            if len(fragments) > assembly.last + 1 or assembly.last not in fragments or 0 not in fragments:
+                raise ProtocolError("a fragment beyond the end", code=CauseCode.PROTOCOL_VIOLATION)
+            data = b"".join([fragments[number] for number in sorted(fragments)])
+            self._forget(key)
+            self._finish(stream_id, mid, assembly.ppid, unordered, data)
+
+    def _forget(self, key: tuple[int, int, int]) -> None:
+        assembly = self._assemblies.pop(key)
+        self.held_bytes -= assembly.size_bytes + FRAGMENT_OVERHEAD_BYTES * len(assembly.fragments)
+
+    def forward(self, cumulative_tsn: int, forward: ForwardTsn) -> None:
+        """Give up what the peer has abandoned. Spec: RFC 8260, section 2.3.1."""
+        for skipped in forward.skipped:
+            unordered = FLAG_UNORDERED if skipped.unordered else 0
+            for key in [
+                key
+                for key in self._assemblies
+                if key[0] == skipped.stream_id
+                and key[1] == unordered
+                and not serial_gt(key[2], skipped.sequence, 32)
+            ]:
+                self._forget(key)
+            if not skipped.unordered:
+                self._skip(skipped.stream_id, skipped.sequence)
+
+    def reset_streams(self, stream_ids: tuple[int, ...]) -> None:
+        """Expect message identifier 0 next; an empty tuple means every stream."""
+        super().reset_streams(stream_ids)
+        chosen = frozenset(stream_ids)
+        for key in [key for key in self._assemblies if not chosen or key[0] in chosen]:
+            self._forget(key)
