@@ -193,6 +193,12 @@ class IceAgent:
         controlling = self._newest.connection.ice_controlling
         self._newest = _Generation(self, self.config, controlling=controlling, ufrag=ufrag, pwd=pwd)
 
+    def cancel_restart(self) -> None:
+        """Drop a generation that `restart` made and that has no pair yet; the old one goes on."""
+        if self._newest is not self._active and self.state is not IceState.CLOSED:
+            self._retire(self._newest)
+            self._newest = self._active
+
     def start(self, ufrag: str, pwd: str, *, controlling: bool, remote_is_lite: bool = False) -> None:
         """Start checks of the newest generation against the peer's credentials, once.
 

@@ -1,0 +1,31 @@
+"""What senders and receivers are able to do.
+
+Spec: webrtc-pc, sections 5.2 and 5.3 (getCapabilities).
+"""
+
+from __future__ import annotations
+
+from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
+from rtcstack.jsep.defaults import default_capabilities
+
+__all__ = ["capabilities"]
+
+
+def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
+    """Codecs, one entry for each distinct codec and for "rtx" as a whole, and header extensions.
+
+    Args:
+        kind: "audio" or "video"; None is returned for anything else.
+        send: what can be sent, else what can be received.
+    """
+    if kind not in ("audio", "video"):
+        return None
+    media = default_capabilities().of(kind)
+    codecs: dict[RTCRtpCodec, None] = {}
+    for codec in media.send if send else media.receive:
+        parameters = "" if codec.name == "rtx" else codec.parameters
+        codecs[RTCRtpCodec(codec.mime_type, codec.clock_rate, codec.channels, parameters or None)] = None
+    return RTCRtpCapabilities(
+        tuple(codecs),
+        tuple(RTCRtpHeaderExtensionCapability(e.uri) for e in media.header_extensions),
+    )

@@ -1,0 +1,47 @@
+"""RTCDtlsTransport.
+
+Spec: webrtc-pc, section 5.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtcstack.api.icetransport import RTCIceTransport
+from rtcstack.dtls import DtlsState as RTCDtlsTransportState
+from rtcstack.events import EventTarget, HandlerAttribute
+
+if TYPE_CHECKING:
+    from rtcstack.api.transportset import TransportEntry
+
+__all__ = ["RTCDtlsTransport", "RTCDtlsTransportState"]
+
+
+class RTCDtlsTransport(EventTarget):
+    """The security of a path.
+
+    Events: statechange, error (with an RTCError).
+
+    Spec: webrtc-pc, section 5.5.
+    """
+
+    onstatechange = HandlerAttribute("statechange")
+    onerror = HandlerAttribute("error")
+
+    def __init__(self, entry: TransportEntry) -> None:
+        super().__init__()
+        self._entry = entry
+
+    @property
+    def iceTransport(self) -> RTCIceTransport:
+        """The path underneath."""
+        return self._entry.ice_transport
+
+    @property
+    def state(self) -> RTCDtlsTransportState:
+        """How far the handshake is."""
+        return self._entry.dtls_state
+
+    def getRemoteCertificates(self) -> list[bytes]:
+        """The peer's certificates in DER, its own first; empty before "connected"."""
+        return list(self._entry.remote_certificates)

@@ -1,0 +1,181 @@
+"""The dictionaries of RTP senders and receivers.
+
+Spec: webrtc-pc, section 5.2; webrtc-extensions; webrtc-priority; webrtc-svc.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "RTCRtcpParameters",
+    "RTCRtpCapabilities",
+    "RTCRtpCodec",
+    "RTCRtpCodecParameters",
+    "RTCRtpEncodingParameters",
+    "RTCRtpHeaderExtensionCapability",
+    "RTCRtpHeaderExtensionParameters",
+    "RTCRtpReceiveParameters",
+    "RTCRtpSendParameters",
+    "RTCRtpTransceiverDirection",
+]
+
+
+class RTCRtpTransceiverDirection(StrEnum):
+    """Who sends (webrtc-pc, section 5.4)."""
+
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+    STOPPED = "stopped"
+
+    @property
+    def sends(self) -> bool:
+        """Whether this end may send."""
+        return self in (RTCRtpTransceiverDirection.SENDRECV, RTCRtpTransceiverDirection.SENDONLY)
+
+    @property
+    def receives(self) -> bool:
+        """Whether this end may receive."""
+        return self in (RTCRtpTransceiverDirection.SENDRECV, RTCRtpTransceiverDirection.RECVONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpCodec:
+    """A codec and its configuration.
+
+    Attributes:
+        mimeType: e.g. "video/VP8".
+        clockRate: Hz.
+        channels: number of audio channels, or None.
+        sdpFmtpLine: the format parameters, or None.
+    """
+
+    mimeType: str
+    clockRate: int
+    channels: int | None = None
+    sdpFmtpLine: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RTCRtpCodecParameters(RTCRtpCodec):
+    """A codec that was negotiated.
+
+    Attributes:
+        payloadType: 0 to 127.
+    """
+
+    payloadType: int
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpHeaderExtensionCapability:
+    """A header extension that could be negotiated.
+
+    Attributes:
+        uri: what it means.
+    """
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpHeaderExtensionParameters:
+    """A header extension that was negotiated.
+
+    Attributes:
+        uri: what it means.
+        id: its number on the wire.
+        encrypted: whether it is encrypted (RFC 6904).
+    """
+
+    uri: str
+    id: int
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpCapabilities:
+    """What can be sent or received.
+
+    Attributes:
+        codecs: in order of preference.
+        headerExtensions: in no order.
+    """
+
+    codecs: tuple[RTCRtpCodec, ...]
+    headerExtensions: tuple[RTCRtpHeaderExtensionCapability, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtcpParameters:
+    """RTCP of a sender or receiver.
+
+    Attributes:
+        cname: canonical name, or None.
+        reducedSize: whether reduced-size RTCP was negotiated.
+    """
+
+    cname: str | None = None
+    reducedSize: bool = False
+
+
+@dataclass(slots=True)
+class RTCRtpEncodingParameters:
+    """One stream of a sender.
+
+    Attributes:
+        rid: its name in simulcast, or None.
+        active: whether it is sent.
+        maxBitrate: bits per second, or None.
+        maxFramerate: frames per second, or None.
+        scaleResolutionDownBy: 1.0 or more, video only, or None.
+        priority: "very-low", "low", "medium" or "high".
+        networkPriority: likewise, for DSCP.
+        codec: what to send with, or None for the first negotiated.
+        scalabilityMode: of webrtc-svc, or None.
+        adaptivePtime: let the packet time follow the network, audio only.
+    """
+
+    rid: str | None = None
+    active: bool = True
+    maxBitrate: int | None = None
+    maxFramerate: float | None = None
+    scaleResolutionDownBy: float | None = None
+    priority: str = "low"
+    networkPriority: str | None = None
+    codec: RTCRtpCodec | None = None
+    scalabilityMode: str | None = None
+    adaptivePtime: bool = False
+
+
+@dataclass(slots=True)
+class RTCRtpReceiveParameters:
+    """How a receiver is set.
+
+    Attributes:
+        codecs: negotiated, in order of preference.
+        headerExtensions: negotiated.
+        rtcp: see `RTCRtcpParameters`.
+    """
+
+    codecs: tuple[RTCRtpCodecParameters, ...] = ()
+    headerExtensions: tuple[RTCRtpHeaderExtensionParameters, ...] = ()
+    rtcp: RTCRtcpParameters = field(default_factory=RTCRtcpParameters)
+
+
+@dataclass(slots=True)
+class RTCRtpSendParameters(RTCRtpReceiveParameters):
+    """How a sender is set; `RTCRtpSender.setParameters` takes it back, changed.
+
+    Attributes:
+        transactionId: ties setParameters to the getParameters before it.
+        encodings: the streams, see `RTCRtpEncodingParameters`.
+        degradationPreference: what to give up first, or None.
+    """
+
+    transactionId: str = ""
+    encodings: list[RTCRtpEncodingParameters] = field(default_factory=list)
+    degradationPreference: str | None = None

@@ -1,0 +1,204 @@
+"""RTCRtpTransceiver.
+
+Spec: webrtc-pc, section 5.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rtcstack.api.capabilities import capabilities
+from rtcstack.api.dictionaries import as_dictionary, enum_member
+from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters, RTCRtpTransceiverDirection
+from rtcstack.api.receiver import RTCRtpReceiver
+from rtcstack.api.sender import RTCRtpSender
+from rtcstack.errors import InvalidModificationError, InvalidStateError
+from rtcstack.jsep.intents import SendEncoding, TransceiverIntent
+from rtcstack.jsep.session import CodecFormat
+from rtcstack.media.stream import MediaStream
+from rtcstack.sdp import Direction
+
+if TYPE_CHECKING:
+    from rtcstack.api.peerconnection import RTCPeerConnection
+
+__all__ = ["RTCRtpTransceiver", "RTCRtpTransceiverInit"]
+
+
+@dataclass(slots=True)
+class RTCRtpTransceiverInit:
+    """How a transceiver is to be.
+
+    Attributes:
+        direction: who sends.
+        streams: what the sender's track belongs to.
+        sendEncodings: one for each simulcast stream.
+
+    Spec: webrtc-pc, section 5.1 (RTCRtpTransceiverInit).
+    """
+
+    direction: RTCRtpTransceiverDirection | str = RTCRtpTransceiverDirection.SENDRECV
+    streams: Sequence[MediaStream] = field(default_factory=list)
+    sendEncodings: Sequence[RTCRtpEncodingParameters] = field(default_factory=list)
+
+
+class RTCRtpTransceiver:
+    """A sender and a receiver that share a media section.
+
+    Spec: webrtc-pc, section 5.4.
+    """
+
+    def __init__(
+        self,
+        connection: RTCPeerConnection,
+        key: int,
+        kind: str,
+        sender: RTCRtpSender,
+        receiver: RTCRtpReceiver,
+        direction: RTCRtpTransceiverDirection,
+        *,
+        created_by_add_track: bool = False,
+    ) -> None:
+        self._connection = connection
+        self.key = key
+        self.kind = kind
+        self._sender = sender
+        self._receiver = receiver
+        self._direction = direction
+        self._preferences: tuple[CodecFormat, ...] | None = None
+        self.created_by_add_track = created_by_add_track
+        self.used_by_add_track = created_by_add_track
+        self.fired_direction: RTCRtpTransceiverDirection | None = None
+        self.has_sent = False
+        self.stopping = False
+        self.stopped = False
+
+    @property
+    def mid(self) -> str | None:
+        """The tag of its media section; None before it has one."""
+        return self._connection.negotiation.mid_of(self.key)
+
+    @property
+    def sender(self) -> RTCRtpSender:
+        """Sends to the peer."""
+        return self._sender
+
+    @property
+    def receiver(self) -> RTCRtpReceiver:
+        """Receives from the peer."""
+        return self._receiver
+
+    @property
+    def direction(self) -> RTCRtpTransceiverDirection:
+        """What the application wants; negotiated with the next offer or answer."""
+        return RTCRtpTransceiverDirection.STOPPED if self.stopping else self._direction
+
+    @direction.setter
+    def direction(self, value: RTCRtpTransceiverDirection | str) -> None:
+        direction = enum_member(RTCRtpTransceiverDirection, "direction", value)
+        if self.stopping:
+            raise InvalidStateError("direction of a transceiver that is stopped cannot be set")
+        if direction is RTCRtpTransceiverDirection.STOPPED:
+            raise TypeError("direction cannot be set to 'stopped'; call stop()")
+        if direction is not self._direction:
+            self._direction = direction
+            self._connection.update_negotiation_needed()
+
+    @property
+    def currentDirection(self) -> RTCRtpTransceiverDirection | None:
+        """What was last negotiated; None before, "stopped" at the end."""
+        if self.stopped:
+            return RTCRtpTransceiverDirection.STOPPED
+        section = self._connection.negotiation.section_of(self.key)
+        if section is None or section.current_direction is None:
+            return None
+        return RTCRtpTransceiverDirection(section.current_direction.value)
+
+    def stop(self) -> None:
+        """End sending and receiving for good; negotiated with the next offer.
+
+        Raises:
+            InvalidStateError: the connection is closed.
+        """
+        if self._connection.is_closed:
+            raise InvalidStateError("stop of a transceiver of a connection that is closed")
+        if not self.stopping:
+            self._stop_sending_and_receiving()
+            self._connection.update_negotiation_needed()
+
+    def setCodecPreferences(self, codecs: Sequence[RTCRtpCodec]) -> None:
+        """Choose and order the codecs that are negotiated.
+
+        Args:
+            codecs: from `RTCRtpReceiver.getCapabilities`; empty for the default order.
+
+        Raises:
+            InvalidModificationError: one that cannot be received, or none that carries media.
+        """
+        wanted = [as_dictionary(RTCRtpCodec, codec) for codec in codecs]
+        if not wanted:
+            self._preferences = None
+            return
+        supported: list[RTCRtpCodec] = []
+        for send in (False, True):
+            known = capabilities(self.kind, send=send)
+            assert known is not None
+            supported += known.codecs
+        formats = []
+        for codec in wanted:
+            if not any(_same(codec, s) for s in supported):
+                raise InvalidModificationError(
+                    f"codec {codec.mimeType} ({codec.sdpFmtpLine or ''}) is unknown"
+                )
+            parsed = CodecFormat(codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine or "")
+            if parsed not in formats:
+                formats.append(parsed)
+        if all(f.is_resiliency for f in formats):
+            raise InvalidModificationError("codec preferences need at least one codec that carries media")
+        self._preferences = tuple(formats)
+
+    def intent(self) -> TransceiverIntent:
+        """What the negotiation has to know."""
+        encodings = self._sender.encodings
+        simulcast = len(encodings) > 1 or (len(encodings) == 1 and encodings[0].rid is not None)
+        return TransceiverIntent(
+            key=self.key,
+            kind=self.kind,
+            direction=Direction.INACTIVE if self.stopping else Direction(self._direction.value),
+            codec_preferences=self._preferences,
+            msids=self._sender.msids,
+            send_encodings=tuple(SendEncoding(e.rid) for e in encodings) if simulcast else (),
+            stopping=self.stopping,
+            stopped=self.stopped,
+            created_by_add_track=self.created_by_add_track,
+            used_by_add_track=self.used_by_add_track,
+        )
+
+    def set_direction(self, direction: RTCRtpTransceiverDirection) -> None:
+        """For addTrack, removeTrack and new transceivers: no negotiation of its own."""
+        self._direction = direction
+
+    def _stop_sending_and_receiving(self) -> None:
+        self.stopping = True
+        self._sender.stopped = True
+        self._direction = RTCRtpTransceiverDirection.INACTIVE
+        self._receiver.track.end()
+
+    def finish(self) -> None:
+        """The transceiver is stopped, here and in what was negotiated."""
+        if not self.stopping:
+            self._stop_sending_and_receiving()
+        self.stopped = True
+
+    def __repr__(self) -> str:
+        return f"<RTCRtpTransceiver {self.kind} mid={self.mid} {self.direction}>"
+
+
+def _same(a: RTCRtpCodec, b: RTCRtpCodec) -> bool:
+    return (
+        a.mimeType.lower() == b.mimeType.lower()
+        and a.clockRate == b.clockRate
+        and (a.channels or 1) == (b.channels or 1)
+        and (a.sdpFmtpLine or "") == (b.sdpFmtpLine or "")
+    )

@@ -1,0 +1,238 @@
+"""The transceivers of a connection: making, finding and stopping them, and remote tracks.
+
+Spec: webrtc-pc, sections 5.1 (addTrack, removeTrack, addTransceiver) and 5.1.1 (processing remote
+tracks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rtcstack.api.events import RTCTrackEvent
+from rtcstack.api.parameters import RTCRtpTransceiverDirection
+from rtcstack.api.receiver import RTCRtpReceiver
+from rtcstack.api.sender import RTCRtpSender
+from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+from rtcstack.errors import InvalidAccessError
+from rtcstack.jsep.intents import TransceiverIntent
+from rtcstack.jsep.session import Section
+from rtcstack.media.stream import MediaStream
+from rtcstack.media.track import MediaStreamTrack
+
+if TYPE_CHECKING:
+    from rtcstack.api.peerconnection import RTCPeerConnection
+
+__all__ = ["TransceiverSet"]
+
+_Direction = RTCRtpTransceiverDirection
+
+
+class TransceiverSet:
+    """Transceivers in the order in which they were made.
+
+    Args:
+        connection: whose they are.
+    """
+
+    def __init__(self, connection: RTCPeerConnection) -> None:
+        self._connection = connection
+        self._all: list[RTCRtpTransceiver] = []
+        self._streams: dict[str, MediaStream] = {}
+        self.next_key = 0
+
+    def __iter__(self) -> object:
+        return iter(self._all)
+
+    @property
+    def all(self) -> list[RTCRtpTransceiver]:
+        """All that are not gone."""
+        return list(self._all)
+
+    def get(self, key: int | None) -> RTCRtpTransceiver | None:
+        """The transceiver with this key."""
+        return next((t for t in self._all if t.key == key), None)
+
+    def intents(self) -> tuple[TransceiverIntent, ...]:
+        """What the negotiation has to know of them."""
+        return tuple(t.intent() for t in self._all)
+
+    # -- the application's -----------------------------------------------------------------------------
+
+    def add(
+        self,
+        kind: str,
+        track: MediaStreamTrack | None,
+        init: RTCRtpTransceiverInit,
+        *,
+        by_add_track: bool = False,
+    ) -> RTCRtpTransceiver:
+        """Make a transceiver."""
+        direction = _Direction(init.direction)
+        sender = RTCRtpSender(
+            kind, track, init.streams, init.sendEncodings, self._connection.update_negotiation_needed
+        )
+        transceiver = RTCRtpTransceiver(
+            self._connection,
+            self.next_key,
+            kind,
+            sender,
+            RTCRtpReceiver(kind),
+            direction,
+            created_by_add_track=by_add_track,
+        )
+        self.next_key += 1
+        self._all.append(transceiver)
+        return transceiver
+
+    def add_track(self, track: MediaStreamTrack, streams: Sequence[MediaStream]) -> RTCRtpSender:
+        """addTrack: give the track to a sender that never sent, or make one.
+
+        Raises:
+            InvalidAccessError: a sender has the track already.
+        """
+        for transceiver in self._all:
+            if transceiver.sender.track is track and not transceiver.stopped:
+                raise InvalidAccessError(f"{track!r} is being sent already")
+        for transceiver in self._all:
+            sender = transceiver.sender
+            if (
+                sender.track is None
+                and transceiver.kind == track.kind
+                and not transceiver.stopping
+                and not transceiver.has_sent
+            ):
+                sender.set_track(track)
+                sender.set_streams(streams)
+                transceiver.used_by_add_track = True
+                if transceiver.direction is _Direction.RECVONLY:
+                    transceiver.set_direction(_Direction.SENDRECV)
+                elif transceiver.direction is _Direction.INACTIVE:
+                    transceiver.set_direction(_Direction.SENDONLY)
+                return sender
+        init = RTCRtpTransceiverInit(streams=streams)
+        return self.add(track.kind, track, init, by_add_track=True).sender
+
+    def remove_track(self, sender: RTCRtpSender) -> bool:
+        """removeTrack: stop sending, keep receiving.
+
+        Returns:
+            Whether anything changed.
+
+        Raises:
+            InvalidAccessError: the sender is not this connection's.
+        """
+        transceiver = next((t for t in self._all if t.sender is sender), None)
+        if transceiver is None:
+            if sender.stopped:
+                return False
+            raise InvalidAccessError("removeTrack with a sender of another connection")
+        if transceiver.stopping or sender.track is None:
+            return False
+        sender.set_track(None)
+        if transceiver.direction is _Direction.SENDRECV:
+            transceiver.set_direction(_Direction.RECVONLY)
+        elif transceiver.direction is _Direction.SENDONLY:
+            transceiver.set_direction(_Direction.INACTIVE)
+        return True
+
+    # -- the negotiation's -----------------------------------------------------------------------------
+
+    def create_remote(self, key: int, kind: str) -> None:
+        """A remote offer has a section that no transceiver fits."""
+        self.next_key = key
+        self.add(kind, None, RTCRtpTransceiverInit(direction=_Direction.RECVONLY))
+
+    def forget(self, key: int) -> None:
+        """The remote offer that made it was rolled back."""
+        transceiver = self.get(key)
+        if transceiver is not None:
+            transceiver.finish()
+            self._all.remove(transceiver)
+
+    def drop_stopped(self) -> None:
+        """Remove those that are stopped and whose sections are out of use."""
+        self._all = [t for t in self._all if not t.stopped]
+
+    def update_remote_tracks(self, sections: Sequence[Section], fire: list[Callable[[], None]]) -> None:
+        """Add and remove remote tracks as the sections' directions say.
+
+        Args:
+            sections: after the description was applied.
+            fire: gets what is to be told, in the W3C's order: mute, removetrack, addtrack, track.
+        """
+        mutes: list[Callable[[], None]] = []
+        removals: list[Callable[[], None]] = []
+        additions: list[Callable[[], None]] = []
+        tracks: list[Callable[[], None]] = []
+        seen: set[int] = set()
+        for section in sections:
+            transceiver = self.get(section.transceiver)
+            if transceiver is None or section.transceiver is None:
+                continue
+            seen.add(section.transceiver)
+            if section.remote is None:
+                continue
+            receives = not section.rejected and section.remote.direction.sends
+            if section.current_direction is not None and not section.current_direction.receives:
+                receives = receives and self._connection.negotiation.working is not None
+            fired = transceiver.fired_direction
+            had = fired is not None and fired.receives
+            receiver = transceiver.receiver
+            wanted = [self._stream(i) for i in dict.fromkeys(section.remote.stream_ids)] if receives else []
+            self._associate(receiver, wanted, removals, additions)
+            if receives and not had:
+                streams = tuple(wanted)
+                tracks.append(self._track_event(transceiver, streams))
+            elif had and not receives:
+                mutes.append(lambda r=receiver: r.track.set_muted(True))  # type: ignore[misc]
+            transceiver.fired_direction = _Direction.RECVONLY if receives else _Direction.INACTIVE
+        for transceiver in self._all:
+            # rolled back to having no section
+            if (
+                transceiver.key not in seen
+                and transceiver.fired_direction is not None
+                and transceiver.fired_direction.receives
+            ):
+                self._associate(transceiver.receiver, [], removals, additions)
+                mutes.append(lambda r=transceiver.receiver: r.track.set_muted(True))  # type: ignore[misc]
+                transceiver.fired_direction = None
+        fire += mutes + removals + additions + tracks
+
+    def _track_event(
+        self, transceiver: RTCRtpTransceiver, streams: tuple[MediaStream, ...]
+    ) -> Callable[[], None]:
+        def fire() -> None:
+            receiver = transceiver.receiver
+            self._connection.dispatchEvent(
+                RTCTrackEvent(
+                    "track", receiver=receiver, track=receiver.track, streams=streams, transceiver=transceiver
+                )
+            )
+
+        return fire
+
+    def _stream(self, stream_id: str) -> MediaStream:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = MediaStream(id=stream_id)
+        return stream
+
+    def _associate(
+        self,
+        receiver: RTCRtpReceiver,
+        wanted: list[MediaStream],
+        removals: list[Callable[[], None]],
+        additions: list[Callable[[], None]],
+    ) -> None:
+        track = receiver.track
+        for stream in receiver.streams:
+            if stream not in wanted:
+                removals.append(lambda s=stream: s.lose(track))  # type: ignore[misc]
+        for stream in wanted:
+            if stream not in receiver.streams:
+                additions.append(lambda s=stream: s.receive(track))  # type: ignore[misc]
+        receiver.streams = wanted
+        used = {s.id for t in self._all for s in t.receiver.streams}
+        for stream_id in [i for i in self._streams if i not in used]:
+            del self._streams[stream_id]

@@ -1,0 +1,313 @@
+"""The transports of a connection by the key that the negotiation gives them.
+
+Spec: webrtc-pc, sections 4.3 (the connection's states as sums of its transports') and 5.5, 5.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from rtcstack.api.configuration import RTCConfiguration, ice_config
+from rtcstack.api.dtlstransport import RTCDtlsTransport
+from rtcstack.api.events import RTCErrorEvent
+from rtcstack.api.icetransport import RTCIceTransport
+from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
+from rtcstack.dtls import Fingerprint as DtlsFingerprint
+from rtcstack.errors import RTCError
+from rtcstack.events import Event
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.jsep.intents import LocalTransport
+from rtcstack.jsep.session import Transport as TransportAgreement
+from rtcstack.sctp.events import ChannelEvent
+from rtcstack.sdp import Candidate, Fingerprint
+from rtcstack.transport import Transport
+
+__all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
+
+_ICE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_UFRAG_LENGTH = 4  # 24 bits, RFC 8445 section 5.3's minimum
+_PWD_LENGTH = 24
+
+
+def _random_ice(length: int) -> str:
+    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
+
+
+class TransportSetObserver(Protocol):
+    """What the set tells the connection, after the transport's own objects have told theirs."""
+
+    def on_candidate(self, entry: TransportEntry, candidate: Candidate, ufrag: str, url: str | None) -> None:
+        """A local candidate was found."""
+
+    def on_gathering(self, entry: TransportEntry) -> None:
+        """A transport's gathering state changed."""
+
+    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """A STUN or TURN server failed."""
+
+    def on_transport_state(self, entry: TransportEntry) -> None:
+        """A transport's ICE or DTLS state changed."""
+
+    def on_channel_events(self, events: list[ChannelEvent]) -> None:
+        """What the data channels have to say."""
+
+
+class TransportEntry:
+    """One transport with its W3C objects. Also the transport's observer.
+
+    Args:
+        owner: the set.
+        key: see `rtcstack.jsep.session.Transport.key`.
+    """
+
+    def __init__(self, owner: TransportSet, key: str) -> None:
+        self._owner = owner
+        self.key = key
+        self.mid = key
+        self.in_use = False
+        self.transport = Transport(
+            ice_config(owner.configuration),
+            owner.certificate,
+            self,
+            keylog_path=owner.configuration.settings.keylog_path,
+            ufrag=_random_ice(_UFRAG_LENGTH),
+            pwd=_random_ice(_PWD_LENGTH),
+        )
+        self.dtls_state = DtlsState.NEW
+        self.dtls_details: DtlsConnected | None = None
+        self.remote_certificates: tuple[bytes, ...] = ()
+        self.remote_candidates: list[Candidate] = []
+        self.ended_ufrag: str | None = None
+        self.tls_id: str | None = None
+        self.restart_credentials: tuple[str, str] | None = None
+        self._stale_remote_ufrag: str | None = None
+        self._abandon_timer: asyncio.TimerHandle | None = None
+        self._ice_object: RTCIceTransport | None = None
+        self._dtls_object: RTCDtlsTransport | None = None
+
+    @property
+    def ice_transport(self) -> RTCIceTransport:
+        """The W3C's object, made when somebody asks for it."""
+        if self._ice_object is None:
+            self._ice_object = RTCIceTransport(self)
+        return self._ice_object
+
+    @property
+    def dtls_transport(self) -> RTCDtlsTransport:
+        """The W3C's object, made when somebody asks for it."""
+        if self._dtls_object is None:
+            self._dtls_object = RTCDtlsTransport(self)
+        return self._dtls_object
+
+    # -- negotiation --------------------------------------------------------------------------------
+
+    def local(self, *, restart: bool) -> LocalTransport:
+        """What the next description says of this end.
+
+        Args:
+            restart: whether it is to start a new ICE generation.
+        """
+        ice = self.transport.ice
+        if restart:
+            if self.restart_credentials is None:
+                self.restart_credentials = (_random_ice(_UFRAG_LENGTH), _random_ice(_PWD_LENGTH))
+            ufrag, pwd = self.restart_credentials
+            candidates: tuple[Candidate, ...] = ()
+            complete = False
+        else:
+            ufrag, pwd = ice.ufrag, ice.pwd
+            candidates = ice.local_candidates
+            complete = ice.gathering_state is GatheringState.COMPLETE
+        fingerprint = self._owner.certificate.fingerprint()
+        return LocalTransport(
+            ufrag=ufrag,
+            pwd=pwd,
+            fingerprints=(Fingerprint(fingerprint.algorithm, fingerprint.value),),
+            tls_id=self.tls_id,
+            candidates=candidates,
+            end_of_candidates=complete,
+        )
+
+    def apply(self, agreement: TransportAgreement) -> None:
+        """Bring the transport up to what has been agreed: gather, check, shake hands."""
+        ice = self.transport.ice
+        self.mid = agreement.mid
+        self.in_use = True
+        local, remote = agreement.local, agreement.remote
+        if local is not None and (local.ice_ufrag, local.ice_pwd) == self.restart_credentials:
+            self.restart_credentials = None
+            self.remote_candidates = []
+            self._stale_remote_ufrag = ice.remote_ufrag
+            ice.restart(local.ice_ufrag, local.ice_pwd)
+        elif local is not None and local.ice_ufrag != ice.ufrag:
+            # the offer that began a restart was rolled back
+            ice.cancel_restart()
+            self.remote_candidates = list(remote.candidates) if remote is not None else []
+        if local is not None and ice.gathering_state is GatheringState.NEW:
+            self._owner.defer(ice.gather)
+        if local is None or remote is None:
+            return
+        if ice.remote_ufrag is None and remote.ice_ufrag == self._stale_remote_ufrag:
+            return  # the peer has not answered the restart yet
+        if ice.remote_ufrag in (None, remote.ice_ufrag):
+            if ice.remote_ufrag is None:
+                ice.start(
+                    remote.ice_ufrag,
+                    remote.ice_pwd,
+                    controlling=bool(agreement.ice_controlling),
+                    remote_is_lite=remote.ice_lite,
+                )
+            for candidate in remote.candidates[len(self.remote_candidates) :]:
+                self.add_remote_candidate(candidate)
+            if remote.end_of_candidates:
+                ice.end_of_remote_candidates()
+        if agreement.dtls_role is not None:
+            self.transport.start_dtls(
+                DtlsRole(agreement.dtls_role),
+                [DtlsFingerprint.normalised(f.algorithm, f.value) for f in remote.fingerprints],
+            )
+
+    def add_remote_candidate(self, candidate: Candidate) -> None:
+        """A candidate of the peer's current generation."""
+        self.remote_candidates.append(candidate)
+        self.transport.ice.add_remote_candidate(candidate)
+
+    # -- TransportObserver ----------------------------------------------------------------------------
+
+    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
+        """Passed on."""
+        self._owner.observer.on_candidate(self, candidate, ufrag, None if server is None else server.url)
+
+    def on_ice_gathering(self, state: GatheringState) -> None:
+        """Told, then passed on."""
+        if self._ice_object is not None:
+            self._ice_object.dispatchEvent(Event("gatheringstatechange"))
+        self._owner.observer.on_gathering(self)
+
+    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """Passed on."""
+        self._owner.observer.on_server_error(server, local, code, text)
+
+    def on_ice_state(self, state: IceState) -> None:
+        """Told, then passed on; a path that has failed for good takes the channels with it."""
+        if self._abandon_timer is not None:
+            self._abandon_timer.cancel()
+            self._abandon_timer = None
+        grace = self._owner.configuration.settings.abandon_after_failed_s
+        if state is IceState.FAILED and grace is not None:
+            loop = asyncio.get_running_loop()
+            self._abandon_timer = loop.call_later(
+                grace, self.transport.give_up, "ICE has failed and was not restarted"
+            )
+        if self._ice_object is not None:
+            self._ice_object.dispatchEvent(Event("statechange"))
+        self._owner.observer.on_transport_state(self)
+
+    def on_ice_selected_pair(self, pair: PairView) -> None:
+        """Told."""
+        if self._ice_object is not None:
+            self._ice_object.dispatchEvent(Event("selectedcandidatepairchange"))
+
+    def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
+        """Told, then passed on."""
+        self.dtls_state = state
+        if isinstance(event, DtlsConnected):
+            self.dtls_details = event
+            self.remote_certificates = event.remote_certificates
+        if isinstance(event, DtlsFailed):
+            error = RTCError(
+                event.detail,
+                event.reason,
+                receivedAlert=event.received_alert,
+                sentAlert=event.sent_alert,
+            )
+            if self._dtls_object is not None:
+                self._dtls_object.dispatchEvent(RTCErrorEvent("error", error))
+        if self._dtls_object is not None:
+            self._dtls_object.dispatchEvent(Event("statechange"))
+        self._owner.observer.on_transport_state(self)
+
+    def on_channel_events(self, events: list[ChannelEvent]) -> None:
+        """Passed on."""
+        self._owner.observer.on_channel_events(events)
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def abandon(self) -> asyncio.Task[None] | None:
+        """Close; see `Transport.abandon`."""
+        if self._abandon_timer is not None:
+            self._abandon_timer.cancel()
+            self._abandon_timer = None
+        self.in_use = False
+        task = self.transport.abandon()
+        self.dtls_state = DtlsState.CLOSED
+        return task
+
+
+class TransportSet:
+    """Makes, keeps and drops the transports of a connection.
+
+    Args:
+        configuration: validated.
+        observer: the connection.
+        defer: runs a function after the operation in progress has been answered.
+    """
+
+    def __init__(
+        self,
+        configuration: RTCConfiguration,
+        observer: TransportSetObserver,
+        defer: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.configuration = configuration
+        self.observer = observer
+        self.defer = defer
+        self._certificate: Certificate | None = None
+        self._entries: dict[str, TransportEntry] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def certificate(self) -> Certificate:
+        """What identifies this end; generated when it is first needed and none was given."""
+        if self._certificate is None:
+            given = self.configuration.certificates
+            self._certificate = given[0].key if given else Certificate.generate()
+        return self._certificate
+
+    def __iter__(self) -> Iterator[TransportEntry]:
+        """The transports in use."""
+        return (entry for entry in self._entries.values() if entry.in_use)
+
+    def get(self, key: str | None) -> TransportEntry | None:
+        """The transport in use with this key."""
+        entry = None if key is None else self._entries.get(key)
+        return entry if entry is not None and entry.in_use else None
+
+    def prepare(self, key: str) -> TransportEntry:
+        """The transport with this key; made, without any socket yet, when there is none."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = TransportEntry(self, key)
+        return entry
+
+    def remove(self, key: str) -> None:
+        """Close a transport that no section uses any longer."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            task = entry.abandon()
+            if task is not None:
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    def close(self) -> set[asyncio.Task[None]]:
+        """Close all.
+
+        Returns:
+            The tasks that end when every socket is released.
+        """
+        for key in list(self._entries):
+            self.remove(key)
+        return set(self._closing)
