@@ -11,9 +11,10 @@ async def main() -> None:
     alice.on("icecandidate", lambda event: asyncio.ensure_future(bob.addIceCandidate(event.candidate)))
     bob.on("icecandidate", lambda event: asyncio.ensure_future(alice.addIceCandidate(event.candidate)))
 
-    @bob.on("datachannel")
-    def _(event: RTCDataChannelEvent) -> None:
+    def echo(event: RTCDataChannelEvent) -> None:
         event.channel.on("message", lambda message: event.channel.send(f"echo: {message.data}"))
+
+    bob.on("datachannel", echo)
 
     channel = alice.createDataChannel("chat")
     channel.on("open", lambda _event: channel.send("hello"))

@@ -86,7 +86,10 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
             try:
                 value = parse(message.data)
                 if not name:
-                    room_name, name = await join(rooms, socket, value)
+                    room_name, name, members = enter(rooms, socket, value)
+                    joined = {"type": "joined", "room": room_name, "name": name, "members": members}
+                    await socket.send_json(joined)
+                    await tell(rooms[room_name], {"type": "entered", "name": name}, but=name)
                 else:
                     await signal(rooms[room_name], name, value)
             except RefusedError as refusal:
@@ -116,25 +119,23 @@ def word(value: dict[str, Any], member: str) -> str:
     return result.strip()
 
 
-async def join(
+def enter(
     rooms: dict[str, Room], socket: web.WebSocketResponse, value: dict[str, Any]
-) -> tuple[str, str]:
-    """Enter a room; the names of room and member."""
+) -> tuple[str, str, list[str]]:
+    """Let a member into a room; the names of the room, the member, and who was there before."""
     if value.get("type") != "join":
         raise RefusedError('the first message must be "join"')
     room_name, name = word(value, "room"), word(value, "name")
-    if room_name not in rooms and len(rooms) >= MAX_ROOMS:
-        raise RefusedError("there are too many rooms")
-    room = rooms.setdefault(room_name, {})
+    room = rooms.get(room_name, {})
     if name in room:
         raise RefusedError(f"the name {name} is taken")
     if len(room) >= MAX_MEMBERS:
         raise RefusedError("the room is full")
+    if not room and len(rooms) >= MAX_ROOMS:
+        raise RefusedError("there are too many rooms")
     members = list(room)
-    room[name] = socket
-    await socket.send_json({"type": "joined", "room": room_name, "name": name, "members": members})
-    await tell(room, {"type": "entered", "name": name}, but=name)
-    return room_name, name
+    rooms.setdefault(room_name, {})[name] = socket
+    return room_name, name, members
 
 
 async def signal(room: Room, name: str, value: dict[str, Any]) -> None:

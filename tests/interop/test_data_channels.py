@@ -10,9 +10,11 @@ import re
 
 import pytest
 
-from tests.interop.conftest import Hosts, Pair
-from tests.support.peers import Channel, ChannelOptions, Description, Message
+from rtcstack.config import Settings
+from tests.interop.conftest import Hosts, Pair, start_host
+from tests.support.peers import Channel, ChannelOptions, Description, Message, connect
 from tests.support.rtcstack_peer import RtcstackPeer
+from tests.support.w3c_peer import W3CChannel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -266,6 +268,28 @@ async def test_our_channel_closes_when_the_page_is_gone(pair: Pair) -> None:
         await exchange(ours, theirs)
         await pair.remote.vanish()
         await ours.closed()
+
+
+@pytest.mark.parametrize("name", ["wrtc", "aiortc", "node", "rtcstack"])
+async def test_our_channel_closes_with_an_error_when_the_process_is_killed(name: str) -> None:
+    # a dead peer is known by its silence alone (RFC 7675): do not wait for it as long as usual
+    settings = Settings(
+        ice_keepalive_s=0.2,
+        ice_disconnected_timeout_s=0.5,
+        ice_failed_timeout_s=1.0,
+        abandon_after_failed_s=0.2,
+    )
+    async with await start_host(name) as host, RtcstackPeer(settings=settings) as local:
+        remote = await host.peer()
+        ours = await local.create_channel(ChannelOptions("killed"))
+        async with connect(local, remote):
+            theirs = await remote.next_channel()
+            await ours.opened()
+            await exchange(ours, theirs)
+        await host.kill()
+        await ours.closed()
+        assert isinstance(ours, W3CChannel)
+        assert len(ours.errors) == 1
 
 
 @pytest.mark.parametrize("name", ["chromium-mdns", "firefox-mdns"])
