@@ -27,7 +27,8 @@ $(STAMPS)/system: tools/install_system.sh
 $(STAMPS)/python: pyproject.toml tools/find_python.sh | $(STAMPS)/system
 	@python=$$(bash tools/find_python.sh) && \
 	  { [ -x $(PYTHON) ] || { echo "making $(VENV) with $$python"; "$$python" -m venv $(VENV); }; }
-	$(PYTHON) -m pip install --quiet --editable '.[dev]'
+	@echo "installing rtcstack and what its development needs"
+	@$(PYTHON) -m pip install -qq --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/node: $(NODE)/package.json $(NODE)/package-lock.json | $(STAMPS)/system

@@ -149,12 +149,14 @@ async def running(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 @asynccontextmanager
-async def visitor(url: str, size: int, console: Console) -> AsyncIterator[asyncio.subprocess.Process]:
+async def visitor(
+    url: str, size: int, console: Console, *, browser: bool
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Chromium with the page, or its stand-in."""
-    program = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    program = next((path for name in CHROMIUM if browser and (path := shutil.which(name))), None)
     script = f"script={','.join(STEPS)}&with=bot&bytes={size}"
     if program is None:
-        console.print("Chromium is not installed: a second Python process takes its part.")
+        console.print("No browser: another Python process takes the part of the page.")
         command = [sys.executable, "-m", "examples.call.visitor", url, "--bytes", str(size)]
         async with running(*command, "--script", ",".join(STEPS)) as process:
             yield process
@@ -208,7 +210,7 @@ def show_timelines(console: Console, outcome: Outcome) -> None:
     console.print(grid)
 
 
-async def main(size: int, timeout_s: float) -> int:
+async def main(size: int, timeout_s: float, *, browser: bool = True) -> int:
     """Run both calls and print the report; the exit code."""
     console = Console()
     show = Show(console)
@@ -218,7 +220,7 @@ async def main(size: int, timeout_s: float) -> int:
         async with join(url, "lobby", "bot") as signaling:
             bot = asyncio.create_task(Bot(signaling, show.event).run())
             with show.progress:
-                async with visitor(url, size, console):
+                async with visitor(url, size, console, browser=browser):
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(timeout_s):
                             for outcome in show.outcomes:
@@ -239,5 +241,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.call.demo", description=__doc__)
     parser.add_argument("--bytes", type=int, default=20_000_000, help="size of each file")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for both calls together")
+    parser.add_argument("--python", action="store_true", help="no browser: two Python processes")
     arguments = parser.parse_args()
-    sys.exit(asyncio.run(main(arguments.bytes, arguments.timeout)))
+    sys.exit(asyncio.run(main(arguments.bytes, arguments.timeout, browser=not arguments.python)))
