@@ -25,15 +25,15 @@ class Blob:
         parts: Iterable[bytes | bytearray | memoryview | str | Blob] = (),
         type: str = "",  # noqa: A002 - the W3C's name
     ) -> None:
-        joined = []
+        joined: list[bytes] = []
         for part in parts:
             if isinstance(part, Blob):
-                joined.append(part._data)
+                joined.append(bytes(part))
             elif isinstance(part, str):
                 joined.append(part.encode())
             else:
                 joined.append(bytes(part))
-        self._data = b"".join(joined)
+        self._data: bytes = b"".join(joined)
         self.type = type.lower()
 
     @property

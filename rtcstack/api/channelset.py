@@ -18,13 +18,13 @@ from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
     AssociationConnected,
+    BufferedAmountLow,
     ChannelAnnounced,
-    ChannelBufferedAmountLow,
     ChannelClosed,
     ChannelClosing,
     ChannelEvent,
-    ChannelMessage,
     ChannelOpened,
+    MessageReceived,
 )
 from rtcstack.sctp.options import SctpOptions
 
@@ -92,20 +92,17 @@ class ChannelSet:
             raise TypeError(f"priority must be one of {', '.join(_PRIORITIES)}, not {init.priority!r}")
         if self.is_closed:
             raise OperationError("createDataChannel on a connection whose SCTP association has ended")
-        try:
-            channel = self.engine.open(
-                label,
-                init.protocol,
-                ordered=bool(init.ordered),
-                max_retransmits=init.maxRetransmits,
-                max_packet_lifetime_ms=init.maxPacketLifeTime,
-                priority=priority,
-                negotiated=bool(init.negotiated),
-                id=init.id,
-                now=monotonic(),
-            )
-        except ProtocolError as exc:
-            raise OperationError(f"createDataChannel: {exc}") from None
+        channel = self.engine.open(
+            label,
+            init.protocol,
+            ordered=bool(init.ordered),
+            max_retransmits=init.maxRetransmits,
+            max_packet_lifetime_ms=init.maxPacketLifeTime,
+            priority=priority,
+            negotiated=bool(init.negotiated),
+            id=init.id,
+            now=monotonic(),
+        )
         result = RTCDataChannel(self, channel)
         self._objects[channel] = result
         self._wake()
@@ -122,22 +119,19 @@ class ChannelSet:
         self.max_message_size = remote_max_message_size or (1 << 53)
         if self.transport is None:
             self.transport = transport
-            self.engine.set_role(is_dtls_client)
+            self.engine.set_role(is_dtls_client, monotonic())
             transport.attach_channels(self.engine)
 
-    # -- what channels ask for --------------------------------------------------------------------------
+    # -- what channels ask for --------------------------------------------------------------------
 
     def send(self, channel: Channel, data: str | bytes) -> None:
         """Queue a message. See `RTCDataChannel.send`."""
-        payload = data.encode("utf-8", "replace") if isinstance(data, str) else data
-        if len(payload) > self.max_message_size:
-            raise TypeError(
-                f"a message of {len(payload)} bytes exceeds the peer's maximum of {self.max_message_size}"
-            )
-        try:
-            self.engine.send(channel, data, monotonic())
-        except BufferError as exc:
-            raise OperationError(f"send: {exc}") from None
+        size = len(data)
+        if isinstance(data, str) and not data.isascii():
+            size = len(data.encode("utf-8", "replace"))
+        if size > self.max_message_size:
+            raise TypeError(f"{size} bytes exceed the peer's maximum message size of {self.max_message_size}")
+        self.engine.send(channel, data, monotonic())
         self._wake()
 
     def close(self, channel: Channel) -> None:
@@ -194,17 +188,17 @@ class ChannelSet:
         if self.transport is not None:
             self.transport.wake()
 
-    # -- what the engine tells ----------------------------------------------------------------------------
+    # -- what the engine tells --------------------------------------------------------------------
 
     def on_events(self, events: list[ChannelEvent]) -> None:
         """Hand the engine's events to whom they concern."""
         objects = self._objects
         for event in events:
-            if isinstance(event, ChannelMessage):
+            if isinstance(event, MessageReceived):
                 target = objects.get(event.channel)
                 if target is not None:
                     target.on_message(event.data)
-            elif isinstance(event, ChannelBufferedAmountLow):
+            elif isinstance(event, BufferedAmountLow):
                 target = objects.get(event.channel)
                 if target is not None:
                     target.on_low()
@@ -245,14 +239,15 @@ class ChannelSet:
             error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
         target.on_closed(error)
 
-    def shut(self, *, tell: bool) -> None:
-        """The connection was closed: all channels are closed.
+    def fail(self, reason: str) -> None:
+        """Data channels will never work on this connection: close them with an error."""
+        if not self.is_closed:
+            self.on_events([AssociationClosed(ProtocolError(reason), graceful=False)])
 
-        Args:
-            tell: whether to fire "close" at them; close() of a connection fires nothing.
-        """
+    def shut(self) -> None:
+        """The connection was closed by the application: all channels are closed, without events."""
         self.is_closed = True
         objects, self._objects = self._objects, {}
         for target in objects.values():
-            target.on_shut(tell=tell)
+            target.on_shut()
         self._check_drainers()

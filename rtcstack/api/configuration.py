@@ -13,7 +13,8 @@ from enum import StrEnum
 from rtcstack.api.certificate import RTCCertificate
 from rtcstack.api.dictionaries import as_dictionary, enforce_range, enum_member
 from rtcstack.config import Settings
-from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError, SyntaxError
+from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError
+from rtcstack.errors import SyntaxError as UrlSyntaxError
 from rtcstack.ice import GatherPolicy, IceConfig, IceServer, parse_server_uri
 
 __all__ = [
@@ -156,12 +157,12 @@ def _ice_servers(configuration: RTCConfiguration) -> tuple[IceServer, ...]:
     for server in configuration.iceServers:
         urls = [server.urls] if isinstance(server.urls, str) else list(server.urls)
         if not urls:
-            raise SyntaxError("an ICE server needs at least one URL")
+            raise UrlSyntaxError("an ICE server needs at least one URL")
         for url in urls:
             try:
                 parsed = parse_server_uri(url, server.username, server.credential)
             except ParseError as exc:
-                raise SyntaxError(str(exc)) from None
+                raise UrlSyntaxError(str(exc)) from None
             if parsed.scheme.is_turn:
                 if not server.username or server.credential is None:
                     raise InvalidAccessError(f"{url!r} needs a username and a credential")

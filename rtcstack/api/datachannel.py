@@ -98,6 +98,7 @@ class RTCDataChannel(EventTarget):
         self._channel = channel
         self._state = RTCDataChannelState.CONNECTING
         self._binary_type = "arraybuffer"
+        self._low_threshold = 0
         self._early: deque[str | bytes] | None = deque()
         self._early_bytes = 0
         self._inbox: deque[str | bytes] | None = None
@@ -105,7 +106,12 @@ class RTCDataChannel(EventTarget):
         self._error: RTCError | None = None
         self.early_dropped = 0
 
-    # -- attributes -----------------------------------------------------------------------------------
+    # -- attributes -------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> Channel:
+        """The engine's record of the channel, with its counters."""
+        return self._channel
 
     @property
     def label(self) -> str:
@@ -160,12 +166,13 @@ class RTCDataChannel(EventTarget):
     @property
     def bufferedAmountLowThreshold(self) -> int:
         """When `bufferedAmount` falls to this or below, "bufferedamountlow" is fired."""
-        return self._channel.buffered_amount_low_threshold
+        return self._low_threshold
 
     @bufferedAmountLowThreshold.setter
     def bufferedAmountLowThreshold(self, value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise TypeError(f"bufferedAmountLowThreshold must be an integer of 0 or more, not {value!r}")
+        self._low_threshold = value
         self._channels.set_buffered_amount_low_threshold(self._channel, value)
 
     @property
@@ -179,7 +186,7 @@ class RTCDataChannel(EventTarget):
             raise TypeError(f"binaryType must be 'arraybuffer' or 'blob', not {value!r}")
         self._binary_type = value
 
-    # -- methods --------------------------------------------------------------------------------------
+    # -- methods ----------------------------------------------------------------------------------
 
     def send(self, data: Sendable) -> None:
         """Queue a message; it leaves in the loop's next turn at the latest.
@@ -265,7 +272,7 @@ class RTCDataChannel(EventTarget):
             for data in early:
                 self._channels.hold(_size(data))
 
-    # -- what the channel set tells -------------------------------------------------------------------
+    # -- what the channel set tells ---------------------------------------------------------------
 
     def _add_event_handler(self, event: str, k: Any, v: Any) -> None:
         super()._add_event_handler(event, k, v)
@@ -330,13 +337,10 @@ class RTCDataChannel(EventTarget):
             self.dispatchEvent(RTCErrorEvent("error", error))
         self.dispatchEvent(Event("close"))
 
-    def on_shut(self, *, tell: bool) -> None:
+    def on_shut(self) -> None:
         """The whole connection was closed by the application, which therefore is not told so."""
-        if tell:
-            self.on_closed(None)
-        else:
-            self._state = RTCDataChannelState.CLOSED
-            self._wake()
+        self._state = RTCDataChannelState.CLOSED
+        self._wake()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

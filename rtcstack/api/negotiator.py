@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
@@ -67,7 +68,7 @@ class Negotiator:
         self._session_id = secrets.randbits(62) + 1
         self._credentials_to_replace: frozenset[tuple[str, str]] = frozenset()
 
-    # -- what the negotiation reads -----------------------------------------------------------------------
+    # -- what the negotiation reads ---------------------------------------------------------------
 
     def _intents(self) -> Intents:
         connection = self._connection
@@ -96,7 +97,7 @@ class Negotiator:
             return 0
         return latest.parsed.origin.session_version + 1
 
-    # -- offers and answers ---------------------------------------------------------------------------------
+    # -- offers and answers -----------------------------------------------------------------------
 
     def create_offer(self, *, ice_restart: bool = False) -> Description:
         """A new offer.
@@ -197,7 +198,7 @@ class Negotiator:
         self.negotiation = new = advanced.negotiation
         fire: list[Callable[[], None]] = []
         if new.state is not old.state:
-            fire.append(lambda: connection.dispatchEvent(Event("signalingstatechange")))
+            fire.append(partial(connection.fire, "signalingstatechange"))
         for effect in advanced.effects:
             self._carry_out(effect)
         self._after(old, fire)
@@ -254,7 +255,7 @@ class Negotiator:
             self.is_needed = False
             self.update_needed()
 
-    # -- candidates -------------------------------------------------------------------------------------------
+    # -- candidates -------------------------------------------------------------------------------
 
     def add_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
         """Take a trickled candidate of the peer.
@@ -307,7 +308,7 @@ class Negotiator:
             url=url,
         )
 
-    # -- restart and negotiation needed ---------------------------------------------------------------------------
+    # -- restart and negotiation needed -----------------------------------------------------------
 
     def restart_ice(self) -> None:
         """Let the next offer start new ICE generations."""

@@ -68,13 +68,14 @@ class OperationsChain:
         on_empty: called when the last operation of a run has ended.
     """
 
-    __slots__ = ("_is_closed", "_on_empty", "_queue", "_running")
+    __slots__ = ("_after", "_is_closed", "_on_empty", "_queue", "_running")
 
     def __init__(self, is_closed: Callable[[], bool], on_empty: Callable[[], None]) -> None:
         self._is_closed = is_closed
         self._on_empty = on_empty
         self._queue: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._running = False
+        self._after: list[Callable[[], None]] = []
 
     @property
     def is_empty(self) -> bool:
@@ -100,6 +101,10 @@ class OperationsChain:
             self._execute(operation, future)
         return Operation(future)
 
+    def after(self, callback: Callable[[], None]) -> None:
+        """Run something once whoever awaits the operation in progress has had a turn."""
+        self._after.append(callback)
+
     def _execute(self, operation: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         try:
             result = operation()
@@ -112,6 +117,9 @@ class OperationsChain:
         asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
+        after, self._after = self._after, []
+        for callback in after:
+            callback()
         if self._is_closed():
             # Spec: the promises of a closed connection never settle; here they end, so that no
             # task waits for ever.

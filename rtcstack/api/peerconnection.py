@@ -34,7 +34,7 @@ from rtcstack.api.transceiverset import TransceiverSet
 from rtcstack.api.transportset import TransportEntry, TransportSet
 from rtcstack.clock import timestamp_ms
 from rtcstack.dtls import DtlsRole, DtlsState
-from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.errors import InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.ice import Address, GatheringState, IceServer, IceState
 from rtcstack.jsep import Negotiation, SdpType
@@ -84,7 +84,6 @@ class RTCIceConnectionState(StrEnum):
     CONNECTED = "connected"
 
 
-
 class RTCPeerConnection(EventTarget):
     """A connection to one peer.
 
@@ -129,7 +128,7 @@ class RTCPeerConnection(EventTarget):
         self._connection_state = RTCPeerConnectionState.NEW
         self._closing: Operation[None] | None = None
 
-    # -- descriptions -----------------------------------------------------------------------------------
+    # -- descriptions -----------------------------------------------------------------------------
 
     @property
     def negotiation(self) -> Negotiation:
@@ -171,7 +170,7 @@ class RTCPeerConnection(EventTarget):
         """Whether the peer takes trickled candidates; None before its first description."""
         return self.negotiation.can_trickle_ice_candidates
 
-    # -- states -----------------------------------------------------------------------------------------
+    # -- states -----------------------------------------------------------------------------------
 
     @property
     def signalingState(self) -> RTCSignalingState:
@@ -198,7 +197,7 @@ class RTCPeerConnection(EventTarget):
         """The association for data channels; None before it was negotiated."""
         return self._sctp
 
-    # -- offer and answer ---------------------------------------------------------------------------------
+    # -- offer and answer -------------------------------------------------------------------------
 
     def createOffer(
         self, options: Mapping[str, Any] | None = None, *, iceRestart: bool = False
@@ -323,7 +322,7 @@ class RTCPeerConnection(EventTarget):
                     elif transceiver.direction is RTCRtpTransceiverDirection.RECVONLY:
                         transceiver.set_direction(RTCRtpTransceiverDirection.INACTIVE)
 
-    # -- configuration --------------------------------------------------------------------------------------
+    # -- configuration ----------------------------------------------------------------------------
 
     def getConfiguration(self) -> RTCConfiguration:
         """A copy of the configuration."""
@@ -340,9 +339,7 @@ class RTCPeerConnection(EventTarget):
         if self.is_closed:
             raise InvalidStateError("setConfiguration on a connection that is closed")
         new = validated(configuration)
-        check_modification(
-            self.configuration, new, described=self.negotiation.local_description is not None
-        )
+        check_modification(self.configuration, new, described=self.negotiation.local_description is not None)
         new.certificates = self.configuration.certificates
         self.configuration = self.transports.configuration = new
 
@@ -366,11 +363,11 @@ class RTCPeerConnection(EventTarget):
         future: asyncio.Future[RTCCertificate] = loop.create_future()
         try:
             future.set_result(RTCCertificate.generate(keygenAlgorithm))
-        except Exception as exc:  # noqa: BLE001 - handed to whoever awaits
+        except Exception as exc:
             future.set_exception(exc)
         return Operation(future)
 
-    # -- data channels --------------------------------------------------------------------------------------
+    # -- data channels ----------------------------------------------------------------------------
 
     def createDataChannel(
         self,
@@ -413,7 +410,7 @@ class RTCPeerConnection(EventTarget):
         if self._channels is None:
             self._channels = ChannelSet(
                 self.configuration.settings,
-                on_channel=lambda channel: self.dispatchEvent(RTCDataChannelEvent("datachannel", channel)),
+                on_channel=self._on_channel,
                 on_connected=self._on_association_connected,
                 on_closed=self._on_association_closed,
             )
@@ -444,6 +441,9 @@ class RTCPeerConnection(EventTarget):
             remote_max_message_size=limit,
         )
 
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        self.dispatchEvent(RTCDataChannelEvent("datachannel", channel))
+
     def _on_association_connected(self, max_channels: int) -> None:
         if self._sctp is not None:
             self._sctp.on_connected(max_channels)
@@ -452,7 +452,7 @@ class RTCPeerConnection(EventTarget):
         if self._sctp is not None:
             self._sctp.on_closed()
 
-    # -- media ----------------------------------------------------------------------------------------------
+    # -- media ------------------------------------------------------------------------------------
 
     def getSenders(self) -> list[RTCRtpSender]:
         """The senders of all transceivers that are not stopped."""
@@ -531,7 +531,7 @@ class RTCPeerConnection(EventTarget):
         self.update_negotiation_needed()
         return transceiver
 
-    # -- statistics -------------------------------------------------------------------------------------------
+    # -- statistics -------------------------------------------------------------------------------
 
     def getStats(
         self, selector: MediaStreamTrack | RTCRtpSender | RTCRtpReceiver | None = None
@@ -544,11 +544,11 @@ class RTCPeerConnection(EventTarget):
         future: asyncio.Future[RTCStatsReport] = asyncio.get_running_loop().create_future()
         try:
             future.set_result(collect(self, selector))
-        except Exception as exc:  # noqa: BLE001 - handed to whoever awaits
+        except Exception as exc:
             future.set_exception(exc)
         return Operation(future)
 
-    # -- the end ------------------------------------------------------------------------------------------------
+    # -- the end ----------------------------------------------------------------------------------
 
     def close(self) -> Operation[None]:
         """Close the connection: at once, and without events.
@@ -563,7 +563,7 @@ class RTCPeerConnection(EventTarget):
         for transceiver in self.transceivers.all:
             transceiver.finish(tell=False)
         if self._channels is not None:
-            self._channels.shut(tell=False)
+            self._channels.shut()
         if self._sctp is not None:
             self._sctp.on_closed(tell=False)
         tasks = self.transports.close()
@@ -580,7 +580,11 @@ class RTCPeerConnection(EventTarget):
     ) -> None:
         await self.close()
 
-    # -- what the other objects ask of the connection -----------------------------------------------------------
+    # -- what the other objects ask of the connection ---------------------------------------------
+
+    def fire(self, name: str) -> None:
+        """Fire an event that carries nothing but its name."""
+        self.dispatchEvent(Event(name))
 
     def update_negotiation_needed(self) -> None:
         """Something was changed that the peer may have to be told of."""
@@ -595,9 +599,7 @@ class RTCPeerConnection(EventTarget):
 
     # TransportSetObserver
 
-    def on_candidate(
-        self, entry: TransportEntry, candidate: Candidate, ufrag: str, url: str | None
-    ) -> None:
+    def on_candidate(self, entry: TransportEntry, candidate: Candidate, ufrag: str, url: str | None) -> None:
         """A local candidate was found."""
         told = None if self.is_closed else self.negotiator.on_local_candidate(entry, candidate, ufrag, url)
         if told is not None:

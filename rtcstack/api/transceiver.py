@@ -148,9 +148,7 @@ class RTCRtpTransceiver:
         formats = []
         for codec in wanted:
             if not any(_same(codec, s) for s in supported):
-                raise InvalidModificationError(
-                    f"codec {codec.mimeType} ({codec.sdpFmtpLine or ''}) is unknown"
-                )
+                raise InvalidModificationError(f"{codec.mimeType} {codec.sdpFmtpLine or ''} is unknown")
             parsed = CodecFormat(codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine or "")
             if parsed not in formats:
                 formats.append(parsed)
@@ -179,16 +177,23 @@ class RTCRtpTransceiver:
         """For addTrack, removeTrack and new transceivers: no negotiation of its own."""
         self._direction = direction
 
-    def _stop_sending_and_receiving(self) -> None:
+    def _stop_sending_and_receiving(self, *, tell: bool = True) -> None:
         self.stopping = True
         self._sender.stopped = True
         self._direction = RTCRtpTransceiverDirection.INACTIVE
-        self._receiver.track.end()
+        if tell:
+            self._receiver.track.end()
+        else:
+            self._receiver.track.stop()
 
-    def finish(self) -> None:
-        """The transceiver is stopped, here and in what was negotiated."""
+    def finish(self, *, tell: bool = True) -> None:
+        """The transceiver is stopped, here and in what was negotiated.
+
+        Args:
+            tell: whether the receiver's track fires "ended".
+        """
         if not self.stopping:
-            self._stop_sending_and_receiving()
+            self._stop_sending_and_receiving(tell=tell)
         self.stopped = True
 
     def __repr__(self) -> str:

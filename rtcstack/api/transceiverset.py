@@ -6,6 +6,7 @@ tracks).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,6 @@ class TransceiverSet:
         self._streams: dict[str, MediaStream] = {}
         self.next_key = 0
 
-    def __iter__(self) -> object:
-        return iter(self._all)
-
     @property
     def all(self) -> list[RTCRtpTransceiver]:
         """All that are not gone."""
@@ -57,7 +55,7 @@ class TransceiverSet:
         """What the negotiation has to know of them."""
         return tuple(t.intent() for t in self._all)
 
-    # -- the application's -----------------------------------------------------------------------------
+    # -- the application's ------------------------------------------------------------------------
 
     def add(
         self,
@@ -136,7 +134,7 @@ class TransceiverSet:
             transceiver.set_direction(_Direction.INACTIVE)
         return True
 
-    # -- the negotiation's -----------------------------------------------------------------------------
+    # -- the negotiation's ------------------------------------------------------------------------
 
     def create_remote(self, key: int, kind: str) -> None:
         """A remote offer has a section that no transceiver fits."""
@@ -173,8 +171,8 @@ class TransceiverSet:
             seen.add(section.transceiver)
             if section.remote is None:
                 continue
-            receives = not section.rejected and section.remote.direction.sends
-            if section.current_direction is not None and not section.current_direction.receives:
+            receives = not section.rejected and section.remote.direction.send
+            if section.current_direction is not None and not section.current_direction.recv:
                 receives = receives and self._connection.negotiation.working is not None
             fired = transceiver.fired_direction
             had = fired is not None and fired.receives
@@ -185,7 +183,7 @@ class TransceiverSet:
                 streams = tuple(wanted)
                 tracks.append(self._track_event(transceiver, streams))
             elif had and not receives:
-                mutes.append(lambda r=receiver: r.track.set_muted(True))  # type: ignore[misc]
+                mutes.append(functools.partial(receiver.track.set_muted, True))
             transceiver.fired_direction = _Direction.RECVONLY if receives else _Direction.INACTIVE
         for transceiver in self._all:
             # rolled back to having no section
@@ -195,7 +193,7 @@ class TransceiverSet:
                 and transceiver.fired_direction.receives
             ):
                 self._associate(transceiver.receiver, [], removals, additions)
-                mutes.append(lambda r=transceiver.receiver: r.track.set_muted(True))  # type: ignore[misc]
+                mutes.append(functools.partial(transceiver.receiver.track.set_muted, True))
                 transceiver.fired_direction = None
         fire += mutes + removals + additions + tracks
 
@@ -226,12 +224,8 @@ class TransceiverSet:
         additions: list[Callable[[], None]],
     ) -> None:
         track = receiver.track
-        for stream in receiver.streams:
-            if stream not in wanted:
-                removals.append(lambda s=stream: s.lose(track))  # type: ignore[misc]
-        for stream in wanted:
-            if stream not in receiver.streams:
-                additions.append(lambda s=stream: s.receive(track))  # type: ignore[misc]
+        removals += [functools.partial(s.lose, track) for s in receiver.streams if s not in wanted]
+        additions += [functools.partial(s.receive, track) for s in wanted if s not in receiver.streams]
         receiver.streams = wanted
         used = {s.id for t in self._all for s in t.receiver.streams}
         for stream_id in [i for i in self._streams if i not in used]:

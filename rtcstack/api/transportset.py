@@ -102,7 +102,7 @@ class TransportEntry:
             self._dtls_object = RTCDtlsTransport(self)
         return self._dtls_object
 
-    # -- negotiation --------------------------------------------------------------------------------
+    # -- negotiation ------------------------------------------------------------------------------
 
     def local(self, *, restart: bool) -> LocalTransport:
         """What the next description says of this end.
@@ -175,7 +175,7 @@ class TransportEntry:
         self.remote_candidates.append(candidate)
         self.transport.ice.add_remote_candidate(candidate)
 
-    # -- TransportObserver ----------------------------------------------------------------------------
+    # -- TransportObserver ------------------------------------------------------------------------
 
     def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
         """Passed on."""
@@ -234,7 +234,7 @@ class TransportEntry:
         """Passed on."""
         self._owner.observer.on_channel_events(events)
 
-    # -- the end ----------------------------------------------------------------------------------------
+    # -- the end ----------------------------------------------------------------------------------
 
     def abandon(self) -> asyncio.Task[None] | None:
         """Close; see `Transport.abandon`."""

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 
 from rtcstack.dtls.certificate import Certificate
 from rtcstack.dtls.fingerprint import Fingerprint, matches_any
-from rtcstack.dtls.openssl import WANT_READ, PeerWatch, RecordLayer, as_chunks
+from rtcstack.dtls.openssl import IANA_NAMES, WANT_READ, PeerWatch, RecordLayer, as_chunks
 from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
 from rtcstack.engine import Buffer, Run
 
@@ -77,6 +77,7 @@ class DtlsConnected:
         remote_certificates: DER, the end-entity certificate first.
         version: protocol version on the wire, e.g. 0xFEFD for DTLS 1.2.
         cipher: OpenSSL's name of the cipher suite.
+        cipher_suite: the same in the names of IANA's registry.
         group: name of the key exchange group, or None where OpenSSL does not tell.
         srtp_profile: name of the SRTP protection profile, or None when the peer offered none.
     """
@@ -84,6 +85,7 @@ class DtlsConnected:
     remote_certificates: tuple[bytes, ...]
     version: int
     cipher: str
+    cipher_suite: str
     group: str | None
     srtp_profile: str | None
 
@@ -401,6 +403,7 @@ class DtlsEngine:
                 remote_certificates=self.remote_certificates,
                 version=connection.get_protocol_version(),
                 cipher=connection.get_cipher_name() or "",
+                cipher_suite=IANA_NAMES.get(connection.get_cipher_name() or "", ""),
                 group=connection.get_group_name() if hasattr(connection, "get_group_name") else None,
                 srtp_profile=None if profile is None else profile.name,
             )

@@ -20,6 +20,7 @@ from rtcstack.dtls.certificate import Certificate
 from rtcstack.engine import Run
 
 __all__ = [
+    "IANA_NAMES",
     "MAX_BIO_CHUNK_BYTES",
     "WANT_READ",
     "ZERO_RETURN",
@@ -41,21 +42,22 @@ _DTLS_1_2 = 0xFEFD
 
 _BUFFER_BYTES = 256 * 1024
 
-_CIPHERS = b":".join(
-    (
-        b"ECDHE-ECDSA-AES128-GCM-SHA256",
-        b"ECDHE-RSA-AES128-GCM-SHA256",
-        b"ECDHE-ECDSA-CHACHA20-POLY1305",
-        b"ECDHE-RSA-CHACHA20-POLY1305",
-        b"ECDHE-ECDSA-AES256-GCM-SHA384",
-        b"ECDHE-RSA-AES256-GCM-SHA384",
-        # What RFC 8827 section 6.5 made mandatory for old peers besides the first.
-        b"ECDHE-ECDSA-AES128-SHA",
-        b"ECDHE-RSA-AES128-SHA",
-        b"ECDHE-ECDSA-AES256-SHA",
-        b"ECDHE-RSA-AES256-SHA",
-    )
-)
+IANA_NAMES = {
+    "ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "ECDHE-RSA-CHACHA20-POLY1305": "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    # What RFC 8827 section 6.5 made mandatory for old peers.
+    "ECDHE-ECDSA-AES128-SHA": "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "ECDHE-RSA-AES128-SHA": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "ECDHE-ECDSA-AES256-SHA": "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "ECDHE-RSA-AES256-SHA": "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+}
+"""The cipher suites that are offered, in order of preference, with their names in IANA's registry."""
+
+_CIPHERS = ":".join(IANA_NAMES).encode()
 
 _SRTP_PROFILES = b":".join(
     (

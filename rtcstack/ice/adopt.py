@@ -28,7 +28,7 @@ import ifaddr
 from rtcstack.clock import monotonic
 from rtcstack.engine import Run
 from rtcstack.ice.config import IceConfig, IceServer
-from rtcstack.ice.endpoint import Address, DatagramSink, UdpEndpoint
+from rtcstack.ice.endpoint import Address, DatagramSink, EndpointCounters, UdpEndpoint
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["AdoptedConnection", "PairView", "host_addresses"]
@@ -180,7 +180,7 @@ class AdoptedConnection(aioice.Connection):
         self.dropped_candidates = 0
         self.dropped_stun = 0
 
-    # -- gathering ----------------------------------------------------------------------------
+    # -- gathering --------------------------------------------------------------------------------
 
     async def gather(self) -> None:
         """Gather candidates, reporting each as it is found; returns when all servers are done."""
@@ -312,7 +312,7 @@ class AdoptedConnection(aioice.Connection):
             code, text = exc.response.attributes.get("ERROR-CODE", (code, text))
         self._on_server_error(server, local, code, text)
 
-    # -- remote candidates ---------------------------------------------------------------------
+    # -- remote candidates ------------------------------------------------------------------------
 
     def add_remote(self, candidate: Candidate) -> None:
         """Take a trickled candidate; one of a kind that cannot be used is counted and ignored."""
@@ -364,7 +364,7 @@ class AdoptedConnection(aioice.Connection):
         self._remote_addresses = {(c._network_host, c.port) for c in self._remote_candidates}
         self._pace()
 
-    # -- checks --------------------------------------------------------------------------------
+    # -- checks -----------------------------------------------------------------------------------
 
     def start_checks(self) -> None:
         """Begin connectivity checks; needs the remote ufrag and password."""
@@ -443,7 +443,7 @@ class AdoptedConnection(aioice.Connection):
             self._reported_failure = True
             self._on_checks_failed()
 
-    # -- what arrives ----------------------------------------------------------------------------
+    # -- what arrives -----------------------------------------------------------------------------
 
     def accepts_from(self, address: Address) -> bool:
         """Whether data from there belongs to this connection."""
@@ -461,6 +461,7 @@ class AdoptedConnection(aioice.Connection):
                     return
                 self.requests_received += 1
                 self.request_received(message, address, protocol)
+                self.responses_sent += 1
                 if address in self._remote_addresses:
                     self.last_received = now
             elif message.transaction_id in protocol.transactions:
@@ -486,12 +487,24 @@ class AdoptedConnection(aioice.Connection):
         elif 128 <= kind < 192:
             self._sink.on_datagrams([], [data], now)
 
-    # -- the selected pair -------------------------------------------------------------------------
+    # -- the selected pair ------------------------------------------------------------------------
 
     @property
     def selected(self) -> aioice.ice.CandidatePair | None:
         """The pair that data takes, or None."""
         return self._selected
+
+    def pairs(self) -> list[aioice.ice.CandidatePair]:
+        """The candidate pairs; at least the selected one once checks are over."""
+        pairs = list(self._check_list)
+        if self._selected is not None and self._selected not in pairs:
+            pairs.append(self._selected)
+        return pairs
+
+    def socket_counters(self, pair: aioice.ice.CandidatePair) -> EndpointCounters | None:
+        """What the pair's socket has counted, or None where it is not ours (a relay's)."""
+        endpoint = getattr(pair.protocol, "endpoint", None)
+        return None if endpoint is None else endpoint.counters
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send on the selected pair; without one, nothing is sent."""

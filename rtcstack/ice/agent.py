@@ -134,7 +134,7 @@ class IceAgent:
         self._closing: asyncio.Task[None] | None = None
         self._retired: set[asyncio.Task[None]] = set()
 
-    # -- what the session description carries ---------------------------------------------------
+    # -- what the session description carries -----------------------------------------------------
 
     @property
     def ufrag(self) -> str:
@@ -267,7 +267,7 @@ class IceAgent:
         if self._retired:
             await asyncio.wait(set(self._retired))
 
-    # -- what the generations report ----------------------------------------------------------------
+    # -- what the generations report --------------------------------------------------------------
 
     def on_gathered(self, generation: _Generation) -> None:
         """A generation has found all it will find."""
@@ -310,7 +310,7 @@ class IceAgent:
     def on_stun(self, data: bytes, address: Address, now: float) -> None:
         """The sockets hand STUN to their own connection."""
 
-    # -- states and time ------------------------------------------------------------------------------
+    # -- states and time --------------------------------------------------------------------------
 
     def _retire(self, generation: _Generation) -> None:
         task = asyncio.get_running_loop().create_task(generation.connection.close())

@@ -90,6 +90,10 @@ class Transport:
         self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
         self.channels: DataChannels | None = None
         self.closed = False
+        self.srtp_packets_sent = 0
+        self.srtp_bytes_sent = 0
+        self.srtp_packets_received = 0
+        self.srtp_bytes_received = 0
         self._dtls_wanted: tuple[DtlsRole, tuple[Fingerprint, ...]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -134,7 +138,7 @@ class Transport:
         self.observer.on_dtls_state(DtlsState.CONNECTING, None)
         self.wake()
 
-    # -- the pump -----------------------------------------------------------------------------------
+    # -- the pump ---------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Something was enqueued: flush it soon, once. Safe to call any number of times."""
@@ -150,6 +154,9 @@ class Transport:
             return
         self._in_pass = True
         try:
+            if srtp:
+                self.srtp_packets_received += len(srtp)
+                self.srtp_bytes_received += sum(map(len, srtp))
             if dtls:
                 self.dtls.receive_runs(dtls, now)
                 data = self.dtls.received()
@@ -232,7 +239,7 @@ class Transport:
 
     def _lose_channels(self, now: float, reason: str) -> None:
         if self.channels is not None:
-            self.channels.abort(now, reason)
+            self.channels.association.abort(now, reason)
             self._dirty = True
 
     def _arm(self, now: float) -> None:
@@ -256,7 +263,7 @@ class Transport:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
-    # -- ICE's reports -------------------------------------------------------------------------------
+    # -- ICE's reports ----------------------------------------------------------------------------
 
     def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
         """Passed on."""
@@ -279,7 +286,7 @@ class Transport:
         self.observer.on_ice_state(state)
         self._maybe_start_dtls()
 
-    # -- the end -------------------------------------------------------------------------------------
+    # -- the end ----------------------------------------------------------------------------------
 
     def give_up(self, reason: str) -> None:
         """The path is lost for good: end the association, so that its channels close with an error."""
@@ -296,7 +303,7 @@ class Transport:
         if not self.closed:
             now = monotonic()
             if self.channels is not None:
-                self.channels.abort(now, "the peer connection was closed")
+                self.channels.association.abort(now, "the peer connection was closed")
                 packets = self.channels.drain(now)
                 if packets:
                     self.dtls.send(packets)

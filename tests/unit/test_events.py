@@ -56,7 +56,7 @@ def test_attribute_is_replaced_and_cleared() -> None:
 
 def test_once_and_removal() -> None:
     target, seen = Target(), []
-    target.addEventListener("ping", lambda e: seen.append("once"), {"once": True})
+    target.addEventListener("ping", lambda: seen.append("once"), {"once": True})
 
     def handler(event: Event) -> None:
         seen.append("always")

@@ -1,0 +1,253 @@
+"""getStats.
+
+Spec: webrtc-stats; webrtc-pc, section 8.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rtcstack.clock import timestamp_ms
+from rtcstack.dtls.fingerprint import certificate_fingerprint
+from rtcstack.errors import InvalidAccessError
+from rtcstack.ice.adopt import to_candidate
+from rtcstack.media.track import MediaStreamTrack
+from rtcstack.sdp.candidate import Candidate
+
+if TYPE_CHECKING:
+    from rtcstack.api.peerconnection import RTCPeerConnection
+    from rtcstack.api.receiver import RTCRtpReceiver
+    from rtcstack.api.sender import RTCRtpSender
+    from rtcstack.api.transportset import TransportEntry
+
+__all__ = ["RTCStats", "RTCStatsReport", "collect"]
+
+RTCStats = dict[str, Any]
+"""One object of a report: "id", "type", "timestamp" (milliseconds since the Unix epoch) and the
+members of its type in webrtc-stats. A member that has no value yet is left out, as there."""
+
+
+class RTCStatsReport(Mapping[str, RTCStats]):
+    """Statistics by id.
+
+    Spec: webrtc-pc, section 8.3.
+    """
+
+    def __init__(self) -> None:
+        self._stats: dict[str, RTCStats] = {}
+
+    def add(self, kind: str, identifier: str, timestamp: float, members: Mapping[str, Any]) -> str:
+        """Add an object; members that are None are left out.
+
+        Returns:
+            The id.
+        """
+        stats = {"id": identifier, "type": kind, "timestamp": timestamp}
+        stats.update((k, v) for k, v in members.items() if v is not None)
+        self._stats[identifier] = stats
+        return identifier
+
+    def of_type(self, kind: str) -> list[RTCStats]:
+        """All objects of a type."""
+        return [s for s in self._stats.values() if s["type"] == kind]
+
+    def __getitem__(self, identifier: str) -> RTCStats:
+        return self._stats[identifier]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stats)
+
+    def __len__(self) -> int:
+        return len(self._stats)
+
+
+def collect(
+    connection: RTCPeerConnection, selector: MediaStreamTrack | RTCRtpSender | RTCRtpReceiver | None
+) -> RTCStatsReport:
+    """A report of the whole connection, or of what a selector depends on.
+
+    Raises:
+        InvalidAccessError: the selected track is not sent or received here exactly once.
+        TypeError: the selector is something else.
+    """
+    report = RTCStatsReport()
+    now = timestamp_ms()
+    entries = list(connection.transports)
+    if selector is not None:
+        transceivers = connection.transceivers.all
+        if isinstance(selector, MediaStreamTrack):
+            matches = [
+                t for t in transceivers if selector in (t.sender.track, t.receiver.track) and not t.stopped
+            ]
+            if len(matches) != 1:
+                raise InvalidAccessError(
+                    f"getStats: the track is used by {len(matches)} senders and receivers, not 1"
+                )
+        else:
+            matches = [t for t in transceivers if selector in (t.sender, t.receiver)]
+            if not matches:
+                raise TypeError("getStats: the selector is no track, sender or receiver of this connection")
+        used = {matches[0].sender.transport}
+        entries = [e for e in entries if e.dtls_transport in used]
+    else:
+        _add_connection(report, connection, now)
+        _add_channels(report, connection, now)
+    for entry in entries:
+        _add_transport(report, connection, entry, now)
+    return report
+
+
+def _add_connection(report: RTCStatsReport, connection: RTCPeerConnection, now: float) -> None:
+    channels = connection.channels
+    report.add(
+        "peer-connection",
+        "PC",
+        now,
+        {
+            "dataChannelsOpened": 0 if channels is None else channels.opened,
+            "dataChannelsClosed": 0 if channels is None else channels.closed_count,
+        },
+    )
+
+
+def _add_channels(report: RTCStatsReport, connection: RTCPeerConnection, now: float) -> None:
+    if connection.channels is None:
+        return
+    for number, channel in enumerate(connection.channels.channels):
+        record = channel.record
+        report.add(
+            "data-channel",
+            f"D{channel.id if channel.id is not None else f'new{number}'}",
+            now,
+            {
+                "label": channel.label,
+                "protocol": channel.protocol,
+                "dataChannelIdentifier": channel.id,
+                "state": str(channel.readyState),
+                "messagesSent": record.messages_sent,
+                "bytesSent": record.bytes_sent,
+                "messagesReceived": record.messages_received,
+                "bytesReceived": record.bytes_received,
+            },
+        )
+
+
+def _add_transport(
+    report: RTCStatsReport, connection: RTCPeerConnection, entry: TransportEntry, now: float
+) -> None:
+    key = entry.key
+    transport, ice = entry.transport, entry.transport.ice
+    counters = transport.dtls.counters
+    details = entry.dtls_details
+    own = _add_certificate(report, f"CF{key}L", connection.transports.certificate.der, now)
+    remote = None
+    if entry.remote_certificates:
+        remote = _add_certificate(report, f"CF{key}R", entry.remote_certificates[0], now)
+    selected = _add_pairs(report, entry, now)
+    report.add(
+        "transport",
+        f"T{key}",
+        now,
+        {
+            "packetsSent": counters.packets_sent + transport.srtp_packets_sent,
+            "bytesSent": counters.bytes_sent + transport.srtp_bytes_sent,
+            "packetsReceived": counters.packets_received + transport.srtp_packets_received,
+            "bytesReceived": counters.bytes_received + transport.srtp_bytes_received,
+            "iceRole": str(entry.ice_transport.role),
+            "iceLocalUsernameFragment": ice.ufrag,
+            "iceState": str(ice.state),
+            "dtlsState": str(entry.dtls_state),
+            "selectedCandidatePairId": selected,
+            "localCertificateId": own,
+            "remoteCertificateId": remote,
+            "tlsVersion": None if details is None else f"{details.version:04X}",
+            "tlsGroup": None if details is None else details.group,
+            "dtlsCipher": None if details is None else details.cipher_suite,
+            "dtlsRole": "unknown" if transport.dtls.role is None else str(transport.dtls.role),
+            "srtpCipher": None if details is None else details.srtp_profile,
+            "selectedCandidatePairChanges": ice.selected_pair_changes,
+        },
+    )
+
+
+def _add_certificate(report: RTCStatsReport, identifier: str, der: bytes, now: float) -> str:
+    fingerprint = certificate_fingerprint(der, "sha-256")
+    return report.add(
+        "certificate",
+        identifier,
+        now,
+        {
+            "fingerprint": fingerprint.value,
+            "fingerprintAlgorithm": fingerprint.algorithm,
+            "base64Certificate": base64.b64encode(der).decode("ascii"),
+        },
+    )
+
+
+def _candidate_members(candidate: Candidate, transport_id: str, ufrag: str | None) -> dict[str, Any]:
+    return {
+        "transportId": transport_id,
+        "address": candidate.address,
+        "port": candidate.port,
+        "protocol": candidate.transport.lower(),
+        "candidateType": candidate.type,
+        "priority": candidate.priority,
+        "foundation": candidate.foundation,
+        "relatedAddress": candidate.related_address,
+        "relatedPort": candidate.related_port,
+        "usernameFragment": ufrag,
+        "tcpType": candidate.tcp_type,
+    }
+
+
+def _add_pairs(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | None:
+    """Candidates and pairs.
+
+    Returns:
+        The id of the selected pair, or None.
+    """
+    key, ice = entry.key, entry.transport.ice
+    connection = ice.connection
+    transport_id = f"T{key}"
+    names: dict[tuple[str, str, int], str] = {}
+    for side, kind, candidates, ufrag in (
+        ("L", "local-candidate", [to_candidate(c) for c in connection.local_candidates], ice.ufrag),
+        ("R", "remote-candidate", [to_candidate(c) for c in connection.remote_candidates], ice.remote_ufrag),
+    ):
+        for candidate in candidates:
+            name = f"I{key}{side}{candidate.address}:{candidate.port}{candidate.type}"
+            names[side, candidate.address, candidate.port] = name
+            report.add(kind, name, now, _candidate_members(candidate, transport_id, ufrag))
+    selected = None
+    for pair in connection.pairs():
+        local, remote = to_candidate(pair.local_candidate), to_candidate(pair.remote_candidate)
+        is_selected = pair is connection.selected
+        identifier = f"CP{key}{local.address}:{local.port}_{remote.address}:{remote.port}"
+        counters = connection.socket_counters(pair) if is_selected else None
+        report.add(
+            "candidate-pair",
+            identifier,
+            now,
+            {
+                "transportId": transport_id,
+                "localCandidateId": names.get(("L", local.address, local.port)),
+                "remoteCandidateId": names.get(("R", remote.address, remote.port)),
+                "state": pair.state.name.lower().replace("_", "-"),
+                "nominated": pair.nominated,
+                "currentRoundTripTime": connection.rtt_s if is_selected else None,
+                "totalRoundTripTime": connection.total_rtt_s if is_selected else None,
+                "requestsSent": connection.requests_sent if is_selected else None,
+                "requestsReceived": connection.requests_received if is_selected else None,
+                "responsesReceived": connection.responses_received if is_selected else None,
+                "responsesSent": connection.responses_sent if is_selected else None,
+                "packetsSent": None if counters is None else counters.packets_sent,
+                "bytesSent": None if counters is None else counters.bytes_sent,
+                "packetsReceived": None if counters is None else counters.packets_received,
+                "bytesReceived": None if counters is None else counters.bytes_received,
+            },
+        )
+        if is_selected:
+            selected = identifier
+    return selected
