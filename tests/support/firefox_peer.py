@@ -41,6 +41,13 @@ PREFERENCES: dict[str, bool | int | str] = {
     "network.prefetch-next": False,
     "network.trr.mode": 5,
     "privacy.trackingprotection.enabled": False,
+    # whatever is left to contact outside goes to a closed port of this machine
+    "network.proxy.type": 1,
+    "network.proxy.http": "127.0.0.1",
+    "network.proxy.http_port": 9,
+    "network.proxy.ssl": "127.0.0.1",
+    "network.proxy.ssl_port": 9,
+    "network.proxy.no_proxies_on": "localhost, 127.0.0.1",
     "services.settings.server": "data:,",
     "signon.rememberSignons": False,
     "toolkit.telemetry.enabled": False,

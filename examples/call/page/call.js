@@ -124,7 +124,7 @@ export class Call extends EventTarget {
     if (!pair) return {};
     const end = (id) => {
       const { address, port, candidateType, protocol } = stats.get(id) ?? {};
-      return `${address ?? "(hidden)"}:${port} ${candidateType}/${protocol}`;
+      return `${address || "(hidden)"}:${port} ${candidateType}/${protocol}`;
     };
     return {
       "candidate pair": `${end(pair.localCandidateId)} - ${end(pair.remoteCandidateId)}`,
