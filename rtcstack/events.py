@@ -169,7 +169,7 @@ class EventTarget(EventEmitter):
             if event not in self._events:
                 return False
             with self._lock:
-                handlers = tuple((f, _wants_event(f)) for f in self._events[event].values())
+                handlers = tuple((call, _wants_event(f)) for f, call in self._events[event].items())
             self._handlers[event] = handlers
         for handler, wants_event in handlers:
             try:

@@ -233,7 +233,7 @@ class Negotiator:
                 transceiver.sender.bind(section, transport)
                 transceiver.receiver.bind(section, transport)
                 direction = section.current_direction
-                if direction is not None and direction.sends:
+                if direction is not None and direction.send:
                     transceiver.has_sent = True
 
     def _after(self, old: Negotiation, fire: list[Callable[[], None]]) -> None:

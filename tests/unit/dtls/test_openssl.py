@@ -40,6 +40,7 @@ def test_constants_differ() -> None:
 
 def test_bio_keeps_what_it_is_given() -> None:
     connection = SSL.Connection(shared_context(), None)
+    connection.set_ciphertext_mtu(1200)
     connection.set_connect_state()
     with pytest.raises(SSL.WantReadError):
         connection.do_handshake()
