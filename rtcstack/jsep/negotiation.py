@@ -77,6 +77,9 @@ class Negotiation:
             the rollback.
         current_local, current_remote: the descriptions behind `stable`.
         pending_local, pending_remote: the descriptions behind `working`.
+        offered: `working` as the pending offer left it. Every answer, provisional or not, starts
+            from it, so that a later answer is free of what an earlier one had narrowed.
+        created: keys of the transceivers that the pending remote offer called for.
     """
 
     state: SignalingState = SignalingState.STABLE
@@ -86,6 +89,8 @@ class Negotiation:
     current_remote: Description | None = None
     pending_local: Description | None = None
     pending_remote: Description | None = None
+    offered: Session | None = None
+    created: tuple[int, ...] = ()
 
     @classmethod
     def initial(cls) -> Negotiation:

@@ -1,0 +1,118 @@
+"""What follows for a section once both sides have described it.
+
+Spec: RFC 3264, section 6; RFC 9429, section 5.11 (applying an answer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..errors import InvalidAccessError
+from ..sdp import Direction, MaxMessageSize
+from .codecs import common, same_codec
+from .intents import Capabilities
+from .session import Codec, HeaderExtension, MediaParameters, SctpParameters, Section
+
+__all__ = ["agree", "reject"]
+
+DEFAULT_SCTP_PORT = 5000
+"""What is assumed of a peer that leaves sctp-port out (RFC 8841 wants it, old peers do without)."""
+
+
+def agree(
+    section: Section, local: MediaParameters, remote: MediaParameters, capabilities: Capabilities
+) -> Section:
+    """The section with everything that both sides agree on.
+
+    Raises:
+        InvalidAccessError: they have no format in common, so one of them did not read the other.
+    """
+    section = replace(
+        section,
+        local=local,
+        remote=remote,
+        rtcp_mux=local.rtcp_mux and remote.rtcp_mux,
+        rtcp_rsize=local.rtcp_rsize and remote.rtcp_rsize,
+    )
+    if section.kind == "application":
+        return replace(section, sctp=_sctp(local, remote))
+    send = [match.theirs for match in common(local.codecs, remote.codecs)]
+    receive = [match.theirs for match in common(remote.codecs, local.codecs)]
+    if not send or not receive:
+        raise InvalidAccessError(f"m= section {section.index} is answered with none of the formats offered")
+    can_send = capabilities.of(section.kind).send
+    extensions = _extensions(local, remote)
+    return replace(
+        section,
+        current_direction=local.direction & remote.direction.reversed,
+        send_codecs=tuple(
+            _with_common_feedback(each, local.codecs)
+            for each in send
+            if any(same_codec(each, known) for known in can_send)
+        ),
+        receive_codecs=tuple(_with_common_feedback(each, remote.codecs) for each in receive),
+        send_extensions=tuple(
+            HeaderExtension(uri, remote_id, direction)
+            for uri, _, remote_id, direction in extensions
+            if direction.send
+        ),
+        receive_extensions=tuple(
+            HeaderExtension(uri, local_id, direction)
+            for uri, local_id, _, direction in extensions
+            if direction.recv
+        ),
+        send_rids=_in_both(local.send_rids, remote.receive_rids),
+        receive_rids=_in_both(remote.send_rids, local.receive_rids),
+    )
+
+
+def reject(section: Section, local: MediaParameters | None, remote: MediaParameters | None) -> Section:
+    """The section without anything that could still run."""
+    return replace(
+        section,
+        rejected=True,
+        transport=None,
+        local=local,
+        remote=remote,
+        current_direction=Direction.INACTIVE if section.is_media else None,
+        receive_codecs=(),
+        send_codecs=(),
+        receive_extensions=(),
+        send_extensions=(),
+        rtcp_mux=False,
+        rtcp_rsize=False,
+        send_rids=(),
+        receive_rids=(),
+        sctp=None,
+    )
+
+
+def _with_common_feedback(codec: Codec, others: Iterable[Codec]) -> Codec:
+    """`codec` with the feedback that the other side's format has too."""
+    other = next((each for each in others if same_codec(each, codec)), None)
+    known = () if other is None else other.rtcp_fb
+    return replace(codec, rtcp_fb=tuple(each for each in codec.rtcp_fb if each in known))
+
+
+def _extensions(local: MediaParameters, remote: MediaParameters) -> list[tuple[str, int, int, Direction]]:
+    """(URI, our number, their number, direction from our point of view) of those that both have."""
+    theirs = {each.uri: each for each in reversed(remote.header_extensions)}
+    return [
+        (each.uri, each.id, theirs[each.uri].id, each.direction & theirs[each.uri].direction.reversed)
+        for each in local.header_extensions
+        if each.uri in theirs
+    ]
+
+
+def _in_both(ordered: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in ordered if each in other)
+
+
+def _sctp(local: MediaParameters, remote: MediaParameters) -> SctpParameters | None:
+    local_port = DEFAULT_SCTP_PORT if local.sctp_port is None else local.sctp_port
+    remote_port = DEFAULT_SCTP_PORT if remote.sctp_port is None else remote.sctp_port
+    if not local_port or not remote_port:
+        return None
+    size = MaxMessageSize.DEFAULT if remote.max_message_size is None else remote.max_message_size
+    return SctpParameters(local_port, remote_port, size, remote.sctp_init)

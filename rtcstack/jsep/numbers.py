@@ -1,0 +1,130 @@
+"""Payload types and header extension numbers: stable for the life of a session, and never the same
+for two things, because bundled sections share them.
+
+Spec: RFC 9143, sections 9.1 and 9.2; RFC 3264, section 8.3.2; RFC 8285, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from .codecs import same_codec
+from .session import Codec, HeaderExtension
+
+__all__ = ["ExtensionNumbers", "PayloadTypes", "remember_extensions", "remember_formats"]
+
+_DYNAMIC = (*range(96, 128), *range(35, 64))
+"""RFC 5761, section 4: 64 to 95 would be taken for RTCP; 35 to 63 where 96 to 127 are used up."""
+_ONE_BYTE_IDS = range(1, 15)
+_TWO_BYTE_IDS = range(16, 256)
+
+
+class PayloadTypes:
+    """Hands out payload types for the sections of one offer."""
+
+    __slots__ = ("_meaning",)
+
+    def __init__(self, formats: Iterable[Codec]) -> None:
+        """Args: formats: what the session has given numbers to."""
+        self._meaning: dict[int, Codec] = {codec.payload_type: codec for codec in formats}
+
+    def assign(self, codecs: Sequence[Codec], used: Sequence[Codec] = ()) -> tuple[Codec, ...]:
+        """Give each of `codecs` its number in a section.
+
+        Args:
+            codecs: with proposed numbers.
+            used: what the section has used before; a format that is found there keeps its number.
+        """
+        numbers: dict[int, int] = {}
+        result: dict[int, Codec] = {}
+        for codec in sorted(codecs, key=_depends):
+            parameters = _renumbered(codec, numbers)
+            wanted = replace(codec, parameters=parameters)
+            number = self._find(wanted, used, result)
+            if number is not None:
+                numbers[codec.payload_type] = number
+                result[number] = replace(wanted, payload_type=number)
+                self._meaning[number] = result[number]
+        by_proposal = (numbers.get(codec.payload_type) for codec in codecs)
+        return tuple(result[number] for number in by_proposal if number is not None)
+
+    def _find(self, codec: Codec, used: Sequence[Codec], taken: dict[int, Codec]) -> int | None:
+        for known in (used, self._meaning.values()):
+            for each in known:
+                if each.payload_type not in taken and _same_meaning(each, codec):
+                    return each.payload_type
+        candidates: Iterator[int] = iter((codec.payload_type, *_DYNAMIC))
+        return next((each for each in candidates if each not in self._meaning and each not in taken), None)
+
+
+def _depends(codec: Codec) -> bool:
+    """Whether its parameters name other payload types, so that those must be numbered first."""
+    return codec.name in ("rtx", "red")
+
+
+def _same_meaning(first: Codec, second: Codec) -> bool:
+    if not same_codec(first, second):
+        return False
+    if first.name == "rtx":
+        return first.apt == second.apt
+    return first.name != "red" or first.kind != "audio" or first.parameters == second.parameters
+
+
+def _renumbered(codec: Codec, numbers: dict[int, int]) -> str:
+    """The parameters with the payload types that they name replaced by the ones given."""
+    if codec.name == "rtx" and codec.apt is not None:
+        return f"apt={numbers.get(codec.apt, codec.apt)}"
+    if codec.name == "red" and codec.kind == "audio":
+        parts = codec.parameters.split("/")
+        return "/".join(str(numbers.get(int(part), int(part))) if part.isdigit() else part for part in parts)
+    return codec.parameters
+
+
+class ExtensionNumbers:
+    """Hands out header extension numbers for the sections of one description."""
+
+    __slots__ = ("_ids", "_mixed")
+
+    def __init__(self, extensions: Iterable[HeaderExtension], *, allow_two_byte: bool) -> None:
+        self._ids: dict[int, str] = {each.id: each.uri for each in extensions}
+        self._mixed = allow_two_byte
+
+    def assign(self, wanted: Iterable[HeaderExtension]) -> tuple[HeaderExtension, ...]:
+        """Give each of `wanted` the number that its URI has, else the proposed one, else a free one.
+
+        One for which no number is left is passed over.
+        """
+        known = {uri: number for number, uri in reversed(self._ids.items())}
+        result = []
+        for extension in wanted:
+            number = known.get(extension.uri)
+            if number is None:
+                number = self._free(extension.id)
+            if number is not None:
+                self._ids[number] = extension.uri
+                known[extension.uri] = number
+                result.append(replace(extension, id=number))
+        return tuple(result)
+
+    def _free(self, proposed: int) -> int | None:
+        candidates = (proposed, *_ONE_BYTE_IDS, *(_TWO_BYTE_IDS if self._mixed else ()))
+        return next((each for each in candidates if each not in self._ids), None)
+
+
+def remember_formats(formats: tuple[Codec, ...], *used: Iterable[Codec]) -> tuple[Codec, ...]:
+    """What payload types mean after `used`; at most one entry for each of the 128."""
+    meaning = {codec.payload_type: codec for codec in formats}
+    for codecs in used:
+        meaning.update((codec.payload_type, codec) for codec in codecs)
+    return tuple(meaning.values())
+
+
+def remember_extensions(
+    extensions: tuple[HeaderExtension, ...], *used: Iterable[HeaderExtension]
+) -> tuple[HeaderExtension, ...]:
+    """What header extension numbers mean after `used`; numbers are at most 255."""
+    meaning = {extension.id: extension for extension in extensions}
+    for several in used:
+        meaning.update((each.id, HeaderExtension(each.uri, each.id)) for each in several if each.id <= 255)
+    return tuple(meaning.values())

@@ -1,0 +1,307 @@
+"""Makes offers.
+
+Spec: RFC 9429, section 5.2; webrtc-pc, "final steps to create an offer".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import InvalidStateError
+from ..sdp import Direction, Group, MediaDescription, SetupRole, write_session
+from .associate import free_mid, is_recyclable
+from .bundle import bundle_only_mids, carried_keys
+from .codecs import preferred, same_codec
+from .intents import Intents, LocalTransport, TransceiverIntent
+from .negotiation import Description, Negotiation
+from .numbers import ExtensionNumbers, PayloadTypes
+from .sections import (
+    Carrier,
+    Destination,
+    data_section,
+    default_destination,
+    media_section,
+    rejected_section,
+    session_level,
+)
+from .session import Codec, HeaderExtension, Section, Session
+from .states import SdpType, SignalingState
+
+__all__ = ["create_offer", "lip_sync_groups", "offered_extensions"]
+
+_RTP_PROTOCOL = "UDP/TLS/RTP/SAVPF"
+_SCTP_PROTOCOL = "UDP/DTLS/SCTP"
+_DATA_FORMATS = ("webrtc-datachannel",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A section of the offer to be.
+
+    Attributes:
+        old: the section as it was, if it was there before under this mid.
+        transceiver: None for data, and for what is rejected.
+        alive: False for port zero.
+    """
+
+    mid: str
+    kind: str
+    old: Section | None
+    transceiver: TransceiverIntent | None
+    alive: bool
+
+
+def create_offer(
+    negotiation: Negotiation,
+    intents: Intents,
+    transports: Callable[[str], LocalTransport],
+    *,
+    session_id: int,
+    version: int,
+) -> Description:
+    """An offer of everything that `intents` ask for. Nothing changes until it is set.
+
+    Args:
+        negotiation: in "stable" or "have-local-offer".
+        intents: what the application wants.
+        transports: what our end of a transport says, by key. Asked once for each transport that
+            the offer describes; a key that names none yet is the mid of a section that needs one.
+            New credentials for an existing one restart ICE.
+        session_id: of the o= line, 0 to 2**63 - 2; the same for the life of the connection.
+        version: of the o= line; greater with each description that differs.
+
+    Raises:
+        InvalidStateError: in any other state.
+    """
+    if negotiation.state not in (SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER):
+        raise InvalidStateError(f"cannot create an offer in signaling state {negotiation.state!s}")
+    before = negotiation.session
+    slots = _slots(before, intents)
+    plan = _Plan(slots, before, negotiation.stable or Session(), intents)
+    payload_types = PayloadTypes(before.formats)
+    numbers = ExtensionNumbers(before.extensions, allow_two_byte=True)
+    keys = plan.transport_keys()
+    local = {key: transports(key) for key in keys.values()}
+    media: list[MediaDescription] = []
+    for slot in slots:
+        if not slot.alive:
+            media.append(_rejected(slot))
+            continue
+        carrier = plan.carrier(slot, local[keys[slot.mid]]) if slot.mid in keys else None
+        shared = local.get(keys.get(plan.tag_of(slot.mid), ""))
+        destination = Destination() if shared is None else default_destination(shared.candidates)
+        if slot.transceiver is None:
+            media.append(
+                data_section(
+                    protocol=_SCTP_PROTOCOL,
+                    formats=_DATA_FORMATS,
+                    mid=slot.mid,
+                    destination=destination,
+                    port=intents.sctp_port,
+                    max_message_size=intents.max_message_size,
+                    sctp_init=intents.sctp_init,
+                    carrier=carrier,
+                    bundle_only=slot.mid in plan.bundle_only,
+                )
+            )
+            continue
+        rids = [each.rid for each in slot.transceiver.send_encodings if each.rid is not None]
+        send_rids = rids if slot.transceiver.direction.send else []
+        media.append(
+            media_section(
+                kind=slot.kind,
+                protocol=_RTP_PROTOCOL,
+                mid=slot.mid,
+                direction=slot.transceiver.direction,
+                destination=destination,
+                codecs=payload_types.assign(_codecs(slot, intents), _numbered_before(slot)),
+                extensions=numbers.assign(offered_extensions(slot.transceiver, intents)),
+                transceiver=slot.transceiver,
+                carrier=carrier,
+                bundle_only=slot.mid in plan.bundle_only,
+                rtcp_rsize=plan.is_new(slot) or (slot.old is not None and slot.old.rtcp_rsize),
+                send_rids=send_rids,
+                simulcast=len(send_rids) > 1,
+            )
+        )
+    groups = [Group("BUNDLE", plan.group)] if plan.group else []
+    groups += lip_sync_groups([(slot.mid, slot.transceiver) for slot in slots if slot.alive])
+    parsed = session_level(session_id, version, media, groups, ("trickle", "ice2"))
+    return Description(
+        SdpType.OFFER,
+        write_session(parsed),
+        parsed,
+        tuple(
+            slot.transceiver.key if slot.transceiver else slot.old.transceiver if slot.old else None
+            for slot in slots
+        ),
+    )
+
+
+def _slots(before: Session, intents: Intents) -> list[_Slot]:
+    """The sections: old ones keep their place, new ones recycle dead ones or go to the end."""
+    slots: list[_Slot | None] = []
+    waiting = [
+        each
+        for each in intents.transceivers
+        if not each.stopped and not each.stopping and before.section_of(each.key) is None
+    ]
+    wants_data = intents.data_channel or intents.always_negotiate_data_channels
+    taken: set[str | None] = {each.mid for each in before.sections}
+    next_mid = before.next_mid
+    new: list[tuple[str, TransceiverIntent | None]] = [(each.kind, each) for each in waiting]
+    if wants_data and before.data_section is None:
+        if intents.always_negotiate_data_channels:
+            new.insert(0, ("application", None))
+        else:
+            new.append(("application", None))
+    for section in before.sections:
+        transceiver = intents.transceiver(section.transceiver)
+        gone = transceiver is None or transceiver.stopped or transceiver.stopping
+        alive = not gone if section.is_media else section.kind == "application" and not section.rejected
+        recycle = new and not alive and is_recyclable(section, intents)
+        slots.append(
+            None
+            if recycle
+            else _Slot(section.mid, section.kind, section, transceiver if alive else None, alive)
+        )
+        if recycle:
+            kind, wanted = new.pop(0)
+            mid, next_mid = free_mid(next_mid, taken)
+            slots[-1] = _Slot(mid, kind, None, wanted, alive=True)
+    for kind, wanted in new:
+        mid, next_mid = free_mid(next_mid, taken)
+        slots.append(_Slot(mid, kind, None, wanted, alive=True))
+    return [slot for slot in slots if slot is not None]
+
+
+class _Plan:
+    """Which section carries which transport, and what is bundled.
+
+    Once bundling is agreed it stays: members leave out what the tagged section says for them, and
+    new sections join. Before that the policy decides which sections describe a transport of their
+    own, for the case that the peer does not bundle.
+    """
+
+    __slots__ = ("_before", "_carriers", "_intents", "_slots", "_stable", "bundle_only", "group")
+
+    def __init__(self, slots: Sequence[_Slot], before: Session, stable: Session, intents: Intents) -> None:
+        self._slots = slots
+        self._before = before
+        self._stable = stable
+        self._intents = intents
+        alive = [slot for slot in slots if slot.alive]
+        bundled = {mid for group in stable.bundle_groups for mid in group}
+        if bundled:
+            members = [slot for slot in alive if slot.mid in bundled or self.is_new(slot)]
+        elif stable.sections:
+            # the peer did not bundle what there was; it may still bundle what is new
+            members = [slot for slot in alive if self.is_new(slot)]
+        else:
+            members = alive
+        ordered = self._tagged_first(members)
+        self.group = tuple(slot.mid for slot in ordered)
+        outside = [slot.mid for slot in alive if slot not in members]
+        if bundled:
+            self.bundle_only: frozenset[str] = frozenset()
+            self._carriers = [*outside, *self.group[:1]]
+        else:
+            pairs = [(slot.mid, slot.kind) for slot in ordered]
+            self.bundle_only = bundle_only_mids(intents.bundle_policy, pairs)
+            self._carriers = [*outside, *(mid for mid in self.group if mid not in self.bundle_only)]
+
+    def is_new(self, slot: _Slot) -> bool:
+        """Whether the section has not been through an answer yet (or was rejected by the last)."""
+        agreed = self._stable.section(slot.mid)
+        return agreed is None or agreed.rejected
+
+    def _tagged_first(self, members: list[_Slot]) -> list[_Slot]:
+        """With the section of the first transceiver in front, as webrtc-pc demands.
+
+        The application's wish to have data channels in front of everything comes before that.
+        """
+        if self._intents.always_negotiate_data_channels:
+            leader = next((slot for slot in members if slot.transceiver is None), None)
+        else:
+            by_key = {slot.transceiver.key: slot for slot in members if slot.transceiver is not None}
+            leader = next(
+                (by_key[each.key] for each in self._intents.transceivers if each.key in by_key), None
+            )
+        if leader is None:
+            return members
+        return [leader, *(slot for slot in members if slot is not leader)]
+
+    def tag_of(self, mid: str) -> str:
+        """The section whose transport this one uses, if all goes as offered."""
+        return mid if mid in self._carriers else self.group[0] if mid in self.group else mid
+
+    def transport_keys(self) -> dict[str, str]:
+        """The key of the transport that each carrying section describes."""
+        carriers = [slot.mid for slot in self._slots if slot.mid in self._carriers]
+        return carried_keys(carriers, dict.fromkeys(self.group, self.group), self._before)
+
+    def carrier(self, slot: _Slot, transport: LocalTransport) -> Carrier:
+        new = self.is_new(slot) and not self._stable.bundle_groups
+        is_rtp = slot.transceiver is not None
+        return Carrier(
+            transport, SetupRole.ACTPASS, rtcp_mux_only=new and is_rtp, rtcp_address=new and is_rtp
+        )
+
+
+def _rejected(slot: _Slot) -> MediaDescription:
+    old = slot.old
+    assert old is not None
+    if not old.is_media:
+        return rejected_section(old.kind, old.protocol, _DATA_FORMATS, slot.mid)
+    said = next((each.codecs for each in (old.local, old.remote) if each is not None and each.codecs), ())
+    formats = tuple(str(codec.payload_type) for codec in said) or ("0",)
+    return rejected_section(old.kind, _RTP_PROTOCOL, formats, slot.mid)
+
+
+def _codecs(slot: _Slot, intents: Intents) -> tuple[Codec, ...]:
+    """Our codecs for the section: in the application's order, else as last answered, then the rest."""
+    assert slot.transceiver is not None
+    codecs, ordered = preferred(intents.capabilities, slot.transceiver)
+    agreed = () if slot.old is None else slot.old.receive_codecs
+    if ordered or not agreed:
+        return codecs
+    ranks: dict[int, int] = {}
+    primaries = [each for each in agreed if each.name != "rtx"]
+    for codec in codecs:
+        if codec.name != "rtx":
+            known = (rank for rank, each in enumerate(primaries) if same_codec(each, codec))
+            ranks[codec.payload_type] = next(known, len(primaries))
+
+    def rank(codec: Codec) -> int:
+        number = codec.apt if codec.name == "rtx" else codec.payload_type
+        return ranks.get(-1 if number is None else number, len(primaries))
+
+    return tuple(sorted(codecs, key=rank))
+
+
+def _numbered_before(slot: _Slot) -> tuple[Codec, ...]:
+    if slot.old is None:
+        return ()
+    return tuple(
+        codec for each in (slot.old.local, slot.old.remote) if each is not None for codec in each.codecs
+    )
+
+
+def offered_extensions(transceiver: TransceiverIntent, intents: Intents) -> tuple[HeaderExtension, ...]:
+    """The header extensions that a transceiver offers and accepts."""
+    wanted = transceiver.header_extensions
+    if wanted is None:
+        wanted = intents.capabilities.of(transceiver.kind).header_extensions
+    return tuple(each for each in wanted if each.direction is not Direction.INACTIVE)
+
+
+def lip_sync_groups(sections: Sequence[tuple[str, TransceiverIntent | None]]) -> Iterator[Group]:
+    """An LS group for each stream that several transceivers send in (RFC 5888, section 7)."""
+    streams: dict[str, list[str]] = {}
+    for mid, transceiver in sections:
+        if transceiver is not None and transceiver.direction.send:
+            for stream in dict.fromkeys(stream for stream, _ in transceiver.msids if stream != "-"):
+                streams.setdefault(stream, []).append(mid)
+    groups = dict.fromkeys(tuple(mids) for mids in streams.values() if len(mids) > 1)
+    return (Group("LS", mids) for mids in groups)
