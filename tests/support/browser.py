@@ -11,11 +11,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import ifaddr
 from aiohttp import WSMsgType, web
 
 from tests.support.host import LINE_LIMIT_BYTES, Host, LeashedProcess
 
-__all__ = ["BrowserHost", "find_program"]
+__all__ = ["BrowserHost", "find_program", "own_addresses"]
 
 START_S = 60.0
 """How long a browser may take to load the page; a cold start on a busy machine takes ten."""
@@ -24,6 +25,12 @@ START_S = 60.0
 def find_program(*names: str) -> str | None:
     """The first of these programs that is installed."""
     return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def own_addresses() -> list[str]:
+    """Every name and IPv4 address of this machine: what a browser under test may connect to."""
+    addresses = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    return list(dict.fromkeys(["localhost", "127.0.0.1", *addresses]))
 
 
 class BrowserHost(Host):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 
-from tests.support.browser import BrowserHost, find_program
+from tests.support.browser import BrowserHost, find_program, own_addresses
 
 __all__ = ["CHROMIUM_FLAGS", "chromium_program", "start_chromium"]
 
@@ -31,8 +31,6 @@ CHROMIUM_FLAGS = (
     "--password-store=basic",
     "--use-mock-keychain",
     "--autoplay-policy=no-user-gesture-required",
-    # names outside of the machine resolve to nothing
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost , EXCLUDE 127.0.0.1",
 )
 
 
@@ -63,5 +61,8 @@ async def start_chromium(*, mdns: bool = False) -> BrowserHost:
             "--use-fake-ui-for-media-stream",
         ]
     )
+    # names and addresses outside of the machine resolve to nothing
+    rules = " , ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {address}" for address in own_addresses())])
+    extra.append(f"--host-resolver-rules={rules}")
     await host.launch(program, *CHROMIUM_FLAGS, *extra, f"--user-data-dir={profile}", url, directory=profile)
     return host

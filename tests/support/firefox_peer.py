@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.support.browser import BrowserHost, find_program
+from tests.support.browser import BrowserHost, find_program, own_addresses
 
 __all__ = ["firefox_program", "start_firefox"]
 
@@ -47,7 +47,6 @@ PREFERENCES: dict[str, bool | int | str] = {
     "network.proxy.http_port": 9,
     "network.proxy.ssl": "127.0.0.1",
     "network.proxy.ssl_port": 9,
-    "network.proxy.no_proxies_on": "localhost, 127.0.0.1",
     "services.settings.server": "data:,",
     "signon.rememberSignons": False,
     "toolkit.telemetry.enabled": False,
@@ -80,7 +79,10 @@ async def start_firefox(*, mdns: bool = False) -> BrowserHost:
     host = BrowserHost("firefox-mdns" if mdns else "firefox")
     url = await host.serve()
     profile = tempfile.mkdtemp(prefix="rtcstack-firefox-")
-    preferences = PREFERENCES | {"media.peerconnection.ice.obfuscate_host_addresses": mdns}
+    preferences = PREFERENCES | {
+        "media.peerconnection.ice.obfuscate_host_addresses": mdns,
+        "network.proxy.no_proxies_on": ", ".join(own_addresses()),
+    }
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items()]
     Path(profile, "user.js").write_text("\n".join(lines) + "\n")
     # HOME: what Firefox keeps outside of its profile goes into the same directory
