@@ -1,1 +1,151 @@
-"""rtcstack: a WebRTC PeerConnection stack for Python."""
+"""rtcstack: a WebRTC PeerConnection stack for Python.
+
+Everything public is here, under the W3C's names::
+
+    from rtcstack import RTCPeerConnection
+
+Spec: https://www.w3.org/TR/webrtc/
+"""
+
+from rtcstack.api.blob import Blob
+from rtcstack.api.certificate import RTCCertificate, RTCDtlsFingerprint
+from rtcstack.api.configuration import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCRtcpMuxPolicy,
+)
+from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, RTCDataChannelState
+from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
+from rtcstack.api.dtlstransport import RTCDtlsTransport, RTCDtlsTransportState
+from rtcstack.api.events import (
+    MessageEvent,
+    RTCDataChannelEvent,
+    RTCErrorEvent,
+    RTCPeerConnectionIceErrorEvent,
+    RTCPeerConnectionIceEvent,
+    RTCTrackEvent,
+)
+from rtcstack.api.icetransport import (
+    RTCIceCandidatePair,
+    RTCIceGathererState,
+    RTCIceParameters,
+    RTCIceRole,
+    RTCIceTransport,
+    RTCIceTransportState,
+)
+from rtcstack.api.operations import Operation
+from rtcstack.api.parameters import (
+    RTCRtcpParameters,
+    RTCRtpCapabilities,
+    RTCRtpCodec,
+    RTCRtpCodecParameters,
+    RTCRtpEncodingParameters,
+    RTCRtpHeaderExtensionCapability,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpReceiveParameters,
+    RTCRtpSendParameters,
+    RTCRtpTransceiverDirection,
+)
+from rtcstack.api.peerconnection import (
+    RTCIceConnectionState,
+    RTCIceGatheringState,
+    RTCPeerConnection,
+    RTCPeerConnectionState,
+    RTCSignalingState,
+)
+from rtcstack.api.receiver import RTCRtpReceiver
+from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
+from rtcstack.api.sender import RTCRtpSender
+from rtcstack.api.stats import RTCStatsReport
+from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+from rtcstack.config import Settings
+from rtcstack.errors import (
+    DOMException,
+    InvalidAccessError,
+    InvalidModificationError,
+    InvalidStateError,
+    NetworkError,
+    NotAllowedError,
+    NotFoundError,
+    NotSupportedError,
+    OperationError,
+    RTCError,
+    UnknownError,
+)
+from rtcstack.events import Event, EventTarget
+from rtcstack.media.stream import MediaStream
+from rtcstack.media.track import MediaStreamTrack
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Blob",
+    "DOMException",
+    "Event",
+    "EventTarget",
+    "InvalidAccessError",
+    "InvalidModificationError",
+    "InvalidStateError",
+    "MediaStream",
+    "MediaStreamTrack",
+    "MessageEvent",
+    "NetworkError",
+    "NotAllowedError",
+    "NotFoundError",
+    "NotSupportedError",
+    "Operation",
+    "OperationError",
+    "RTCBundlePolicy",
+    "RTCCertificate",
+    "RTCConfiguration",
+    "RTCDataChannel",
+    "RTCDataChannelEvent",
+    "RTCDataChannelInit",
+    "RTCDataChannelState",
+    "RTCDtlsFingerprint",
+    "RTCDtlsTransport",
+    "RTCDtlsTransportState",
+    "RTCError",
+    "RTCErrorEvent",
+    "RTCIceCandidate",
+    "RTCIceCandidatePair",
+    "RTCIceConnectionState",
+    "RTCIceGathererState",
+    "RTCIceGatheringState",
+    "RTCIceParameters",
+    "RTCIceRole",
+    "RTCIceServer",
+    "RTCIceTransport",
+    "RTCIceTransportPolicy",
+    "RTCIceTransportState",
+    "RTCPeerConnection",
+    "RTCPeerConnectionIceErrorEvent",
+    "RTCPeerConnectionIceEvent",
+    "RTCPeerConnectionState",
+    "RTCRtcpMuxPolicy",
+    "RTCRtcpParameters",
+    "RTCRtpCapabilities",
+    "RTCRtpCodec",
+    "RTCRtpCodecParameters",
+    "RTCRtpEncodingParameters",
+    "RTCRtpHeaderExtensionCapability",
+    "RTCRtpHeaderExtensionParameters",
+    "RTCRtpReceiveParameters",
+    "RTCRtpReceiver",
+    "RTCRtpSendParameters",
+    "RTCRtpSender",
+    "RTCRtpTransceiver",
+    "RTCRtpTransceiverDirection",
+    "RTCRtpTransceiverInit",
+    "RTCSctpTransport",
+    "RTCSctpTransportState",
+    "RTCSdpType",
+    "RTCSessionDescription",
+    "RTCSignalingState",
+    "RTCStatsReport",
+    "RTCTrackEvent",
+    "Settings",
+    "UnknownError",
+]
