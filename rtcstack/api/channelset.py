@@ -149,11 +149,11 @@ class ChannelSet:
 
     def hold(self, size: int) -> None:
         """The application has not taken so many received bytes: the peer's window shrinks by them."""
-        self.engine.hold(size)
+        self.engine.association.hold(size)
 
     def release(self, size: int) -> None:
         """The application took so many held bytes."""
-        self.engine.release(size, monotonic())
+        self.engine.association.release(size)
         self._wake()
 
     async def wait_for_room(self, channel: Channel, amount: int) -> None:

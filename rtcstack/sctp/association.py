@@ -303,6 +303,16 @@ class SctpAssociation:
         stream = self._queue.find(stream_id)
         return stream.buffered_bytes if stream is not None else 0
 
+    def hold(self, size_bytes: int) -> None:
+        """Count delivered data as held until `release`: the window offered to the peer shrinks by it."""
+        if self._block is not None:
+            self._block.application_bytes += size_bytes
+
+    def release(self, size_bytes: int) -> None:
+        """Stop counting so much of what `hold` counted; flush afterwards."""
+        if self._block is not None:
+            self._block.release(size_bytes)
+
     def shutdown(self, now: float) -> None:
         """Close gracefully, after everything queued has been acknowledged."""
         if self._phase is _Phase.ESTABLISHED:
@@ -311,13 +321,19 @@ class SctpAssociation:
         elif self._phase not in _SHUTTING_DOWN:
             self._close(None, graceful=True)
 
-    def abort(self, now: float, reason: str = "") -> None:
-        """Close at once; the ABORT is in the next drain."""
+    def abort(self, now: float, reason: str = "", *, error: ProtocolError | None = None) -> None:
+        """Close at once; the ABORT is in the next drain.
+
+        Args:
+            now: monotonic time in seconds.
+            reason: told to the peer.
+            error: what `AssociationClosed` is to carry, when it is not what we wanted ourselves.
+        """
         if self._phase is _Phase.CLOSED:
             return
         if self._block is not None:
             self._reply_abort(CauseCode.USER_INITIATED_ABORT, reason.encode()[:512])
-        self._close(None, graceful=False)
+        self._close(error, graceful=False)
 
     # -- engine: in ---------------------------------------------------------------------------
 

@@ -96,9 +96,11 @@ class ControlBlock:
         resets: stream resets.
         control: whole control chunks that wait to be sent.
         chunks_refused: DATA chunks dropped because the receive window is full.
+        application_bytes: what was delivered and counts as held until the application takes it.
     """
 
     __slots__ = (
+        "_advertised_bytes",
         "_events",
         "_hard_limit_bytes",
         "_interleaved",
@@ -108,6 +110,7 @@ class ControlBlock:
         "_room_bytes",
         "_window_bytes",
         "agreement",
+        "application_bytes",
         "chunks_refused",
         "control",
         "data_packets",
@@ -166,6 +169,8 @@ class ControlBlock:
         self.control: list[bytes] = []
         self.data_packets = 0
         self.chunks_refused = 0
+        self.application_bytes = 0
+        self._advertised_bytes = self._window_bytes
         self._pace_at = 0.0
         self.pacing_at: float | None = None
 
@@ -180,7 +185,8 @@ class ControlBlock:
         if stream_id >= self._max_streams or self._interleaved is not None:
             self._refuse_stream(stream_id)
             return
-        if self.reassembly.held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
+        held_bytes = self.reassembly.held_bytes + self.application_bytes
+        if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
             return
         tsn = self.tracker.observe(wire_tsn)
         if tsn is not None:
@@ -205,7 +211,8 @@ class ControlBlock:
         if stream_id >= self._max_streams or self._interleaved is None:
             self._refuse_stream(stream_id)
             return
-        if self.reassembly.held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
+        held_bytes = self.reassembly.held_bytes + self.application_bytes
+        if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
             return
         if self.tracker.observe(wire_tsn) is not None:
             payload = body[I_DATA_FIELDS.size :]
@@ -222,7 +229,11 @@ class ControlBlock:
         """With the window full, only what comes next may still come in: it may complete something."""
         if self.reassembly.held_bytes >= self._hard_limit_bytes:
             raise ProtocolError("more data is held than fits", code=CauseCode.OUT_OF_RESOURCE)
-        if wire_tsn == (self.tracker.cumulative_tsn + 1) & 0xFFFF_FFFF:
+        # What the application holds is complete already: nothing that comes next sets it free.
+        if (
+            self.application_bytes < self._window_bytes
+            and wire_tsn == (self.tracker.cumulative_tsn + 1) & 0xFFFF_FFFF
+        ):
             return True
         self.tracker.sack_due = True
         self.chunks_refused += 1
@@ -251,6 +262,17 @@ class ControlBlock:
     def on_sack(self, body: bytes, now: float) -> bool:
         """Take a SACK. Returns False if it acknowledges what was never sent. Raises ParseError."""
         return self.outstanding.on_sack(Sack.parse(body), now)
+
+    def release(self, size_bytes: int) -> None:
+        """The application has taken so much of `application_bytes`.
+
+        The peer is told when that opens a window that it knows as less than half open: sooner
+        would be a packet for each message (RFC 9260, section 6.2).
+        """
+        self.application_bytes -= size_bytes
+        window_bytes = self._window_bytes - self.reassembly.held_bytes - self.application_bytes
+        if self._advertised_bytes < self._window_bytes // 2 <= window_bytes:
+            self.tracker.sack_due = True
 
     def end_of_pass(self, now: float) -> None:
         """After all datagrams of a pass have been taken."""
@@ -342,7 +364,9 @@ class ControlBlock:
         elif self.control and not parts:
             del self.control[0]  # fits no packet; it cannot have been of ours
         if self.tracker.sack_due and room >= 64:
-            chunk = self.tracker.make_sack(max(0, self._window_bytes - self.reassembly.held_bytes), room)
+            held_bytes = self.reassembly.held_bytes + self.application_bytes
+            self._advertised_bytes = max(0, self._window_bytes - held_bytes)
+            chunk = self.tracker.make_sack(self._advertised_bytes, room)
             parts.append(chunk)
             room -= len(chunk)
         return room

@@ -27,6 +27,7 @@ from rtcstack.dtls import (
     Fingerprint,
 )
 from rtcstack.engine import Run
+from rtcstack.errors import ProtocolError
 from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import ChannelEvent
@@ -239,7 +240,7 @@ class Transport:
 
     def _lose_channels(self, now: float, reason: str) -> None:
         if self.channels is not None:
-            self.channels.association.abort(now, reason)
+            self.channels.association.abort(now, reason, error=ProtocolError(reason))
             self._dirty = True
 
     def _arm(self, now: float) -> None:

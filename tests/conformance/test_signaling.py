@@ -104,7 +104,9 @@ async def test_changed_text_is_refused() -> None:
         offer = await a.createOffer()
         changed = RTCSessionDescription("offer", offer.sdp.replace("a=sendrecv", "a=sendonly"))
         await rejects(InvalidModificationError, a.setLocalDescription(changed))
-        await rejects(InvalidStateError, a.setLocalDescription(RTCSessionDescription("answer", offer.sdp)))
+        # The text is looked at before the state (webrtc-pc, section 4.4.2, setLocalDescription).
+        answer = RTCSessionDescription("answer", offer.sdp)
+        await rejects(InvalidModificationError, a.setLocalDescription(answer))
         assert a.signalingState == "stable"
 
 
@@ -114,9 +116,7 @@ async def test_syntax_errors_name_the_line() -> None:
         sdp = (await b.createOffer()).sdp.split("\r\n")
         sdp[1] = "o=nonsense"
         before = snapshot(a)
-        error = await rejects(
-            RTCError, a.setRemoteDescription({"type": "offer", "sdp": "\r\n".join(sdp)})
-        )
+        error = await rejects(RTCError, a.setRemoteDescription({"type": "offer", "sdp": "\r\n".join(sdp)}))
         assert isinstance(error, RTCError)
         assert error.errorDetail == "sdp-syntax-error"
         assert error.sdpLineNumber == 2
