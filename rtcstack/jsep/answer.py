@@ -6,7 +6,7 @@ Spec: RFC 9429, section 5.3; RFC 9143, section 7.3; webrtc-pc, "final steps to c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InvalidStateError
 from ..sdp import (
@@ -111,14 +111,21 @@ class _Answering:
         alive = [section for section in self.offered.sections if section.mid in accepted]
         keys = transport_keys(alive, groups, self.offered)
         local = {key: transports(key) for key in dict.fromkeys(keys.values())}
+        carriers = {
+            key: self._carrier(key, groups.get(mid, (mid,))[0], local[key]) for mid, key in keys.items()
+        }
+        any_carrier = next(iter(carriers.values()), None)
         media = []
         for section, offered in zip(self.offered.sections, self.offer.media, strict=True):
             if section.mid not in accepted:
-                media.append(rejected_section(offered.kind, offered.protocol, offered.formats, offered.mid))
+                rejected = rejected_section(
+                    offered.kind, offered.protocol, offered.formats, offered.mid, any_carrier
+                )
+                media.append(rejected)
                 continue
             transport = local[keys[section.mid]]
             tag = groups.get(section.mid, (section.mid,))[0]
-            carrier = self._carrier(keys[section.mid], tag, transport) if tag == section.mid else None
+            carrier = replace(carriers[keys[section.mid]], tagged=tag == section.mid)
             destination = default_destination(transport.candidates)
             if section.kind == "application":
                 media.append(self._data(offered, carrier, destination))
@@ -215,10 +222,10 @@ class _Answering:
         remote = tagged_parameters(self.offer, media)
         assert remote is not None
         known = self.stable.transport(key)
-        return Carrier(transport, _setup(remote, known), tls_id=remote.tls_id is not None)
+        return Carrier(transport, _setup(remote, known), tls_id=remote.tls_id is not None, tagged=False)
 
     def _data(
-        self, offered: MediaDescription, carrier: Carrier | None, destination: Destination
+        self, offered: MediaDescription, carrier: Carrier, destination: Destination
     ) -> MediaDescription:
         return data_section(
             protocol=offered.protocol,
@@ -236,7 +243,7 @@ class _Answering:
         self,
         section: Section,
         offered: MediaDescription,
-        carrier: Carrier | None,
+        carrier: Carrier,
         destination: Destination,
         matches: Sequence[Match],
     ) -> MediaDescription:

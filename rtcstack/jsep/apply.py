@@ -150,9 +150,15 @@ def _local_offer(
     described = {
         section.mid: parameters
         for section, media in zip(association.sections, offer.media, strict=True)
-        if not section.rejected and (parameters := read_transport(offer, media)) is not None
+        if not section.rejected
+        and not media.bundle_only
+        and (parameters := read_transport(offer, media)) is not None
     }
-    carriers = carried_keys(tuple(described), groups, before)
+    # once bundled, sections repeat what the tagged one says; before, each speaks for itself
+    carrying = tuple(
+        mid for mid in described if not stable.bundle_groups or mid == groups.get(mid, (mid,))[0]
+    )
+    carriers = carried_keys(carrying, groups, before)
     transports = {each.key: each for each in before.transports}
     for mid, key in carriers.items():
         old = transports.get(key, Transport(key, mid, ice_controlling=True))
@@ -341,6 +347,8 @@ class _Exchange:
             raise InvalidAccessError(f"m= section with mid {tag!r} was offered without a transport")
         offering = local if self.side is Side.REMOTE else remote
         old = self.stable.transport(key)
+        if old is not None and self.side is Side.REMOTE:
+            remote = self._continued(old, local, remote, tag)
         role = self._dtls_role(offering.setup, answering.setup)
         if old is not None:
             if self.side is Side.REMOTE:
@@ -354,6 +362,25 @@ class _Exchange:
         if controlling is None:
             controlling = self.side is Side.REMOTE or remote.ice_lite
         return Transport(key, tag, local, remote, role, controlling)
+
+    def _continued(
+        self, old: Transport, local: TransportParameters, remote: TransportParameters, tag: str
+    ) -> TransportParameters:
+        """What a peer's answer says of a transport that there was before.
+
+        When a new section is tagged, libwebrtc writes credentials that it makes up for it. They
+        cannot mean anything: an answer may not restart ICE on its own.
+        """
+        agreed = self.stable.section(tag)
+        tag_is_new = agreed is None or agreed.rejected
+        if (
+            tag_is_new
+            and old.remote is not None
+            and _credentials(old.local) == _credentials(local)
+            and _association(old.remote) == _association(remote)
+        ):
+            return replace(remote, ice_ufrag=old.remote.ice_ufrag, ice_pwd=old.remote.ice_pwd)
+        return remote
 
     def _dtls_role(self, offering: SetupRole, answering: SetupRole) -> str:
         """Ours. Who answers "active" is the client (RFC 5763, section 5)."""

@@ -18,7 +18,6 @@ from .negotiation import Description, Negotiation
 from .numbers import ExtensionNumbers, PayloadTypes
 from .sections import (
     Carrier,
-    Destination,
     data_section,
     default_destination,
     media_section,
@@ -86,11 +85,11 @@ def create_offer(
     media: list[MediaDescription] = []
     for slot in slots:
         if not slot.alive:
-            media.append(_rejected(slot))
+            media.append(_rejected(slot, next(iter(local.values()), None)))
             continue
-        carrier = plan.carrier(slot, local[keys[slot.mid]]) if slot.mid in keys else None
-        shared = local.get(keys.get(plan.tag_of(slot.mid), ""))
-        destination = Destination() if shared is None else default_destination(shared.candidates)
+        tag = plan.tag_of(slot.mid)
+        carrier = plan.carrier(slot, local[keys[tag]], tagged=tag == slot.mid)
+        destination = default_destination(carrier.transport.candidates)
         if slot.transceiver is None:
             media.append(
                 data_section(
@@ -141,7 +140,7 @@ def create_offer(
 
 def _slots(before: Session, intents: Intents) -> list[_Slot]:
     """The sections: old ones keep their place, new ones recycle dead ones or go to the end."""
-    slots: list[_Slot | None] = []
+    slots: list[_Slot] = []
     waiting = [
         each
         for each in intents.transceivers
@@ -160,20 +159,20 @@ def _slots(before: Session, intents: Intents) -> list[_Slot]:
         transceiver = intents.transceiver(section.transceiver)
         gone = transceiver is None or transceiver.stopped or transceiver.stopping
         alive = not gone if section.is_media else section.kind == "application" and not section.rejected
-        recycle = new and not alive and is_recyclable(section, intents)
-        slots.append(
-            None
-            if recycle
-            else _Slot(section.mid, section.kind, section, transceiver if alive else None, alive)
-        )
-        if recycle:
-            kind, wanted = new.pop(0)
-            mid, next_mid = free_mid(next_mid, taken)
-            slots[-1] = _Slot(mid, kind, None, wanted, alive=True)
+        slots.append(_Slot(section.mid, section.kind, section, transceiver if alive else None, alive))
+    dead = [index for index, slot in enumerate(slots) if not slot.alive]
+    first_alive = next((index for index, slot in enumerate(slots) if slot.alive), len(slots))
+    # a new section in front of the others becomes the tagged one, so those places are taken last
+    dead.sort(key=lambda index: index < first_alive)
+    free = [index for index in dead if is_recyclable(before.sections[index], intents)]
     for kind, wanted in new:
         mid, next_mid = free_mid(next_mid, taken)
-        slots.append(_Slot(mid, kind, None, wanted, alive=True))
-    return [slot for slot in slots if slot is not None]
+        slot = _Slot(mid, kind, None, wanted, alive=True)
+        if free:
+            slots[free.pop(0)] = slot
+        else:
+            slots.append(slot)
+    return slots
 
 
 class _Plan:
@@ -200,14 +199,16 @@ class _Plan:
             members = [slot for slot in alive if self.is_new(slot)]
         else:
             members = alive
-        ordered = self._tagged_first(members)
-        self.group = tuple(slot.mid for slot in ordered)
+        # webrtc-pc would tag the section of the first transceiver. That is the first section too,
+        # unless one was recycled in front of it; then libwebrtc, whose answers tag in the order of
+        # the m= lines whatever was offered, could not answer
+        self.group = tuple(slot.mid for slot in members)
         outside = [slot.mid for slot in alive if slot not in members]
         if bundled:
             self.bundle_only: frozenset[str] = frozenset()
             self._carriers = [*outside, *self.group[:1]]
         else:
-            pairs = [(slot.mid, slot.kind) for slot in ordered]
+            pairs = [(slot.mid, slot.kind) for slot in members]
             self.bundle_only = bundle_only_mids(intents.bundle_policy, pairs)
             self._carriers = [*outside, *(mid for mid in self.group if mid not in self.bundle_only)]
 
@@ -215,22 +216,6 @@ class _Plan:
         """Whether the section has not been through an answer yet (or was rejected by the last)."""
         agreed = self._stable.section(slot.mid)
         return agreed is None or agreed.rejected
-
-    def _tagged_first(self, members: list[_Slot]) -> list[_Slot]:
-        """With the section of the first transceiver in front, as webrtc-pc demands.
-
-        The application's wish to have data channels in front of everything comes before that.
-        """
-        if self._intents.always_negotiate_data_channels:
-            leader = next((slot for slot in members if slot.transceiver is None), None)
-        else:
-            by_key = {slot.transceiver.key: slot for slot in members if slot.transceiver is not None}
-            leader = next(
-                (by_key[each.key] for each in self._intents.transceivers if each.key in by_key), None
-            )
-        if leader is None:
-            return members
-        return [leader, *(slot for slot in members if slot is not leader)]
 
     def tag_of(self, mid: str) -> str:
         """The section whose transport this one uses, if all goes as offered."""
@@ -241,22 +226,24 @@ class _Plan:
         carriers = [slot.mid for slot in self._slots if slot.mid in self._carriers]
         return carried_keys(carriers, dict.fromkeys(self.group, self.group), self._before)
 
-    def carrier(self, slot: _Slot, transport: LocalTransport) -> Carrier:
-        new = self.is_new(slot) and not self._stable.bundle_groups
-        is_rtp = slot.transceiver is not None
+    def carrier(self, slot: _Slot, transport: LocalTransport, *, tagged: bool) -> Carrier:
+        initial = (
+            tagged and slot.transceiver is not None and self.is_new(slot) and not self._stable.bundle_groups
+        )
         return Carrier(
-            transport, SetupRole.ACTPASS, rtcp_mux_only=new and is_rtp, rtcp_address=new and is_rtp
+            transport, SetupRole.ACTPASS, tagged=tagged, rtcp_mux_only=initial, rtcp_address=initial
         )
 
 
-def _rejected(slot: _Slot) -> MediaDescription:
+def _rejected(slot: _Slot, transport: LocalTransport | None) -> MediaDescription:
     old = slot.old
     assert old is not None
+    carrier = None if transport is None else Carrier(transport, SetupRole.ACTPASS, tagged=False)
     if not old.is_media:
-        return rejected_section(old.kind, old.protocol, _DATA_FORMATS, slot.mid)
+        return rejected_section(old.kind, old.protocol, _DATA_FORMATS, slot.mid, carrier)
     said = next((each.codecs for each in (old.local, old.remote) if each is not None and each.codecs), ())
     formats = tuple(str(codec.payload_type) for codec in said) or ("0",)
-    return rejected_section(old.kind, _RTP_PROTOCOL, formats, slot.mid)
+    return rejected_section(old.kind, _RTP_PROTOCOL, formats, slot.mid, carrier, said)
 
 
 def _codecs(slot: _Slot, intents: Intents) -> tuple[Codec, ...]:

@@ -96,11 +96,24 @@ def default_destination(candidates: Iterable[Candidate]) -> Destination:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The transport lines of a section that carries its own (or its bundle's) transport."""
+    """The transport lines of a section.
+
+    RFC 9429 would have bundled sections leave them to the tagged one. libwebrtc rejects what
+    follows a section without them, and aiortc refuses the description, so they are repeated there
+    as everyone repeats them: the credentials are the same, which says the same. Candidates are not.
+
+    Attributes:
+        transport: what is to be written.
+        setup: the DTLS role.
+        tls_id: write it, if there is one (an answer does so only where the offer did).
+        tagged: the section carries the transport; else it repeats another's.
+        rtcp_mux_only, rtcp_address: write these, as initial offers do.
+    """
 
     transport: LocalTransport
     setup: SetupRole
     tls_id: bool = True
+    tagged: bool = True
     rtcp_mux_only: bool = False
     rtcp_address: bool = False
 
@@ -114,6 +127,8 @@ class Carrier:
         yield from (each.attribute() for each in values)
 
     def candidates(self) -> Iterable[Attribute]:
+        if not self.tagged:
+            return
         yield from (each.attribute() for each in self.transport.candidates)
         if self.transport.end_of_candidates:
             yield Attribute("end-of-candidates")
@@ -148,7 +163,7 @@ def media_section(
     codecs: Sequence[Codec],
     extensions: Sequence[HeaderExtension],
     transceiver: TransceiverIntent,
-    carrier: Carrier | None,
+    carrier: Carrier,
     bundle_only: bool = False,
     rtcp_mux: bool = True,
     rtcp_rsize: bool = True,
@@ -167,7 +182,7 @@ def media_section(
         codecs: with their payload types, in order of preference.
         extensions: with their numbers.
         transceiver: whose streams, tracks and sources are written if it means to send.
-        carrier: the transport, unless another section carries it.
+        carrier: the transport.
         bundle_only: see RFC 9143, section 6.
         rtcp_mux, rtcp_rsize: whether to write these.
         send_rids, receive_rids: for a=rid.
@@ -181,14 +196,13 @@ def media_section(
         lines += _msids(transceiver)
     if bundle_only:
         lines.append(Attribute("bundle-only"))
-    if carrier is not None:
-        lines += carrier.attributes()
-        if carrier.rtcp_address:
-            lines.append(RtcpAddress(DISCARD_PORT, "IN IP4 0.0.0.0").attribute())
+    lines += carrier.attributes()
+    if carrier.rtcp_address:
+        lines.append(RtcpAddress(DISCARD_PORT, "IN IP4 0.0.0.0").attribute())
     # libwebrtc refuses a bundle in which any section lacks it, so it is not left to the tagged one
     if rtcp_mux:
         lines.append(Attribute("rtcp-mux"))
-    if carrier is not None and carrier.rtcp_mux_only:
+    if carrier.rtcp_mux_only:
         lines.append(Attribute("rtcp-mux-only"))
     if rtcp_rsize:
         lines.append(Attribute("rtcp-rsize"))
@@ -201,8 +215,7 @@ def media_section(
     lines += _rids(send_rids, receive_rids, simulcast)
     if transceiver.direction.send:
         lines += _sources(transceiver)
-    if carrier is not None:
-        lines += carrier.candidates()
+    lines += carrier.candidates()
     return MediaDescription(
         kind,
         0 if bundle_only else destination.port,
@@ -222,7 +235,7 @@ def data_section(
     port: int,
     max_message_size: int,
     sctp_init: str | None,
-    carrier: Carrier | None,
+    carrier: Carrier,
     bundle_only: bool = False,
     old_style: bool = False,
 ) -> MediaDescription:
@@ -235,7 +248,7 @@ def data_section(
         port: our SCTP port.
         max_message_size: in bytes; 0 is any.
         sctp_init: our INIT chunk (SNAP), or None.
-        carrier: the transport, unless another section carries it.
+        carrier: the transport.
         bundle_only: see RFC 9143, section 6.
         old_style: write sctpmap, for a peer that did.
     """
@@ -244,8 +257,7 @@ def data_section(
         lines.append(Mid(mid).attribute())
     if bundle_only:
         lines.append(Attribute("bundle-only"))
-    if carrier is not None:
-        lines += carrier.attributes()
+    lines += carrier.attributes()
     if old_style:
         lines.append(Attribute("sctpmap", f"{port} webrtc-datachannel 65535"))
     else:
@@ -253,8 +265,7 @@ def data_section(
     lines.append(MaxMessageSize(max_message_size).attribute())
     if sctp_init is not None:
         lines.append(Attribute("sctp-init", sctp_init))
-    if carrier is not None:
-        lines += carrier.candidates()
+    lines += carrier.candidates()
     return MediaDescription(
         "application",
         0 if bundle_only else destination.port,
@@ -265,11 +276,31 @@ def data_section(
     )
 
 
-def rejected_section(kind: str, protocol: str, formats: tuple[str, ...], mid: str | None) -> MediaDescription:
-    """A section that is out of use: port zero, and no more than names it."""
+def rejected_section(
+    kind: str,
+    protocol: str,
+    formats: tuple[str, ...],
+    mid: str | None,
+    carrier: Carrier | None,
+    codecs: Sequence[Codec] = (),
+) -> MediaDescription:
+    """A section that is out of use: port zero, and little more than its name.
+
+    Args:
+        kind, protocol, formats: of the m= line.
+        mid: None to leave it out.
+        carrier: some transport of the description, if it has one. It means nothing here, but
+            aiortc refuses sections without, even when they are rejected.
+        codecs: what the formats mean, where that is to be written.
+    """
     lines = [] if mid is None else [Mid(mid).attribute()]
     if kind in ("audio", "video"):
         lines.append(Attribute(Direction.INACTIVE.value))
+    if carrier is not None:
+        lines += carrier.attributes()
+        if kind in ("audio", "video"):
+            lines.append(Attribute("rtcp-mux"))
+    lines += _formats(codecs)
     return MediaDescription(kind, 0, protocol, formats, tuple(lines), connections=(Connection(),))
 
 

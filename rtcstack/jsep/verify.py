@@ -190,7 +190,9 @@ def verify_answer(answer: SessionDescription, offer: SessionDescription, offered
             f"answer has {len(answer.media)} m= sections, the offer has {len(offer.media)}"
         )
     offered_groups = [set(group) for group in offer.bundle_groups]
-    for group in answer.bundle_groups:
+    dead = {section.mid for section in offered.sections if section.rejected}
+    for mids in answer.bundle_groups:
+        group = [mid for mid in mids if mid not in dead]
         if group and not any(offered_group.issuperset(group) for offered_group in offered_groups):
             raise InvalidAccessError(f"answer bundles {' '.join(group)}, which the offer does not")
     groups = bundle_members(answer)
@@ -206,11 +208,11 @@ def verify_answer(answer: SessionDescription, offer: SessionDescription, offered
             raise InvalidAccessError(
                 f"{name} of the answer has mid {media.mid!r}, of the offer {section.mid!r}"
             )
-        if not media.port:
+        if not media.port or section.rejected:
+            # aiortc accepts what the offer rejected; it stays rejected
             continue
-        if not offer_media.port and not offer_media.bundle_only:
-            raise InvalidAccessError(f"{name} was rejected by the offer and cannot be accepted")
-        if section.mid not in groups and offer_media.ice_ufrag is None:
+        transport = offered.transport(section.transport)
+        if section.mid not in groups and transport is not None and transport.mid != section.mid:
             raise InvalidAccessError(f"{name} was offered for bundling only and is answered without it")
         role = offer_media.setup
         if role is not None and media.setup is not None and media.setup == role != SetupRole.ACTPASS:
