@@ -24,7 +24,7 @@ from .codecs import Match, answered, common, preferred, same_codec
 from .intents import Intents, LocalTransport, TransceiverIntent
 from .negotiation import Description, Negotiation
 from .offer import offered_extensions
-from .read import bundle_members, read_transport
+from .read import read_transport
 from .sections import (
     Carrier,
     Destination,
@@ -175,7 +175,7 @@ class _Answering:
         Where the offerer's choice is rejected the next such member takes its place; without any,
         the whole group goes.
         """
-        offered_groups = bundle_members(self.offer)
+        offered_groups = {section.mid: self.offer.bundle_of(section.mid) for section in self.offered.sections}
         refused = unbundled_kinds(
             self.intents.bundle_policy,
             [
@@ -187,7 +187,7 @@ class _Answering:
         )
         accepted = {mid for mid, found in matches.items() if found is not None and mid not in refused}
         groups: dict[str, tuple[str, ...]] = {}
-        for members in dict.fromkeys(offered_groups.values()):
+        for members in dict.fromkeys(filter(None, offered_groups.values())):
             kept = [mid for mid in members if mid in accepted]
             tag = next((mid for mid in kept if self._can_be_tagged(mid)), None)
             if tag is None:
@@ -209,8 +209,7 @@ class _Answering:
 
     def _shares(self, mid: str) -> bool:
         """Whether the section leaves its transport to the tagged one of an existing bundle."""
-        members = bundle_members(self.offer).get(mid, ())
-        known = (self.offered.section(each) for each in members)
+        known = (self.offered.section(each) for each in self.offer.bundle_of(mid))
         return any(each is not None and each.transport is not None for each in known)
 
     # what is written

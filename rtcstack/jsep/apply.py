@@ -19,7 +19,7 @@ from .effects import Effect, TransceiverCreated, TransceiverRemoved, Transceiver
 from .intents import Intents
 from .negotiation import Description, Negotiation
 from .numbers import remember_extensions, remember_formats
-from .read import bundle_members, read_media, read_transport
+from .read import read_media, read_transport
 from .session import (
     Codec,
     DtlsRole,
@@ -145,8 +145,7 @@ def _set_offer(
 def _local_offer(
     offer: SessionDescription, association: Association, before: Session, stable: Session
 ) -> Session:
-    groups = bundle_members(offer)
-    by_mid = {media.mid: media for media in offer.media}
+    groups = {section.mid: offer.bundle_of(section.mid) or (section.mid,) for section in association.sections}
     described = {
         section.mid: parameters
         for section, media in zip(association.sections, offer.media, strict=True)
@@ -155,9 +154,7 @@ def _local_offer(
         and (parameters := read_transport(offer, media)) is not None
     }
     # once bundled, sections repeat what the tagged one says; before, each speaks for itself
-    carrying = tuple(
-        mid for mid in described if not stable.bundle_groups or mid == groups.get(mid, (mid,))[0]
-    )
+    carrying = tuple(mid for mid in described if not stable.bundle_groups or mid == groups[mid][0])
     carriers = carried_keys(carrying, groups, before)
     transports = {each.key: each for each in before.transports}
     for mid, key in carriers.items():
@@ -165,9 +162,8 @@ def _local_offer(
         transports[key] = replace(old, mid=mid, local=described[mid])
     sections = []
     for section, media in zip(association.sections, offer.media, strict=True):
-        members = groups.get(section.mid, (section.mid,))
-        tag = next((mid for mid in members if mid in carriers), None)
-        local = read_media(offer, media, by_mid[tag] if tag is not None else None)
+        tag = next((mid for mid in groups[section.mid] if mid in carriers), section.mid)
+        local = read_media(offer, media, offer.section(tag))
         agreed = stable.section(section.mid)
         sections.append(
             replace(
@@ -185,13 +181,10 @@ def _local_offer(
 def _remote_offer(
     offer: SessionDescription, association: Association, before: Session, intents: Intents
 ) -> Session:
-    groups = bundle_members(offer)
-    by_mid = {media.mid: media for media in offer.media}
     sections = []
     checked: set[str | None] = {None}
     for section, media in zip(association.sections, offer.media, strict=True):
-        tagged = by_mid.get(groups.get(section.mid, (None,))[0])
-        remote = read_media(offer, media, tagged)
+        remote = read_media(offer, media, _tagged(offer, media))
         if section.transport not in checked and not section.rejected:
             checked.add(section.transport)
             transport = before.transport(section.transport)
@@ -220,9 +213,13 @@ def _either(codecs: tuple[Codec, ...], agreed: Section | None) -> tuple[Codec, .
 
 def shared_parameters(description: SessionDescription, media: MediaDescription) -> TransportParameters | None:
     """What a description says of the transport that `media` is bundled on (or has to itself)."""
-    members = bundle_members(description).get(media.mid or "", ())
-    tagged = next((each for each in description.media if members and each.mid == members[0]), media)
-    return read_transport(description, tagged) or read_transport(description, media)
+    return read_transport(description, _tagged(description, media)) or read_transport(description, media)
+
+
+def _tagged(description: SessionDescription, media: MediaDescription) -> MediaDescription:
+    """The section that carries the transport of the bundle that `media` is in, or itself."""
+    members = description.bundle_of(media.mid)
+    return (description.section(members[0]) if members else None) or media
 
 
 def tagged_parameters(description: SessionDescription, media: MediaDescription) -> TransportParameters | None:

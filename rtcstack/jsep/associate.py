@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..sdp import MediaDescription, SessionDescription
+from ..sdp import SessionDescription
 from .intents import Intents, TransceiverIntent
 from .negotiation import Description
 from .session import Section, Session
@@ -66,7 +66,7 @@ def associate_local_offer(description: Description, before: Session, intents: In
         mid = media.mid
         assert mid is not None, "our offers have mids"
         old = _at(before, index)
-        rejected = _is_rejected(media)
+        rejected = media.is_rejected
         if old is not None and old.mid == mid:
             sections.append(replace(old, rejected=rejected, protocol=media.protocol, kind=media.kind))
             continue
@@ -102,7 +102,7 @@ def associate_remote_offer(description: Description, before: Session, intents: I
                 mid = old.mid
             else:
                 mid, next_mid = free_mid(next_mid, taken)
-        rejected = _is_rejected(media)
+        rejected = media.is_rejected
         same = old is not None and old.mid == mid and not (old.rejected and is_recyclable(old, intents))
         if old is not None and (same or (old.mid == mid and rejected)):
             sections.append(replace(old, rejected=rejected, protocol=media.protocol, kind=media.kind))
@@ -135,10 +135,6 @@ def free_mid(start: int, taken: set[str | None]) -> tuple[str, int]:
 
 def _at(session: Session, index: int) -> Section | None:
     return session.sections[index] if index < len(session.sections) else None
-
-
-def _is_rejected(media: MediaDescription) -> bool:
-    return not media.port and not media.bundle_only
 
 
 def _take(waiting: list[TransceiverIntent], kind: str) -> int | None:

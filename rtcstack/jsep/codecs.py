@@ -30,12 +30,11 @@ def same_codec(first: CodecFormat, second: CodecFormat) -> bool:
 
     RTX formats are the same when all but their ``apt`` is: whoever compares them follows it.
     """
-    return (
-        first.mime_type.lower() == second.mime_type.lower()
-        and first.clock_rate == second.clock_rate
-        and (first.channels or 1) == (second.channels or 1)
-        and _same_configuration(first, second)
-    )
+    return _identity(first) == _identity(second) and _same_configuration(first, second)
+
+
+def _identity(codec: CodecFormat) -> tuple[str, int, int]:
+    return codec.mime_type.lower(), codec.clock_rate, codec.channels or 1
 
 
 def _same_configuration(first: CodecFormat, second: CodecFormat) -> bool:
@@ -80,10 +79,14 @@ def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Match]:
     audio when the format that it carries does.
     """
     matches: dict[int, Match] = {}
+    by_name: dict[tuple[str, int, int], list[Codec]] = {}
+    for codec in ours:
+        by_name.setdefault(_identity(codec), []).append(codec)
     for their in theirs:
         if their.name == "rtx":
             continue
-        our = next((each for each in ours if each.name != "rtx" and same_codec(each, their)), None)
+        candidates = by_name.get(_identity(their), ())
+        our = next((each for each in candidates if _same_configuration(each, their)), None)
         if our is not None:
             matches.setdefault(their.payload_type, Match(our, their))
     our_rtx = {codec.apt: codec for codec in ours if codec.name == "rtx"}

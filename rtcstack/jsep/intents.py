@@ -139,10 +139,14 @@ class Intents:
     max_message_size: int = 262_144
     sctp_port: int = 5000
     sctp_init: str | None = None
+    _by_key: dict[int, TransceiverIntent] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_key", {each.key: each for each in self.transceivers})
 
     def transceiver(self, key: int | None) -> TransceiverIntent | None:
         """The transceiver with this key, if it is still there."""
-        return next((each for each in self.transceivers if each.key == key), None)
+        return None if key is None else self._by_key.get(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..sdp import Candidate, MediaDescription, Rid, SessionDescription, SetupRole, Simulcast
 from .session import Codec, HeaderExtension, MediaParameters, Source, TransportParameters
 
-__all__ = ["bundle_members", "read_media", "read_transport"]
+__all__ = ["read_media", "read_transport"]
 
 MAX_FEEDBACK = 32
 """Kinds of feedback that are kept of one format."""
@@ -82,16 +82,6 @@ def read_transport(
         candidates=media.candidates if candidates is None else candidates,
         end_of_candidates=media.end_of_candidates or description.has("end-of-candidates"),
     )
-
-
-def bundle_members(description: SessionDescription) -> dict[str, tuple[str, ...]]:
-    """For each mid in a BUNDLE group, the mids of that group that are in use, the tagged one first."""
-    alive = {media.mid for media in description.media if media.port or media.bundle_only}
-    groups: dict[str, tuple[str, ...]] = {}
-    for mids in description.bundle_groups:
-        members = tuple(mid for mid in mids if mid in alive)
-        groups.update(dict.fromkeys(members, members))
-    return groups
 
 
 def _codecs(media: MediaDescription) -> Iterator[Codec]:

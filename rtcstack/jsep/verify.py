@@ -9,7 +9,7 @@ from ..errors import InvalidAccessError
 from ..sdp import MediaDescription, SessionDescription, SetupRole
 from .associate import is_recyclable
 from .intents import Intents
-from .read import bundle_members, read_media, read_transport
+from .read import read_media, read_transport
 from .session import Codec, Session, Transport, TransportParameters
 from .states import Side
 
@@ -51,7 +51,7 @@ def is_supported(media: MediaDescription) -> bool:
 
 def in_use(media: MediaDescription) -> bool:
     """Whether the section is neither rejected nor of a sort that we reject anyway."""
-    return bool(media.port or media.bundle_only) and is_supported(media)
+    return not media.is_rejected and is_supported(media)
 
 
 def verify_content(description: SessionDescription, side: Side, *, is_answer: bool) -> None:
@@ -64,25 +64,24 @@ def verify_content(description: SessionDescription, side: Side, *, is_answer: bo
     if len(set(mids)) != len(mids):
         raise InvalidAccessError("two m= sections have the same mid")
     _verify_groups(description, frozenset(mids))
-    groups = bundle_members(description)
-    by_mid = {media.mid: media for media in description.media}
-    transports_seen: set[str] = set()
+    bundles: dict[str, bool] = {}
     for index, media in enumerate(description.media):
         if not in_use(media):
             continue
         name = f"m= section {index} ({media.kind})"
-        members = groups.get(media.mid or "", ())
-        tagged = next(
-            (by_mid[mid] for mid in members if read_transport(description, by_mid[mid]) is not None), None
-        )
-        if not members or members[0] not in transports_seen:
-            _verify_transport(
-                description, tagged if members and tagged is not None else media, name, is_answer
-            )
-            transports_seen.update(members[:1])
+        members = description.bundle_of(media.mid)
+        if not members:
+            _verify_transport(media, name, is_answer)
+        elif members[0] not in bundles:
+            bundled = [description.section(mid) or media for mid in members]
+            described = (each for each in bundled if read_transport(description, each) is not None)
+            _verify_transport(next(described, media), name, is_answer)
+            # sections of a bundle may leave RTCP multiplexing to one of them
+            bundles[members[0]] = any(each.rtcp_mux for each in bundled)
         if media.is_rtp:
-            _verify_rtp(media, name, side, mux=media.rtcp_mux or any(by_mid[mid].rtcp_mux for mid in members))
-    _verify_numbers(description, groups)
+            mux = media.rtcp_mux or (bool(members) and bundles[members[0]])
+            _verify_rtp(media, name, side, mux=mux)
+    _verify_numbers(description)
 
 
 def _verify_groups(description: SessionDescription, mids: frozenset[str]) -> None:
@@ -96,9 +95,7 @@ def _verify_groups(description: SessionDescription, mids: frozenset[str]) -> Non
             grouped.add(mid)
 
 
-def _verify_transport(
-    description: SessionDescription, media: MediaDescription, name: str, is_answer: bool
-) -> None:
+def _verify_transport(media: MediaDescription, name: str, is_answer: bool) -> None:
     if media.ice_ufrag is None or media.ice_pwd is None:
         raise InvalidAccessError(f"{name} has no ICE ufrag and password")
     if not media.fingerprints:
@@ -127,14 +124,14 @@ def _verify_rtp(media: MediaDescription, name: str, side: Side, *, mux: bool) ->
                     )
 
 
-def _verify_numbers(description: SessionDescription, groups: dict[str, tuple[str, ...]]) -> None:
+def _verify_numbers(description: SessionDescription) -> None:
     """Bundled sections share payload types and extension numbers, so each may mean one thing only."""
     formats: dict[tuple[str, int], Codec] = {}
     extensions: dict[tuple[str, int], str] = {}
     for index, media in enumerate(description.media):
         if not in_use(media) or not media.is_rtp:
             continue
-        members = groups.get(media.mid or "")
+        members = description.bundle_of(media.mid)
         scope = members[0] if members else f" {index}"
         parameters = read_media(description, media)
         for codec in parameters.codecs:
@@ -195,7 +192,6 @@ def verify_answer(answer: SessionDescription, offer: SessionDescription, offered
         group = [mid for mid in mids if mid not in dead]
         if group and not any(offered_group.issuperset(group) for offered_group in offered_groups):
             raise InvalidAccessError(f"answer bundles {' '.join(group)}, which the offer does not")
-    groups = bundle_members(answer)
     for section, media, offer_media in zip(offered.sections, answer.media, offer.media, strict=True):
         name = f"m= section {section.index}"
         if media.kind != offer_media.kind:
@@ -212,7 +208,7 @@ def verify_answer(answer: SessionDescription, offer: SessionDescription, offered
             # aiortc accepts what the offer rejected; it stays rejected
             continue
         transport = offered.transport(section.transport)
-        if section.mid not in groups and transport is not None and transport.mid != section.mid:
+        if not answer.bundle_of(section.mid) and transport is not None and transport.mid != section.mid:
             raise InvalidAccessError(f"{name} was offered for bundling only and is answered without it")
         role = offer_media.setup
         if role is not None and media.setup is not None and media.setup == role != SetupRole.ACTPASS:

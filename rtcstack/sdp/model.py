@@ -195,6 +195,11 @@ class MediaDescription(AttributeHolder):
         return self.has("bundle-only")
 
     @property
+    def is_rejected(self) -> bool:
+        """Port 0 here means that the section is out of use."""
+        return not self.port and not self.bundle_only
+
+    @property
     def is_rtp(self) -> bool:
         """Whether the protocol is one of the RTP profiles."""
         return "RTP/" in self.protocol
@@ -383,12 +388,20 @@ class SessionDescription(AttributeHolder):
     time_zones: str | None = None
     key: str | None = None
     _index: _Index = field(init=False, compare=False, repr=False)
+    _by_mid: dict[str, MediaDescription] = field(init=False, compare=False, repr=False)
+    _bundles: dict[str, tuple[str, ...]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_index", _index(self.attributes))
         defaults = tuple(each for each in self.attributes if each.name in INHERITED)
         if any(section.defaults != defaults for section in self.media):
             object.__setattr__(self, "media", tuple(_with_defaults(each, defaults) for each in self.media))
+        by_mid: dict[str, MediaDescription] = {}
+        for section in self.media:
+            if section.mid is not None:
+                by_mid.setdefault(section.mid, section)
+        object.__setattr__(self, "_by_mid", by_mid)
+        object.__setattr__(self, "_bundles", _bundles(self.bundle_groups, by_mid))
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -400,6 +413,15 @@ class SessionDescription(AttributeHolder):
         """The mids of each BUNDLE group, the tagged one first."""
         return tuple(group.mids for group in self.groups if group.semantics == "BUNDLE")
 
+    def section(self, mid: str) -> MediaDescription | None:
+        """The first section with this mid."""
+        return self._by_mid.get(mid)
+
+    def bundle_of(self, mid: str | None) -> tuple[str, ...]:
+        """The mids of the BUNDLE group that `mid` is in, without rejected sections, the tagged one
+        first. Empty when it is in none."""
+        return () if mid is None else self._bundles.get(mid, ())
+
     @property
     def ice_lite(self) -> bool:
         """Whether the writer is a lite ICE agent."""
@@ -409,6 +431,16 @@ class SessionDescription(AttributeHolder):
     def identity(self) -> str | None:
         """The identity assertion (RFC 8827), kept as text."""
         return self.value("identity")
+
+
+def _bundles(
+    groups: tuple[tuple[str, ...], ...], by_mid: dict[str, MediaDescription]
+) -> dict[str, tuple[str, ...]]:
+    result: dict[str, tuple[str, ...]] = {}
+    for mids in groups:
+        members = tuple(mid for mid in mids if mid in by_mid and not by_mid[mid].is_rejected)
+        result.update(dict.fromkeys(members, members))
+    return result
 
 
 def _with_defaults(media: MediaDescription, defaults: tuple[Attribute, ...]) -> MediaDescription:
