@@ -19,10 +19,12 @@ async def main() -> None:
     channel = alice.createDataChannel("chat")
     channel.on("open", lambda _event: channel.send("hello"))
 
-    await alice.setLocalDescription()
-    await bob.setRemoteDescription(alice.localDescription)
-    await bob.setLocalDescription()
-    await alice.setRemoteDescription(bob.localDescription)
+    offer = await alice.createOffer()
+    await alice.setLocalDescription(offer)
+    await bob.setRemoteDescription(offer)
+    answer = await bob.createAnswer()
+    await bob.setLocalDescription(answer)
+    await alice.setRemoteDescription(answer)
 
     async for message in channel:
         print(message)

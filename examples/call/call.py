@@ -14,7 +14,7 @@ from typing import Any
 
 from examples.call.transfer import PROTOCOL, Progress, Transfer, receive_file, send_file
 from rtcstack import RTCDataChannel, RTCPeerConnection
-from rtcstack.errors import DOMException
+from rtcstack.errors import DOMException, RTCError
 
 __all__ = ["Call", "summary"]
 
@@ -138,9 +138,11 @@ class Call:
                 self._chat.set_result(channel)
 
     async def _read_chat(self, channel: RTCDataChannel) -> None:
-        async for message in channel:
-            if isinstance(message, str) and self._on_chat is not None:
-                self._on_chat(self, message)
+        # the other side's hanging up ends the chat without a word
+        with contextlib.suppress(RTCError):
+            async for message in channel:
+                if isinstance(message, str) and self._on_chat is not None:
+                    self._on_chat(self, message)
 
     async def say(self, text: str) -> None:
         """Send a line of the chat, once it is open."""

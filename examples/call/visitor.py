@@ -25,26 +25,37 @@ def described(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-async def run_call(signaling: Signaling, messages: Any, step: str, other: str, size: int) -> None:
-    """One call: a file each way, then the report."""
-    arrived: asyncio.Future[Transfer] = asyncio.get_running_loop().create_future()
-    call = Call(
-        lambda data: signaling.signal(other, data),
-        polite=signaling.name > other,
-        on_file=lambda _call, transfer: arrived.set_result(transfer),
-    )
+class Visitor:
+    """Calls another member of the room, one call after the other.
 
-    async def listen() -> None:
-        async for message in messages:
-            if message["type"] == "signal":
-                await call.receive(message["data"])
+    Args:
+        signaling: the room.
+        other: the name of who is called.
+    """
 
-    listening = asyncio.create_task(listen())
-    try:
+    def __init__(self, signaling: Signaling, other: str) -> None:
+        self._signaling = signaling
+        self._other = other
+        self._call: Call | None = None
+
+    async def listen(self) -> None:
+        """Hand what is signalled to the call that is on."""
+        async for message in self._signaling:
+            if message["type"] == "signal" and self._call is not None:
+                await self._call.receive(message["data"])
+
+    async def call(self, step: str, size: int) -> None:
+        """One call: a file each way, then the report."""
+        arrived: asyncio.Future[Transfer] = asyncio.get_running_loop().create_future()
+        self._call = call = Call(
+            lambda data: self._signaling.signal(self._other, data),
+            polite=self._signaling.name > self._other,
+            on_file=lambda _call, transfer: arrived.set_result(transfer),
+        )
         if step == "offer":
             call.call()
         else:
-            signaling.signal(other, {"callMe": True})
+            self._signaling.signal(self._other, {"callMe": True})
         await call.say(f"/file {size}")
         received = await arrived
         sent = await call.send_file("page.bin", os.urandom(size))
@@ -58,19 +69,20 @@ async def run_call(signaling: Signaling, messages: Any, step: str, other: str, s
             "received": described(received),
             "facts": await summary(call.pc),
         }
-        signaling.signal(other, {"report": report})
-    finally:
-        listening.cancel()
-        signaling.signal(other, {"bye": True})
+        self._signaling.signal(self._other, {"report": report})
+        self._signaling.signal(self._other, {"bye": True})
+        self._call = None
         await call.close()
 
 
 async def main(url: str, steps: list[str], other: str, size: int) -> None:
     """Enter the room and make the calls."""
     async with join(url, "lobby", "page") as signaling:
-        messages = aiter(signaling)
+        visitor = Visitor(signaling, other)
+        listening = asyncio.create_task(visitor.listen())
         for step in steps:
-            await run_call(signaling, messages, step, other, size)
+            await visitor.call(step, size)
+        listening.cancel()
 
 
 if __name__ == "__main__":
