@@ -18,6 +18,7 @@ class Acknowledgement:
         acked_bytes: newly acknowledged, by the cumulative TSN or by gap blocks.
         lost_bytes: newly taken for lost.
         rtt_s: round-trip time of the newest chunk that was sent once and is newly acknowledged, or None.
+        sent_at: when the latest-sent of the newly acknowledged chunks was sent, -1.0 without any.
         highest_tsn: highest TSN acknowledged so far.
         next_tsn: TSN that the next new chunk gets.
         flight_bytes: in flight before the SACK.
@@ -32,10 +33,12 @@ class Acknowledgement:
         "next_tsn",
         "now",
         "rtt_s",
+        "sent_at",
         "window_limited",
     )
 
     def __init__(self) -> None:
+        self.sent_at = -1.0
         self.now = 0.0
         self.acked_bytes = 0
         self.lost_bytes = 0

@@ -24,8 +24,11 @@ __all__ = ["Agreement", "ControlBlock"]
 MAX_BATCH = 64
 """Packets made by one call of `fill`."""
 
-PACING_QUANTUM_S = 0.002
-"""Paced packets leave in bursts of this length: timers of event loops are no finer than 1 ms."""
+PACING_QUANTUM_S = 0.001
+"""Paced packets leave in bursts of this length: timers of event loops are no finer."""
+
+PACING_CREDIT_S = 0.004
+"""What a late timer may make up for."""
 
 MAX_CONTROL_CHUNKS = 64
 """Control chunks that wait to be sent; more are dropped, and their senders ask again."""
@@ -304,7 +307,7 @@ class ControlBlock:
         queue = self._queue
         rate = congestion.pacing_bytes_per_s
         self.resets.poll()
-        pace_at = max(self._pace_at, now - PACING_QUANTUM_S)
+        pace_at = max(self._pace_at, now - PACING_CREDIT_S)
         pace_until = now + PACING_QUANTUM_S if pace_at <= now else now
         self.pacing_at = None
         sent = False

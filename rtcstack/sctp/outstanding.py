@@ -28,6 +28,12 @@ MAX_REORDERING_STEPS = 16
 """The reordering window grows by a quarter of the least round-trip time per spurious
 retransmission that the peer reports, up to this many times and to the smoothed round-trip time."""
 
+REORDERING_MEMORY_S = 5.0
+"""After this long without another one the reordering window shrinks by a step."""
+
+MAX_RESENT_TSNS = 1024
+"""TSNs remembered as sent again, to tell a needless retransmission from a network's duplicate."""
+
 MAX_SKIPPED_STREAMS = 48
 """Streams named in one FORWARD TSN; more abandoned messages wait for the next one."""
 
@@ -67,7 +73,9 @@ class Outstanding:
         "_ranges",
         "_reorder_at",
         "_reordering_steps",
+        "_reordering_until",
         "_resent",
+        "_resent_tsns",
         "_rto",
         "_t3_at",
         "_timed_out",
@@ -119,6 +127,8 @@ class Outstanding:
         self._rack_rtt_s = 0.0
         self._min_rtt_s = 0.0
         self._reordering_steps = 1
+        self._reordering_until = 0.0
+        self._resent_tsns: dict[int, bool] = {}
         self._reorder_at: float | None = None
         self._probe_at: float | None = None
         self._probes = 0
@@ -199,6 +209,10 @@ class Outstanding:
         self.flight_bytes += len(chunk.data)
         self.peer_window_bytes -= len(chunk.data)
         self._resent.append(chunk)
+        resent_tsns = self._resent_tsns
+        resent_tsns[chunk.tsn] = True
+        if len(resent_tsns) > MAX_RESENT_TSNS:
+            del resent_tsns[next(iter(resent_tsns))]
 
     def sent(self, now: float) -> None:
         """Set the timers after a flush that sent data."""
@@ -284,11 +298,15 @@ class Outstanding:
         elif self._ranges:
             self._ranges = {}
         self.flight_bytes = flight_bytes
-        if sack.duplicates:
-            self._widen_reordering_window()
+        if sack.duplicates and self._resent_tsns:
+            for wire_tsn in sack.duplicates:
+                # The original and the retransmission have both arrived (RFC 8985, section 6.2).
+                if self._resent_tsns.pop(unwrap(wire_tsn, cumulative, 32), False):
+                    self._widen_reordering_window(now)
+                    break
         rtt_s = self._measure(newest, now) if newest is not None else None
         if spurious:
-            self._on_spurious_loss()
+            self._on_spurious_loss(now)
         ack = self._ack
         ack.lost_bytes = 0
         self._detect_losses(now)
@@ -297,6 +315,7 @@ class Outstanding:
             ack.now = now
             ack.acked_bytes = acked_bytes
             ack.rtt_s = rtt_s
+            ack.sent_at = newest_at
             ack.highest_tsn = self._highest_tsn
             ack.next_tsn = self.next_tsn
             ack.flight_bytes = flight_before
@@ -335,6 +354,9 @@ class Outstanding:
 
     def _detect_losses(self, now: float) -> None:
         """Take for lost what was sent long enough before something that has arrived."""
+        if self._reordering_steps > 1 and now > self._reordering_until:
+            self._reordering_steps -= 1
+            self._reordering_until = now + REORDERING_MEMORY_S
         window_s = min(self._reordering_steps * self._min_rtt_s / 4, self._rto.srtt_s)
         wait_s = self._rack_rtt_s + window_s
         rack_at = self._rack_at
@@ -377,14 +399,15 @@ class Outstanding:
         else:
             self._lost.append(chunk)
 
-    def _widen_reordering_window(self) -> None:
+    def _widen_reordering_window(self, now: float) -> None:
+        self._reordering_until = now + REORDERING_MEMORY_S
         if self._reordering_steps < MAX_REORDERING_STEPS:
             self._reordering_steps += 1
 
-    def _on_spurious_loss(self) -> None:
+    def _on_spurious_loss(self, now: float) -> None:
         """What counted as lost, and was not sent again yet, has arrived."""
         if not self._timed_out:
-            self._widen_reordering_window()
+            self._widen_reordering_window(now)
             return
         self._timed_out = False
         self.congestion.on_spurious_timeout()
@@ -416,6 +439,7 @@ class Outstanding:
             if ack.lost_bytes:
                 ack.now = now
                 ack.acked_bytes = 0
+                ack.sent_at = -1.0
                 ack.rtt_s = None
                 ack.flight_bytes = flight_before
                 ack.next_tsn = self.next_tsn
@@ -426,6 +450,7 @@ class Outstanding:
             self._probe_at = None
             self._probes += 1
             self._prepare_probe()
+            self._t3_at = now + self._rto.rto_s  # give the probe the time (RFC 8985, section 7.3)
 
     def _arm_probe(self, now: float) -> None:
         """Set the tail probe: two round trips after the last sign of life (RFC 8985, section 7.2)."""
