@@ -27,6 +27,9 @@ __all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Senda
 Message = str | bytes | Blob
 Sendable = str | bytes | bytearray | memoryview | Blob
 
+_USER_INITIATED_ABORT = 12
+"""SCTP's cause code (RFC 9260, section 3.3.10.12) with which browsers hang up."""
+
 MAX_EARLY_MESSAGES = 1024
 """Messages kept for a channel to which nobody listens yet; later ones are dropped, as the W3C's
 event model drops all of them."""
@@ -244,7 +247,11 @@ class RTCDataChannel(EventTarget):
         self._channels.close(self._channel)
 
     def __aiter__(self) -> AsyncIterator[Message]:
-        """Each message until the channel is closed. An abrupt end raises its RTCError."""
+        """Each message until the channel is closed, or the peer has closed the connection.
+
+        Raises:
+            RTCError: the connection failed.
+        """
         return self._messages()
 
     async def _messages(self) -> AsyncIterator[Message]:
@@ -257,8 +264,9 @@ class RTCDataChannel(EventTarget):
                 self._channels.release(_size(data))
                 yield self._as_message(data)
             elif self._state is RTCDataChannelState.CLOSED:
-                if self._error is not None:
-                    raise self._error
+                error = self._error
+                if error is not None and error.sctpCauseCode != _USER_INITIATED_ABORT:
+                    raise error
                 return
             else:
                 waiter = asyncio.get_running_loop().create_future()

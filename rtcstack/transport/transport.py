@@ -229,18 +229,18 @@ class Transport:
                 self.observer.on_dtls_state(DtlsState.CONNECTED, event)
             elif isinstance(event, DtlsFailed):
                 self.observer.on_dtls_state(DtlsState.FAILED, event)
-                self._lose_channels(now, event.reason)
+                self._lose_channels(now, event.reason, ProtocolError(event.reason))
             elif isinstance(event, DtlsClosed):
                 self.observer.on_dtls_state(DtlsState.CLOSED, event)
-                self._lose_channels(now, "the peer closed the DTLS connection")
+                self._lose_channels(now, "the peer closed the DTLS connection", None)
         if self.channels is not None:
             events = self.channels.events()
             if events:
                 self.observer.on_channel_events(list(events))
 
-    def _lose_channels(self, now: float, reason: str) -> None:
+    def _lose_channels(self, now: float, reason: str, error: ProtocolError | None) -> None:
         if self.channels is not None:
-            self.channels.association.abort(now, reason, error=ProtocolError(reason))
+            self.channels.association.abort(now, reason, error=error)
             self._dirty = True
 
     def _arm(self, now: float) -> None:
@@ -292,7 +292,7 @@ class Transport:
     def give_up(self, reason: str) -> None:
         """The path is lost for good: end the association, so that its channels close with an error."""
         if not self.closed:
-            self._lose_channels(monotonic(), reason)
+            self._lose_channels(monotonic(), reason, ProtocolError(reason))
             self.wake()
 
     def abandon(self) -> asyncio.Task[None] | None:
