@@ -109,6 +109,8 @@ class Results:
         for row in rows:
             table.add_row(*row)
         console = Console()
+        # wrapped cells cannot be compared: rather let the terminal cut
+        console.width = max(console.width, 120)
         console.print(table)
         for failure in self.failures:
             console.print(f"failed: {failure}")

@@ -55,7 +55,7 @@ METRICS = {
     "messages": Metric("Messages of 100 bytes", "/s", True),
     "rtt": Metric("Round trip of 100 bytes", "ms", False),
     "setup": Metric("Two constructors to an open channel", "ms", False),
-    "rate": Metric("Connections made and closed, eight at a time", "/s", True),
+    "rate": Metric("Connections made and closed", "/s", True),
     "memory": Metric("Memory for a connected pair", "KiB", False),
     "growth": Metric("Memory kept after a connection is closed", "KiB", False),
 }
