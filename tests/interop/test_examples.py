@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import rtcstack
 from tests.support.chromium_peer import chromium_program
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,11 @@ async def test_a_file_by_copy_and_paste(tmp_path: Path) -> None:
                 process.kill()
                 await process.wait()
     assert hashlib.sha256((target / "photo.bin").read_bytes()).digest() == hashlib.sha256(data).digest()
+
+
+def test_the_reference_names_everything_public() -> None:
+    named = set(re.findall(r"autoclass:: rtcstack\.(\w+)", (ROOT / "docs" / "api.md").read_text()))
+    assert named == set(rtcstack.__all__)
 
 
 def test_the_benchmark_measures_rtcstack(tmp_path: Path) -> None:
