@@ -9,7 +9,7 @@ from ..errors import InvalidAccessError
 from ..sdp import MediaDescription, SessionDescription, SetupRole
 from .associate import is_recyclable
 from .intents import Intents
-from .read import read_media, read_transport
+from .read import read_media
 from .session import Codec, Session, Transport, TransportParameters
 from .states import Side
 
@@ -74,8 +74,7 @@ def verify_content(description: SessionDescription, side: Side, *, is_answer: bo
             _verify_transport(media, name, is_answer)
         elif members[0] not in bundles:
             bundled = [description.section(mid) or media for mid in members]
-            described = (each for each in bundled if read_transport(description, each) is not None)
-            _verify_transport(next(described, media), name, is_answer)
+            _verify_transport(bundled[0], name, is_answer)
             # sections of a bundle may leave RTCP multiplexing to one of them
             bundles[members[0]] = any(each.rtcp_mux for each in bundled)
         if media.is_rtp:

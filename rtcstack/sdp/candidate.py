@@ -16,6 +16,8 @@ from .grammar import shorten, token, uint
 
 __all__ = ["Candidate"]
 
+MAX_LENGTH = 4096
+"""Characters of a candidate; a hundred is usual."""
 _MAX_FOUNDATION = 32
 _MAX_ADDRESS = 255
 _MAX_EXTENSIONS = 32
@@ -66,6 +68,8 @@ class Candidate(AttributeValue):
             ParseError: it does not follow the grammar.
         """
         text = value.removeprefix("a=").removeprefix("candidate:")
+        if len(text) > MAX_LENGTH:
+            raise ParseError(f"candidate is longer than {MAX_LENGTH} characters")
         parts = text.split()
         if len(parts) < 8:
             raise ParseError(f"candidate has {len(parts)} fields, needs at least 8: {shorten(text)}")

@@ -29,6 +29,8 @@ __all__ = [
 MAX_PAYLOAD_TYPE = 127
 MAX_EXTENSION_ID = 4351
 """RFC 8285, section 5: 1 to 255 on the wire, 4096 to 4351 for mappings yet to be given a number."""
+MAX_LISTED = 128
+"""Entries of one ssrc-group, rid or simulcast line. Nobody sends that many streams of one track."""
 _MAX_UINT32 = 0xFFFF_FFFF
 _RID = re.compile(r"[0-9A-Za-z_\-]{1,255}")
 
@@ -175,7 +177,9 @@ class SsrcGroup(AttributeValue):
 
     @classmethod
     def parse(cls, value: str) -> SsrcGroup:
-        semantics, *ssrcs = value.split() or [""]
+        semantics, *ssrcs = value.split(None, MAX_LISTED + 1) or [""]
+        if len(ssrcs) > MAX_LISTED:
+            raise ParseError(f"ssrc-group has more than {MAX_LISTED} sources")
         return cls(
             token(semantics, "ssrc-group semantics"), tuple(uint(ssrc, "ssrc", _MAX_UINT32) for ssrc in ssrcs)
         )
@@ -233,8 +237,10 @@ class Rid(AttributeValue):
         if len(parts) < 2 or _RID.fullmatch(parts[0]) is None or parts[1] not in ("send", "recv"):
             raise ParseError(f"rid is malformed: {shorten(value)}")
         payload_types: tuple[int, ...] = ()
-        restrictions = []
-        for parameter in parts[2].split(";") if len(parts) == 3 else ():
+        restrictions: list[tuple[str, str]] = []
+        for parameter in parts[2].split(";", MAX_LISTED) if len(parts) == 3 else ():
+            if len(restrictions) == MAX_LISTED:
+                raise ParseError(f"rid has more than {MAX_LISTED} restrictions")
             name, _, text = parameter.strip().partition("=")
             if name == "pt":
                 payload_types = tuple(
@@ -290,6 +296,8 @@ class Simulcast(AttributeValue):
 
     @staticmethod
     def _streams(text: str) -> SimulcastStreams:
+        if text.count(";") + text.count(",") >= MAX_LISTED:
+            raise ParseError(f"simulcast has more than {MAX_LISTED} rids")
         streams = []
         for stream in text.split(";") if text else ():
             alternatives = []

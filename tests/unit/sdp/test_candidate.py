@@ -7,7 +7,7 @@ import pytest
 from rtcstack.errors import ParseError
 from rtcstack.sdp import Candidate
 
-UDP = "842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 0.0.0.0 rport 0 generation 0 ufrag EsAw cost 999"
+UDP = "842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 0.0.0.0 rport 0 ufrag EsAw cost 999"
 TCP = "1 1 tcp 1518280447 192.168.1.2 9 typ host tcptype active generation 0"
 
 

@@ -156,6 +156,9 @@ def test_trailing_empty_lines_are_no_matter() -> None:
         (sdp(MEDIA, "a=simulcast:send"), 6, "simulcast"),
         (sdp(MEDIA, "a=simulcast:send 1 send 2"), 6, "simulcast"),
         (sdp(MEDIA, "a=simulcast:send 1;;2"), 6, "simulcast"),
+        (sdp(MEDIA, "a=simulcast:send 1" + ";1" * 128), 6, "more than 128"),
+        (sdp(MEDIA, "a=ssrc-group:SIM" + " 1" * 129), 6, "more than 128"),
+        (sdp(MEDIA, "a=rid:1 send a" + ";a" * 128), 6, "more than 128"),
         (sdp(MEDIA, "a=ice-ufrag:abc"), 6, "ice-ufrag"),
         (sdp(MEDIA, "a=ice-pwd:" + "x" * 21), 6, "ice-pwd"),
         (sdp(MEDIA, "a=ice-pwd:" + "x" * 257), 6, "ice-pwd"),
@@ -232,7 +235,7 @@ def test_a_megabyte_of_hostility_is_dealt_with_quickly(filler: str) -> None:
     start = time.process_time()
     with contextlib.suppress(ParseError):
         parse_session(text)
-    assert time.process_time() - start < 2.0
+    assert time.process_time() - start < 1.0
 
 
 def test_session_level_values_hold_for_sections_without_their_own() -> None:
