@@ -12,7 +12,7 @@ from ..errors import InvalidStateError
 from ..sdp import Direction, Group, MediaDescription, SetupRole, write_session
 from .associate import free_mid, is_recyclable
 from .bundle import bundle_only_mids, carried_keys
-from .codecs import preferred, same_codec
+from .codecs import common, preferred
 from .intents import Intents, LocalTransport, TransceiverIntent
 from .negotiation import Description, Negotiation
 from .numbers import ExtensionNumbers, PayloadTypes
@@ -77,7 +77,9 @@ def create_offer(
         raise InvalidStateError(f"cannot create an offer in signaling state {negotiation.state!s}")
     before = negotiation.session
     slots = _slots(before, intents)
-    plan = _Plan(slots, before, negotiation.stable or Session(), intents)
+    stable = negotiation.stable or Session()
+    we_offered = negotiation.current_local is not None and negotiation.current_local.type is SdpType.OFFER
+    plan = _Plan(slots, before, stable, intents)
     payload_types = PayloadTypes(before.formats)
     numbers = ExtensionNumbers(before.extensions, allow_two_byte=True)
     keys = plan.transport_keys()
@@ -114,7 +116,10 @@ def create_offer(
                 mid=slot.mid,
                 direction=slot.transceiver.direction,
                 destination=destination,
-                codecs=payload_types.assign(_codecs(slot, intents), _numbered_before(slot)),
+                codecs=payload_types.assign(
+                    _codecs(slot, intents, stable.section(slot.mid), we_offered=we_offered),
+                    _numbered_before(slot),
+                ),
                 extensions=numbers.assign(offered_extensions(slot.transceiver, intents)),
                 transceiver=slot.transceiver,
                 carrier=carrier,
@@ -246,25 +251,15 @@ def _rejected(slot: _Slot, transport: LocalTransport | None) -> MediaDescription
     return rejected_section(old.kind, _RTP_PROTOCOL, formats, slot.mid, carrier, said)
 
 
-def _codecs(slot: _Slot, intents: Intents) -> tuple[Codec, ...]:
+def _codecs(slot: _Slot, intents: Intents, agreed: Section | None, *, we_offered: bool) -> tuple[Codec, ...]:
     """Our codecs for the section: in the application's order, else as last answered, then the rest."""
     assert slot.transceiver is not None
     codecs, ordered = preferred(intents.capabilities, slot.transceiver)
-    agreed = () if slot.old is None else slot.old.receive_codecs
-    if ordered or not agreed:
+    answer = None if agreed is None else agreed.remote if we_offered else agreed.local
+    if ordered or answer is None:
         return codecs
-    ranks: dict[int, int] = {}
-    primaries = [each for each in agreed if each.name != "rtx"]
-    for codec in codecs:
-        if codec.name != "rtx":
-            known = (rank for rank, each in enumerate(primaries) if same_codec(each, codec))
-            ranks[codec.payload_type] = next(known, len(primaries))
-
-    def rank(codec: Codec) -> int:
-        number = codec.apt if codec.name == "rtx" else codec.payload_type
-        return ranks.get(-1 if number is None else number, len(primaries))
-
-    return tuple(sorted(codecs, key=rank))
+    first = dict.fromkeys(match.ours for match in common(codecs, answer.codecs))
+    return (*first, *(codec for codec in codecs if codec not in first))
 
 
 def _numbered_before(slot: _Slot) -> tuple[Codec, ...]:
