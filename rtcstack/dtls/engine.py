@@ -159,6 +159,7 @@ class DtlsEngine:
         "_early",
         "_events",
         "_fingerprints",
+        "_has_output",
         "_flight",
         "_keylog_path",
         "_mtu",
@@ -184,6 +185,7 @@ class DtlsEngine:
         self._events: list[DtlsEvent] = []
         self._received: list[bytes] = []
         self._out: list[Run] = []
+        self._has_output = False
         self._flight = _Flight()
         self._deadline: float | None = None
         self._repeat_last_flight_after: float | None = None
@@ -302,6 +304,7 @@ class DtlsEngine:
             self.counters.dropped_not_connected += len(messages)
             return
         self.counters.records_refused += self._records.seal(messages)
+        self._has_output = True
 
     def received(self) -> list[bytes]:
         """Take decrypted application data, one entry per record, in order of arrival."""
@@ -310,11 +313,15 @@ class DtlsEngine:
 
     def drain_runs(self, now: float) -> list[Run]:
         """Take what is to be sent, with equal-sized datagrams joined into runs."""
-        if self.state is DtlsState.CONNECTED and self._records is not None:
+        if self._has_output and self._records is not None:
+            self._has_output = False
             data = self._records.take()
             if data:
                 _append_runs(self._out, data)
-        out, self._out = self._out, []
+        out = self._out
+        if not out:
+            return []
+        self._out = []
         counters = self.counters
         for run in out:
             counters.bytes_sent += len(run.data)

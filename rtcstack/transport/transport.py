@@ -35,6 +35,12 @@ from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["Transport", "TransportObserver"]
 
+MAX_TELLINGS_PER_PASS = 4
+"""Times that handlers may answer what their answers caused; then the loop gets its turn."""
+
+FULL_BATCH = 32
+"""A drain of at least so many packets may have left more behind."""
+
 MAX_ROUNDS_PER_PASS = 16
 """Batches that one pass sends before the loop gets its turn; the rest follows at once after it."""
 
@@ -145,9 +151,8 @@ class Transport:
         """Something was enqueued: flush it soon, once. Safe to call any number of times."""
         if self._in_pass:
             self._dirty = True
-        elif not self._flush_pending and not self.closed:
-            self._flush_pending = True
-            self._get_loop().call_soon(self._flush_soon)
+        elif not self.closed:
+            self._flush_later()
 
     def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
         """A pass: packets arrived."""
@@ -190,16 +195,22 @@ class Transport:
             self._in_pass = False
 
     def _finish_pass(self, now: float) -> None:
-        """Send, tell, and send what the telling brought; then set the timer."""
-        self._flush(now)
-        while True:
+        """Tell what happened, send what is due and what the telling brought, set the timer.
+
+        Telling comes first, so that an answer given in a handler leaves in the same packet as the
+        acknowledgement of what it answers.
+        """
+        self._tell(now)
+        for _ in range(MAX_TELLINGS_PER_PASS):
+            if self.closed:
+                return
             self._dirty = False
-            self._tell(now)
-            if not self._dirty or self.closed:
-                break
             self._flush(now)
-            if self._flush_pending:
-                break  # a handler that answers every message must not keep the loop to itself
+            self._tell(now)  # sending may have emptied a queue that somebody watches
+            if not self._dirty:
+                break
+        else:
+            self._flush_later()
         if not self.closed:
             self._arm(now)
         if self.after_pass is not None:
@@ -214,8 +225,11 @@ class Transport:
             runs = dtls.drain_runs(now)
             if runs:
                 ice.send_runs(runs)
-            if not packets:
+            if len(packets) < FULL_BATCH:
                 return
+        self._flush_later()
+
+    def _flush_later(self) -> None:
         if not self._flush_pending:
             self._flush_pending = True
             self._get_loop().call_soon(self._flush_soon)
