@@ -63,8 +63,8 @@ interop: install ## Browsers and other stacks
 fuzz: install ## Hypothesis with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest tests/fuzz $(ARGS)
 
-bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: where the time goes)
-	$(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(ARGS)
+bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: by room; DOCS=1: into the docs)
+	$(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(DOCS),--docs) $(ARGS)
 
 docs: install ## Build docs/_build/html; warnings are errors
 	$(VENV)/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -105,6 +105,12 @@ class Pair:
         """Negotiate, trickling both ways; yields offer and answer."""
         return connect(self.offerer, self.answerer)
 
+    def reconnect(
+        self, *, by: Peer, restart: bool = False
+    ) -> AbstractAsyncContextManager[tuple[Description, Description]]:
+        """Negotiate again, offered by either side."""
+        return connect(by, self.remote if by is self.local else self.local, restart=restart)
+
     async def open(self, options: ChannelOptions, *, by: Peer) -> tuple[Channel, Channel]:
         """Create a channel at `by` over a connection that stands; (ours, theirs), both open."""
         created = await by.create_channel(options)

@@ -46,6 +46,8 @@ def max_message_size(description: Description) -> int:
 
 async def exchange(ours: Channel, theirs: Channel) -> None:
     """A message each way, so that a channel is known to work."""
+    await ours.opened()
+    await theirs.opened()
     await ours.send("ping")
     assert await theirs.receive() == "ping"
     await theirs.send(b"pong")

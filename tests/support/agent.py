@@ -27,7 +27,6 @@ CHANNEL_METHODS = {
     "closed": "closed",
 }
 PEER_METHODS = {
-    "createOffer": "create_offer",
     "acceptOffer": "accept_offer",
     "acceptAnswer": "accept_answer",
     "addCandidate": "add_candidate",
@@ -105,6 +104,8 @@ class Agent:
         peer = self._peers[request["peer"]]
         if method == "createChannel":
             return self._add(await peer.create_channel(ChannelOptions(args[0], **args[1])))
+        if method == "createOffer":
+            return await peer.create_offer(restart=args[0])
         if method == "nextChannel":
             return self._add(await peer.next_channel())
         if method == "close":

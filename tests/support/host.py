@@ -289,8 +289,8 @@ class RemotePeer(Peer):
     async def next_channel(self) -> Channel:
         return RemoteChannel(self._host, self._number, await self._call("nextChannel"))
 
-    async def create_offer(self) -> Description:
-        result: Description = await self._call("createOffer")
+    async def create_offer(self, *, restart: bool = False) -> Description:
+        result: Description = await self._call("createOffer", restart)
         return result
 
     async def accept_offer(self, offer: Description) -> Description:

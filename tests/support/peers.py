@@ -135,8 +135,8 @@ class Peer(ABC):
         """Take the oldest channel that the other side created, waiting for one."""
 
     @abstractmethod
-    async def create_offer(self) -> Description:
-        """Create an offer and apply it; candidates follow by `next_candidate`."""
+    async def create_offer(self, *, restart: bool = False) -> Description:
+        """Create an offer, if wanted with an ICE restart, and apply it; candidates follow."""
 
     @abstractmethod
     async def accept_offer(self, offer: Description) -> Description:
@@ -201,13 +201,17 @@ async def trickle(source: Peer, target: Peer) -> None:
 
 
 @asynccontextmanager
-async def connect(offerer: Peer, answerer: Peer) -> AsyncIterator[tuple[Description, Description]]:
+async def connect(
+    offerer: Peer, answerer: Peer, *, restart: bool = False
+) -> AsyncIterator[tuple[Description, Description]]:
     """Negotiate with candidates trickled both ways, and keep trickling inside the block.
+
+    May be used again inside the block, with an ICE restart or without.
 
     Yields:
         the offer and the answer, once both sides are connected.
     """
-    offer = await offerer.create_offer()
+    offer = await offerer.create_offer(restart=restart)
     answer = await answerer.accept_offer(offer)
     await offerer.accept_answer(answer)
     tasks = [

@@ -173,7 +173,9 @@ class W3CPeer(Peer):
         async with asyncio.timeout(TIMEOUT_S):
             return await self._channels.get()
 
-    async def create_offer(self) -> Description:
+    async def create_offer(self, *, restart: bool = False) -> Description:
+        if restart:
+            self.pc.restartIce()
         await self.pc.setLocalDescription(await self.pc.createOffer())
         return self._local()
 

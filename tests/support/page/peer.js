@@ -153,7 +153,8 @@ class Peer {
     return this.incoming.take();
   }
 
-  async createOffer() {
+  async createOffer(restart) {
+    if (restart) this.pc.restartIce();
     await this.pc.setLocalDescription();
     return this.pc.localDescription.toJSON();
   }
