@@ -242,7 +242,7 @@ def _set_answer(
     assert offer is not None
     assert offer.parsed is not None
     assert description.parsed is not None
-    verify_answer(description.parsed, offer.parsed, offered)
+    verify_answer(description.parsed, offer.parsed, offered, side)
     provisional = description.type is SdpType.PRANSWER
     stable = negotiation.stable or Session()
     exchange = _Exchange(side, offer.parsed, description.parsed, offered, stable)

@@ -78,6 +78,7 @@ def create_offer(
     before = negotiation.session
     slots = _slots(before, intents)
     stable = negotiation.stable or Session()
+    latest = None if negotiation.local_description is None else negotiation.local_description.parsed
     we_offered = negotiation.current_local is not None and negotiation.current_local.type is SdpType.OFFER
     plan = _Plan(slots, before, stable, intents)
     payload_types = PayloadTypes(before.formats)
@@ -87,7 +88,9 @@ def create_offer(
     media: list[MediaDescription] = []
     for slot in slots:
         if not slot.alive:
-            media.append(_rejected(slot, next(iter(local.values()), None)))
+            # what is dead was alive, or refused, in a description of ours
+            assert latest is not None
+            media.append(_rejected(slot, latest.media[len(media)], next(iter(local.values()), None)))
             continue
         tag = plan.tag_of(slot.mid)
         carrier = plan.carrier(slot, local[keys[tag]], tagged=tag == slot.mid)
@@ -240,15 +243,13 @@ class _Plan:
         )
 
 
-def _rejected(slot: _Slot, transport: LocalTransport | None) -> MediaDescription:
-    old = slot.old
-    assert old is not None
+def _rejected(slot: _Slot, before: MediaDescription, transport: LocalTransport | None) -> MediaDescription:
+    """A dead section, with the formats that we last wrote there."""
+    assert slot.old is not None
     carrier = None if transport is None else Carrier(transport, SetupRole.ACTPASS, tagged=False)
-    if not old.is_media:
-        return rejected_section(old.kind, old.protocol, _DATA_FORMATS, slot.mid, carrier)
-    said = next((each.codecs for each in (old.local, old.remote) if each is not None and each.codecs), ())
-    formats = tuple(str(codec.payload_type) for codec in said) or ("0",)
-    return rejected_section(old.kind, _RTP_PROTOCOL, formats, slot.mid, carrier, said)
+    protocol = _RTP_PROTOCOL if slot.old.is_media else before.protocol
+    codecs = () if slot.old.local is None else slot.old.local.codecs
+    return rejected_section(slot.kind, protocol, before.formats, slot.mid, carrier, codecs)
 
 
 def _codecs(slot: _Slot, intents: Intents, agreed: Section | None, *, we_offered: bool) -> tuple[Codec, ...]:

@@ -175,7 +175,9 @@ def verify_offer(description: SessionDescription, before: Session, intents: Inte
             raise InvalidAccessError(f"mid {media.mid!r} moved to m= section {index}")
 
 
-def verify_answer(answer: SessionDescription, offer: SessionDescription, offered: Session) -> None:
+def verify_answer(
+    answer: SessionDescription, offer: SessionDescription, offered: Session, side: Side
+) -> None:
     """Whether the answer fits the offer.
 
     Raises:
@@ -206,7 +208,7 @@ def verify_answer(answer: SessionDescription, offer: SessionDescription, offered
         if not media.port or section.rejected:
             # aiortc accepts what the offer rejected; it stays rejected
             continue
-        transport = offered.transport(section.transport)
+        transport = offered.transport(section.transport) if side is Side.REMOTE else None
         if not answer.bundle_of(section.mid) and transport is not None and transport.mid != section.mid:
             raise InvalidAccessError(f"{name} was offered for bundling only and is answered without it")
         role = offer_media.setup
