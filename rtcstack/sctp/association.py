@@ -18,7 +18,7 @@ from google_crc32c import extend as crc32c_extend
 
 from rtcstack.engine import Buffer
 from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
-from rtcstack.sctp.chunks import FLAG_REFLECTED_TAG, ChunkType, Init
+from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init
 from rtcstack.sctp.control_block import Agreement, ControlBlock
 from rtcstack.sctp.cookie import Cookie, CookieSealer
 from rtcstack.sctp.events import AssociationClosed, AssociationConnected, SctpEvent
@@ -92,12 +92,10 @@ _STATE = {
 _SENDS_DATA = frozenset({_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_RECEIVED})
 _TAKES_DATA = frozenset({_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_SENT})
 
-# The common shape of a packet: one DATA chunk. Ports and tag are compared as one integer.
-_HOT = Struct("!QIBBHIHHI")
+_UNPACK_DATA = DATA_HEADER.unpack_from
+_PACK_CHECKSUM = Struct("<I").pack
 _PORTS_TAG = Struct("!HHI")
 _TAG = Struct("!I")
-_CHECKSUM_LE = Struct("<I")
-_HOT_BYTES = _HOT.size
 
 
 class SctpAssociation:
@@ -170,7 +168,7 @@ class SctpAssociation:
         self._retries = 0
         self._heartbeat_at: float | None = None
         self._heartbeats_unanswered = 0
-        self._fast = -1  # ports and tag of packets that may take the short way, or -1
+        self._fast = b""  # how packets begin that may take the short way; none while empty
         self._fast_crc = 0
         self.packets_sent = 0
         self.packets_received = 0
@@ -262,7 +260,7 @@ class SctpAssociation:
             InvalidStateError: the association, or the stream, is closing.
             ValueError: no data, or no such stream.
         """
-        if self._phase not in _ACCEPTS_MESSAGES:
+        if self._phase is not _Phase.ESTABLISHED and self._phase not in _ACCEPTS_MESSAGES:
             raise InvalidStateError(f"cannot send: the association is {self.state}")
         if not data:
             raise ValueError("SCTP has no empty messages")
@@ -339,49 +337,53 @@ class SctpAssociation:
 
     def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
         """Take packets that arrived together. Whatever is wrong with them is counted, not raised."""
-        fast = self._fast
-        block = self._block
         for datagram in datagrams:
             packet = datagram if type(datagram) is bytes else bytes(datagram)
-            size = len(packet)
             self.packets_received += 1
-            self.bytes_received += size
-            if size > _HOT_BYTES and block is not None:
-                ports_tag, checksum, kind, flags, length, tsn, stream_id, ssn, ppid = _HOT.unpack_from(packet)
-                if (
-                    kind == 0
-                    and ports_tag == fast
-                    and size - COMMON_HEADER_BYTES == (length + 3) & ~3
-                    and length > 16
-                    and not flags & 8
-                ):
-                    if checksum or not block.agreement.zero_checksum:
-                        crc = crc32c_extend(self._fast_crc, packet[COMMON_HEADER_BYTES:])
-                        if crc.to_bytes(4, "little") != packet[8:12]:
-                            self._drop(Drop.CHECKSUM)
-                            continue
-                    block.data_packets += 1
-                    try:
-                        block.on_data(
-                            flags, tsn, stream_id, ssn, ppid, packet[28 : COMMON_HEADER_BYTES + length]
-                        )
-                    except ProtocolError as error:
-                        self._fail(error)
-                        return
-                    continue
+            self.bytes_received += len(packet)
             try:
-                self._receive_packet(packet, now)
-            except ParseError:
+                if packet[:8] == self._fast and packet[12] == 0:
+                    self._receive_data(packet, now)
+                else:
+                    self._receive_packet(packet, now)
+            except (ParseError, IndexError):
                 self._drop(Drop.MALFORMED)
             except ProtocolError as error:
                 self._fail(error)
-            fast = self._fast
-            block = self._block
+        block = self._block
         if block is not None:
             block.end_of_pass(now)
             if self._phase in _SHUTTING_DOWN:
                 self._advance_shutdown(now)
-        self._restart_heartbeat(now)
+            self._restart_heartbeat(now)
+
+    def _receive_data(self, packet: bytes, now: float) -> None:
+        """Take a packet that begins with DATA, from the peer of an established association.
+
+        Data has its own way in: no object is made between the packet and the reassembly.
+        """
+        block = self._block
+        assert block is not None
+        checksum = packet[8:12]
+        if (checksum != b"\0\0\0\0" or not self._options.zero_checksum) and (
+            _PACK_CHECKSUM(crc32c_extend(self._fast_crc, packet[12:])) != checksum
+        ):
+            self._drop(Drop.CHECKSUM)
+            return
+        on_data = block.on_data
+        size = len(packet)
+        position = COMMON_HEADER_BYTES
+        block.data_packets += 1
+        while position + 16 < size:
+            kind, flags, length, tsn, stream_id, ssn, ppid = _UNPACK_DATA(packet, position)
+            end = position + length
+            if kind or length <= 16 or end > size:
+                break
+            on_data(flags, tsn, stream_id, ssn, ppid, packet[position + 16 : end])
+            position += (length + 3) & ~3
+        if position < size:
+            chunks = split_chunks(packet, position)
+            self._receive_chunks(chunks, block.agreement.local_tag, now)
 
     def _receive_packet(self, packet: bytes, now: float) -> None:
         if len(packet) < COMMON_HEADER_BYTES + 4:
@@ -400,6 +402,12 @@ class SctpAssociation:
         if not self._tag_is_right(tag, kind, chunks[0][1], len(chunks)):
             self._drop(Drop.TAG)
             return
+        before = self._block
+        if self._receive_chunks(chunks, tag, now) and self._block is before and before is not None:
+            before.data_packets += 1
+
+    def _receive_chunks(self, chunks: Sequence[tuple[int, int, bytes]], tag: int, now: float) -> bool:
+        """Take chunks of a packet whose tag is right. Returns whether any had data."""
         has_data = False
         for kind, flags, body in chunks:
             if kind == ChunkType.DATA or kind == ChunkType.I_DATA:
@@ -414,8 +422,7 @@ class SctpAssociation:
                     block.on_interleaved_chunk(flags, body)
             elif not self._on_control(kind, flags, body, tag, now):
                 break
-        if has_data and self._block is not None:
-            self._block.data_packets += 1
+        return has_data
 
     def _tag_is_right(self, tag: int, kind: int, flags: int, count: int) -> bool:
         """Spec: RFC 9260, section 8.5."""
@@ -492,7 +499,7 @@ class SctpAssociation:
         if code == CauseCode.STALE_COOKIE and self._phase is _Phase.COOKIE_ECHOED:
             # Begin anew (RFC 9260, section 5.2.6).
             self._forget_block()
-            self._fast = -1
+            self._fast = b""
             self._phase = _Phase.COOKIE_WAIT
             self._init_due = True
         elif code == CauseCode.PROTOCOL_VIOLATION and self._phase is not _Phase.CLOSED:
@@ -662,7 +669,7 @@ class SctpAssociation:
         self._pending_cookie = b""
         agreement = block.agreement
         header = _PORTS_TAG.pack(self._remote_port, self._local_port, agreement.local_tag)
-        self._fast = int.from_bytes(header, "big")
+        self._fast = header
         self._fast_crc = crc32c_extend(0, header + b"\0\0\0\0")
         self._events.append(AssociationConnected(agreement.inbound_streams, agreement.outbound_streams))
         self._restart_heartbeat(now)
@@ -736,7 +743,7 @@ class SctpAssociation:
         if self._phase is _Phase.CLOSED:
             return
         self._phase = _Phase.CLOSED
-        self._fast = -1
+        self._fast = b""
         self._init_due = False
         self._timer_at = None
         self._heartbeat_at = None

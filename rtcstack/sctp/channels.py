@@ -30,6 +30,10 @@ from rtcstack.sctp.events import (
 
 __all__ = ["Channel", "ChannelDrop", "ChannelState", "DataChannels"]
 
+# Plain integers: an IntEnum's members cost a call to hash and more to look up.
+_DCEP, _STRING, _BINARY = int(Ppid.DCEP), int(Ppid.STRING), int(Ppid.BINARY)
+_STRING_EMPTY, _BINARY_EMPTY = int(Ppid.STRING_EMPTY), int(Ppid.BINARY_EMPTY)
+
 MAX_EARLY_BYTES = 64 * 1024
 """Data held for streams whose OPEN has not come yet: on unordered and partially reliable channels
 data may overtake it. All streams together, each message charged 64 bytes more than it has."""
@@ -281,7 +285,7 @@ class DataChannels:
                 channel.max_packet_lifetime_ms,
                 channel.priority,
             )
-            self.association.send(stream_id, Ppid.DCEP, message.to_bytes(), now=now)
+            self.association.send(stream_id, _DCEP, message.to_bytes(), now=now)
         if self.association.state is AssociationState.CONNECTED:
             self._opened(channel)
 
@@ -310,10 +314,10 @@ class DataChannels:
             raise InvalidStateError(f"cannot send: the channel is {channel.state}")
         if isinstance(data, str):
             payload = _encode(data)
-            ppid = Ppid.STRING if payload else Ppid.STRING_EMPTY
+            ppid = _STRING if payload else _STRING_EMPTY
         else:
             payload = data
-            ppid = Ppid.BINARY if payload else Ppid.BINARY_EMPTY
+            ppid = _BINARY if payload else _BINARY_EMPTY
         lifetime_ms = channel.max_packet_lifetime_ms
         self.association.send(
             channel.id,
@@ -428,28 +432,28 @@ class DataChannels:
         channel = self._by_id.get(message.stream_id)
         ppid = message.ppid
         data = message.data
-        if ppid == Ppid.DCEP:
+        if ppid == _DCEP:
             self._on_dcep(channel, message, now)
             return
         if channel is None:
             self._keep_early(message)
             return
-        if channel.state is ChannelState.CONNECTING or channel._inbound_reset:
+        if channel._inbound_reset or channel.state is ChannelState.CONNECTING:
             self._drop(ChannelDrop.CLOSED)
             return
         channel._acked = True
-        if ppid == Ppid.BINARY:
+        if ppid == _BINARY:
             self._events.append(MessageReceived(channel, data))
-        elif ppid == Ppid.STRING:
+        elif ppid == _STRING:
             try:
                 self._events.append(MessageReceived(channel, data.decode()))
             except UnicodeDecodeError:
                 self._drop(ChannelDrop.TEXT)
                 self._refuse(channel, "a text message is not UTF-8")
                 return
-        elif ppid == Ppid.BINARY_EMPTY or ppid == Ppid.STRING_EMPTY:
+        elif ppid in (_BINARY_EMPTY, _STRING_EMPTY):
             data = b""
-            self._events.append(MessageReceived(channel, data if ppid == Ppid.BINARY_EMPTY else ""))
+            self._events.append(MessageReceived(channel, data if ppid == _BINARY_EMPTY else ""))
         else:
             self._drop(ChannelDrop.PPID)
             return
@@ -504,7 +508,7 @@ class DataChannels:
         self.channels_opened += 1
         self._events.append(ChannelAnnounced(channel))
         try:
-            self.association.send(stream_id, Ppid.DCEP, ACK, now=now)
+            self.association.send(stream_id, _DCEP, ACK, now=now)
         except (OperationError, InvalidStateError):
             # The ACK only ends the peer's ordering; any message of ours does the same.
             self._drop(ChannelDrop.DCEP)

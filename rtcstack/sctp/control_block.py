@@ -200,8 +200,6 @@ class ControlBlock:
         if len(body) <= DATA_FIELDS.size:
             raise ProtocolError("DATA without user data", code=CauseCode.NO_USER_DATA)
         wire_tsn, stream_id, ssn, ppid = DATA_FIELDS.unpack_from(body)
-        if flags & 8:
-            self.tracker.sack_due = True
         self.on_data(flags, wire_tsn, stream_id, ssn, ppid, body[DATA_FIELDS.size :])
 
     def on_interleaved_chunk(self, flags: int, body: bytes) -> None:
@@ -305,11 +303,15 @@ class ControlBlock:
         outstanding = self.outstanding
         congestion = outstanding.congestion
         queue = self._queue
+        resets = self.resets
+        write = self.writer.write
+        fill = outstanding.fill
         rate = congestion.pacing_bytes_per_s
-        self.resets.poll()
+        resets.poll()
         pace_at = max(self._pace_at, now - PACING_CREDIT_S)
         pace_until = now + PACING_QUANTUM_S if pace_at <= now else now
         self.pacing_at = None
+        control = bool(self.tracker.sack_due or self.control or resets.request_due or resets.replies)
         sent = False
         for _ in range(1 if first else MAX_BATCH):
             parts: list[bytes] = []
@@ -317,33 +319,36 @@ class ControlBlock:
             if first:
                 parts.append(first)
                 room -= len(first)
-            if self.tracker.sack_due or self.control or self.resets.request_due or self.resets.replies:
+            if control:
                 room = self._fill_control(parts, room, now)
+                control = bool(self.control)
             if outstanding.forward_due and room >= MAX_FORWARD_BYTES:
                 chunk = outstanding.make_forward(now)
                 if chunk:
                     parts.append(chunk)
                     room -= len(chunk)
-            if data and (outstanding.has_lost or not queue.is_empty):
-                if outstanding.flight_bytes >= congestion.window_bytes and not outstanding.probe_due:
-                    outstanding.window_limited = True
-                elif rate and pace_at >= pace_until and not outstanding.probe_due:
-                    outstanding.window_limited = True
-                    self.pacing_at = pace_at
-                else:
+            if data:
+                window_open = outstanding.flight_bytes < congestion.window_bytes
+                if (window_open and (not rate or pace_at < pace_until)) or outstanding.probe_due:
                     outstanding.probe_due = False
-                    size = outstanding.fill(parts, room, now)
+                    size = fill(parts, room, now)
                     if size:
                         sent = True
                         if rate:
                             pace_at += size / rate
+                    elif not control:
+                        data = False
                     if queue.cut_short:
                         for message in queue.cut_short:
                             outstanding.abandon(message, now)
                         queue.cut_short.clear()
+                elif outstanding.has_lost or not queue.is_empty:
+                    outstanding.window_limited = True
+                    if window_open:
+                        self.pacing_at = pace_at
             if not parts:
                 break
-            packets.append(self.writer.write(parts, checksum=bool(first)))
+            packets.append(write(parts, bool(first)))
         if sent:
             self._pace_at = pace_at
             outstanding.sent(now)

@@ -35,7 +35,7 @@ BASE_AGE_S = 5.0
 long ago. All flows of a bottleneck see the queue empty at once, so they drain together from then on."""
 
 DRAIN_S = 0.1
-DRAIN_SHARE = 0.75
+DRAIN_SHARE = 0.5
 """Length of a drain (and at least two rounds), and the share of the path's content kept in flight."""
 
 FOREIGN_QUEUE_SHARE = 0.25
@@ -176,10 +176,8 @@ class DelayTarget:
             self._base_at = now
             if not base_s or rtt_s < base_s:
                 self._base_rtt_s = rtt_s
-        if not self._min_ever_s or self._base_rtt_s <= self._min_ever_s:
-            self._min_ever_s = self._base_rtt_s
-            self._min_ever_at = now
-        elif now - self._min_ever_at > MIN_EVER_AGE_S:
+        expired = now - self._min_ever_at > MIN_EVER_AGE_S
+        if not self._min_ever_s or self._base_rtt_s <= self._min_ever_s or expired:
             self._min_ever_s = self._base_rtt_s
             self._min_ever_at = now
         if self._drain_until and (not self._drain_rtt_s or rtt_s < self._drain_rtt_s):

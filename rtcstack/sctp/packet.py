@@ -15,7 +15,6 @@ Spec: RFC 9260, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from struct import Struct
 
 from google_crc32c import extend as crc32c_extend
@@ -29,6 +28,7 @@ CHUNK_HEADER_BYTES = 4
 
 _PORTS_TAG = Struct("!HHI")
 _CHECKSUM = Struct("<I")  # CRC32c travels low byte first (RFC 9260, appendix A)
+_PACK_CHECKSUM = _CHECKSUM.pack
 _NO_CHECKSUM = b"\0\0\0\0"
 
 _CHUNK_HEADER = Struct("!BBH")
@@ -50,14 +50,13 @@ def chunk_bytes(kind: int, flags: int, body: bytes) -> bytes:
     return _CHUNK_HEADER.pack(kind, flags, length) + body + PADDING[length & 3]
 
 
-def split_chunks(packet: bytes) -> list[tuple[int, int, bytes]]:
-    """The chunks of a packet as (type, flags, body).
+def split_chunks(packet: bytes, position: int = COMMON_HEADER_BYTES) -> list[tuple[int, int, bytes]]:
+    """The chunks of a packet, from `position` on, as (type, flags, body).
 
     Raises:
         ParseError: a chunk is shorter than its header or longer than the packet.
     """
     chunks = []
-    position = COMMON_HEADER_BYTES
     end = len(packet)
     if position >= end:
         raise ParseError("a packet without a chunk")
@@ -87,21 +86,22 @@ class PacketWriter:
     The checksum of the header is taken once: it is the same for each packet of a direction.
     """
 
-    __slots__ = ("_header", "_header_crc", "zero_checksum")
+    __slots__ = ("_header", "_header_crc", "_header_zero", "zero_checksum")
 
     def __init__(self, source_port: int, destination_port: int, tag: int) -> None:
         self._header = _PORTS_TAG.pack(source_port, destination_port, tag)
-        self._header_crc: int = crc32c_extend(0, self._header + _NO_CHECKSUM)
+        self._header_zero = self._header + _NO_CHECKSUM
+        self._header_crc: int = crc32c_extend(0, self._header_zero)
         self.zero_checksum = False
 
-    def write(self, chunks: Iterable[bytes], *, checksum: bool = False) -> bytes:
+    def write(self, chunks: list[bytes], checksum: bool = False) -> bytes:
         """One packet of whole, padded chunks.
 
         Args:
             chunks: as `chunk_bytes` makes them.
             checksum: force a checksum though zero is agreed (INIT and COOKIE ECHO need one).
         """
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self.zero_checksum and not checksum:
-            return b"".join((self._header, _NO_CHECKSUM, *chunks))
-        body = b"".join(chunks)
-        return self._header + _CHECKSUM.pack(crc32c_extend(self._header_crc, body)) + body
+            return self._header_zero + body
+        return self._header + _PACK_CHECKSUM(crc32c_extend(self._header_crc, body)) + body

@@ -79,6 +79,10 @@ class Reassembly:
         Raises:
             ProtocolError: the message is too long, or its fragments contradict each other.
         """
+        if flags == WHOLE and not self._waiting and ssn == self._next.get(stream_id, 0):
+            self._events.append(StreamMessage(stream_id, ppid, payload))
+            self._next[stream_id] = (ssn + 1) & 0xFFFF
+            return
         if flags & WHOLE == WHOLE:
             self._finish(stream_id, ssn, ppid, flags & FLAG_UNORDERED, payload)
             return

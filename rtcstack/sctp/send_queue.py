@@ -23,6 +23,8 @@ from rtcstack.sctp.chunks import (
 from rtcstack.sctp.events import SctpEvent, StreamBufferedAmountLow
 from rtcstack.sctp.packet import PADDING
 
+_PACK_DATA = DATA_HEADER.pack
+
 __all__ = ["Message", "SendQueue", "SentChunk"]
 
 DEFAULT_PRIORITY = 256  # RFC 8832, section 5.1: "normal"
@@ -63,6 +65,7 @@ class Message:
         "ppid",
         "sequence",
         "stream",
+        "uncounted",
         "unordered",
     )
 
@@ -82,6 +85,7 @@ class Message:
         self.max_retransmits = max_retransmits
         self.expires_at = expires_at
         self.limited = max_retransmits is not None or expires_at is not None
+        self.uncounted = ppid in UNCOUNTED_PPIDS
         self.abandoned = False
         self.offset = 0
         self.fragment = 0
@@ -226,10 +230,9 @@ class SendQueue:
         if self.buffered_bytes + size_bytes > self._max_buffered_bytes:
             raise OperationError(f"the send buffer is full: {self.buffered_bytes} bytes wait already")
         stream = self._streams.get(stream_id) or self.stream(stream_id)
-        stream.messages.append(
-            Message(stream, ppid, data, 0 if ordered else FLAG_UNORDERED, max_retransmits, expires_at)
-        )
-        if ppid not in UNCOUNTED_PPIDS:
+        message = Message(stream, ppid, data, 0 if ordered else FLAG_UNORDERED, max_retransmits, expires_at)
+        stream.messages.append(message)
+        if not message.uncounted:
             stream.buffered_bytes += size_bytes
         self.buffered_bytes += size_bytes
         if not stream.scheduled:
@@ -289,6 +292,22 @@ class SendQueue:
         left = len(data) - offset
         interleaving = self.interleaving
         capacity = room_bytes - (20 if interleaving else 16)
+        if offset and left > capacity >= MIN_FRAGMENT_BYTES and not interleaving:
+            # The middle of a long message: most of the chunks of bulk data.
+            message.offset = end = offset + capacity
+            message.last_tsn = stream.last_tsn = tsn
+            header = _PACK_DATA(
+                0,
+                message.unordered,
+                16 + capacity,
+                tsn & 0xFFFF_FFFF,
+                stream.stream_id,
+                message.sequence,
+                message.ppid,
+            )
+            self._account(message, capacity)
+            stream.virtual_time += capacity / stream.priority
+            return SentChunk(tsn, header + data[offset:end], message, now)
         if left > capacity:
             if capacity < MIN_FRAGMENT_BYTES or (offset == 0 and left <= self._whole_bytes):
                 return None
@@ -329,10 +348,12 @@ class SendQueue:
             )
             message.fragment += 1
         else:
-            header = DATA_HEADER.pack(
+            header = _PACK_DATA(
                 0, flags, 16 + left, tsn & 0xFFFF_FFFF, stream.stream_id, message.sequence, message.ppid
             )
-        chunk = SentChunk(tsn, header + payload + PADDING[left & 3], message, now)
+        chunk = SentChunk(
+            tsn, header + payload + PADDING[left & 3] if left & 3 else header + payload, message, now
+        )
         self._account(message, left)
         stream.virtual_time += left / stream.priority
         if flags & FLAG_END:
@@ -349,7 +370,7 @@ class SendQueue:
     def _account(self, message: Message, size_bytes: int) -> None:
         """Note that `size_bytes` of the message no longer wait."""
         self.buffered_bytes -= size_bytes
-        if message.ppid in UNCOUNTED_PPIDS:
+        if message.uncounted:
             return
         stream = message.stream
         before = stream.buffered_bytes
@@ -403,7 +424,7 @@ class SendQueue:
             if not stream.messages or stream.messages[0] is not message:
                 stream.messages.appendleft(message)
             self.buffered_bytes += message.offset
-            if message.ppid not in UNCOUNTED_PPIDS:
+            if not message.uncounted:
                 stream.buffered_bytes += message.offset
             message.offset = message.fragment = 0
             stream.next_sequence = stream.next_mid_unordered = 0
