@@ -1,0 +1,283 @@
+"""Two ICE agents on the loopback interface, and what hostile STUN does to one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtcstack.engine import Run
+from rtcstack.ice import (
+    Address,
+    GatheringState,
+    IceAgent,
+    IceConfig,
+    IceServer,
+    IceState,
+    PairView,
+    parse_server_uri,
+)
+from rtcstack.ice.adopt import MAX_REMOTE_CANDIDATES
+from rtcstack.sdp.candidate import Candidate
+
+FAST = IceConfig(
+    include_loopback=True,
+    use_ipv6=False,
+    keepalive_s=0.05,
+    disconnected_timeout_s=0.2,
+    failed_timeout_s=0.6,
+)
+
+
+class Observer:
+    """Hands candidates to the other side and keeps what it is told."""
+
+    def __init__(self, config: IceConfig = FAST) -> None:
+        self.agent = IceAgent(config, self)
+        self.other: Observer | None = None
+        self.states: list[IceState] = []
+        self.gathering: list[GatheringState] = []
+        self.pairs: list[PairView] = []
+        self.data: list[bytes] = []
+        self.errors: list[tuple[IceServer, int]] = []
+        self.changed = asyncio.Event()
+
+    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
+        if self.other is not None:
+            self.other.agent.add_remote_candidate(candidate)
+
+    def on_ice_gathering(self, state: GatheringState) -> None:
+        self.gathering.append(state)
+        if state is GatheringState.COMPLETE and self.other is not None:
+            self.other.agent.end_of_remote_candidates()
+        self.changed.set()
+
+    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        self.errors.append((server, code))
+        self.changed.set()
+
+    def on_ice_state(self, state: IceState) -> None:
+        self.states.append(state)
+        self.changed.set()
+
+    def on_ice_selected_pair(self, pair: PairView) -> None:
+        self.pairs.append(pair)
+        self.changed.set()
+
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        self.data += [d for run in dtls for d in run.datagrams()] + srtp
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@contextlib.asynccontextmanager
+async def agents(config: IceConfig = FAST) -> AsyncIterator[tuple[Observer, Observer]]:
+    a, b = Observer(config), Observer(config)
+    a.other, b.other = b, a
+    try:
+        yield a, b
+    finally:
+        await a.agent.close()
+        await b.agent.close()
+
+
+def start(a: Observer, b: Observer) -> None:
+    for me, other, controlling in ((a, b, True), (b, a, False)):
+        me.agent.gather()
+        me.agent.start(other.agent.ufrag, other.agent.pwd, controlling=controlling)
+
+
+async def connect(a: Observer, b: Observer) -> None:
+    start(a, b)
+    for each in (a, b):
+        await each.until(lambda e=each: e.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
+
+
+async def test_connects_completes_and_carries_data() -> None:
+    async with agents() as (a, b):
+        await connect(a, b)
+        for each in (a, b):
+            await each.until(lambda e=each: e.agent.state is IceState.COMPLETED)
+            assert each.states == [IceState.CHECKING, IceState.CONNECTED, IceState.COMPLETED]
+            assert each.agent.rtt_s is not None
+        assert a.agent.controlling
+        assert not b.agent.controlling
+        a.agent.send_runs([Run(b"\x16hello", 6)])
+        await b.until(lambda: b.data)
+        assert b.data == [b"\x16hello"]
+
+
+async def test_role_conflict_is_repaired() -> None:
+    async with agents() as (a, b):
+        for me, other in ((a, b), (b, a)):
+            me.agent.gather()
+            me.agent.start(other.agent.ufrag, other.agent.pwd, controlling=True)
+        for each in (a, b):
+            await each.until(lambda e=each: e.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
+        assert a.agent.controlling is not b.agent.controlling
+
+
+async def test_silence_is_disconnected_then_failed() -> None:
+    async with agents() as (a, b):
+        await connect(a, b)
+        await b.agent.close()
+        await a.until(lambda: a.agent.state is IceState.FAILED)
+        assert a.states[-2:] == [IceState.DISCONNECTED, IceState.FAILED]
+        a.agent.send_runs([Run(b"\x16x", 2)])
+
+
+async def test_silence_that_ends_is_connected_again() -> None:
+    async with agents() as (a, b):
+        await connect(a, b)
+        endpoint = b.agent.connection.selected.protocol.endpoint  # type: ignore[union-attr]
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(endpoint._sock.fileno())
+        held = endpoint.send_runs
+        endpoint.send_runs = lambda *_: None
+        await a.until(lambda: IceState.DISCONNECTED in a.states)
+        loop.add_reader(endpoint._sock.fileno(), endpoint._on_readable)
+        endpoint.send_runs = held
+        await a.until(lambda: a.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
+        assert IceState.FAILED not in a.states
+
+
+async def test_wrong_password_never_connects_and_fails() -> None:
+    async with agents() as (a, b):
+        a.agent.gather()
+        b.agent.gather()
+        a.agent.start(b.agent.ufrag, "x" * 24, controlling=True)
+        b.agent.start(a.agent.ufrag, "y" * 24, controlling=False)
+        await a.until(lambda: a.agent.state is IceState.FAILED)
+        assert a.agent.selected_pair is None
+
+
+async def test_a_peer_without_candidates_is_found_by_its_checks() -> None:
+    async with agents() as (a, b):
+        b.other = None  # b's candidates are never signalled
+        await connect(a, b)
+        assert a.agent.selected_pair is not None
+        assert a.agent.selected_pair.remote.type == "prflx"
+
+
+async def test_restart_keeps_the_old_pair_until_there_is_a_new_one() -> None:
+    async with agents() as (a, b):
+        await connect(a, b)
+        old = a.agent.ufrag
+        for each in (a, b):
+            each.agent.restart()
+        assert a.agent.ufrag != old
+        a.agent.send_runs([Run(b"\x16meanwhile", 10)])
+        await b.until(lambda: b.data)
+        pairs = len(a.pairs)
+        start(a, b)
+        await a.until(lambda: len(a.pairs) > pairs)
+        await b.until(lambda: b.agent.connection.local_username == b.agent.ufrag)
+        a.agent.send_runs([Run(b"\x16after", 6)])
+        await b.until(lambda: len(b.data) == 2)
+        assert b.data == [b"\x16meanwhile", b"\x16after"]
+        assert IceState.DISCONNECTED not in a.states
+
+
+async def test_a_cancelled_restart_changes_nothing() -> None:
+    async with agents() as (a, b):
+        await connect(a, b)
+        ufrag = a.agent.ufrag
+        a.agent.restart()
+        a.agent.gather()
+        a.agent.cancel_restart()
+        assert a.agent.ufrag == ufrag
+        a.agent.send_runs([Run(b"\x16still", 6)])
+        await b.until(lambda: b.data)
+
+
+async def test_a_server_that_does_not_answer_is_reported() -> None:
+    server = parse_server_uri("stun:127.0.0.1:9")
+    config = IceConfig(servers=(server,), include_loopback=True, use_ipv6=False, gather_timeout_s=0.2)
+    async with agents(config) as (a, b):
+        await connect(a, b)
+        await a.until(lambda: a.errors and a.agent.gathering_state is GatheringState.COMPLETE)
+        assert {code for _, code in a.errors} == {701}
+
+
+async def test_too_many_candidates_are_counted_and_dropped() -> None:
+    async with agents() as (a, b):
+        start(a, b)
+        for i in range(10_000):
+            address = f"10.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}"
+            a.agent.add_remote_candidate(Candidate.parse(f"{i} 1 udp 1 {address} 9 typ host"))
+        connection = a.agent.connection
+        assert len(connection.remote_candidates) <= MAX_REMOTE_CANDIDATES
+        assert connection.dropped_candidates >= 10_000 - MAX_REMOTE_CANDIDATES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 1 tcp 1 127.0.0.1 9 typ host tcptype active",
+        "1 2 udp 1 127.0.0.1 9 typ host",
+        "1 1 udp 1 127.0.0.1 0 typ host",
+        "1 1 udp 1 not-a-number.example 9 typ host",
+        "1 1 udp 1 127.0.0.1 9 typ future",
+    ],
+)
+async def test_candidates_that_cannot_be_used_are_ignored(text: str) -> None:
+    async with agents() as (a, b):
+        start(a, b)
+        a.agent.add_remote_candidate(Candidate.parse(text))
+        await a.until(lambda: a.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
+
+
+async def test_a_name_that_nobody_answers_for() -> None:
+    async with agents() as (a, b):
+        start(a, b)
+        name = "3f2a7c60-0000-4000-8000-000000000000.local"
+        a.agent.add_remote_candidate(Candidate.parse(f"1 1 udp 1 {name} 9 typ host"))
+        await a.until(lambda: a.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.lists(st.binary(max_size=120), min_size=1, max_size=5), valid_header=st.booleans())
+def test_hostile_stun_is_dropped(data: list[bytes], valid_header: bool) -> None:
+    async def main() -> None:
+        async with agents() as (a, _):
+            a.agent.gather()
+            a.agent.start("abcd", "p" * 24, controlling=True)
+            await a.until(lambda: a.agent.local_candidates)
+            connection = a.agent.connection
+            protocol = connection._protocols[0]
+            for body in data:
+                message = body
+                if valid_header:
+                    padded = body[: len(body) // 4 * 4]
+                    message = b"\x00\x01" + len(padded).to_bytes(2, "big") + b"\x21\x12\xa4\x42" + bytes(12)
+                    message += padded
+                connection.on_stun(protocol, message, ("127.0.0.1", 9), 0.0)  # type: ignore[arg-type]
+            assert connection.remote_candidates == []
+            assert a.agent.state is IceState.CHECKING
+
+    asyncio.run(main())
+
+
+async def test_closing_twice_and_calling_afterwards() -> None:
+    async with agents() as (a, b):
+        await connect(a, b)
+        await a.agent.close()
+        await a.agent.close()
+        a.agent.restart()
+        a.agent.gather()
+        a.agent.start("abcd", "p" * 24, controlling=True)
+        a.agent.add_remote_candidate(Candidate.parse("1 1 udp 1 127.0.0.1 9 typ host"))
+        a.agent.end_of_remote_candidates()
+        a.agent.send_runs([Run(b"\x16x", 2)])
+        assert a.agent.state is IceState.CLOSED
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,237 @@
+"""The UDP endpoint on real loopback sockets: batches, kinds of packets, full buffers, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from rtcstack.engine import Run
+from rtcstack.ice.endpoint import MAX_QUEUED_BYTES, Address, UdpEndpoint
+
+DTLS, SRTP, STUN, UNKNOWN = 22, 128, 0, 200
+
+
+class Sink:
+    def __init__(self, *, accepts: bool = True) -> None:
+        self.accepts = accepts
+        self.dtls: list[Run] = []
+        self.srtp: list[bytes] = []
+        self.stun: list[bytes] = []
+        self.passes = 0
+        self.on_stun_received: Any = None
+
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        self.passes += 1
+        self.dtls += dtls
+        self.srtp += srtp
+
+    def accepts_from(self, address: Address) -> bool:
+        return self.accepts
+
+    def on_stun(self, data: bytes, address: Address, now: float) -> None:
+        self.stun.append(data)
+        if self.on_stun_received is not None:
+            self.on_stun_received()
+
+    @property
+    def dtls_datagrams(self) -> list[bytes]:
+        return [d for run in self.dtls for d in run.datagrams()]
+
+
+def bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+def endpoint(sink: Sink, sock: socket.socket | None = None) -> UdpEndpoint:
+    return UdpEndpoint(asyncio.get_running_loop(), sock or bound(), sink)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def packet(kind: int, number: int, size: int = 1200) -> bytes:
+    return bytes([kind]) + number.to_bytes(4, "big") + bytes(size - 5)
+
+
+async def test_a_run_arrives_as_it_was_sent() -> None:
+    receiver_sink = Sink()
+    receiver, sender = endpoint(receiver_sink), endpoint(Sink())
+    datagrams = [packet(DTLS, i) for i in range(200)] + [packet(DTLS, 999, 300)]
+    sender.send_runs([Run(b"".join(datagrams), 1200)], receiver.sockname)
+    await settle()
+    assert receiver_sink.dtls_datagrams == datagrams
+    assert sender.counters.packets_sent == receiver.counters.packets_received == 201
+    assert sender.counters.bytes_sent == receiver.counters.bytes_received == 200 * 1200 + 300
+    assert receiver_sink.passes <= 2, "batches, not packets"
+    sender.close()
+    receiver.close()
+
+
+async def test_without_segmentation_offload() -> None:
+    receiver_sink = Sink()
+    receiver, sender = endpoint(receiver_sink), endpoint(Sink())
+    sender._gso = False
+    datagrams = [packet(SRTP, i, 700) for i in range(50)]
+    sender.send_runs([Run(b"".join(datagrams), 700)], receiver.sockname)
+    await settle()
+    assert receiver_sink.srtp == datagrams
+    sender.close()
+    receiver.close()
+
+
+class Refusing:
+    """A socket whose kernel does not know UDP_SEGMENT."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def sendmsg(self, *arguments: Any) -> int:
+        raise OSError(errno.EINVAL, "no such option")
+
+
+async def test_a_kernel_that_refuses_offload_is_asked_once() -> None:
+    receiver_sink = Sink()
+    receiver = endpoint(receiver_sink)
+    sender = endpoint(Sink(), Refusing(bound()))  # type: ignore[arg-type]
+    datagrams = [packet(DTLS, i) for i in range(10)]
+    sender.send_runs([Run(b"".join(datagrams), 1200)], receiver.sockname)
+    await settle()
+    assert receiver_sink.dtls_datagrams == datagrams
+    assert sender._gso is False
+    assert sender.counters.packets_sent == 10
+    sender.close()
+    receiver.close()
+
+
+async def test_kinds_are_told_apart_even_within_a_run() -> None:
+    sink = Sink()
+    receiver, sender = endpoint(sink), endpoint(Sink())
+    kinds = [DTLS, SRTP, STUN, UNKNOWN, DTLS, SRTP]
+    sender.send_runs([Run(b"".join(packet(k, i, 100) for i, k in enumerate(kinds)), 100)], receiver.sockname)
+    await settle()
+    assert [d[4] for d in sink.dtls_datagrams] == [0, 4]
+    assert [d[4] for d in sink.srtp] == [1, 5]
+    assert [d[4] for d in sink.stun] == [2]
+    assert receiver.counters.dropped_unknown_kind == 1
+    sender.close()
+    receiver.close()
+
+
+async def test_strangers_may_only_send_stun() -> None:
+    sink = Sink(accepts=False)
+    receiver, sender = endpoint(sink), endpoint(Sink())
+    for kind in (STUN, DTLS, SRTP):
+        sender.sendto(packet(kind, 1), receiver.sockname)
+    await settle()
+    assert len(sink.stun) == 1
+    assert (sink.dtls, sink.srtp) == ([], [])
+    assert receiver.counters.dropped_unknown_source == 2
+    sender.close()
+    receiver.close()
+
+
+async def test_empty_datagrams_are_nothing() -> None:
+    sink = Sink()
+    receiver, sender = endpoint(sink), endpoint(Sink())
+    sender.sendto(b"", receiver.sockname)
+    sender.sendto(packet(DTLS, 7), receiver.sockname)
+    await settle()
+    assert sink.dtls_datagrams == [packet(DTLS, 7)]
+    sender.close()
+    receiver.close()
+
+
+class Blocking(Refusing):
+    """A socket whose buffer is full until told otherwise."""
+
+    full = True
+
+    def _try(self, name: str, arguments: Sequence[Any]) -> Any:
+        if self.full:
+            raise BlockingIOError
+        return getattr(self._sock, name)(*arguments)
+
+    def sendto(self, *arguments: Any) -> Any:
+        return self._try("sendto", arguments)
+
+    def sendmsg(self, *arguments: Any) -> Any:
+        return self._try("sendmsg", arguments)
+
+
+async def test_a_full_buffer_keeps_order_and_is_bounded() -> None:
+    sink = Sink()
+    receiver = endpoint(sink)
+    sock = Blocking(bound())
+    sender = endpoint(Sink(), sock)  # type: ignore[arg-type]
+    run = Run(b"".join(packet(DTLS, i) for i in range(20)), 1200)
+    sender.send_runs([run], receiver.sockname)
+    sender.sendto(packet(DTLS, 20), receiver.sockname)
+    for _ in range(2 * MAX_QUEUED_BYTES // 24_000):
+        sender.send_runs([run], receiver.sockname)
+    assert sender.counters.dropped_queue_full > 0
+    assert sender._queued_bytes <= MAX_QUEUED_BYTES
+    sock.full = False
+    await settle()
+    numbers = [int.from_bytes(d[1:5], "big") for d in sink.dtls_datagrams[:21]]
+    assert numbers == list(range(21))
+    sender.close()
+    receiver.close()
+
+
+async def test_errors_of_the_network_are_counted() -> None:
+    class Broken(Refusing):
+        def sendto(self, *arguments: Any) -> int:
+            raise OSError(errno.ENETUNREACH, "no route")
+
+    sender = endpoint(Sink(), Broken(bound()))  # type: ignore[arg-type]
+    sender.sendto(b"x", ("192.0.2.1", 9))
+    assert sender.counters.send_errors == 1
+    sender.close()
+
+
+async def test_closing_tells_once_and_silences() -> None:
+    closed: list[int] = []
+    sink = Sink()
+    receiver = UdpEndpoint(asyncio.get_running_loop(), bound(), sink, lambda: closed.append(1))
+    sender = endpoint(Sink())
+    sender.sendto(packet(DTLS, 1), receiver.sockname)
+    receiver.close()
+    receiver.close()
+    assert receiver.is_closing()
+    await settle()
+    assert closed == [1]
+    assert sink.dtls == []
+    receiver.sendto(b"x", sender.sockname)
+    sender.close()
+
+
+async def test_closing_from_within_a_pass() -> None:
+    sink = Sink()
+    receiver, sender = endpoint(sink), endpoint(Sink())
+    sink.on_stun_received = receiver.close
+    for _ in range(3):
+        sender.sendto(packet(STUN, 1), receiver.sockname)
+    await settle()
+    assert len(sink.stun) == 1
+    sender.close()
+
+
+@pytest.mark.parametrize("name", ["sockname", "socket", "peername"])
+async def test_extra_info(name: str) -> None:
+    receiver = endpoint(Sink())
+    assert (receiver.get_extra_info(name) is None) is (name == "peername")
+    receiver.close()
