@@ -34,7 +34,16 @@ from .sections import (
     rejected_section,
     session_level,
 )
-from .session import Codec, HeaderExtension, MediaParameters, Section, Session, Transport, TransportParameters
+from .session import (
+    Codec,
+    DtlsRole,
+    HeaderExtension,
+    MediaParameters,
+    Section,
+    Session,
+    Transport,
+    TransportParameters,
+)
 from .states import SdpType, SignalingState
 from .verify import in_use
 
@@ -221,7 +230,9 @@ class _Answering:
         remote = tagged_parameters(self.offer, media)
         assert remote is not None
         known = self.stable.transport(key)
-        return Carrier(transport, _setup(remote, known), tls_id=remote.tls_id is not None, tagged=False)
+        return Carrier(
+            transport, _setup(remote, transport, known), tls_id=remote.tls_id is not None, tagged=False
+        )
 
     def _data(
         self, offered: MediaDescription, carrier: Carrier, destination: Destination
@@ -315,16 +326,17 @@ class _Answering:
                 yield Group("LS", tuple(kept))
 
 
-def _setup(remote: TransportParameters, known: Transport | None) -> SetupRole:
+def _setup(remote: TransportParameters, local: LocalTransport, known: Transport | None) -> SetupRole:
     """Our DTLS role: kept while the association goes on, else active unless the offer rules it out."""
     if (
         known is not None
-        and known.dtls_role is not None
+        and known.local is not None
         and known.remote is not None
         and set(known.remote.fingerprints) == set(remote.fingerprints)
+        and set(known.local.fingerprints) == set(local.fingerprints)
         and known.remote.tls_id == remote.tls_id
     ):
-        return SetupRole.ACTIVE if known.dtls_role == "client" else SetupRole.PASSIVE
+        return SetupRole.ACTIVE if known.dtls_role == DtlsRole.CLIENT else SetupRole.PASSIVE
     return SetupRole.PASSIVE if remote.setup is SetupRole.ACTIVE else SetupRole.ACTIVE
 
 

@@ -14,7 +14,7 @@ from .agree import agree, reject
 from .associate import Association, associate_local_offer, associate_remote_offer, sections_of_answer
 from .bundle import carried_keys, transport_keys
 from .codecs import answered, common, preferred
-from .diff import diff
+from .diff import diff, same_association
 from .effects import Effect, TransceiverCreated, TransceiverRemoved, TransceiverStopped
 from .intents import Intents
 from .negotiation import Description, Negotiation
@@ -347,18 +347,21 @@ class _Exchange:
         if old is not None and self.side is Side.REMOTE:
             remote = self._continued(old, local, remote, tag)
         role = self._dtls_role(offering.setup, answering.setup)
+        association = 0
         if old is not None:
             if self.side is Side.REMOTE:
                 verify_transport_change(
                     old, remote, is_answer=True, local_restart=_credentials(old.local) != _credentials(local)
                 )
-            if old.remote is not None and _association(old.remote) == _association(remote):
-                # the association goes on, and so does its role, whatever is written
-                role = old.dtls_role or role
+            if same_association(old, local, remote):
+                # it goes on, and so does its role, whatever is written
+                association, role = old.association, old.dtls_role or role
+            else:
+                association = old.association + 1
         controlling = None if before is None else before.ice_controlling
         if controlling is None:
             controlling = self.side is Side.REMOTE or remote.ice_lite
-        return Transport(key, tag, local, remote, role, controlling)
+        return Transport(key, tag, local, remote, role, controlling, association)
 
     def _continued(
         self, old: Transport, local: TransportParameters, remote: TransportParameters, tag: str
@@ -374,7 +377,7 @@ class _Exchange:
             tag_is_new
             and old.remote is not None
             and _credentials(old.local) == _credentials(local)
-            and _association(old.remote) == _association(remote)
+            and same_association(old, local, remote)
         ):
             return replace(remote, ice_ufrag=old.remote.ice_ufrag, ice_pwd=old.remote.ice_pwd)
         return remote
@@ -390,10 +393,6 @@ class _Exchange:
 
 def _credentials(parameters: TransportParameters | None) -> tuple[str, str] | None:
     return None if parameters is None else (parameters.ice_ufrag, parameters.ice_pwd)
-
-
-def _association(parameters: TransportParameters) -> object:
-    return frozenset(parameters.fingerprints), parameters.tls_id
 
 
 def _session(

@@ -13,7 +13,7 @@ from .effects import (
 )
 from .session import Section, Session, Transport, TransportParameters
 
-__all__ = ["diff"]
+__all__ = ["diff", "same_association"]
 
 
 def diff(old: Session | None, new: Session | None) -> tuple[Effect, ...]:
@@ -42,28 +42,33 @@ def _transports(before: Session, after: Session) -> Iterator[Effect]:
 
 
 def _changed(old: Transport, new: Transport) -> TransportChanged:
-    new_dtls = (
-        old.remote is not None
-        and new.remote is not None
-        and _association(old.remote) != _association(new.remote)
-    )
     return TransportChanged(
         old,
         new,
         local_restart=_restarted(old.local, new.local),
         remote_restart=_restarted(old.remote, new.remote),
-        new_dtls=new_dtls,
+        new_dtls=old.association != new.association,
     )
+
+
+def same_association(
+    old: Transport, local: TransportParameters | None, remote: TransportParameters | None
+) -> bool:
+    """Whether the DTLS association of a transport goes on under these parameters.
+
+    It ends when either side's certificates or tls-id change (RFC 8842, section 3.1).
+    """
+    return _association(old.local) == _association(local) and _association(old.remote) == _association(remote)
+
+
+def _association(parameters: TransportParameters | None) -> object:
+    return None if parameters is None else (frozenset(parameters.fingerprints), parameters.tls_id)
 
 
 def _restarted(old: TransportParameters | None, new: TransportParameters | None) -> bool:
     return (
         old is not None and new is not None and (old.ice_ufrag, old.ice_pwd) != (new.ice_ufrag, new.ice_pwd)
     )
-
-
-def _association(parameters: TransportParameters) -> object:
-    return frozenset(parameters.fingerprints), parameters.tls_id
 
 
 def _sections(before: Session, after: Session) -> Iterator[Effect]:

@@ -58,9 +58,11 @@ class TransportChanged:
 
     Attributes:
         old, new: what stood before and what stands now.
-        local_restart: our ICE credentials changed: gather again.
+        local_restart: our ICE credentials changed: gather again. After a rollback they are the old
+            ones again, and what was gathered since is void.
         remote_restart: the peer's ICE credentials changed: form the check list anew.
-        new_dtls: the peer's fingerprints or tls-id changed: a new DTLS association.
+        new_dtls: an answer with other certificates or another tls-id, of either side: a new
+            handshake, in roles chosen anew.
     """
 
     old: Transport

@@ -37,17 +37,16 @@ class PayloadTypes:
             used: what the section has used before; a format that is found there keeps its number.
         """
         numbers: dict[int, int] = {}
-        result: dict[int, Codec] = {}
-        for codec in sorted(codecs, key=_depends):
-            parameters = _renumbered(codec, numbers)
-            wanted = replace(codec, parameters=parameters)
-            number = self._find(wanted, used, result)
+        taken: dict[int, Codec] = {}
+        given: dict[int, Codec] = {}
+        for place in sorted(range(len(codecs)), key=lambda place: _depends(codecs[place])):
+            codec = codecs[place]
+            wanted = replace(codec, parameters=_renumbered(codec, numbers))
+            number = self._find(wanted, used, taken)
             if number is not None:
                 numbers[codec.payload_type] = number
-                result[number] = replace(wanted, payload_type=number)
-                self._meaning[number] = result[number]
-        by_proposal = (numbers.get(codec.payload_type) for codec in codecs)
-        return tuple(result[number] for number in by_proposal if number is not None)
+                given[place] = taken[number] = self._meaning[number] = replace(wanted, payload_type=number)
+        return tuple(given[place] for place in sorted(given))
 
     def _find(self, codec: Codec, used: Sequence[Codec], taken: dict[int, Codec]) -> int | None:
         for known in (used, self._meaning.values()):

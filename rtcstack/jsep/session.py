@@ -228,6 +228,7 @@ class Transport:
         local, remote: None as long as that side has not described it.
         dtls_role: ours, "client" or "server"; None until answered.
         ice_controlling: our ICE role when it was made; None until known.
+        association: counts its DTLS associations from 0; a new number asks for a new handshake.
     """
 
     key: str
@@ -236,6 +237,7 @@ class Transport:
     remote: TransportParameters | None = None
     dtls_role: str | None = None
     ice_controlling: bool | None = None
+    association: int = 0
 
 
 @dataclass(frozen=True, slots=True)
