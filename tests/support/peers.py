@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
+from weakref import WeakKeyDictionary
 
 __all__ = [
     "BUFFER_BYTES",
@@ -25,9 +26,9 @@ __all__ = [
     "Description",
     "Message",
     "Peer",
+    "Trickle",
     "connect",
     "pattern",
-    "trickle",
 ]
 
 Message = str | bytes
@@ -191,13 +192,43 @@ def digest(messages: list[bytes]) -> str:
     return sha.hexdigest()
 
 
-async def trickle(source: Peer, target: Peer) -> None:
-    """Hand every candidate of `source` to `target`, the end of them included."""
-    while True:
-        candidate = await source.next_candidate()
-        await target.add_candidate(candidate)
-        if candidate is None:
-            return
+class Trickle:
+    """Hands every candidate of one peer to another, for as long as the connection lives.
+
+    While a negotiation is on its way candidates wait, so that none overtakes its description, as
+    signalling that keeps its order would see to.
+    """
+
+    def __init__(self, source: Peer, target: Peer) -> None:
+        self._source = source
+        self._target = target
+        self._gate = asyncio.Event()
+        self._ends = asyncio.Semaphore(0)
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            candidate = await self._source.next_candidate()
+            await self._gate.wait()
+            await self._target.add_candidate(candidate)
+            if candidate is None:
+                self._ends.release()
+
+    def hold(self) -> None:
+        """Let candidates wait."""
+        self._gate.clear()
+
+    def go_on(self) -> None:
+        """The descriptions have been applied."""
+        self._gate.set()
+
+    async def ended(self) -> None:
+        """Wait until the candidates of a generation, its end included, have gone across."""
+        await self._ends.acquire()
+
+
+TRICKLES: WeakKeyDictionary[Peer, list[Trickle]] = WeakKeyDictionary()
+"""Both directions, by either peer, inside `connect`."""
 
 
 @asynccontextmanager
@@ -211,21 +242,35 @@ async def connect(
     Yields:
         the offer and the answer, once both sides are connected.
     """
-    offer = await offerer.create_offer(restart=restart)
-    answer = await answerer.accept_offer(offer)
-    await offerer.accept_answer(answer)
-    tasks = [
-        asyncio.create_task(trickle(offerer, answerer)),
-        asyncio.create_task(trickle(answerer, offerer)),
-    ]
+    trickles = TRICKLES.get(offerer)
+    first = trickles is None
+    if trickles is None:
+        trickles = [Trickle(offerer, answerer), Trickle(answerer, offerer)]
+        TRICKLES[offerer] = TRICKLES[answerer] = trickles
     try:
         async with asyncio.timeout(TIMEOUT_S):
+            if restart:
+                for trickle in trickles:
+                    await trickle.ended()
+            for trickle in trickles:
+                trickle.hold()
+            offer = await offerer.create_offer(restart=restart)
+            answer = await answerer.accept_offer(offer)
+            await offerer.accept_answer(answer)
+            for trickle in trickles:
+                trickle.go_on()
             await asyncio.gather(offerer.connected(), answerer.connected())
         yield offer, answer
+        failures = [one.task for one in trickles if first and one.task.done()]
+        await asyncio.gather(*failures)
+    except BaseException as error:
+        for one in trickles:
+            if one.task.done() and not one.task.cancelled():
+                error.add_note(f"a candidate was refused: {one.task.exception()!r}")
+        raise
     finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
+        if first:
+            del TRICKLES[offerer], TRICKLES[answerer]
+            for one in trickles:
+                one.task.cancel()
+            await asyncio.gather(*(one.task for one in trickles), return_exceptions=True)
