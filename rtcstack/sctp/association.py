@@ -458,6 +458,11 @@ class SctpAssociation:
             self._on_error(body)
             return True
         if block is None:
+            if kind == ChunkType.SHUTDOWN_ACK and self._phase is _Phase.CLOSED:
+                # Our SHUTDOWN COMPLETE was lost (section 8.4).
+                if len(self._replies) < MAX_REPLIES:
+                    self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
+                return False
             self._drop(Drop.UNEXPECTED)
             return False
         if kind == ChunkType.SACK:
@@ -804,7 +809,10 @@ class SctpAssociation:
         if block is None:
             self._timer_at = None
         elif self._retries > MAX_SHUTDOWN_RETRANSMISSIONS:
-            self._close(ProtocolError("no answer to the shutdown"), graceful=False)
+            if self._phase is _Phase.SHUTDOWN_ACK_SENT:  # all is acknowledged, and the peer is gone
+                self._close(None, graceful=True)
+            else:
+                self._close(ProtocolError("no answer to the shutdown"), graceful=False)
         elif self._phase is _Phase.SHUTDOWN_SENT:
             block.queue_control(self._make_shutdown())
         elif self._phase is _Phase.SHUTDOWN_ACK_SENT:

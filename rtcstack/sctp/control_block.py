@@ -258,7 +258,7 @@ class ControlBlock:
             tracker.sack_due = True
             return
         tracker.forward(tsn)
-        self.reassembly.forward(tracker.cumulative_tsn, forward)
+        self.reassembly.forward(tsn, forward)
 
     def on_sack(self, body: bytes, now: float) -> bool:
         """Take a SACK. Returns False if it acknowledges what was never sent. Raises ParseError."""
@@ -336,12 +336,14 @@ class ControlBlock:
                         sent = True
                         if rate:
                             pace_at += size / rate
-                    elif not control:
+                    elif not control and not queue.cut_short:
                         data = False
                     if queue.cut_short:
                         for message in queue.cut_short:
                             outstanding.abandon(message, now)
                         queue.cut_short.clear()
+                        if not parts:
+                            continue
                 elif outstanding.has_lost or not queue.is_empty:
                     outstanding.window_limited = True
                     if window_open:

@@ -165,23 +165,29 @@ class Reassembly:
         """Give up what the peer has abandoned.
 
         Args:
-            cumulative_tsn: the new cumulative TSN, unwrapped.
+            cumulative_tsn: the one the chunk names, unwrapped.
             forward: the chunk as it came.
 
         Spec: RFC 3758, section 3.6.
         """
-        for runs in (self._by_next, self._by_first):
-            for run in [run for run in runs.values() if run.next - 1 <= cumulative_tsn]:
-                self._drop(run)
+        # A run that lacks its first fragment is dead if the one before it will not come any more,
+        # though it may reach beyond; a run that lacks its last one if it ends here.
+        dead = [run for run in self._by_first.values() if run.first <= cumulative_tsn + 1]
+        dead += [run for run in self._by_next.values() if run.next <= cumulative_tsn + 1]
+        for run in dead:
+            self._drop(run)
         for skipped in forward.skipped:
             self._skip(skipped.stream_id, skipped.sequence)
 
     def _drop(self, run: _Run) -> None:
-        self.held_bytes -= run.size_bytes + FRAGMENT_OVERHEAD_BYTES * (run.next - run.first)
-        if self._by_next.get(run.next) is run:
+        ends = self._by_next.get(run.next) is run
+        begins = self._by_first.get(run.first) is run
+        if ends:
             del self._by_next[run.next]
-        if self._by_first.get(run.first) is run:
+        if begins:
             del self._by_first[run.first]
+        if ends or begins:
+            self.held_bytes -= run.size_bytes + FRAGMENT_OVERHEAD_BYTES * (run.next - run.first)
 
     def _skip(self, stream_id: int, sequence: int) -> None:
         expected = self._next.get(stream_id, 0)

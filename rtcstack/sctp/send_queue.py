@@ -282,10 +282,10 @@ class SendQueue:
             return None
         message = stream.messages[0]
         if message.expires_at is not None and message.expires_at <= now:
-            stream_or_none = self._expire(stream, now)
-            if stream_or_none is None:
+            unexpired = self._expire(stream, now)
+            if unexpired is None:
                 return None
-            stream = stream_or_none
+            stream = unexpired
             message = stream.messages[0]
         data = message.data
         offset = message.offset
@@ -387,15 +387,16 @@ class SendQueue:
     def _expire(self, stream: Stream | None, now: float) -> Stream | None:
         """Drop expired messages from the front until one stands that may be sent."""
         while stream is not None:
-            while stream.messages:
-                message = stream.messages[0]
-                if message.expires_at is None or message.expires_at > now:
-                    return stream
-                if message.offset:
-                    self.cut_short.append(message)
-                else:
-                    self.expired += 1
-                self.discard(message)
+            message = stream.messages[0]
+            if message.expires_at is None or message.expires_at > now:
+                return stream
+            self.discard(message)
+            if message.offset:
+                # A TSN must stand for the rest before anything else gets one: the TSNs of a
+                # message that is not interleaved are consecutive.
+                self.cut_short.append(message)
+                return None
+            self.expired += 1
             stream = self._current or self._pick()
         return None
 
