@@ -22,6 +22,7 @@ from OpenSSL import SSL
 from rtcstack.dtls.certificate import Certificate
 from rtcstack.dtls.fingerprint import Fingerprint, matches_any
 from rtcstack.dtls.openssl import IANA_NAMES, WANT_READ, PeerWatch, RecordLayer, as_chunks
+from rtcstack.dtls.resting import CLOSE_NOTIFY, RECORD_NONCE_BYTES, RestingRecords, suite_of
 from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
 from rtcstack.engine import Buffer, Run
 
@@ -46,6 +47,12 @@ MIN_RETRANSMIT_S = 0.05
 MAX_RETRANSMIT_S = 3.0
 HANDSHAKE_DEADLINE_S = 30.0
 """A handshake that has not finished by then has failed."""
+
+REST_AFTER_S = 5.0
+"""Silence after which a connection gives OpenSSL's memory back, see `rtcstack.dtls.resting`."""
+
+_FIRST_ENCRYPTED = 1 << 48
+"""Epoch 1, number 0: the peer's Finished, as one integer."""
 
 _UNKNOWN_CERTIFICATE = "the peer's certificate matches none of the fingerprints in its session description"
 _HANDSHAKE_RECORD = 22
@@ -159,14 +166,18 @@ class DtlsEngine:
         "_early",
         "_events",
         "_fingerprints",
-        "_has_output",
         "_flight",
+        "_has_output",
         "_keylog_path",
+        "_last_authentic",
+        "_last_sent",
+        "_last_traffic",
         "_mtu",
         "_out",
         "_received",
         "_records",
         "_repeat_last_flight_after",
+        "_resting",
         "counters",
         "remote_certificates",
         "role",
@@ -180,6 +191,10 @@ class DtlsEngine:
         self._mtu = mtu
         self._keylog_path = keylog_path
         self._records: RecordLayer | None = None
+        self._resting: RestingRecords | None = None
+        self._last_sent = b""
+        self._last_authentic = _FIRST_ENCRYPTED
+        self._last_traffic: float | None = None
         self._fingerprints: tuple[Fingerprint, ...] = ()
         self._early: list[bytes] = []
         self._events: list[DtlsEvent] = []
@@ -235,6 +250,9 @@ class DtlsEngine:
         for run in runs:
             counters.packets_received += run.datagram_count
             counters.bytes_received += len(run.data)
+        if self._resting is not None:
+            self._open_resting(self._resting, runs, now)
+            return
         records = self._records
         if records is None:
             self._keep_early(runs)
@@ -252,12 +270,20 @@ class DtlsEngine:
                 self._handshake(now)
             if self.state is DtlsState.CONNECTED:
                 self._open(records)
-        if self._flight.datagrams and self.state is DtlsState.CONNECTED:
-            self._answer_repeated_flight(runs, len(self._received) > before, now)
+        if self.state is DtlsState.CONNECTED:
+            opened = len(self._received) - before
+            if opened:
+                self._note_authentic(runs, opened, now)
+            if self._flight.datagrams:
+                self._answer_repeated_flight(runs, opened > 0, now)
 
     def handle_timeout(self, now: float) -> None:
         """Repeat the handshake flight that is due, or give up. See `Engine.handle_timeout`."""
-        if self.state is not DtlsState.CONNECTING or self._records is None:
+        if self._records is None:
+            return
+        if self.state is DtlsState.CONNECTED:
+            if self._last_traffic is not None and now >= self._last_traffic + REST_AFTER_S:
+                self._rest()
             return
         if self._deadline is not None and now >= self._deadline:
             self._fail("dtls-failure", f"the DTLS handshake did not finish in {HANDSHAKE_DEADLINE_S:g} s")
@@ -275,8 +301,8 @@ class DtlsEngine:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` has something to do. See `Engine.next_timeout`."""
-        if self.state is not DtlsState.CONNECTING or self._deadline is None:
-            return None
+        if self._deadline is None or self.state is not DtlsState.CONNECTING:
+            return None if self._last_traffic is None else self._last_traffic + REST_AFTER_S
         due = self._flight.due
         return self._deadline if due is None else min(due, self._deadline)
 
@@ -300,11 +326,15 @@ class DtlsEngine:
         Args:
             messages: each at most the path's MTU less DTLS's overhead of 37 bytes at most.
         """
-        if self.state is not DtlsState.CONNECTED or self._records is None:
+        if self.state is not DtlsState.CONNECTED:
             self.counters.dropped_not_connected += len(messages)
-            return
-        self.counters.records_refused += self._records.seal(messages)
-        self._has_output = True
+        elif self._records is not None:
+            self.counters.records_refused += self._records.seal(messages)
+            self._has_output = True
+        elif self._resting is not None:
+            data, refused = self._resting.seal(messages)
+            self.counters.records_refused += refused
+            _append_runs(self._out, data)
 
     def received(self) -> list[bytes]:
         """Take decrypted application data, one entry per record, in order of arrival."""
@@ -317,7 +347,9 @@ class DtlsEngine:
             self._has_output = False
             data = self._records.take()
             if data:
-                _append_runs(self._out, data)
+                self._last_sent = _append_runs(self._out, data)
+                if self._last_traffic is not None:
+                    self._last_traffic = now
         out = self._out
         if not out:
             return []
@@ -330,7 +362,9 @@ class DtlsEngine:
 
     def close(self) -> None:
         """Say close_notify and end; the next `drain` has the alert. Further input is dropped."""
-        if self._records is not None and self.state is DtlsState.CONNECTED:
+        if self._resting is not None:
+            _append_runs(self._out, self._resting.close_notify())
+        elif self._records is not None and self.state is DtlsState.CONNECTED:
             try:
                 self._records.connection.shutdown()
             except SSL.Error:
@@ -341,6 +375,60 @@ class DtlsEngine:
         self._release()
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _note_authentic(self, runs: Sequence[Run], opened: int, now: float) -> None:
+        """Remember the newest record, for the day when the connection rests.
+
+        Only when every datagram of the pass was authentic: then the last one is too.
+        """
+        if self._last_traffic is not None:
+            self._last_traffic = now
+        if opened == sum(run.datagram_count for run in runs):
+            data, segment = runs[-1]
+            start = (len(data) - 1) // segment * segment
+            number = int.from_bytes(data[start + 3 : start + 11], "big")
+            if number > self._last_authentic:
+                self._last_authentic = number
+
+    def _rest(self) -> None:
+        """Go on without OpenSSL."""
+        records = self._records
+        assert records is not None
+        self._last_traffic = None
+        connection = records.connection
+        master, server, client = (
+            connection.master_key(),
+            connection.server_random(),
+            connection.client_random(),
+        )
+        if not master or not server or not client or len(self._last_sent) < RECORD_NONCE_BYTES:
+            return
+        self._resting = RestingRecords(
+            connection.get_cipher_name() or "",
+            master,
+            server + client,
+            is_client=self.role is DtlsRole.CLIENT,
+            last_sent=self._last_sent,
+            last_received=self._last_authentic,
+        )
+        self._records = None
+
+    def _open_resting(self, resting: RestingRecords, runs: Sequence[Run], now: float) -> None:
+        before = len(self._received)
+        for run in runs:
+            alert = resting.open(run.data, self._received)
+            if alert is None:
+                continue
+            if alert == CLOSE_NOTIFY:
+                self.state = DtlsState.CLOSED
+                self._events.append(DtlsClosed())
+            else:
+                self.state = DtlsState.FAILED
+                self._events.append(DtlsFailed("dtls-failure", "the peer broke the connection", alert))
+            self._release()
+            return
+        if self._flight.datagrams:
+            self._answer_repeated_flight(runs, len(self._received) > before, now)
 
     def _keep_early(self, runs: Sequence[Run]) -> None:
         if self.state is not DtlsState.NEW:
@@ -381,7 +469,7 @@ class DtlsEngine:
             if fresh:
                 self._send_flight()
             return
-        self._connected()
+        self._connected(now)
         if self.state is DtlsState.CONNECTED:
             if fresh:
                 self._send_flight()
@@ -390,7 +478,7 @@ class DtlsEngine:
                 self._flight.datagrams = []
             self._flight.due = None
 
-    def _connected(self) -> None:
+    def _connected(self, now: float) -> None:
         records = self._records
         assert records is not None
         connection = records.connection
@@ -405,6 +493,9 @@ class DtlsEngine:
             material = connection.export_keying_material(EXPORTER_LABEL, profile.material_bytes, None)
             self.srtp_keys = split_keys(profile, material, is_client=self.role is DtlsRole.CLIENT)
         self.state = DtlsState.CONNECTED
+        self._deadline = None
+        if suite_of(connection.get_cipher_name() or "") is not None:
+            self._last_traffic = now
         self._events.append(
             DtlsConnected(
                 remote_certificates=self.remote_certificates,
@@ -446,7 +537,12 @@ class DtlsEngine:
 
     def _take_handshake(self) -> list[bytes]:
         assert self._records is not None
-        return _pack_records(self._records.take(), self._mtu)
+        datagrams = _pack_records(self._records.take(), self._mtu)
+        if datagrams:
+            last = _append_runs([], datagrams[-1])
+            if int.from_bytes(last[3:11], "big") >= _FIRST_ENCRYPTED:
+                self._last_sent = last  # the Finished
+        return datagrams
 
     def _fail(self, detail: str, reason: str) -> None:
         watch = None if self._records is None else self._records.watch
@@ -458,6 +554,8 @@ class DtlsEngine:
 
     def _release(self) -> None:
         self._records = None
+        self._resting = None
+        self._last_traffic = None
         self._flight = _Flight()
         self._deadline = None
         self._early = []
@@ -485,12 +583,17 @@ def _pack_records(data: bytes, mtu: int) -> list[bytes]:
     return datagrams
 
 
-def _append_runs(out: list[Run], data: bytes) -> None:
-    """Cut records into runs: neighbours of one size, closed by at most one shorter record."""
-    start = offset = 0
+def _append_runs(out: list[Run], data: bytes) -> bytes:
+    """Cut records into runs: neighbours of one size, closed by at most one shorter record.
+
+    Returns:
+        Header and nonce of the last record.
+    """
+    start = last = offset = 0
     end = len(data)
     segment = 0
     while offset < end:
+        last = offset
         # length field of the record header; 13 is the header itself
         size = 13 + (data[offset + 11] << 8) + data[offset + 12]
         if offset == start:
@@ -506,3 +609,4 @@ def _append_runs(out: list[Run], data: bytes) -> None:
         offset += size
     if start < end:
         out.append(Run(data[start:end], segment))
+    return data[last : last + RECORD_NONCE_BYTES]

@@ -72,7 +72,9 @@ class Pair:
         while self.now < until:
             if self.exchange(keep):
                 continue
-            due = [t for t in (self.client.next_timeout(), self.server.next_timeout()) if t is not None]
+            # a connected engine's deadline is for resting (test_resting.py)
+            shaking = [e for e in (self.client, self.server) if e.state is DtlsState.CONNECTING]
+            due = [t for e in shaking if (t := e.next_timeout()) is not None]
             if not due:
                 return
             self.now = max(self.now, min(due))
