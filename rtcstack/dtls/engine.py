@@ -211,6 +211,11 @@ class DtlsEngine:
         self.srtp_keys: SrtpKeys | None = None
         self.state = DtlsState.NEW
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether the connection goes on without OpenSSL, see `rtcstack.dtls.resting`."""
+        return self._resting is not None
+
     def start(self, role: DtlsRole, fingerprints: Iterable[Fingerprint], now: float) -> None:
         """Begin the handshake.
 

@@ -32,6 +32,7 @@ from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp.candidate import Candidate
+from rtcstack.transport import memory
 
 __all__ = ["Transport", "TransportObserver"]
 
@@ -187,12 +188,18 @@ class Transport:
         self._in_pass = True
         try:
             now = monotonic()
-            self.dtls.handle_timeout(now)
+            self._dtls_timeout(now)
             if self.channels is not None:
                 self.channels.handle_timeout(now)
             self._finish_pass(now)
         finally:
             self._in_pass = False
+
+    def _dtls_timeout(self, now: float) -> None:
+        was_resting = self.dtls.is_resting
+        self.dtls.handle_timeout(now)
+        if self.dtls.is_resting and not was_resting:
+            memory.released(self._get_loop())
 
     def _finish_pass(self, now: float) -> None:
         """Tell what happened, send what is due and what the telling brought, set the timer.

@@ -93,6 +93,15 @@ def test_check_complete_is_called_for_each_check_that_ends() -> None:
     assert source.count("self.check_complete(pair)") >= 3
 
 
+@pytest.mark.parametrize("name", ["_queue", "_check_list_state"])
+def test_queues_are_only_written_to_by_what_is_called_here(name: str) -> None:
+    methods = [*METHODS, "protocol_lost", "_emit_event"]
+    sources = [inspect.getsource(getattr(aioice.Connection, method)) for method in methods]
+    uses = sum(source.count(f"self.{name}.") for source in sources)
+    assert uses == sum(source.count(f"self.{name}.put_nowait(") for source in sources)
+    assert uses > 0
+
+
 def test_candidate_pair() -> None:
     names = {state.name for state in aioice.ice.CandidatePair.State}
     assert names == {"FROZEN", "WAITING", "IN_PROGRESS", "SUCCEEDED", "FAILED"}
