@@ -5,12 +5,11 @@ Spec: RFC 3264, section 6; RFC 9429, section 5.11 (applying an answer).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ..errors import InvalidAccessError
 from ..sdp import Direction, MaxMessageSize
-from .codecs import common, same_codec
+from .codecs import Match, common, same_codec
 from .intents import Capabilities
 from .session import Codec, HeaderExtension, MediaParameters, SctpParameters, Section
 
@@ -37,8 +36,8 @@ def agree(
     )
     if section.kind == "application":
         return replace(section, sctp=_sctp(local, remote))
-    send = [match.theirs for match in common(local.codecs, remote.codecs)]
-    receive = [match.theirs for match in common(remote.codecs, local.codecs)]
+    send = common(local.codecs, remote.codecs)
+    receive = common(remote.codecs, local.codecs)
     if not send or not receive:
         raise InvalidAccessError(f"m= section {section.index} is answered with none of the formats offered")
     can_send = capabilities.of(section.kind).send
@@ -47,11 +46,11 @@ def agree(
         section,
         current_direction=local.direction & remote.direction.reversed,
         send_codecs=tuple(
-            _with_common_feedback(each, local.codecs)
-            for each in send
-            if any(same_codec(each, known) for known in can_send)
+            _with_common_feedback(match)
+            for match in send
+            if any(same_codec(match.theirs, known) for known in can_send)
         ),
-        receive_codecs=tuple(_with_common_feedback(each, remote.codecs) for each in receive),
+        receive_codecs=tuple(map(_with_common_feedback, receive)),
         send_extensions=tuple(
             HeaderExtension(uri, remote_id, direction)
             for uri, _, remote_id, direction in extensions
@@ -88,11 +87,10 @@ def reject(section: Section, local: MediaParameters | None, remote: MediaParamet
     )
 
 
-def _with_common_feedback(codec: Codec, others: Iterable[Codec]) -> Codec:
-    """`codec` with the feedback that the other side's format has too."""
-    other = next((each for each in others if same_codec(each, codec)), None)
-    known = () if other is None else other.rtcp_fb
-    return replace(codec, rtcp_fb=tuple(each for each in codec.rtcp_fb if each in known))
+def _with_common_feedback(match: Match) -> Codec:
+    """Their format with the feedback that ours has too."""
+    feedback = tuple(each for each in match.theirs.rtcp_fb if each in match.ours.rtcp_fb)
+    return replace(match.theirs, rtcp_fb=feedback)
 
 
 def _extensions(local: MediaParameters, remote: MediaParameters) -> list[tuple[str, int, int, Direction]]:

@@ -20,9 +20,9 @@ def bundle_only_mids(policy: BundlePolicy, sections: Sequence[tuple[str, str]]) 
         policy: see `BundlePolicy`.
         sections: (mid, kind) of the sections in use; the tagged one first.
     """
-    if policy is BundlePolicy.MAX_COMPAT:
+    if policy == BundlePolicy.MAX_COMPAT:
         return frozenset()
-    if policy is BundlePolicy.MAX_BUNDLE:
+    if policy == BundlePolicy.MAX_BUNDLE:
         return frozenset(mid for mid, _ in sections[1:])
     seen: set[str] = set()
     repeated = []
@@ -43,12 +43,12 @@ def unbundled_kinds(
         sections: (mid, kind) of all sections of the offer, in order.
         groups: the members of the group that a mid is in.
     """
-    if policy is BundlePolicy.MAX_COMPAT:
+    if policy == BundlePolicy.MAX_COMPAT:
         return frozenset()
     first: dict[str, str] = {}
     refused = []
     for mid, kind in sections:
-        scope = kind if policy is BundlePolicy.BALANCED else ""
+        scope = kind if policy == BundlePolicy.BALANCED else ""
         leader = first.setdefault(scope, mid)
         if mid != leader and leader not in groups.get(mid, ()):
             refused.append(mid)

@@ -210,9 +210,9 @@ def _map_transports(negotiation: Negotiation, change: Callable[[Transport], Tran
 
 def _with_lines(media: MediaDescription, candidates: tuple[Candidate, ...], end: bool) -> MediaDescription:
     known = media.candidates
-    if len(known) + len(candidates) > MAX_CANDIDATES:
-        raise OperationError(f"more than {MAX_CANDIDATES} candidates")
     lines = [each.attribute() for each in candidates if each not in known]
+    if len(known) + len(lines) > MAX_CANDIDATES:
+        raise OperationError(f"more than {MAX_CANDIDATES} candidates")
     if end and not media.end_of_candidates:
         lines.append(Attribute("end-of-candidates"))
     return replace(media, attributes=(*media.attributes, *lines)) if lines else media

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ..sdp import Direction
 from . import h264
@@ -25,28 +26,41 @@ _SYMMETRICAL: dict[str, dict[str, str]] = {
 AV1 RTP specification, section 7.2.1)."""
 
 
+_MAX_CACHED = 256
+"""Characters of parameters up to which what they say is remembered; Chromium's longest are 80."""
+
+_Identity = tuple[str, int, int, tuple[str, ...]]
+
+
 def same_codec(first: CodecFormat, second: CodecFormat) -> bool:
     """Whether one side's format is the other's, with regard to symmetrical parameters only.
 
     RTX formats are the same when all but their ``apt`` is: whoever compares them follows it.
     """
-    return _identity(first) == _identity(second) and _same_configuration(first, second)
+    return _identity(first) == _identity(second)
 
 
-def _identity(codec: CodecFormat) -> tuple[str, int, int]:
-    return codec.mime_type.lower(), codec.clock_rate, codec.channels or 1
+def _identity(codec: CodecFormat) -> _Identity:
+    """What is equal for formats that are the same."""
+    mime_type, parameters = codec.mime_type.lower(), codec.parameters
+    if codec.name not in _SYMMETRICAL:
+        parameters = ""
+    read = _read_identity if len(parameters) <= _MAX_CACHED else _read_identity.__wrapped__
+    return read(mime_type, codec.clock_rate, codec.channels or 1, parameters)
 
 
-def _same_configuration(first: CodecFormat, second: CodecFormat) -> bool:
-    rules = _SYMMETRICAL.get(first.name)
+@lru_cache(maxsize=512)
+def _read_identity(mime_type: str, clock_rate: int, channels: int, parameters: str) -> _Identity:
+    codec = CodecFormat(mime_type, clock_rate, channels, parameters)
+    rules = _SYMMETRICAL.get(codec.name)
     if rules is None:
-        return True
-    a, b = first.fmtp, second.fmtp
-    if any(a.get(name, default) != b.get(name, default) for name, default in rules.items()):
-        return False
-    return first.name != "h264" or h264.same_profile(
-        a.get("profile-level-id", ""), b.get("profile-level-id", "")
-    )
+        return mime_type, clock_rate, channels, ()
+    fmtp = codec.fmtp
+    configuration = [fmtp.get(name, default) for name, default in rules.items()]
+    if codec.name == "h264":
+        level = h264.ProfileLevel.parse(fmtp.get("profile-level-id") or h264.DEFAULT)
+        configuration.append("malformed" if level is None else level.profile)
+    return mime_type, clock_rate, channels, tuple(configuration)
 
 
 def codecs_match(first: CodecFormat, second: CodecFormat, *, ignore_asymmetrical: bool = False) -> bool:
@@ -61,7 +75,7 @@ def codecs_match(first: CodecFormat, second: CodecFormat, *, ignore_asymmetrical
     a, b = first.fmtp, second.fmtp
     if "" in a or "" in b:
         return first.parameters == second.parameters
-    return _same_configuration(first, second) and (ignore_asymmetrical or a == b)
+    return same_codec(first, second) and (ignore_asymmetrical or a == b)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +93,11 @@ def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Match]:
     audio when the format that it carries does.
     """
     matches: dict[int, Match] = {}
-    by_name: dict[tuple[str, int, int], list[Codec]] = {}
+    known: dict[_Identity, Codec] = {}
     for codec in ours:
-        by_name.setdefault(_identity(codec), []).append(codec)
+        known.setdefault(_identity(codec), codec)
     for their in theirs:
-        if their.name == "rtx":
-            continue
-        candidates = by_name.get(_identity(their), ())
-        our = next((each for each in candidates if _same_configuration(each, their)), None)
+        our = known.get(_identity(their)) if their.name != "rtx" else None
         if our is not None:
             matches.setdefault(their.payload_type, Match(our, their))
     our_rtx = {codec.apt: codec for codec in ours if codec.name == "rtx"}

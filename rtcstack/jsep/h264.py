@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT", "ProfileLevel", "answer_profile_level_id", "same_profile"]
+__all__ = ["DEFAULT", "ProfileLevel", "answer_profile_level_id"]
 
 DEFAULT = "42000a"
 """What holds when the parameter is absent: Baseline, level 1 (RFC 6184, section 8.1)."""
@@ -62,12 +62,6 @@ class ProfileLevel:
     def rank(self) -> float:
         """The level as a number that grows with what it allows."""
         return 10.5 if self.level == _LEVEL_1B else self.level
-
-
-def same_profile(first: str, second: str) -> bool:
-    """Whether two profile-level-ids name the same profile, at whatever level."""
-    a, b = ProfileLevel.parse(first or DEFAULT), ProfileLevel.parse(second or DEFAULT)
-    return a is not None and b is not None and a.profile == b.profile
 
 
 def answer_profile_level_id(ours: str, theirs: str, *, asymmetry: bool) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from rtcstack.jsep import Codec, CodecFormat, codecs_match, default_capabilities, same_codec
 from rtcstack.jsep.codecs import answered, common
-from rtcstack.jsep.h264 import ProfileLevel, answer_profile_level_id, same_profile
+from rtcstack.jsep.h264 import ProfileLevel, answer_profile_level_id
 from rtcstack.jsep.numbers import PayloadTypes
 
 
@@ -51,9 +51,11 @@ def test_what_is_no_profile(text: str) -> None:
 
 
 def test_an_absent_profile_is_baseline() -> None:
-    assert same_profile("", "42001f")
-    assert not same_profile("", "42e01f")
-    assert not same_profile("nonsense", "42e01f")
+    absent = video("H264", 1)
+    assert same_codec(absent, video("H264", 2, "profile-level-id=42001f"))
+    assert not same_codec(absent, video("H264", 2, "profile-level-id=42e01f"))
+    assert not same_codec(absent, video("H264", 2, "profile-level-id=nonsense"))
+    assert not same_codec(absent, video("H264", 2, "packetization-mode=1;x=" + "y" * 1000))
 
 
 @pytest.mark.parametrize(

@@ -271,5 +271,5 @@ def _advance(peer: Peer, side: Side, description: Description) -> Any:
     return advance(peer.negotiation, side, description, peer.intents)
 
 
-TwoPeers.TestCase.settings = settings(max_examples=120, stateful_step_count=20, deadline=None)
+TwoPeers.TestCase.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
 test_two_peers = TwoPeers.TestCase
