@@ -344,8 +344,11 @@ class _Exchange:
             raise InvalidAccessError(f"m= section with mid {tag!r} was offered without a transport")
         offering = local if self.side is Side.REMOTE else remote
         old = self.stable.transport(key)
-        if old is not None and self.side is Side.REMOTE:
-            remote = self._continued(old, local, remote, tag)
+        disregarded = None
+        if old is not None and self.side is Side.REMOTE and self._is_made_up(old, local, remote, tag):
+            assert old.remote is not None
+            disregarded = _credentials(remote)
+            remote = replace(remote, ice_ufrag=old.remote.ice_ufrag, ice_pwd=old.remote.ice_pwd)
         role = self._dtls_role(offering.setup, answering.setup)
         association = 0
         if old is not None:
@@ -361,26 +364,25 @@ class _Exchange:
         controlling = None if before is None else before.ice_controlling
         if controlling is None:
             controlling = self.side is Side.REMOTE or remote.ice_lite
-        return Transport(key, tag, local, remote, role, controlling, association)
+        return Transport(key, tag, local, remote, role, controlling, association, disregarded)
 
-    def _continued(
+    def _is_made_up(
         self, old: Transport, local: TransportParameters, remote: TransportParameters, tag: str
-    ) -> TransportParameters:
-        """What a peer's answer says of a transport that there was before.
+    ) -> bool:
+        """Whether the ICE credentials of a peer's answer mean nothing.
 
-        When a new section is tagged, libwebrtc writes credentials that it makes up for it. They
-        cannot mean anything: an answer may not restart ICE on its own.
+        An answer may not restart ICE on its own. But when a section that is new to it is tagged,
+        libwebrtc makes credentials up for it, and keeps writing them from then on.
         """
         agreed = self.stable.section(tag)
         tag_is_new = agreed is None or agreed.rejected
-        if (
-            tag_is_new
+        return (
+            (tag_is_new or _credentials(remote) == old.disregarded)
             and old.remote is not None
+            and _credentials(old.remote) != _credentials(remote)
             and _credentials(old.local) == _credentials(local)
             and same_association(old, local, remote)
-        ):
-            return replace(remote, ice_ufrag=old.remote.ice_ufrag, ice_pwd=old.remote.ice_pwd)
-        return remote
+        )
 
     def _dtls_role(self, offering: SetupRole, answering: SetupRole) -> str:
         """Ours. Who answers "active" is the client (RFC 5763, section 5)."""

@@ -229,6 +229,7 @@ class Transport:
         dtls_role: ours, "client" or "server"; None until answered.
         ice_controlling: our ICE role when it was made; None until known.
         association: counts its DTLS associations from 0; a new number asks for a new handshake.
+        disregarded: ICE credentials that the peer writes in answers though it cannot mean them.
     """
 
     key: str
@@ -238,6 +239,7 @@ class Transport:
     dtls_role: str | None = None
     ice_controlling: bool | None = None
     association: int = 0
+    disregarded: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -494,10 +494,30 @@ def test_made_up_credentials_of_a_new_tagged_section_are_passed_over() -> None:
     a.set_local(offer)
     b.set_remote(offer)
     answer = b.answer().sdp
-    a.set_remote(answer.replace(f"a=ice-ufrag:{old.ice_ufrag}", "a=ice-ufrag:madeup", 1), "answer")
+
+    def made_up(answer: str) -> str:
+        return answer.replace(f"a=ice-ufrag:{old.ice_ufrag}", "a=ice-ufrag:madeup")
+
+    a.set_remote(made_up(answer), "answer")
     now = a.negotiation.session.transports[0].remote
     assert now is not None
     assert now.ice_ufrag == old.ice_ufrag
+    # the peer goes on writing them, in its answers
+    b.set_local(b.answer())
+    offer = a.offer()
+    a.set_local(offer)
+    b.set_remote(offer)
+    a.set_remote(made_up(b.answer().sdp), "answer")
+    (transport,) = a.negotiation.session.transports
+    assert transport.remote is not None
+    assert transport.remote.ice_ufrag == old.ice_ufrag
+    assert transport.disregarded == ("madeup", old.ice_pwd)
+    # but an offer with them means them
+    a.set_remote(made_up(b.answer().sdp).replace("setup:active", "setup:actpass"))
+    a.set_local(a.answer())
+    (transport,) = a.negotiation.session.transports
+    assert transport.remote is not None
+    assert (transport.remote.ice_ufrag, transport.disregarded) == ("madeup", None)
 
 
 def test_lite_peers_are_controlled() -> None:
