@@ -218,10 +218,11 @@ class Reassembly:
 class _Assembly:
     """The fragments of one I-DATA message."""
 
-    __slots__ = ("fragments", "last", "ppid", "size_bytes")
+    __slots__ = ("fragments", "highest", "last", "ppid", "size_bytes")
 
     def __init__(self) -> None:
         self.fragments: dict[int, bytes] = {}
+        self.highest = 0
         self.last: int | None = None
         self.ppid = 0
         self.size_bytes = 0
@@ -233,11 +234,13 @@ class InterleavedReassembly(Reassembly):
     Ordered and unordered messages count separately; the order of the ordered is the base's affair.
     """
 
-    __slots__ = ("_assemblies",)
+    __slots__ = ("_assemblies", "_next_unordered")
 
     def __init__(self, events: list[SctpEvent], max_message_bytes: int) -> None:
         super().__init__(events, max_message_bytes, sequence_bits=32)
         self._assemblies: dict[tuple[int, int, int], _Assembly] = {}
+        # By stream, the first unordered message that may still come: what is before was abandoned.
+        self._next_unordered: dict[int, int] = {}
 
     def add_interleaved(self, flags: int, stream_id: int, mid: int, ppid_or_fsn: int, payload: bytes) -> None:
         """Take the fragment in an I-DATA chunk that has not been seen before.
@@ -252,6 +255,11 @@ class InterleavedReassembly(Reassembly):
         key = (stream_id, unordered, mid)
         assembly = self._assemblies.get(key)
         if assembly is None:
+            # A late fragment of a message that the peer has abandoned meanwhile.
+            first = self._next_unordered.get(stream_id) if unordered else self._next.get(stream_id, 0)
+            if first is not None and serial_gt(first, mid, 32):
+                self.stale_dropped += 1
+                return
             assembly = self._assemblies[key] = _Assembly()
         if flags & FLAG_BEGIN:
             number = 0
@@ -262,20 +270,20 @@ class InterleavedReassembly(Reassembly):
                 if assembly.last is not None:
                     raise ProtocolError("a message with two ends", code=CauseCode.PROTOCOL_VIOLATION)
                 assembly.last = number
-        if number in assembly.fragments:
-            raise ProtocolError("a fragment number is used twice", code=CauseCode.PROTOCOL_VIOLATION)
-        assembly.fragments[number] = payload
+            assembly.highest = max(assembly.highest, number)
+        fragments = assembly.fragments
+        last = assembly.last
+        if number in fragments or (last is not None and assembly.highest > last):
+            raise ProtocolError("fragment numbers that cannot be", code=CauseCode.PROTOCOL_VIOLATION)
+        fragments[number] = payload
         assembly.size_bytes += len(payload)
         self.held_bytes += len(payload) + FRAGMENT_OVERHEAD_BYTES
         if assembly.size_bytes > self._max_message_bytes:
             raise ProtocolError(
                 f"a message is longer than {self._max_message_bytes} bytes", code=CauseCode.OUT_OF_RESOURCE
             )
-        if assembly.last is not None and len(assembly.fragments) > assembly.last:
-            fragments = assembly.fragments
-            if len(fragments) > assembly.last + 1 or assembly.last not in fragments or 0 not in fragments:
-                raise ProtocolError("a fragment beyond the end", code=CauseCode.PROTOCOL_VIOLATION)
-            data = b"".join([fragments[number] for number in sorted(fragments)])
+        if last is not None and len(fragments) == last + 1:
+            data = b"".join([fragments[number] for number in range(last + 1)])
             self._forget(key)
             self._finish(stream_id, mid, assembly.ppid, unordered, data)
 
@@ -295,12 +303,16 @@ class InterleavedReassembly(Reassembly):
                 and not serial_gt(key[2], skipped.sequence, 32)
             ]:
                 self._forget(key)
-            if not skipped.unordered:
+            if skipped.unordered:
+                self._next_unordered[skipped.stream_id] = (skipped.sequence + 1) & 0xFFFF_FFFF
+            else:
                 self._skip(skipped.stream_id, skipped.sequence)
 
     def reset_streams(self, stream_ids: tuple[int, ...]) -> None:
         """Expect message identifier 0 next; an empty tuple means every stream."""
         super().reset_streams(stream_ids)
+        for stream_id in stream_ids or tuple(self._next_unordered):
+            self._next_unordered.pop(stream_id, None)
         chosen = frozenset(stream_ids)
         for key in [key for key in self._assemblies if not chosen or key[0] in chosen]:
             self._forget(key)

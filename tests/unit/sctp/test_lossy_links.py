@@ -118,6 +118,10 @@ def test_every_kind_of_channel_keeps_its_promise(name: str, interleaving: bool) 
         exchange(seed, LINKS[name], interleaving=interleaving)
 
 
+def test_a_late_fragment_of_what_was_abandoned_is_not_kept() -> None:
+    exchange(120, LINKS["everything"], interleaving=True)
+
+
 def test_ssn_and_mid_wrap_around() -> None:
     for interleaving in (False, True):
         pair = Pair(options=SctpOptions(interleaving=interleaving), forth={"loss": 0.02, "reorder": 0.05})
