@@ -371,13 +371,12 @@ class _Exchange:
     ) -> bool:
         """Whether the ICE credentials of a peer's answer mean nothing.
 
-        An answer may not restart ICE on its own. But when a section that is new to it is tagged,
-        libwebrtc makes credentials up for it, and keeps writing them from then on.
+        An answer may not restart ICE on its own. But libwebrtc looks at sections, not transports:
+        when the transport moves to another section it makes credentials up for that one, and keeps
+        writing them from then on.
         """
-        agreed = self.stable.section(tag)
-        tag_is_new = agreed is None or agreed.rejected
         return (
-            (tag_is_new or _credentials(remote) == old.disregarded)
+            (tag != old.mid or _credentials(remote) == old.disregarded)
             and old.remote is not None
             and _credentials(old.remote) != _credentials(remote)
             and _credentials(old.local) == _credentials(local)

@@ -483,10 +483,20 @@ def test_a_new_tls_id_needs_an_ice_restart() -> None:
     assert [p.negotiation.session.transports[0].association for p in (a, b)] == [1, 1]
 
 
-def test_made_up_credentials_of_a_new_tagged_section_are_passed_over() -> None:
+def test_made_up_credentials_of_another_tagged_section_are_passed_over() -> None:
     a, b = pair("audio", "video")
     a.stop(0)
-    exchange(a, b)
+    offer = a.offer()
+    a.set_local(offer)
+    b.set_remote(offer)
+    answer = b.answer()
+    b.set_local(answer)
+    before = a.negotiation.session.transports[0].remote
+    a.set_remote(answer.sdp.replace("a=ice-pwd:", "a=ice-pwd:x"), "answer")
+    old = a.negotiation.session.transports[0].remote
+    assert old is not None
+    assert before is not None
+    assert (old.ice_ufrag, old.ice_pwd) == (before.ice_ufrag, before.ice_pwd)
     old = a.negotiation.session.transports[0].remote
     assert old is not None
     a.add("audio")
