@@ -26,7 +26,7 @@ $(STAMPS)/system: tools/install_system.sh
 
 $(STAMPS)/python: pyproject.toml tools/find_python.sh | $(STAMPS)/system
 	@python=$$(bash tools/find_python.sh) && \
-	  { [ -x $(PYTHON) ] || { echo "making $(VENV) with $$python"; "$$python" -m venv $(VENV); }; }
+	  { [ -x $(PYTHON) ] || { echo "making $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV); }; }
 	@echo "installing rtcstack and what its development needs"
 	@$(PYTHON) -m pip install -qq --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
