@@ -65,10 +65,11 @@ def carried_keys(
         groups: the members of the group that a mid is in.
         before: the session that the offer starts from.
     """
+    carrying = frozenset(carriers)
     keys: dict[str, str] = {}
     for mid in carriers:
         taken = set(keys.values())
-        others = (other for other in groups.get(mid, ()) if other not in carriers)
+        others = (other for other in groups.get(mid, ()) if other not in carrying)
         known = (before.section(each) for each in (mid, *others))
         inherited = (each.transport for each in known if each is not None and each.transport is not None)
         key = next((each for each in inherited if each not in taken), None)

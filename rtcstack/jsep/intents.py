@@ -153,6 +153,11 @@ class Intents:
 class LocalTransport:
     """What our end of a transport has to write into descriptions.
 
+    All transports of a connection should start with the same credentials, as they do in browsers.
+    libwebrtc and Firefox watch the credentials of each section, and bundling replaces those of
+    every section but one: where they differ from the start, Firefox takes the next offer for half
+    an ICE restart and refuses it.
+
     Attributes:
         ufrag, pwd: of the generation that the next description is to start or continue.
         fingerprints: of our certificates.

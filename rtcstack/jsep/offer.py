@@ -132,7 +132,7 @@ def create_offer(
                 simulcast=len(send_rids) > 1,
             )
         )
-    groups = [Group("BUNDLE", plan.group)] if plan.group else []
+    groups = [Group("BUNDLE", mids) for mids in plan.groups]
     groups += lip_sync_groups([(slot.mid, slot.transceiver) for slot in slots if slot.alive])
     parsed = session_level(session_id, version, media, groups, ("trickle", "ice2"))
     return Description(
@@ -186,39 +186,42 @@ def _slots(before: Session, intents: Intents) -> list[_Slot]:
 class _Plan:
     """Which section carries which transport, and what is bundled.
 
-    Once bundling is agreed it stays: members leave out what the tagged section says for them, and
+    Once bundling is agreed it stays: members repeat what the tagged section says for them, and
     new sections join. Before that the policy decides which sections describe a transport of their
     own, for the case that the peer does not bundle.
     """
 
-    __slots__ = ("_before", "_carriers", "_intents", "_slots", "_stable", "bundle_only", "group")
+    __slots__ = ("_before", "_carriers", "_group_of", "_stable", "bundle_only", "groups")
 
     def __init__(self, slots: Sequence[_Slot], before: Session, stable: Session, intents: Intents) -> None:
-        self._slots = slots
         self._before = before
         self._stable = stable
-        self._intents = intents
         alive = [slot for slot in slots if slot.alive]
-        bundled = {mid for group in stable.bundle_groups for mid in group}
-        if bundled:
-            members = [slot for slot in alive if slot.mid in bundled or self.is_new(slot)]
-        elif stable.sections:
-            # the peer did not bundle what there was; it may still bundle what is new
-            members = [slot for slot in alive if self.is_new(slot)]
+        agreed = {mid for group in stable.bundle_groups for mid in group}
+        new = [slot for slot in alive if self.is_new(slot)]
+        if agreed:
+            groups = [[slot for slot in alive if slot.mid in group] for group in stable.bundle_groups]
+            members = {slot.mid for slot in (*groups[0], *new)}
+            groups[0] = [slot for slot in alive if slot.mid in members]
         else:
-            members = alive
+            # where the peer did not bundle what there was, it may still bundle what is new
+            groups = [new]
         # webrtc-pc would tag the section of the first transceiver. That is the first section too,
         # unless one was recycled in front of it; then libwebrtc, whose answers tag in the order of
         # the m= lines whatever was offered, could not answer
-        self.group = tuple(slot.mid for slot in members)
-        outside = [slot.mid for slot in alive if slot not in members]
-        if bundled:
-            self.bundle_only: frozenset[str] = frozenset()
-            self._carriers = [*outside, *self.group[:1]]
+        self.groups = tuple(tuple(slot.mid for slot in group) for group in groups if group)
+        self._group_of = {mid: group for group in self.groups for mid in group}
+        self.bundle_only: frozenset[str] = frozenset()
+        if agreed:
+            carried = {group[0] for group in self.groups}
         else:
-            pairs = [(slot.mid, slot.kind) for slot in members]
-            self.bundle_only = bundle_only_mids(intents.bundle_policy, pairs)
-            self._carriers = [*outside, *(mid for mid in self.group if mid not in self.bundle_only)]
+            self.bundle_only = bundle_only_mids(
+                intents.bundle_policy, [(slot.mid, slot.kind) for slot in new]
+            )
+            carried = self._group_of.keys() - self.bundle_only
+        self._carriers = tuple(
+            slot.mid for slot in alive if slot.mid in carried or slot.mid not in self._group_of
+        )
 
     def is_new(self, slot: _Slot) -> bool:
         """Whether the section has not been through an answer yet (or was rejected by the last)."""
@@ -227,12 +230,13 @@ class _Plan:
 
     def tag_of(self, mid: str) -> str:
         """The section whose transport this one uses, if all goes as offered."""
-        return mid if mid in self._carriers else self.group[0] if mid in self.group else mid
+        if mid in self._group_of and (self._stable.bundle_groups or mid in self.bundle_only):
+            return self._group_of[mid][0]
+        return mid
 
     def transport_keys(self) -> dict[str, str]:
         """The key of the transport that each carrying section describes."""
-        carriers = [slot.mid for slot in self._slots if slot.mid in self._carriers]
-        return carried_keys(carriers, dict.fromkeys(self.group, self.group), self._before)
+        return carried_keys(self._carriers, self._group_of, self._before)
 
     def carrier(self, slot: _Slot, transport: LocalTransport, *, tagged: bool) -> Carrier:
         initial = (

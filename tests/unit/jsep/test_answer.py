@@ -287,6 +287,14 @@ def test_two_bundles() -> None:
     answer = answer_to(offer, b)
     assert answer.bundle_groups == (("0", "1"), ("3", "2"))
     assert [section.transport for section in b.sections] == ["0", "0", "3", "3"]
+    # our own offers keep them apart, and put what is new into the first
+    b.add("audio")
+    again = b.offer()
+    assert again.parsed is not None
+    assert again.parsed.bundle_groups == (("0", "1", "4"), ("2", "3"))
+    b.set_local(again)
+    assert [section.transport for section in b.sections] == ["0", "0", "3", "3", "0"]
+    assert [each.mid for each in b.negotiation.session.transports] == ["0", "2"]
 
 
 def test_a_second_data_section_is_rejected() -> None:
