@@ -355,7 +355,7 @@ async def test_perfect_negotiation_under_glare() -> None:
 
 
 async def test_closed_connection_refuses_by_name() -> None:
-    async with pair() as (a, b):
+    async with pair() as (a, _):
         a.addTransceiver("audio")
         offer = await a.createOffer()
         a.close()
