@@ -228,7 +228,8 @@ async def _wrtc() -> None:
     for policy in webrtc.RTCBundlePolicy:
         for scenario in SCENARIOS:
             configuration = webrtc.RTCConfiguration(bundle_policy=policy)
-            a, b = webrtc.RTCPeerConnection(configuration), webrtc.RTCPeerConnection(configuration)
+            a: Any = webrtc.RTCPeerConnection(configuration)
+            b: Any = webrtc.RTCPeerConnection(configuration)
             if "data" in scenario:
                 a.create_data_channel("x")
             sendrecv = webrtc.RTCRtpTransceiverDirection("sendrecv")
