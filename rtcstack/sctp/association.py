@@ -264,9 +264,10 @@ class SctpAssociation:
             raise InvalidStateError(f"cannot send: the association is {self.state}")
         if not data:
             raise ValueError("SCTP has no empty messages")
-        if not 0 <= stream_id < self._options.streams:
-            raise ValueError(f"stream_id must be 0 to {self._options.streams - 1}, not {stream_id}")
         block = self._block
+        streams = self._options.streams if block is None else block.agreement.outbound_streams
+        if not 0 <= stream_id < streams:
+            raise ValueError(f"stream_id must be 0 to {streams - 1}, not {stream_id}")
         if (max_retransmits is not None or lifetime_s is not None) and (
             block is not None and not block.agreement.partial_reliability
         ):

@@ -6,13 +6,13 @@ Spec: RFC 9260, section 14 ("Transmission Control Block").
 from __future__ import annotations
 
 from rtcstack.errors import ProtocolError
-from rtcstack.sctp.chunks import DATA_FIELDS, I_DATA_FIELDS, ForwardTsn, Sack
+from rtcstack.sctp.chunks import DATA_FIELDS, I_DATA_FIELDS, ChunkType, ForwardTsn, Sack
 from rtcstack.sctp.data_tracker import MAX_TSN_AHEAD, DataTracker
 from rtcstack.sctp.events import SctpEvent
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.outstanding import MAX_FORWARD_BYTES, Outstanding
-from rtcstack.sctp.packet import COMMON_HEADER_BYTES, PacketWriter
-from rtcstack.sctp.params import CauseCode
+from rtcstack.sctp.packet import COMMON_HEADER_BYTES, PacketWriter, chunk_bytes
+from rtcstack.sctp.params import CauseCode, cause_bytes
 from rtcstack.sctp.reassembly import InterleavedReassembly, Reassembly
 from rtcstack.sctp.rto import RtoEstimator
 from rtcstack.sctp.send_queue import SendQueue
@@ -98,7 +98,7 @@ class ControlBlock:
         outstanding: the sending side, behind the queue.
         resets: stream resets.
         control: whole control chunks that wait to be sent.
-        chunks_refused: DATA chunks dropped because the receive window is full.
+        chunks_refused: DATA chunks dropped: the receive window is full, or there is no such stream.
         application_bytes: what was delivered and counts as held until the application takes it.
     """
 
@@ -139,6 +139,7 @@ class ControlBlock:
         writer.zero_checksum = agreement.zero_checksum
         self._queue = queue
         self._events = events
+        queue.limit_streams(agreement.outbound_streams)
         self._window_bytes = options.receive_window_bytes
         self._hard_limit_bytes = options.receive_window_bytes + 2 * options.max_message_size
         self._max_streams = agreement.inbound_streams
@@ -186,7 +187,7 @@ class ControlBlock:
             ProtocolError: the peer breaks the protocol; the association must be aborted.
         """
         if stream_id >= self._max_streams or self._interleaved is not None:
-            self._refuse_stream(stream_id)
+            self._refuse_stream(wire_tsn, stream_id)
             return
         held_bytes = self.reassembly.held_bytes + self.application_bytes
         if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
@@ -210,7 +211,7 @@ class ControlBlock:
         if flags & 8:
             self.tracker.sack_due = True
         if stream_id >= self._max_streams or self._interleaved is None:
-            self._refuse_stream(stream_id)
+            self._refuse_stream(wire_tsn, stream_id)
             return
         held_bytes = self.reassembly.held_bytes + self.application_bytes
         if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
@@ -219,12 +220,14 @@ class ControlBlock:
             payload = body[I_DATA_FIELDS.size :]
             self._interleaved.add_interleaved(flags & 7, stream_id, mid, ppid_or_fsn, payload)
 
-    def _refuse_stream(self, stream_id: int) -> None:
+    def _refuse_stream(self, wire_tsn: int, stream_id: int) -> None:
+        """Acknowledge and report data on a stream that does not exist (RFC 9260, section 6.5)."""
         if stream_id < self._max_streams:
-            raise ProtocolError(
-                "the kind of data chunk that was not agreed", code=CauseCode.PROTOCOL_VIOLATION
-            )
-        raise ProtocolError(f"stream {stream_id} does not exist", code=CauseCode.INVALID_STREAM)
+            raise ProtocolError("data of a kind that was not agreed", code=CauseCode.PROTOCOL_VIOLATION)
+        self.tracker.observe(wire_tsn)
+        self.chunks_refused += 1
+        cause = cause_bytes(CauseCode.INVALID_STREAM, stream_id.to_bytes(2, "big") + bytes(2))
+        self.queue_control(chunk_bytes(ChunkType.ERROR, 0, cause))
 
     def _has_room_for(self, wire_tsn: int) -> bool:
         """With the window full, only what comes next may still come in: it may complete something."""

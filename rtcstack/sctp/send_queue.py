@@ -206,6 +206,11 @@ class SendQueue:
         """The stream's state if it has any."""
         return self._streams.get(stream_id)
 
+    def limit_streams(self, streams: int) -> None:
+        """Drop what waits on streams that the peer has not."""
+        for stream_id in [stream_id for stream_id in self._streams if stream_id >= streams]:
+            self.forget(stream_id)
+
     def forget(self, stream_id: int) -> None:
         """Let the stream start anew, with sequence number 0: it has been reset."""
         stream = self._streams.pop(stream_id, None)
