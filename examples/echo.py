@@ -7,30 +7,28 @@ from rtcstack import RTCDataChannelEvent, RTCPeerConnection
 
 
 async def main() -> None:
-    alice, bob = RTCPeerConnection(), RTCPeerConnection()
-    alice.on("icecandidate", lambda event: asyncio.ensure_future(bob.addIceCandidate(event.candidate)))
-    bob.on("icecandidate", lambda event: asyncio.ensure_future(alice.addIceCandidate(event.candidate)))
+    async with RTCPeerConnection() as alice, RTCPeerConnection() as bob:
+        alice.on("icecandidate", lambda event: bob.addIceCandidate(event.candidate))
+        bob.on("icecandidate", lambda event: alice.addIceCandidate(event.candidate))
 
-    def echo(event: RTCDataChannelEvent) -> None:
-        event.channel.on("message", lambda message: event.channel.send(f"echo: {message.data}"))
+        @bob.on("datachannel")
+        async def echo(event: RTCDataChannelEvent) -> None:
+            async for message in event.channel:
+                event.channel.send(message)
 
-    bob.on("datachannel", echo)
+        channel = alice.createDataChannel("chat")
+        channel.on("open", lambda _event: channel.send("hello"))
 
-    channel = alice.createDataChannel("chat")
-    channel.on("open", lambda _event: channel.send("hello"))
+        offer = await alice.createOffer()
+        await alice.setLocalDescription(offer)
+        await bob.setRemoteDescription(offer)
+        answer = await bob.createAnswer()
+        await bob.setLocalDescription(answer)
+        await alice.setRemoteDescription(answer)
 
-    offer = await alice.createOffer()
-    await alice.setLocalDescription(offer)
-    await bob.setRemoteDescription(offer)
-    answer = await bob.createAnswer()
-    await bob.setLocalDescription(answer)
-    await alice.setRemoteDescription(answer)
-
-    async for message in channel:
-        print(message)
-        break
-    await alice.close()
-    await bob.close()
+        async for message in channel:
+            print("echo:", message)
+            break
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from examples.call.transfer import PROTOCOL, Transfer, receive_file, send_file
+from examples.call.transfer import PROTOCOL, Transfer, opened, receive_file, send_file
 from rtcstack import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection
 
 console = Console(stderr=True)
@@ -57,14 +57,6 @@ async def pasted() -> dict[str, str]:
 def connection(server: str | None) -> RTCPeerConnection:
     """A peer connection, with a STUN server if one is given."""
     return RTCPeerConnection(RTCConfiguration(iceServers=[RTCIceServer(urls=server)] if server else []))
-
-
-async def opened(channel: RTCDataChannel) -> None:
-    """Wait until the channel is open."""
-    is_open = asyncio.Event()
-    channel.on("open", lambda _event: is_open.set())
-    if channel.readyState != "open":
-        await is_open.wait()
 
 
 def said(transfer: Transfer, verb: str) -> None:

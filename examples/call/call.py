@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from examples.call.transfer import PROTOCOL, Progress, Transfer, receive_file, send_file
+from examples.call.transfer import PROTOCOL, Progress, Transfer, opened, receive_file, send_file
 from rtcstack import RTCDataChannel, RTCPeerConnection
 from rtcstack.errors import DOMException, RTCError
 
@@ -195,23 +195,6 @@ class Call:
         if closing is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await closing
-
-
-async def opened(channel: RTCDataChannel) -> None:
-    """Wait until a channel is open."""
-    if channel.readyState == "open":
-        return
-    done = asyncio.get_running_loop().create_future()
-
-    def settle(_event: Any) -> None:
-        if not done.done():
-            done.set_result(None)
-
-    channel.on("open", settle)
-    channel.on("close", settle)
-    await done
-    if channel.readyState != "open":
-        raise ConnectionError(f"the channel {channel.label} was closed")
 
 
 async def summary(pc: RTCPeerConnection) -> dict[str, str]:

@@ -6,6 +6,7 @@ The sender says `{"name": ..., "size": ...}`, then sends the bytes. The receiver
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -15,7 +16,7 @@ from typing import Any
 
 from rtcstack import RTCDataChannel
 
-__all__ = ["PROTOCOL", "Transfer", "receive_file", "send_file"]
+__all__ = ["PROTOCOL", "Transfer", "opened", "receive_file", "send_file"]
 
 PROTOCOL = "file"
 """The channel's subprotocol."""
@@ -42,6 +43,21 @@ class Transfer:
     def megabytes_per_second(self) -> float:
         """10**6 bytes a second."""
         return len(self.data) / 1e6 / self.seconds if self.seconds else 0.0
+
+
+async def opened(channel: RTCDataChannel) -> None:
+    """Wait until a channel is open.
+
+    Raises:
+        ConnectionError: it was closed instead.
+    """
+    changed = asyncio.Event()
+    channel.on("open", lambda _event: changed.set())
+    channel.on("close", lambda _event: changed.set())
+    if channel.readyState == "connecting":
+        await changed.wait()
+    if channel.readyState != "open":
+        raise ConnectionError(f"the channel {channel.label} was closed")
 
 
 async def send_file(

@@ -4,24 +4,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import datachannel from "node-datachannel";
+import { Mailbox } from "../page/mailbox.mjs";
 
 const BUFFER_BYTES = 1 << 20;
-
-class Mailbox {
-  #items = [];
-  #takers = [];
-
-  put(item) {
-    const taker = this.#takers.shift();
-    if (taker) taker(item);
-    else this.#items.push(item);
-  }
-
-  take() {
-    if (this.#items.length) return Promise.resolve(this.#items.shift());
-    return new Promise((resolve) => this.#takers.push(resolve));
-  }
-}
 
 const gate = () => {
   let open;

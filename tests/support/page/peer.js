@@ -1,23 +1,9 @@
 // A browser as a peer under test: obeys the calls described in host.py, over one WebSocket.
 // Each peer connection lives in a frame of its own, so that it can vanish like a closed page.
 
+import { Mailbox } from "./mailbox.mjs";
+
 const BUFFER_BYTES = 1 << 20;
-
-class Mailbox {
-  #items = [];
-  #takers = [];
-
-  put(item) {
-    const taker = this.#takers.shift();
-    if (taker) taker(item);
-    else this.#items.push(item);
-  }
-
-  take() {
-    if (this.#items.length) return Promise.resolve(this.#items.shift());
-    return new Promise((resolve) => this.#takers.push(resolve));
-  }
-}
 
 const toBase64 = (bytes) => {
   let text = "";
