@@ -797,9 +797,11 @@ class SctpAssociation:
 
     def _on_handshake_timer(self, now: float) -> None:
         self._retries += 1
-        self._timer_s = min(self._timer_s * 2, self._options.rto_max_s)
+        connecting = self._phase in (_Phase.COOKIE_WAIT, _Phase.COOKIE_ECHOED)
+        limit_s = self._options.handshake_rto_max_s if connecting else self._options.rto_max_s
+        self._timer_s = min(self._timer_s * 2, limit_s)
         self._timer_at = now + self._timer_s
-        if self._phase in (_Phase.COOKIE_WAIT, _Phase.COOKIE_ECHOED):
+        if connecting:
             limit = self._options.max_init_retransmissions
             if limit is not None and self._retries > limit:
                 self._close(ProtocolError(f"no answer to {limit + 1} handshake packets"), graceful=False)

@@ -48,8 +48,9 @@ STARTUP_SAMPLES = 8
 STARTUP_GROWTH = 1.25
 STARTUP_ROUNDS = 3
 STARTUP_LOSS = 0.2
+STARTUP_LOST_PACKETS = 8
 """Startup ends when the least of so many measurements shows a queue, when the rate has not grown by
-a quarter in three rounds, or when a fifth of a round is lost."""
+a quarter in three rounds, or when a fifth of a round (and not just a few packets) is lost."""
 
 STARTUP_PACING = 2.0
 CRUISE_PACING = 1.25
@@ -166,7 +167,8 @@ class DelayTarget:
         if limited or (self._rates and rate > max(self._rates)):
             self._rates.append(rate)
         if self._rates:
-            self._move_window(now, limited, lost > STARTUP_LOSS * (acked + lost))
+            heavy_loss = lost > max(STARTUP_LOSS * (acked + lost), STARTUP_LOST_PACKETS * self._mtu)
+            self._move_window(now, limited, heavy_loss)
             self._pace(rtt_s)
 
     def _update_base(self, rtt_s: float, now: float) -> None:

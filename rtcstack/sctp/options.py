@@ -24,6 +24,8 @@ class SctpOptions:
             association: nothing else bounds the memory a message may take.
         max_send_buffer_bytes: most user data queued and not yet sent; `send` raises beyond it.
         rto_initial_s: retransmission timeout before the first measurement, and for INIT.
+        handshake_rto_max_s: upper bound of the timeout of INIT and COOKIE ECHO. Below the RFC's:
+            consent stands already on a path of ICE, and a user waits.
         rto_min_s: lower bound of the retransmission timeout. Peers delay SACKs by up to 200 ms.
         rto_max_s: upper bound of the retransmission timeout, doubled or not.
         delayed_ack_s: longest time for which the SACK of a lone packet is held back. Short,
@@ -47,6 +49,7 @@ class SctpOptions:
     max_message_size: int = 262144
     max_send_buffer_bytes: int = 16 * 1024 * 1024
     rto_initial_s: float = 0.5
+    handshake_rto_max_s: float = 1.0
     rto_min_s: float = 0.4
     rto_max_s: float = 3.0
     delayed_ack_s: float = 0.02
