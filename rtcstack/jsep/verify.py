@@ -211,9 +211,6 @@ def verify_answer(
         transport = offered.transport(section.transport) if side is Side.REMOTE else None
         if not answer.bundle_of(section.mid) and transport is not None and transport.mid != section.mid:
             raise InvalidAccessError(f"{name} was offered for bundling only and is answered without it")
-        role = offer_media.setup
-        if role is not None and media.setup is not None and media.setup == role != SetupRole.ACTPASS:
-            raise InvalidAccessError(f"{name} is answered a=setup:{role}, which is what was offered")
 
 
 def verify_transport_change(

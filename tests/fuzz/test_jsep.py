@@ -85,7 +85,7 @@ def refused(peer: Peer, text: str, sdp_type: str) -> bool:
     return False
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(broken(OFFERS))
 def test_any_offer_is_refused_or_can_be_answered(text: str) -> None:
     b = peer("b")
@@ -97,7 +97,7 @@ def test_any_offer_is_refused_or_can_be_answered(text: str) -> None:
         b.rollback()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(broken(OFFERS), st.booleans())
 def test_any_second_offer_is_refused_or_can_be_answered(text: str, back_to_back: bool) -> None:
     b = peer("b")
@@ -108,7 +108,7 @@ def test_any_second_offer_is_refused_or_can_be_answered(text: str, back_to_back:
         b.set_local(b.answer())
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_answer_is_refused_or_ends_the_exchange(data: st.DataObject) -> None:
     a, b = peer("a"), peer("b")

@@ -97,6 +97,14 @@ def test_answers_say_who_is_what() -> None:
         assert b.negotiation.session.transports[0].dtls_role == client
 
 
+def test_the_role_of_a_bundle_is_its_tagged_sections() -> None:
+    b = Peer("b")
+    lone = ["m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=rtcp-mux", "a=rtpmap:96 VP8/90000"]
+    answer = answer_to(sdp("a=setup:active", "a=group:BUNDLE 0 1", audio("0"), lone), b)
+    assert [media.setup for media in answer.media] == [SetupRole.ACTIVE, SetupRole.ACTIVE]
+    assert b.negotiation.session.transports[0].dtls_role == "client"
+
+
 def test_roles_stay_when_the_other_end_offers() -> None:
     a, b = pair("audio")
     _, answer = exchange(b, a)
