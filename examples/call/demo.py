@@ -243,4 +243,7 @@ if __name__ == "__main__":
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for both calls together")
     parser.add_argument("--python", action="store_true", help="no browser: two Python processes")
     arguments = parser.parse_args()
-    sys.exit(asyncio.run(main(arguments.bytes, arguments.timeout, browser=not arguments.python)))
+    try:
+        sys.exit(asyncio.run(main(arguments.bytes, arguments.timeout, browser=not arguments.python)))
+    except KeyboardInterrupt:
+        sys.exit(130)
