@@ -137,17 +137,17 @@ CHROMIUM_ARGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
 ]
+FAKE_DEVICES = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
 def chromium() -> None:
     from playwright.sync_api import sync_playwright
 
     for peer, extra in (
-        ("chromium", ["--disable-features=WebRtcHideLocalIpsWithMdns"]),
-        ("chromium-mdns", ["--enable-features=WebRtcHideLocalIpsWithMdns"]),
+        ("chromium", ["--disable-features=WebRtcHideLocalIpsWithMdns", *FAKE_DEVICES]),
+        # a page that may use the camera is shown addresses, so mDNS names come without devices
+        ("chromium-mdns", []),
     ):
         collector = Collector()
         with sync_playwright() as playwright:

@@ -111,3 +111,9 @@ def test_chromium_candidates_of_both_sorts() -> None:
     kinds = {(each.transport, each.ip_version, each.tcp_type) for each in media.candidates}
     assert kinds == {("udp", 4, None), ("udp", 6, None), ("tcp", 4, "active"), ("tcp", 6, "active")}
     assert all(isinstance(each, Candidate) and each.extension("network-id") for each in media.candidates)
+
+
+def test_chromium_hides_addresses_behind_names() -> None:
+    media = parse_session(load("chromium-mdns_data-balanced_offer")).media[0]
+    assert media.candidates
+    assert all(each.is_mdns and each.ip_version is None for each in media.candidates)
