@@ -315,6 +315,18 @@ class ControlBlock:
         pace_until = now + PACING_QUANTUM_S if pace_at <= now else now
         self.pacing_at = None
         control = bool(self.tracker.sack_due or self.control or resets.request_due or resets.replies)
+        if data and not outstanding.probe_due:
+            if not outstanding.has_lost and queue.is_empty:
+                data = False
+            elif outstanding.flight_bytes >= congestion.window_bytes:
+                outstanding.window_limited = True
+                data = False
+            elif rate and pace_at >= pace_until:
+                outstanding.window_limited = True
+                self.pacing_at = pace_at
+                data = False
+        if not (data or control or outstanding.forward_due or first):
+            return
         sent = False
         for _ in range(1 if first else MAX_BATCH):
             parts: list[bytes] = []

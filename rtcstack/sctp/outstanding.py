@@ -337,7 +337,7 @@ class Outstanding:
     def _measure(self, newest: SentChunk, now: float) -> float | None:
         rtt_s = now - newest.sent_at
         if newest.transmissions > 1:
-            if rtt_s < self._min_rtt_s:
+            if rtt_s < 0.9 * self._min_rtt_s:
                 return None  # it is an earlier transmission that has arrived
         else:
             self._rto.observe(rtt_s)
