@@ -60,8 +60,9 @@ conformance: install ## The W3C API's behaviour
 interop: install ## Browsers and other stacks
 	$(PYTHON) -m pytest tests/interop $(ARGS)
 
-fuzz: install ## Hypothesis with many more examples
-	HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest tests/fuzz $(ARGS)
+fuzz: install ## Hypothesis with many more examples, then atheris (SECONDS for each target)
+	HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest tests/fuzz --timeout 3000 $(ARGS)
+	$(PYTHON) -m tests.fuzz.coverage $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: by room; DOCS=1: into the docs)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(DOCS),--docs) $(ARGS)

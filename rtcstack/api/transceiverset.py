@@ -7,6 +7,7 @@ tracks).
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ class TransceiverSet:
         self._connection = connection
         self._all: list[RTCRtpTransceiver] = []
         self._streams: dict[str, MediaStream] = {}
+        self._default_stream_id = str(uuid.uuid4())
         self.next_key = 0
 
     @property
@@ -177,7 +179,7 @@ class TransceiverSet:
             fired = transceiver.fired_direction
             had = fired is not None and fired.receives
             receiver = transceiver.receiver
-            wanted = [self._stream(i) for i in dict.fromkeys(section.remote.stream_ids)] if receives else []
+            wanted = [self._stream(i) for i in self._stream_ids(section)] if receives else []
             self._associate(receiver, wanted, removals, additions)
             if receives and not had:
                 streams = tuple(wanted)
@@ -209,6 +211,13 @@ class TransceiverSet:
             )
 
         return fire
+
+    def _stream_ids(self, section: Section) -> list[str]:
+        """The streams that the peer puts its track into; one of ours when it knows no streams."""
+        assert section.remote is not None
+        if not section.remote.msids:
+            return [self._default_stream_id]  # RFC 9429, section 5.10
+        return list(dict.fromkeys(section.remote.stream_ids))
 
     def _stream(self, stream_id: str) -> MediaStream:
         stream = self._streams.get(stream_id)

@@ -73,8 +73,8 @@ class TransportEntry:
             owner.certificate,
             self,
             keylog_path=owner.configuration.settings.keylog_path,
-            ufrag=_random_ice(_UFRAG_LENGTH),
-            pwd=_random_ice(_PWD_LENGTH),
+            ufrag=owner.first_credentials[0],
+            pwd=owner.first_credentials[1],
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
@@ -265,6 +265,10 @@ class TransportSet:
         self.configuration = configuration
         self.observer = observer
         self.defer = defer
+        self.first_credentials = (_random_ice(_UFRAG_LENGTH), _random_ice(_PWD_LENGTH))
+        """Of the first generation of every transport. Bundling moves sections between transports;
+        with credentials of its own each move would look like an ICE restart (and Firefox refuses
+        one of only some sections). What tells the transports apart is their sockets."""
         self._certificate: Certificate | None = None
         self._entries: dict[str, TransportEntry] = {}
         self._closing: set[asyncio.Task[None]] = set()

@@ -3,13 +3,13 @@
 Start at `negotiation` (the state), `session` (what is agreed) and `intents` (what is wanted).
 """
 
-from .answer import create_answer, restarted_transports
-from .apply import Advanced, advance, rollback
-from .candidates import RemoteCandidate, with_local_candidates, with_remote_candidate
-from .codecs import codecs_match, same_codec
-from .defaults import default_capabilities
-from .diff import diff
-from .effects import (
+from rtcstack.jsep.answer import create_answer, restarted_transports
+from rtcstack.jsep.apply import Advanced, advance, rollback
+from rtcstack.jsep.candidates import RemoteCandidate, with_local_candidates, with_remote_candidate
+from rtcstack.jsep.codecs import codecs_match, same_codec
+from rtcstack.jsep.defaults import default_capabilities
+from rtcstack.jsep.diff import diff
+from rtcstack.jsep.effects import (
     Effect,
     SectionChanged,
     TransceiverCreated,
@@ -19,7 +19,7 @@ from .effects import (
     TransportChanged,
     TransportRemoved,
 )
-from .intents import (
+from rtcstack.jsep.intents import (
     BundlePolicy,
     Capabilities,
     Intents,
@@ -28,10 +28,10 @@ from .intents import (
     SendEncoding,
     TransceiverIntent,
 )
-from .needed import negotiation_needed
-from .negotiation import Description, Negotiation
-from .offer import create_offer
-from .session import (
+from rtcstack.jsep.needed import negotiation_needed
+from rtcstack.jsep.negotiation import Description, Negotiation
+from rtcstack.jsep.offer import create_offer
+from rtcstack.jsep.session import (
     Codec,
     CodecFormat,
     DtlsRole,
@@ -44,7 +44,7 @@ from .session import (
     Transport,
     TransportParameters,
 )
-from .states import SdpType, Side, SignalingState
+from rtcstack.jsep.states import SdpType, Side, SignalingState
 
 __all__ = [
     "Advanced",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import InvalidAccessError
-from ..sdp import Direction, MaxMessageSize
-from .codecs import Match, common, same_codec
-from .intents import Capabilities
-from .session import Codec, HeaderExtension, MediaParameters, SctpParameters, Section
+from rtcstack.errors import InvalidAccessError
+from rtcstack.jsep.codecs import Match, common, same_codec
+from rtcstack.jsep.intents import Capabilities
+from rtcstack.jsep.session import Codec, HeaderExtension, MediaParameters, SctpParameters, Section
+from rtcstack.sdp import Direction, MaxMessageSize
 
 __all__ = ["agree", "reject"]
 

@@ -8,24 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import InvalidStateError
-from ..sdp import (
-    Direction,
-    Group,
-    IceOptions,
-    MediaDescription,
-    SessionDescription,
-    SetupRole,
-    write_session,
-)
-from .apply import shared_parameters, tagged_parameters
-from .bundle import transport_keys, unbundled_kinds
-from .codecs import Match, answered, common, preferred, same_codec
-from .intents import Intents, LocalTransport, TransceiverIntent
-from .negotiation import Description, Negotiation
-from .offer import offered_extensions
-from .read import read_transport
-from .sections import (
+from rtcstack.errors import InvalidStateError
+from rtcstack.jsep.apply import shared_parameters, tagged_parameters
+from rtcstack.jsep.bundle import transport_keys, unbundled_kinds
+from rtcstack.jsep.codecs import Match, answered, common, preferred, same_codec
+from rtcstack.jsep.intents import Intents, LocalTransport, TransceiverIntent
+from rtcstack.jsep.negotiation import Description, Negotiation
+from rtcstack.jsep.offer import offered_extensions
+from rtcstack.jsep.read import read_transport
+from rtcstack.jsep.sections import (
     Carrier,
     Destination,
     data_section,
@@ -34,7 +25,7 @@ from .sections import (
     rejected_section,
     session_level,
 )
-from .session import (
+from rtcstack.jsep.session import (
     Codec,
     DtlsRole,
     HeaderExtension,
@@ -44,8 +35,17 @@ from .session import (
     Transport,
     TransportParameters,
 )
-from .states import SdpType, SignalingState
-from .verify import in_use
+from rtcstack.jsep.states import SdpType, SignalingState
+from rtcstack.jsep.verify import in_use
+from rtcstack.sdp import (
+    Direction,
+    Group,
+    IceOptions,
+    MediaDescription,
+    SessionDescription,
+    SetupRole,
+    write_session,
+)
 
 __all__ = ["create_answer", "restarted_transports"]
 

@@ -8,19 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..errors import InvalidAccessError
-from ..sdp import MediaDescription, SessionDescription, SetupRole
-from .agree import agree, reject
-from .associate import Association, associate_local_offer, associate_remote_offer, sections_of_answer
-from .bundle import carried_keys, transport_keys
-from .codecs import answered, common, preferred
-from .diff import diff, same_association
-from .effects import Effect, TransceiverCreated, TransceiverRemoved, TransceiverStopped
-from .intents import Intents
-from .negotiation import Description, Negotiation
-from .numbers import remember_extensions, remember_formats
-from .read import read_media, read_transport
-from .session import (
+from rtcstack.errors import InvalidAccessError
+from rtcstack.jsep.agree import agree, reject
+from rtcstack.jsep.associate import (
+    Association,
+    associate_local_offer,
+    associate_remote_offer,
+    sections_of_answer,
+)
+from rtcstack.jsep.bundle import carried_keys, transport_keys
+from rtcstack.jsep.codecs import answered, common, preferred
+from rtcstack.jsep.diff import diff, same_association
+from rtcstack.jsep.effects import Effect, TransceiverCreated, TransceiverRemoved, TransceiverStopped
+from rtcstack.jsep.intents import Intents
+from rtcstack.jsep.negotiation import Description, Negotiation
+from rtcstack.jsep.numbers import remember_extensions, remember_formats
+from rtcstack.jsep.read import read_media, read_transport
+from rtcstack.jsep.session import (
     Codec,
     DtlsRole,
     MediaParameters,
@@ -29,8 +33,15 @@ from .session import (
     Transport,
     TransportParameters,
 )
-from .states import SdpType, Side, SignalingState, next_state
-from .verify import is_supported, verify_answer, verify_content, verify_offer, verify_transport_change
+from rtcstack.jsep.states import SdpType, Side, SignalingState, next_state
+from rtcstack.jsep.verify import (
+    is_supported,
+    verify_answer,
+    verify_content,
+    verify_offer,
+    verify_transport_change,
+)
+from rtcstack.sdp import MediaDescription, SessionDescription, SetupRole
 
 __all__ = ["Advanced", "advance", "rollback", "shared_parameters", "tagged_parameters"]
 

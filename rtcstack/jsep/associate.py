@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..sdp import SessionDescription
-from .intents import Intents, TransceiverIntent
-from .negotiation import Description
-from .session import Section, Session
+from rtcstack.jsep.intents import Intents, TransceiverIntent
+from rtcstack.jsep.negotiation import Description
+from rtcstack.jsep.session import Section, Session
+from rtcstack.sdp import SessionDescription
 
 __all__ = [
     "Association",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .intents import BundlePolicy
-from .session import Section, Session
+from rtcstack.jsep.intents import BundlePolicy
+from rtcstack.jsep.session import Section, Session
 
 __all__ = ["bundle_only_mids", "carried_keys", "transport_keys", "unbundled_kinds"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import InvalidStateError, OperationError
-from ..sdp import Attribute, Candidate, MediaDescription, SessionDescription, write_session
-from .apply import shared_parameters
-from .negotiation import Description, Negotiation
-from .sections import default_destination
-from .session import Section, Session, Transport, TransportParameters
+from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.jsep.apply import shared_parameters
+from rtcstack.jsep.negotiation import Description, Negotiation
+from rtcstack.jsep.sections import default_destination
+from rtcstack.jsep.session import Section, Session, Transport, TransportParameters
+from rtcstack.sdp import Attribute, Candidate, MediaDescription, SessionDescription, write_session
 
 __all__ = ["RemoteCandidate", "with_local_candidates", "with_remote_candidate"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ..sdp import Direction
-from . import h264
-from .intents import Capabilities, TransceiverIntent
-from .session import Codec, CodecFormat
+from rtcstack.jsep import h264
+from rtcstack.jsep.intents import Capabilities, TransceiverIntent
+from rtcstack.jsep.session import Codec, CodecFormat
+from rtcstack.sdp import Direction
 
 __all__ = ["Match", "answered", "codecs_match", "common", "preferred", "same_codec"]
 

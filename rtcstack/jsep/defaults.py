@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .intents import Capabilities, MediaCapabilities
-from .session import Codec, HeaderExtension
+from rtcstack.jsep.intents import Capabilities, MediaCapabilities
+from rtcstack.jsep.session import Codec, HeaderExtension
 
 __all__ = ["default_capabilities"]
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .effects import (
-    Effect,
-    SectionChanged,
-    TransportAdded,
-    TransportChanged,
-    TransportRemoved,
-)
-from .session import Section, Session, Transport, TransportParameters
+from rtcstack.jsep.effects import Effect, SectionChanged, TransportAdded, TransportChanged, TransportRemoved
+from rtcstack.jsep.session import Section, Session, Transport, TransportParameters
 
 __all__ = ["diff", "same_association"]
 

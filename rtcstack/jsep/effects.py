@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .session import Section, Transport
+from rtcstack.jsep.session import Section, Transport
 
 __all__ = [
     "Effect",

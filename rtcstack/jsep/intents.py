@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..sdp import Candidate, Direction, Fingerprint
-from .session import Codec, CodecFormat, HeaderExtension
+from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
+from rtcstack.sdp import Candidate, Direction, Fingerprint
 
 __all__ = [
     "BundlePolicy",

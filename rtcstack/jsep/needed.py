@@ -5,11 +5,11 @@ Spec: webrtc-pc, section 4.7.3 (check if negotiation is needed).
 
 from __future__ import annotations
 
-from ..sdp import Direction, MediaDescription
-from .intents import Intents, TransceiverIntent
-from .negotiation import Description, Negotiation
-from .session import Section
-from .states import SdpType
+from rtcstack.jsep.intents import Intents, TransceiverIntent
+from rtcstack.jsep.negotiation import Description, Negotiation
+from rtcstack.jsep.session import Section
+from rtcstack.jsep.states import SdpType
+from rtcstack.sdp import Direction, MediaDescription
 
 __all__ = ["negotiation_needed"]
 

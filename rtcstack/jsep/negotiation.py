@@ -21,10 +21,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..errors import ParseError, RTCError
-from ..sdp import IceOptions, SessionDescription, parse_session
-from .session import Section, Session, Transport
-from .states import SdpType, SignalingState
+from rtcstack.errors import ParseError, RTCError
+from rtcstack.jsep.session import Section, Session, Transport
+from rtcstack.jsep.states import SdpType, SignalingState
+from rtcstack.sdp import IceOptions, SessionDescription, parse_session
 
 __all__ = ["Description", "Negotiation"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from .codecs import same_codec
-from .session import Codec, HeaderExtension
+from rtcstack.jsep.codecs import same_codec
+from rtcstack.jsep.session import Codec, HeaderExtension
 
 __all__ = ["ExtensionNumbers", "PayloadTypes", "remember_extensions", "remember_formats"]
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import InvalidStateError
-from ..sdp import Direction, Group, MediaDescription, SetupRole, write_session
-from .associate import free_mid, is_recyclable
-from .bundle import bundle_only_mids, carried_keys
-from .codecs import common, preferred
-from .intents import Intents, LocalTransport, TransceiverIntent
-from .negotiation import Description, Negotiation
-from .numbers import ExtensionNumbers, PayloadTypes
-from .sections import (
+from rtcstack.errors import InvalidStateError
+from rtcstack.jsep.associate import free_mid, is_recyclable
+from rtcstack.jsep.bundle import bundle_only_mids, carried_keys
+from rtcstack.jsep.codecs import common, preferred
+from rtcstack.jsep.intents import Intents, LocalTransport, TransceiverIntent
+from rtcstack.jsep.negotiation import Description, Negotiation
+from rtcstack.jsep.numbers import ExtensionNumbers, PayloadTypes
+from rtcstack.jsep.sections import (
     Carrier,
     data_section,
     default_destination,
@@ -24,8 +23,9 @@ from .sections import (
     rejected_section,
     session_level,
 )
-from .session import Codec, HeaderExtension, Section, Session
-from .states import SdpType, SignalingState
+from rtcstack.jsep.session import Codec, HeaderExtension, Section, Session
+from rtcstack.jsep.states import SdpType, SignalingState
+from rtcstack.sdp import Direction, Group, MediaDescription, SetupRole, write_session
 
 __all__ = ["create_offer", "lip_sync_groups", "offered_extensions"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..sdp import Candidate, MediaDescription, Rid, SessionDescription, SetupRole, Simulcast
-from .session import Codec, HeaderExtension, MediaParameters, Source, TransportParameters
+from rtcstack.jsep.session import Codec, HeaderExtension, MediaParameters, Source, TransportParameters
+from rtcstack.sdp import Candidate, MediaDescription, Rid, SessionDescription, SetupRole, Simulcast
 
 __all__ = ["read_media", "read_transport"]
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..sdp import (
+from rtcstack.jsep.intents import LocalTransport, TransceiverIntent
+from rtcstack.jsep.session import Codec, HeaderExtension
+from rtcstack.sdp import (
     Attribute,
     AttributeValue,
     Candidate,
@@ -40,8 +42,6 @@ from ..sdp import (
     SsrcGroup,
     TlsId,
 )
-from .intents import LocalTransport, TransceiverIntent
-from .session import Codec, HeaderExtension
 
 __all__ = [
     "Carrier",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..sdp import Candidate, Direction, Fingerprint, SetupRole
+from rtcstack.sdp import Candidate, Direction, Fingerprint, SetupRole
 
 __all__ = [
     "Codec",

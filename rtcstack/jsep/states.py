@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ..errors import InvalidStateError
+from rtcstack.errors import InvalidStateError
 
 __all__ = ["SdpType", "Side", "SignalingState", "next_state"]
 

@@ -5,13 +5,13 @@ Spec: RFC 9429, section 5.8.3 (semantics verification); webrtc-pc, section 4.4.1
 
 from __future__ import annotations
 
-from ..errors import InvalidAccessError
-from ..sdp import MediaDescription, SessionDescription, SetupRole
-from .associate import is_recyclable
-from .intents import Intents
-from .read import read_media
-from .session import Codec, Session, Transport, TransportParameters
-from .states import Side
+from rtcstack.errors import InvalidAccessError
+from rtcstack.jsep.associate import is_recyclable
+from rtcstack.jsep.intents import Intents
+from rtcstack.jsep.read import read_media
+from rtcstack.jsep.session import Codec, Session, Transport, TransportParameters
+from rtcstack.jsep.states import Side
+from rtcstack.sdp import MediaDescription, SessionDescription, SetupRole
 
 __all__ = [
     "RTP_PROTOCOLS",

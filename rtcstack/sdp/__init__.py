@@ -1,6 +1,6 @@
 """Session descriptions: text to values and back. No policy: that is `rtcstack.jsep`."""
 
-from .attributes import (
+from rtcstack.sdp.attributes import (
     Attribute,
     AttributeValue,
     Direction,
@@ -17,8 +17,8 @@ from .attributes import (
     SetupRole,
     TlsId,
 )
-from .candidate import Candidate
-from .formats import (
+from rtcstack.sdp.candidate import Candidate
+from rtcstack.sdp.formats import (
     ExtMap,
     Fmtp,
     MaxPtime,
@@ -33,9 +33,9 @@ from .formats import (
     Ssrc,
     SsrcGroup,
 )
-from .model import Bandwidth, Connection, MediaDescription, Origin, SessionDescription, Timing
-from .parser import parse_session
-from .writer import write_session
+from rtcstack.sdp.model import Bandwidth, Connection, MediaDescription, Origin, SessionDescription, Timing
+from rtcstack.sdp.parser import parse_session
+from rtcstack.sdp.writer import write_session
 
 __all__ = [
     "Attribute",

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
-from ..errors import ParseError
-from .grammar import MAX_UINT64, is_token, shorten, token, uint
+from rtcstack.errors import ParseError
+from rtcstack.sdp.grammar import MAX_UINT64, is_token, shorten, token, uint
 
 __all__ = [
     "Attribute",

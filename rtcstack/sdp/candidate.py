@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import ClassVar
 
-from ..errors import ParseError
-from .attributes import AttributeValue
-from .grammar import shorten, token, uint
+from rtcstack.errors import ParseError
+from rtcstack.sdp.attributes import AttributeValue
+from rtcstack.sdp.grammar import shorten, token, uint
 
 __all__ = ["Candidate"]
 

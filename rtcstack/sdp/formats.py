@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..errors import ParseError
-from .attributes import AttributeValue, Direction
-from .grammar import shorten, token, uint
+from rtcstack.errors import ParseError
+from rtcstack.sdp.attributes import AttributeValue, Direction
+from rtcstack.sdp.grammar import shorten, token, uint
 
 __all__ = [
     "ExtMap",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import ParseError
+from rtcstack.errors import ParseError
 
 __all__ = ["MAX_UINT64", "is_token", "token", "uint"]
 

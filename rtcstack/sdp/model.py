@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from .attributes import (
+from rtcstack.sdp.attributes import (
     Attribute,
     AttributeValue,
     Direction,
@@ -27,8 +27,8 @@ from .attributes import (
     TlsId,
     typed_value,
 )
-from .candidate import Candidate
-from .formats import (
+from rtcstack.sdp.candidate import Candidate
+from rtcstack.sdp.formats import (
     ExtMap,
     Fmtp,
     MaxPtime,

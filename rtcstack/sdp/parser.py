@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from ..errors import ParseError
-from .attributes import (
+from rtcstack.errors import ParseError
+from rtcstack.sdp.attributes import (
     Attribute,
     AttributeValue,
     Direction,
@@ -30,8 +30,8 @@ from .attributes import (
     Setup,
     TlsId,
 )
-from .candidate import Candidate
-from .formats import (
+from rtcstack.sdp.candidate import Candidate
+from rtcstack.sdp.formats import (
     MAX_PAYLOAD_TYPE,
     ExtMap,
     Fmtp,
@@ -46,8 +46,8 @@ from .formats import (
     Ssrc,
     SsrcGroup,
 )
-from .grammar import MAX_UINT64, is_token, shorten, token, uint
-from .model import Bandwidth, Connection, MediaDescription, Origin, SessionDescription, Timing
+from rtcstack.sdp.grammar import MAX_UINT64, is_token, shorten, token, uint
+from rtcstack.sdp.model import Bandwidth, Connection, MediaDescription, Origin, SessionDescription, Timing
 
 __all__ = [
     "MAX_ATTRIBUTES",

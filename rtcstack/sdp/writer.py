@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import Bandwidth, Connection, MediaDescription, SessionDescription
+from rtcstack.sdp.model import Bandwidth, Connection, MediaDescription, SessionDescription
 
 __all__ = ["write_session"]
 

@@ -1,0 +1,201 @@
+"""What is fuzzed, and what must hold: each target takes bytes and raises if its invariant breaks.
+
+Run by hypothesis in `make test` (test_targets.py), and under coverage guidance in `make fuzz`
+(coverage.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from rtcstack.dtls import Certificate, DtlsEngine, DtlsRole, DtlsState
+from rtcstack.engine import Run
+from rtcstack.errors import ParseError, RTCError
+from rtcstack.ice import IceConfig, parse_server_uri
+from rtcstack.ice.adopt import AdoptedConnection
+from rtcstack.jsep import Description, SdpType
+from rtcstack.sctp.association import AssociationState, SctpAssociation
+from rtcstack.sctp.channels import DataChannels
+from rtcstack.sctp.dcep import OpenMessage
+from rtcstack.sdp import Candidate
+
+__all__ = ["TARGETS"]
+
+
+def candidate(data: bytes) -> None:
+    """A candidate is a value that reads as it was written, or a ParseError."""
+    try:
+        parsed = Candidate.parse(data.decode("utf-8", "replace"))
+    except ParseError:
+        return
+    assert Candidate.parse(str(parsed)) == parsed
+
+
+def server_uri(data: bytes) -> None:
+    """A server's URI is a value with a possible port, or a ParseError."""
+    try:
+        server = parse_server_uri(data.decode("utf-8", "replace"))
+    except ParseError:
+        return
+    assert 0 < server.port < 65_536
+
+
+def description(data: bytes) -> None:
+    """A description is parsed, or refused with an RTCError that names a line."""
+    text = data.decode("utf-8", "replace")
+    try:
+        parsed = Description.parse(SdpType.OFFER, text)
+    except RTCError as error:
+        refusal = error
+    else:
+        assert parsed.parsed is not None
+        return
+    assert refusal.errorDetail == "sdp-syntax-error"
+    assert refusal.sdpLineNumber is not None
+
+
+def dcep(data: bytes) -> None:
+    """An OPEN message is a value that reads as it was written, or a ParseError."""
+    try:
+        message = OpenMessage.parse(data)
+    except ParseError:
+        return
+    assert OpenMessage.parse(message.to_bytes()) == message
+
+
+def _connected_association() -> tuple[DataChannels, bytes]:
+    """An association that stands, and the ports and tag that its packets must carry."""
+    a, b = (DataChannels(SctpAssociation(), is_dtls_client=client) for client in (True, False))
+    a.connect(0.0)
+    b.connect(0.0)
+    header = b""
+    for _ in range(6):
+        for source, sink in ((a, b), (b, a)):
+            packets = source.drain(0.0)
+            if packets and source is b:
+                header = packets[-1][:8]
+            if packets:
+                sink.receive(packets, 0.0)
+    assert a.association.state is AssociationState.CONNECTED
+    a.events()
+    return a, header
+
+
+def sctp(data: bytes) -> None:
+    """Chunks from a peer that knows the tag: counted, answered or fatal to the association, never
+    an exception; what is held stays within the window and two messages."""
+    engine, header = _connected_association()
+    now = 0.0
+    while data:
+        size = data[0] * 4 + 1
+        chunks, data = data[1:size], data[size:]
+        packet = header + bytes(4) + chunks  # a zero checksum was agreed
+        engine.receive([packet], now)
+        engine.events()
+        engine.drain(now)
+        now += 0.1
+        engine.handle_timeout(now)
+    block = engine.association._block
+    if block is not None:
+        options = engine.association.options
+        bound = options.receive_window_bytes + 2 * options.max_message_size
+        assert block.reassembly.held_bytes <= bound
+
+
+def sctp_stranger(data: bytes) -> None:
+    """Packets from anywhere: a stranger without the tag changes nothing."""
+    engine, _ = _connected_association()
+    engine.receive([data], 0.0)
+    assert engine.association.state is AssociationState.CONNECTED
+    assert engine.events() == [] or not list(engine.events())
+
+
+_CERTIFICATE = Certificate.generate()
+
+
+def dtls_handshake(data: bytes) -> None:
+    """Bytes in the middle of a handshake: it goes on or fails, and no data is believed."""
+    server = DtlsEngine(_CERTIFICATE)
+    server.start(DtlsRole.SERVER, [_CERTIFICATE.fingerprint()], 0.0)
+    while data:
+        size = data[0] + 1
+        datagram, data = data[1:size], data[size:]
+        if datagram:
+            server.receive([datagram], 0.0)
+    assert server.state in (DtlsState.CONNECTING, DtlsState.FAILED)
+    assert server.received() == []
+    server.drain(0.0)
+
+
+def _connected_dtls() -> tuple[DtlsEngine, DtlsEngine]:
+    client, server = DtlsEngine(_CERTIFICATE), DtlsEngine(_CERTIFICATE)
+    fingerprints = [_CERTIFICATE.fingerprint()]
+    server.start(DtlsRole.SERVER, fingerprints, 0.0)
+    client.start(DtlsRole.CLIENT, fingerprints, 0.0)
+    for _ in range(4):
+        server.receive(client.drain(0.0), 0.0)
+        client.receive(server.drain(0.0), 0.0)
+    assert server.state is DtlsState.CONNECTED
+    return client, server
+
+
+_DTLS = _connected_dtls()
+
+
+def dtls_records(data: bytes) -> None:
+    """Forged records on a connection that stands: dropped, and it stands."""
+    _, server = _DTLS
+    server.receive_runs([Run(data, max(1, len(data)))] if data else [], 0.0)
+    assert server.state is DtlsState.CONNECTED
+    assert server.received() == []
+
+
+class _Sink:
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        raise AssertionError("STUN is not data")
+
+    def accepts_from(self, address: tuple[str, int]) -> bool:
+        return False
+
+    def on_stun(self, data: bytes, address: tuple[str, int], now: float) -> None:
+        pass
+
+
+def stun(data: bytes) -> None:
+    """STUN from anywhere: counted and dropped; nobody without the password becomes a candidate."""
+
+    async def run() -> None:
+        connection = AdoptedConnection(
+            IceConfig(include_loopback=True, use_ipv6=False),
+            controlling=True,
+            sink=_Sink(),
+            on_candidate=lambda candidate, server: None,
+            on_server_error=lambda server, local, code, text: None,
+            on_selected=lambda pair: None,
+            on_checks_failed=lambda: None,
+        )
+        connection.remote_username, connection.remote_password = "abcd", "p" * 24
+        await connection.gather()
+        protocol = connection._protocols[0]
+        connection.on_stun(protocol, data, ("192.0.2.1", 9), 0.0)  # type: ignore[arg-type]
+        assert connection.remote_candidates == []
+        await connection.close()
+
+    asyncio.run(run())
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (
+        candidate,
+        server_uri,
+        description,
+        dcep,
+        sctp,
+        sctp_stranger,
+        dtls_handshake,
+        dtls_records,
+        stun,
+    )
+}
