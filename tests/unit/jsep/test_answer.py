@@ -9,8 +9,7 @@ import pytest
 from rtcstack.errors import InvalidStateError
 from rtcstack.jsep import BundlePolicy, CodecFormat, HeaderExtension, SdpType, SendEncoding
 from rtcstack.sdp import Direction, SessionDescription, SetupRole, parse_session
-
-from .peer import Peer, exchange, lines, pair
+from tests.unit.jsep.peer import Peer, exchange, lines, pair
 
 PRINT = ":".join(["AB"] * 32)
 HEAD = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"

@@ -23,9 +23,8 @@ from rtcstack.jsep import (
     diff,
 )
 from rtcstack.sdp import Direction
-
-from .peer import Peer, exchange, pair
-from .test_answer import audio, data, sdp, video
+from tests.unit.jsep.peer import Peer, exchange, pair
+from tests.unit.jsep.test_answer import audio, data, sdp, video
 
 
 def kinds(peer: Peer) -> list[str]:

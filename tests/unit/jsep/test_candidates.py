@@ -9,9 +9,8 @@ from rtcstack.jsep import Description, Negotiation, Transport, with_local_candid
 from rtcstack.jsep.candidates import MAX_CANDIDATES
 from rtcstack.jsep.sections import default_destination
 from rtcstack.sdp import Candidate, MediaDescription
-
-from .peer import Peer, pair
-from .test_answer import answer_to, audio, data, sdp, video
+from tests.unit.jsep.peer import Peer, pair
+from tests.unit.jsep.test_answer import answer_to, audio, data, sdp, video
 
 HOST = Candidate.parse("1 1 udp 100 192.0.2.1 4000 typ host")
 V6 = Candidate.parse("2 1 udp 200 2001:db8::1 4001 typ host")

@@ -8,8 +8,7 @@ import pytest
 
 from rtcstack.jsep import Description, SdpType
 from rtcstack.sdp import parse_session
-
-from .peer import Peer
+from tests.unit.jsep.peer import Peer
 
 DIRECTORY = Path(__file__).parents[2] / "support" / "sdp_corpus"
 OFFERS = sorted(DIRECTORY.glob("*_offer.sdp"))

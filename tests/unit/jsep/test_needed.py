@@ -6,8 +6,7 @@ import pytest
 
 from rtcstack.jsep import Negotiation, negotiation_needed
 from rtcstack.sdp import Direction
-
-from .peer import Peer, exchange, pair
+from tests.unit.jsep.peer import Peer, exchange, pair
 
 
 def test_nothing_wanted_nothing_needed() -> None:

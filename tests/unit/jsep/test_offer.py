@@ -9,8 +9,7 @@ import pytest
 from rtcstack.errors import InvalidStateError
 from rtcstack.jsep import BundlePolicy, CodecFormat, HeaderExtension, SendEncoding
 from rtcstack.sdp import Candidate, Direction, SetupRole, parse_session
-
-from .peer import Peer, exchange, lines, pair
+from tests.unit.jsep.peer import Peer, exchange, lines, pair
 
 
 def parsed(peer: Peer):  # type: ignore[no-untyped-def]

@@ -18,8 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from rtcstack.errors import DOMException, InvalidStateError
 from rtcstack.jsep import BundlePolicy, Description, SdpType, Session, Side, TransceiverIntent, diff
 from rtcstack.sdp import Direction, parse_session
-
-from .peer import Peer
+from tests.unit.jsep.peer import Peer
 
 PEERS = st.sampled_from((0, 1))
 KINDS = st.sampled_from(("audio", "video"))
