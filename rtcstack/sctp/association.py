@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Iterable, Sequence
-from enum import Enum, StrEnum
 from struct import Struct
 
 from google_crc32c import extend as crc32c_extend
@@ -20,8 +19,8 @@ from rtcstack.engine import Buffer
 from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
 from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init
 from rtcstack.sctp.control_block import Agreement, ControlBlock
-from rtcstack.sctp.cookie import Cookie, CookieSealer
 from rtcstack.sctp.events import AssociationClosed, AssociationConnected, SctpEvent
+from rtcstack.sctp.handshake import Handshake
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import (
     COMMON_HEADER_BYTES,
@@ -32,6 +31,16 @@ from rtcstack.sctp.packet import (
 )
 from rtcstack.sctp.params import CauseCode, ParamType, cause_bytes, describe_causes, param_bytes
 from rtcstack.sctp.send_queue import SendQueue
+from rtcstack.sctp.states import (
+    ACCEPTS_MESSAGES,
+    SENDS_DATA,
+    SHUTTING_DOWN,
+    STATE_OF,
+    TAKES_DATA,
+    AssociationState,
+    Drop,
+    Phase,
+)
 
 __all__ = ["AssociationState", "Drop", "SctpAssociation"]
 
@@ -41,56 +50,6 @@ MAX_REPLIES = 32
 MAX_SHUTDOWN_RETRANSMISSIONS = 8
 """SHUTDOWNs (or SHUTDOWN ACKs) sent before the association counts as closed anyway."""
 
-
-class AssociationState(StrEnum):
-    """The states that matter to the layer above."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    SHUTTING_DOWN = "shutting-down"
-    CLOSED = "closed"
-
-
-class Drop(StrEnum):
-    """Why a packet or chunk was dropped."""
-
-    MALFORMED = "malformed"
-    CHECKSUM = "checksum"
-    PORTS = "ports"
-    TAG = "tag"
-    UNEXPECTED = "unexpected"
-    COOKIE = "cookie"
-    ACKED_UNSENT = "acked-unsent"
-
-
-class _Phase(Enum):
-    """The RFC's states. Spec: RFC 9260, section 4."""
-
-    NEW = "new"
-    COOKIE_WAIT = "cookie-wait"
-    COOKIE_ECHOED = "cookie-echoed"
-    ESTABLISHED = "established"
-    SHUTDOWN_PENDING = "shutdown-pending"
-    SHUTDOWN_SENT = "shutdown-sent"
-    SHUTDOWN_RECEIVED = "shutdown-received"
-    SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
-    CLOSED = "closed"
-
-
-_STATE = {
-    _Phase.NEW: AssociationState.NEW,
-    _Phase.COOKIE_WAIT: AssociationState.CONNECTING,
-    _Phase.COOKIE_ECHOED: AssociationState.CONNECTING,
-    _Phase.ESTABLISHED: AssociationState.CONNECTED,
-    _Phase.SHUTDOWN_PENDING: AssociationState.SHUTTING_DOWN,
-    _Phase.SHUTDOWN_SENT: AssociationState.SHUTTING_DOWN,
-    _Phase.SHUTDOWN_RECEIVED: AssociationState.SHUTTING_DOWN,
-    _Phase.SHUTDOWN_ACK_SENT: AssociationState.SHUTTING_DOWN,
-    _Phase.CLOSED: AssociationState.CLOSED,
-}
-_SENDS_DATA = frozenset({_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_RECEIVED})
-_TAKES_DATA = frozenset({_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_SENT})
 
 _UNPACK_DATA = DATA_HEADER.unpack_from
 _PACK_CHECKSUM = Struct("<I").pack
@@ -112,10 +71,9 @@ class SctpAssociation:
         "_events",
         "_fast",
         "_fast_crc",
+        "_handshake",
         "_heartbeat_at",
         "_heartbeats_unanswered",
-        "_init",
-        "_init_bytes",
         "_init_due",
         "_local_port",
         "_options",
@@ -126,7 +84,6 @@ class SctpAssociation:
         "_replies",
         "_retries",
         "_rng",
-        "_sealer",
         "_timer_at",
         "_timer_s",
         "bytes_received",
@@ -149,7 +106,7 @@ class SctpAssociation:
         self._local_port = local_port
         self._remote_port = remote_port
         self._rng = rng or secrets.SystemRandom()
-        self._phase = _Phase.NEW
+        self._phase = Phase.NEW
         self._events: list[SctpEvent] = []
         self._queue = SendQueue(
             self._events,
@@ -157,11 +114,9 @@ class SctpAssociation:
             (self._options.mtu_bytes - COMMON_HEADER_BYTES) & ~3,
         )
         self._block: ControlBlock | None = None
-        self._init: Init | None = None
-        self._init_bytes = b""
+        self._handshake = Handshake(self._options, local_port, remote_port, self._rng)
         self._init_due = False
         self._pending_cookie = b""
-        self._sealer: CookieSealer | None = None
         self._replies: list[bytes] = []
         self._timer_at: float | None = None  # T1 while connecting, T2 while shutting down
         self._timer_s = 0.0
@@ -182,7 +137,7 @@ class SctpAssociation:
     @property
     def state(self) -> AssociationState:
         """The state, as the layer above needs to know it."""
-        return _STATE[self._phase]
+        return STATE_OF[self._phase]
 
     @property
     def options(self) -> SctpOptions:
@@ -196,27 +151,7 @@ class SctpAssociation:
 
     def make_init(self) -> bytes:
         """Our INIT chunk; the same one at each call, and the one that `connect` sends."""
-        if self._init is None:
-            options = self._options
-            extensions = [ChunkType.RE_CONFIG]
-            if options.partial_reliability:
-                extensions.append(ChunkType.FORWARD_TSN)
-            if options.interleaving:
-                extensions.append(ChunkType.I_DATA)
-                if options.partial_reliability:
-                    extensions.append(ChunkType.I_FORWARD_TSN)
-            self._init = Init(
-                initiate_tag=self._rng.randrange(1, 1 << 32),
-                a_rwnd_bytes=options.receive_window_bytes,
-                outbound_streams=options.streams,
-                inbound_streams=options.streams,
-                initial_tsn=self._rng.randrange(1 << 32),
-                extensions=bytes(extensions),
-                forward_tsn=options.partial_reliability,
-                zero_checksum=options.zero_checksum,
-            )
-            self._init_bytes = self._init.to_bytes()
-        return self._init_bytes
+        return self._handshake.init_chunk
 
     def connect(self, now: float) -> None:
         """Begin the handshake. Both sides may; it is harmless when it has begun.
@@ -224,10 +159,9 @@ class SctpAssociation:
         Args:
             now: monotonic time in seconds.
         """
-        if self._phase is not _Phase.NEW:
+        if self._phase is not Phase.NEW:
             return
-        self.make_init()
-        self._phase = _Phase.COOKIE_WAIT
+        self._phase = Phase.COOKIE_WAIT
         self._init_due = True
         self._retries = 0
         self._timer_s = self._options.rto_initial_s
@@ -260,7 +194,7 @@ class SctpAssociation:
             InvalidStateError: the association, or the stream, is closing.
             ValueError: no data, or no such stream.
         """
-        if self._phase is not _Phase.ESTABLISHED and self._phase not in _ACCEPTS_MESSAGES:
+        if self._phase is not Phase.ESTABLISHED and self._phase not in ACCEPTS_MESSAGES:
             raise InvalidStateError(f"cannot send: the association is {self.state}")
         if not data:
             raise ValueError("SCTP has no empty messages")
@@ -314,10 +248,10 @@ class SctpAssociation:
 
     def shutdown(self, now: float) -> None:
         """Close gracefully, after everything queued has been acknowledged."""
-        if self._phase is _Phase.ESTABLISHED:
-            self._phase = _Phase.SHUTDOWN_PENDING
+        if self._phase is Phase.ESTABLISHED:
+            self._phase = Phase.SHUTDOWN_PENDING
             self._advance_shutdown(now)
-        elif self._phase not in _SHUTTING_DOWN:
+        elif self._phase not in SHUTTING_DOWN:
             self._close(None, graceful=True)
 
     def abort(self, now: float, reason: str = "", *, error: ProtocolError | None = None) -> None:
@@ -328,7 +262,7 @@ class SctpAssociation:
             reason: told to the peer.
             error: what `AssociationClosed` is to carry, when it is not what we wanted ourselves.
         """
-        if self._phase is _Phase.CLOSED:
+        if self._phase is Phase.CLOSED:
             return
         if self._block is not None:
             self._reply_abort(CauseCode.USER_INITIATED_ABORT, reason.encode()[:512])
@@ -354,7 +288,7 @@ class SctpAssociation:
         block = self._block
         if block is not None:
             block.end_of_pass(now)
-            if self._phase in _SHUTTING_DOWN:
+            if self._phase in SHUTTING_DOWN:
                 self._advance_shutdown(now)
             self._restart_heartbeat(now)
 
@@ -413,7 +347,7 @@ class SctpAssociation:
         for kind, flags, body in chunks:
             if kind == ChunkType.DATA or kind == ChunkType.I_DATA:
                 block = self._block
-                if block is None or self._phase not in _TAKES_DATA:
+                if block is None or self._phase not in TAKES_DATA:
                     self._drop(Drop.UNEXPECTED)
                     continue
                 has_data = True
@@ -433,7 +367,7 @@ class SctpAssociation:
             return self._block is not None and tag == self._block.agreement.peer_tag
         if kind == ChunkType.COOKIE_ECHO:
             return True  # the cookie itself says which tag is right
-        return self._init is not None and tag == self._init.initiate_tag
+        return tag == self._handshake.local_tag
 
     def _on_control(self, kind: int, flags: int, body: bytes, tag: int, now: float) -> bool:
         """Take a chunk that is not data. Returns False if the rest of the packet is void."""
@@ -447,11 +381,11 @@ class SctpAssociation:
         if kind == ChunkType.COOKIE_ECHO:
             return self._on_cookie_echo(body, tag, now)
         if kind == ChunkType.COOKIE_ACK:
-            if self._phase is _Phase.COOKIE_ECHOED:
+            if self._phase is Phase.COOKIE_ECHOED:
                 self._establish(now)
             return True
         if kind == ChunkType.ABORT:
-            if self._phase not in (_Phase.NEW, _Phase.CLOSED):
+            if self._phase not in (Phase.NEW, Phase.CLOSED):
                 code, text = describe_causes(body)
                 self._close(ProtocolError(f"the peer has aborted: {text}", code=code), graceful=False)
             return False
@@ -459,7 +393,7 @@ class SctpAssociation:
             self._on_error(body)
             return True
         if block is None:
-            if kind == ChunkType.SHUTDOWN_ACK and self._phase is _Phase.CLOSED:
+            if kind == ChunkType.SHUTDOWN_ACK and self._phase is Phase.CLOSED:
                 # Our SHUTDOWN COMPLETE was lost (section 8.4).
                 if len(self._replies) < MAX_REPLIES:
                     self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
@@ -474,17 +408,17 @@ class SctpAssociation:
         elif kind == ChunkType.HEARTBEAT_ACK:
             self._heartbeats_unanswered = 0
         elif kind == ChunkType.FORWARD_TSN or kind == ChunkType.I_FORWARD_TSN:
-            if self._phase in _TAKES_DATA:
+            if self._phase in TAKES_DATA:
                 block.on_forward_tsn(body, interleaved=kind == ChunkType.I_FORWARD_TSN)
         elif kind == ChunkType.RE_CONFIG:
-            if self._phase is _Phase.ESTABLISHED or self._phase is _Phase.SHUTDOWN_PENDING:
+            if self._phase is Phase.ESTABLISHED or self._phase is Phase.SHUTDOWN_PENDING:
                 block.resets.on_reconfig(body, now)
         elif kind == ChunkType.SHUTDOWN:
             self._on_shutdown(body, now)
         elif kind == ChunkType.SHUTDOWN_ACK:
             self._on_shutdown_ack()
         elif kind == ChunkType.SHUTDOWN_COMPLETE:
-            if self._phase is _Phase.SHUTDOWN_ACK_SENT:
+            if self._phase is Phase.SHUTDOWN_ACK_SENT:
                 self._close(None, graceful=True)
         elif kind != ChunkType.PAD:
             return self._on_unknown(kind, flags, body)
@@ -502,116 +436,51 @@ class SctpAssociation:
 
     def _on_error(self, body: bytes) -> None:
         code, text = describe_causes(body)
-        if code == CauseCode.STALE_COOKIE and self._phase is _Phase.COOKIE_ECHOED:
+        if code == CauseCode.STALE_COOKIE and self._phase is Phase.COOKIE_ECHOED:
             # Begin anew (RFC 9260, section 5.2.6).
             self._forget_block()
             self._fast = b""
-            self._phase = _Phase.COOKIE_WAIT
+            self._phase = Phase.COOKIE_WAIT
             self._init_due = True
-        elif code == CauseCode.PROTOCOL_VIOLATION and self._phase is not _Phase.CLOSED:
+        elif code == CauseCode.PROTOCOL_VIOLATION and self._phase is not Phase.CLOSED:
             self._close(ProtocolError(f"the peer reports: {text}", code=code), graceful=False)
 
     # -- handshake (RFC 9260, section 5) ------------------------------------------------------
 
     def _on_init(self, init: Init, now: float) -> None:
-        if self._phase is _Phase.CLOSED or len(self._replies) >= MAX_REPLIES:
+        if self._phase is Phase.CLOSED or len(self._replies) >= MAX_REPLIES:
             self._drop(Drop.UNEXPECTED)
             return
-        if self._phase is _Phase.SHUTDOWN_ACK_SENT:
+        if self._phase is Phase.SHUTDOWN_ACK_SENT:
             self._timer_at = now  # our SHUTDOWN ACK was lost: again (section 9.2)
             return
-        if self._sealer is None:
-            self._sealer = CookieSealer(self._rng.randbytes(32))
-        self.make_init()
-        local = self._init
-        assert local is not None
-        local_tag, local_tsn, ties = local.initiate_tag, local.initial_tsn, (0, 0)
-        block = self._block
-        if block is not None:
-            ties = (block.agreement.local_tag, block.agreement.peer_tag)
-            if self._phase is not _Phase.COOKIE_ECHOED:
-                # A new tag for what may be a restart (section 5.2.2).
-                local_tag, local_tsn = self._rng.randrange(1, 1 << 32), self._rng.randrange(1 << 32)
-        cookie = Cookie(
-            now,
-            local_tag,
-            init.initiate_tag,
-            local_tsn,
-            init.initial_tsn,
-            init.a_rwnd_bytes,
-            *ties,
-            init.outbound_streams,
-            init.inbound_streams,
-            _pack_extensions(init),
+        self._replies.append(
+            self._handshake.answer(
+                init,
+                now,
+                None if self._block is None else self._block.agreement,
+                new_tag=self._phase is not Phase.COOKIE_ECHOED,
+            )
         )
-        reply = Init(
-            local_tag,
-            local.a_rwnd_bytes,
-            local.outbound_streams,
-            local.inbound_streams,
-            local_tsn,
-            local.extensions,
-            local.forward_tsn,
-            local.zero_checksum,
-            self._sealer.seal(cookie),
-            init.unrecognized[:4],
-        )
-        writer = PacketWriter(self._local_port, self._remote_port, init.initiate_tag)
-        self._replies.append(writer.write([reply.to_bytes(ChunkType.INIT_ACK)], checksum=True))
 
     def _on_init_ack(self, init: Init, now: float) -> None:
-        if self._phase is not _Phase.COOKIE_WAIT:
+        if self._phase is not Phase.COOKIE_WAIT:
             return  # section 5.2.3
         if init.cookie is None:
             raise ProtocolError("INIT ACK without a cookie", code=CauseCode.MISSING_PARAMETER)
         if len(init.cookie) > self._options.mtu_bytes - COMMON_HEADER_BYTES - 64:
             raise ProtocolError("a cookie that fits no packet", code=CauseCode.PROTOCOL_VIOLATION)
-        local = self._init
-        assert local is not None
-        self._make_block(
-            local.initiate_tag,
-            init.initiate_tag,
-            local.initial_tsn,
-            init.initial_tsn,
-            init.a_rwnd_bytes,
-            init.outbound_streams,
-            init.inbound_streams,
-            _pack_extensions(init),
-        )
-        self._phase = _Phase.COOKIE_ECHOED
+        self._make_block(self._handshake.agree_on_init_ack(init))
+        self._phase = Phase.COOKIE_ECHOED
         self._pending_cookie = chunk_bytes(ChunkType.COOKIE_ECHO, 0, init.cookie)
         self._init_due = True
         self._retries = 0
         self._timer_s = self._options.rto_initial_s
         self._timer_at = now + self._timer_s
 
-    def _make_block(
-        self,
-        local_tag: int,
-        peer_tag: int,
-        local_tsn: int,
-        peer_tsn: int,
-        peer_window_bytes: int,
-        peer_outbound: int,
-        peer_inbound: int,
-        extensions: int,
-    ) -> None:
-        options = self._options
-        agreement = Agreement(
-            local_tag,
-            peer_tag,
-            local_tsn,
-            peer_tsn,
-            peer_window_bytes,
-            min(options.streams, peer_outbound),
-            min(options.streams, peer_inbound),
-            options.partial_reliability and bool(extensions & _EXT_FORWARD_TSN),
-            options.interleaving and bool(extensions & _EXT_I_DATA),
-            bool(extensions & _EXT_RE_CONFIG),
-            options.zero_checksum and bool(extensions & _EXT_ZERO_CHECKSUM),
-        )
-        writer = PacketWriter(self._local_port, self._remote_port, peer_tag)
-        self._block = ControlBlock(options, agreement, writer, self._queue, self._events)
+    def _make_block(self, agreement: Agreement) -> None:
+        writer = PacketWriter(self._local_port, self._remote_port, agreement.peer_tag)
+        self._block = ControlBlock(self._options, agreement, writer, self._queue, self._events)
 
     def _forget_block(self) -> None:
         if self._block is not None:
@@ -619,8 +488,8 @@ class SctpAssociation:
             self._block = None
 
     def _on_cookie_echo(self, body: bytes, tag: int, now: float) -> bool:
-        cookie = self._sealer.unseal(body) if self._sealer is not None else None
-        if cookie is None or tag != cookie.local_tag or self._phase is _Phase.CLOSED:
+        cookie = self._handshake.unseal(body)
+        if cookie is None or tag != cookie.local_tag or self._phase is Phase.CLOSED:
             self._drop(Drop.COOKIE)
             return False
         block = self._block
@@ -628,7 +497,7 @@ class SctpAssociation:
             same_local = cookie.local_tag == block.agreement.local_tag
             same_peer = cookie.peer_tag == block.agreement.peer_tag
             if same_local and same_peer:  # action D: our COOKIE ACK was lost, or both have begun
-                if self._phase is _Phase.COOKIE_ECHOED:
+                if self._phase is Phase.COOKIE_ECHOED:
                     self._establish(now)
                 block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
                 return True
@@ -640,7 +509,7 @@ class SctpAssociation:
                     raise ProtocolError("the peer has restarted", code=CauseCode.PROTOCOL_VIOLATION)
                 self._drop(Drop.COOKIE)
                 return False
-            if not same_local or self._phase is not _Phase.COOKIE_ECHOED:  # action C, a late cookie
+            if not same_local or self._phase is not Phase.COOKIE_ECHOED:  # action C, a late cookie
                 self._drop(Drop.COOKIE)
                 return False
             # Action B: both have begun, and the peer's tag is a newer one than its INIT ACK had.
@@ -651,16 +520,7 @@ class SctpAssociation:
             self._reply(cookie.peer_tag, chunk_bytes(ChunkType.ERROR, 0, cause))
             return False
         self._forget_block()
-        self._make_block(
-            cookie.local_tag,
-            cookie.peer_tag,
-            cookie.local_tsn,
-            cookie.peer_tsn,
-            cookie.peer_window_bytes,
-            cookie.peer_outbound_streams,
-            cookie.peer_inbound_streams,
-            cookie.extensions,
-        )
+        self._make_block(self._handshake.agree_on_cookie(cookie))
         self._establish(now)
         assert self._block is not None
         self._block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
@@ -669,7 +529,7 @@ class SctpAssociation:
     def _establish(self, now: float) -> None:
         block = self._block
         assert block is not None
-        self._phase = _Phase.ESTABLISHED
+        self._phase = Phase.ESTABLISHED
         self._timer_at = None
         self._init_due = False
         self._pending_cookie = b""
@@ -686,15 +546,15 @@ class SctpAssociation:
         block = self._block
         assert block is not None
         if not (self._queue.is_empty and block.outstanding.is_empty):
-            if self._phase is _Phase.SHUTDOWN_SENT and block.tracker.sack_due:
+            if self._phase is Phase.SHUTDOWN_SENT and block.tracker.sack_due:
                 block.control.append(self._make_shutdown())
             return
-        if self._phase is _Phase.SHUTDOWN_PENDING:
-            self._phase = _Phase.SHUTDOWN_SENT
+        if self._phase is Phase.SHUTDOWN_PENDING:
+            self._phase = Phase.SHUTDOWN_SENT
             block.queue_control(self._make_shutdown())
             self._start_t2(now)
-        elif self._phase is _Phase.SHUTDOWN_RECEIVED:
-            self._phase = _Phase.SHUTDOWN_ACK_SENT
+        elif self._phase is Phase.SHUTDOWN_RECEIVED:
+            self._phase = Phase.SHUTDOWN_ACK_SENT
             block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
             self._start_t2(now)
 
@@ -714,15 +574,15 @@ class SctpAssociation:
         assert block is not None
         if len(body) < 4:
             raise ParseError("SHUTDOWN cut off")
-        if self._phase in (_Phase.ESTABLISHED, _Phase.SHUTDOWN_PENDING):
-            self._phase = _Phase.SHUTDOWN_RECEIVED
-        elif self._phase is _Phase.SHUTDOWN_SENT:  # both have begun
-            self._phase = _Phase.SHUTDOWN_ACK_SENT
+        if self._phase in (Phase.ESTABLISHED, Phase.SHUTDOWN_PENDING):
+            self._phase = Phase.SHUTDOWN_RECEIVED
+        elif self._phase is Phase.SHUTDOWN_SENT:  # both have begun
+            self._phase = Phase.SHUTDOWN_ACK_SENT
             block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
             self._start_t2(now)
 
     def _on_shutdown_ack(self) -> None:
-        if self._phase in (_Phase.SHUTDOWN_SENT, _Phase.SHUTDOWN_ACK_SENT):
+        if self._phase in (Phase.SHUTDOWN_SENT, Phase.SHUTDOWN_ACK_SENT):
             assert self._block is not None
             self._reply(self._block.agreement.peer_tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, 0, b""))
             self._close(None, graceful=True)
@@ -731,7 +591,7 @@ class SctpAssociation:
 
     def _fail(self, error: ProtocolError) -> None:
         """Abort for what the peer did."""
-        if self._phase is _Phase.CLOSED:
+        if self._phase is Phase.CLOSED:
             return
         if self._block is not None:
             self._reply_abort(error.code or CauseCode.PROTOCOL_VIOLATION, str(error).encode())
@@ -746,9 +606,9 @@ class SctpAssociation:
         self._replies.append(writer.write([chunk], checksum=True))
 
     def _close(self, error: ProtocolError | None, *, graceful: bool) -> None:
-        if self._phase is _Phase.CLOSED:
+        if self._phase is Phase.CLOSED:
             return
-        self._phase = _Phase.CLOSED
+        self._phase = Phase.CLOSED
         self._fast = b""
         self._init_due = False
         self._timer_at = None
@@ -797,7 +657,7 @@ class SctpAssociation:
 
     def _on_handshake_timer(self, now: float) -> None:
         self._retries += 1
-        connecting = self._phase in (_Phase.COOKIE_WAIT, _Phase.COOKIE_ECHOED)
+        connecting = self._phase in (Phase.COOKIE_WAIT, Phase.COOKIE_ECHOED)
         limit_s = self._options.handshake_rto_max_s if connecting else self._options.rto_max_s
         self._timer_s = min(self._timer_s * 2, limit_s)
         self._timer_at = now + self._timer_s
@@ -812,13 +672,13 @@ class SctpAssociation:
         if block is None:
             self._timer_at = None
         elif self._retries > MAX_SHUTDOWN_RETRANSMISSIONS:
-            if self._phase is _Phase.SHUTDOWN_ACK_SENT:  # all is acknowledged, and the peer is gone
+            if self._phase is Phase.SHUTDOWN_ACK_SENT:  # all is acknowledged, and the peer is gone
                 self._close(None, graceful=True)
             else:
                 self._close(ProtocolError("no answer to the shutdown"), graceful=False)
-        elif self._phase is _Phase.SHUTDOWN_SENT:
+        elif self._phase is Phase.SHUTDOWN_SENT:
             block.queue_control(self._make_shutdown())
-        elif self._phase is _Phase.SHUTDOWN_ACK_SENT:
+        elif self._phase is Phase.SHUTDOWN_ACK_SENT:
             block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
 
     # -- engine: out --------------------------------------------------------------------------
@@ -832,18 +692,18 @@ class SctpAssociation:
             packets = []
         block = self._block
         if block is not None:
-            if self._phase is _Phase.COOKIE_ECHOED:
+            if self._phase is Phase.COOKIE_ECHOED:
                 if self._init_due:
                     # Data may go along behind the COOKIE ECHO (section 5.1), but only there.
                     fresh = self._retries == 0
                     self._init_due = False
                     block.fill(packets, now, data=fresh, first=self._pending_cookie)
             else:
-                block.fill(packets, now, data=self._phase in _SENDS_DATA)
+                block.fill(packets, now, data=self._phase in SENDS_DATA)
         elif self._init_due:
             self._init_due = False
             writer = PacketWriter(self._local_port, self._remote_port, 0)
-            packets.append(writer.write([self._init_bytes], checksum=True))
+            packets.append(writer.write([self._handshake.init_chunk], checksum=True))
         if packets:
             self.packets_sent += len(packets)
             self.bytes_sent += sum(map(len, packets))
@@ -856,25 +716,3 @@ class SctpAssociation:
         events = self._events[:]
         self._events.clear()  # the list itself is shared with the parts of the association
         return events
-
-
-_SHUTTING_DOWN = frozenset(
-    {_Phase.SHUTDOWN_PENDING, _Phase.SHUTDOWN_SENT, _Phase.SHUTDOWN_RECEIVED, _Phase.SHUTDOWN_ACK_SENT}
-)
-_ACCEPTS_MESSAGES = frozenset({_Phase.NEW, _Phase.COOKIE_WAIT, _Phase.COOKIE_ECHOED, _Phase.ESTABLISHED})
-
-_EXT_FORWARD_TSN, _EXT_ZERO_CHECKSUM, _EXT_I_DATA, _EXT_RE_CONFIG = 1, 2, 4, 8
-
-
-def _pack_extensions(init: Init) -> int:
-    """The extensions an INIT names, as bits for the cookie."""
-    extensions = 0
-    if init.forward_tsn:
-        extensions |= _EXT_FORWARD_TSN
-    if init.zero_checksum:
-        extensions |= _EXT_ZERO_CHECKSUM
-    if ChunkType.I_DATA in init.extensions:
-        extensions |= _EXT_I_DATA
-    if ChunkType.RE_CONFIG in init.extensions:
-        extensions |= _EXT_RE_CONFIG
-    return extensions

@@ -6,7 +6,7 @@ Spec: RFC 9260, section 14 ("Transmission Control Block").
 from __future__ import annotations
 
 from rtcstack.errors import ProtocolError
-from rtcstack.sctp.chunks import DATA_FIELDS, I_DATA_FIELDS, ChunkType, ForwardTsn, Sack
+from rtcstack.sctp.chunks import DATA_FIELDS, FLAG_IMMEDIATE, I_DATA_FIELDS, ChunkType, ForwardTsn, Sack
 from rtcstack.sctp.data_tracker import MAX_TSN_AHEAD, DataTracker
 from rtcstack.sctp.events import SctpEvent
 from rtcstack.sctp.options import SctpOptions
@@ -189,12 +189,15 @@ class ControlBlock:
         if stream_id >= self._max_streams or self._interleaved is not None:
             self._refuse_stream(wire_tsn, stream_id)
             return
-        held_bytes = self.reassembly.held_bytes + self.application_bytes
+        reassembly = self.reassembly
+        held_bytes = reassembly.held_bytes + self.application_bytes
         if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
             return
         tsn = self.tracker.observe(wire_tsn)
+        if flags & FLAG_IMMEDIATE:
+            self.tracker.sack_due = True
         if tsn is not None:
-            self.reassembly.add(tsn, flags & 7, stream_id, ssn, ppid, payload)
+            reassembly.add(tsn, flags & 7, stream_id, ssn, ppid, payload)
 
     def on_data_chunk(self, flags: int, body: bytes) -> None:
         """Take the body of a DATA chunk. Raises ProtocolError as `on_data` does."""
@@ -208,7 +211,7 @@ class ControlBlock:
         if len(body) <= I_DATA_FIELDS.size:
             raise ProtocolError("I-DATA without user data", code=CauseCode.NO_USER_DATA)
         wire_tsn, stream_id, _, mid, ppid_or_fsn = I_DATA_FIELDS.unpack_from(body)
-        if flags & 8:
+        if flags & FLAG_IMMEDIATE:
             self.tracker.sack_due = True
         if stream_id >= self._max_streams or self._interleaved is None:
             self._refuse_stream(wire_tsn, stream_id)

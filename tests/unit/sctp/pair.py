@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from rtcstack.sctp.association import SctpAssociation
@@ -23,20 +24,8 @@ __all__ = ["Pair", "Side", "small_sequence_numbers"]
 
 def small_sequence_numbers(association: SctpAssociation, tsn: int) -> None:
     """Have an association start with a given TSN, to bring a wrap-around near."""
-    association.make_init()
-    init = association._init
-    assert init is not None
-    association._init = type(init)(
-        init.initiate_tag,
-        init.a_rwnd_bytes,
-        init.outbound_streams,
-        init.inbound_streams,
-        tsn & 0xFFFF_FFFF,
-        init.extensions,
-        init.forward_tsn,
-        init.zero_checksum,
-    )
-    association._init_bytes = association._init.to_bytes()
+    handshake = association._handshake
+    handshake.use(replace(handshake.init, initial_tsn=tsn & 0xFFFF_FFFF))
 
 
 class Side:
