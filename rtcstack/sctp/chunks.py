@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from struct import Struct
+from struct import Struct, pack, unpack_from
 
 from rtcstack.errors import ParseError
 from rtcstack.sctp.packet import chunk_bytes
@@ -238,16 +238,11 @@ class Sack:
         gaps: tuple[int, ...] = ()
         duplicates: tuple[int, ...] = ()
         if blocks:
-            gaps = Struct(f"!{2 * blocks}H").unpack_from(body, _SACK.size)
-            previous = 0
-            for edge in range(0, len(gaps), 2):
-                if gaps[edge] <= previous:
-                    raise ParseError("SACK with gap blocks out of order")
-                previous = gaps[edge + 1]
-                if previous < gaps[edge]:
-                    raise ParseError("SACK with a gap block that ends before it starts")
+            gaps = unpack_from(f"!{2 * blocks}H", body, _SACK.size)
+            if not gaps[0] or sorted(gaps) != list(gaps):
+                raise ParseError("SACK with gap blocks out of order")
         if dups:
-            duplicates = Struct(f"!{dups}I").unpack_from(body, _SACK.size + 4 * blocks)
+            duplicates = unpack_from(f"!{dups}I", body, _SACK.size + 4 * blocks)
         return Sack(tsn, a_rwnd, gaps, duplicates)
 
     def to_bytes(self) -> bytes:
@@ -255,9 +250,9 @@ class Sack:
         gaps, duplicates = self.gaps, self.duplicates
         body = _SACK.pack(self.cumulative_tsn, self.a_rwnd_bytes, len(gaps) // 2, len(duplicates))
         if gaps:
-            body += Struct(f"!{len(gaps)}H").pack(*gaps)
+            body += pack(f"!{len(gaps)}H", *gaps)
         if duplicates:
-            body += Struct(f"!{len(duplicates)}I").pack(*duplicates)
+            body += pack(f"!{len(duplicates)}I", *duplicates)
         return chunk_bytes(ChunkType.SACK, 0, body)
 
 

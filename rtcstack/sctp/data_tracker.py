@@ -156,10 +156,9 @@ class DataTracker:
         duplicates: tuple[int, ...] = ()
         entries = (room_bytes - SACK_FIXED_BYTES) // 4
         if self._starts:
-            for start, end in zip(self._starts[:entries], self._ends, strict=False):
-                if end - cumulative > 0xFFFF:
-                    break
-                gaps += (start - cumulative, end - cumulative)
+            told = min(entries, bisect_right(self._ends, cumulative + 0xFFFF))
+            ranges = zip(self._starts[:told], self._ends, strict=False)
+            gaps = [edge - cumulative for bounds in ranges for edge in bounds]
         if self._duplicates:
             duplicates = tuple(self._duplicates[: max(0, entries - len(gaps) // 2)])
             self._duplicates.clear()

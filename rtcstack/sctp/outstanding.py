@@ -60,6 +60,7 @@ class Outstanding:
         "_chunks",
         "_cursor",
         "_forwarded_at",
+        "_gaps",
         "_highest_tsn",
         "_lost",
         "_min_rtt_s",
@@ -119,7 +120,8 @@ class Outstanding:
         self._chunks: dict[int, SentChunk] = {}  # every chunk above cumulative_tsn, in order
         self._lost: deque[SentChunk] = deque()  # to be sent again; some may have been acked since
         self._resent: deque[SentChunk] = deque()  # sent again, in the order of sending
-        self._ranges: dict[int, int] = {}  # first to last TSN of the gap blocks of the last SACK
+        self._gaps: tuple[int, ...] = ()  # the gap blocks of the last SACK, as they came
+        self._ranges: dict[int, int] = {}  # the same as first to last TSN
         self._highest_tsn = self.cumulative_tsn  # highest one acknowledged
         self._cursor = self.next_tsn  # chunks below are acked, lost or sent again
         self._rack_at = 0.0  # when the latest-sent of the acknowledged chunks was sent, its TSN, its RTT
@@ -264,15 +266,20 @@ class Outstanding:
             if cumulative > self._highest_tsn:
                 self._highest_tsn = cumulative
         if sack.gaps:
-            ranges: dict[int, int] = {}
             known = self._ranges
             gaps = sack.gaps
-            for edge in range(0, len(gaps), 2):
+            if not progress and gaps[:-1] == self._gaps[:-1]:
+                ranges = known  # only the last block has grown: most SACKs while a gap is open
+                first = len(gaps) - 2
+            else:
+                ranges = {}
+                first = 0
+            self._gaps = gaps
+            for edge in range(first, len(gaps), 2):
                 start = cumulative + gaps[edge]
                 end = cumulative + gaps[edge + 1]
                 if end >= self.next_tsn:
                     break
-                ranges[start] = end
                 tsn = start
                 while tsn <= end:
                     last = known.get(tsn)
@@ -294,9 +301,11 @@ class Outstanding:
                         newest = chunk
                 if end > self._highest_tsn:
                     self._highest_tsn = end
+                ranges[start] = end
             self._ranges = ranges
-        elif self._ranges:
+        elif self._gaps:
             self._ranges = {}
+            self._gaps = ()
         self.flight_bytes = flight_bytes
         if sack.duplicates and self._resent_tsns:
             for wire_tsn in sack.duplicates:
@@ -486,6 +495,7 @@ class Outstanding:
         forget_gaps = self.timeouts > 1  # perhaps the peer has dropped what it had reported
         if forget_gaps:
             self._ranges = {}
+            self._gaps = ()
         for chunk in list(self._chunks.values()):
             if chunk.state == IN_FLIGHT or (forget_gaps and chunk.state == ACKED):
                 if chunk.state == IN_FLIGHT:

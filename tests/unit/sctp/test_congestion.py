@@ -141,7 +141,7 @@ def jain(rates: Sequence[float]) -> float:
 
 @pytest.mark.parametrize(("loss", "least"), [(0.0, 9.0), (0.01, 7.5), (0.05, 7.5), (0.1, 5.0)])
 def test_random_loss(loss: float, least: float) -> None:
-    for seed in (1, 2, 3) if loss else (1,):
+    for seed in (1, 2) if loss else (1,):
         outcome = single(loss=loss, seed=seed, seconds=3 if loss else 4)
         assert outcome.goodput >= least
         assert outcome.queue.queue_delay_mean_s < 0.02
@@ -202,7 +202,7 @@ def test_a_link_that_falls_to_a_tenth_and_comes_back() -> None:
     ids=["together", "one late", "20 and 60 ms", "60 ms, then 20 ms", "four in turn"],
 )
 def test_flows_share_fairly(flows: Any, least: float) -> None:
-    rates, neck = shared(flows, seconds=20, after=3.0, rate=4 * MB, queue_bytes=400_000)
+    rates, neck = shared(flows, seconds=15, after=3.0, rate=4 * MB, queue_bytes=400_000)
     assert jain(rates) >= least
     assert sum(rates) > 3.6
     assert neck.queue_delay_mean_s < 0.04
@@ -213,11 +213,11 @@ def test_neither_reno_nor_we_starve() -> None:
         [(DelayTarget, 0.02, 0.0), (Reno, 0.02, 3.0)],
         [(Reno, 0.02, 0.0), (DelayTarget, 0.02, 3.0)],
     ):
-        rates, _ = shared(flows, seconds=20, after=3.0, rate=4 * MB, queue_bytes=400_000)
+        rates, _ = shared(flows, seconds=15, after=3.0, rate=4 * MB, queue_bytes=400_000)
         assert min(rates) > 0.5
     shallow, _ = shared(
         [(DelayTarget, 0.02, 0.0), (Reno, 0.02, 3.0)],
-        seconds=20,
+        seconds=15,
         after=3.0,
         rate=4 * MB,
         queue_bytes=80_000,

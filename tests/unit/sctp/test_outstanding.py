@@ -235,3 +235,35 @@ def test_tsns_wrap_around_in_the_middle_of_losses() -> None:
         for data in sent:
             pair.a.engine.send(channel, data, pair.now)
         assert pair.run(60, lambda p=pair, s=sent: p.b.received() == s)
+
+
+def test_gap_blocks_grow_join_shrink_and_come_late() -> None:
+    """Every way in which one SACK may differ from the one before it."""
+    bench = Bench()
+    bench.send(1, 0.0)
+    bench.sack(0, now=RTT)
+    bench.send(20, 1.0)
+    now = 1.0 + RTT
+    size = len(bench.out._chunks[bench.first + 1].data)
+
+    def in_flight() -> int:
+        return bench.out.flight_bytes // size
+
+    for gaps, left in (
+        (((3, 3),), 19),
+        (((3, 6),), 16),  # the last block grows
+        (((3, 6), (8, 8)), 15),  # another one
+        (((3, 6), (8, 9)), 14),
+        (((3, 4),), 14),  # an old SACK, late
+        (((3, 6), (8, 9)), 14),
+        (((3, 9),), 13),  # the hole between is filled
+        (((2, 9), (11, 15)), 7),  # a block begins earlier
+        (((2, 15),), 6),
+    ):
+        bench.sack(0, *gaps, now=now)
+        assert in_flight() == left
+    bench.sack(16, (18, 18), now=now)
+    assert in_flight() == 3
+    bench.sack(20, now=now)
+    assert bench.out.is_empty
+    assert bench.out.flight_bytes == 0
