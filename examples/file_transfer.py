@@ -15,7 +15,6 @@ import base64
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -28,17 +27,7 @@ console = Console(stderr=True)
 
 async def complete(pc: RTCPeerConnection) -> str:
     """Our description as one line, once all candidates are in it."""
-    done = asyncio.Event()
-
-    def changed(_event: Any = None) -> None:
-        if pc.iceGatheringState == "complete":
-            done.set()
-
-    pc.on("icegatheringstatechange", changed)
-    changed()
-    await done.wait()
-    assert pc.localDescription is not None
-    return base64.b64encode(json.dumps(pc.localDescription.toJSON()).encode()).decode()
+    return base64.b64encode(json.dumps((await pc.gathered()).toJSON()).encode()).decode()
 
 
 async def pasted() -> dict[str, str]:

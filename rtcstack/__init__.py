@@ -48,16 +48,11 @@ from rtcstack.api.parameters import (
     RTCRtpSendParameters,
     RTCRtpTransceiverDirection,
 )
-from rtcstack.api.peerconnection import (
-    RTCIceConnectionState,
-    RTCIceGatheringState,
-    RTCPeerConnection,
-    RTCPeerConnectionState,
-    RTCSignalingState,
-)
+from rtcstack.api.peerconnection import RTCPeerConnection, RTCSignalingState
 from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
 from rtcstack.api.sender import RTCRtpSender
+from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
 from rtcstack.config import Settings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
 from rtcstack.events import Event
+from rtcstack.ice import IceServer
 from rtcstack.jsep import (
     BundlePolicy,
     Description,
@@ -284,7 +285,7 @@ class Negotiator:
                 entry.apply(agreement)
 
     def on_local_candidate(
-        self, entry: TransportEntry, candidate: Candidate | None, ufrag: str, url: str | None
+        self, entry: TransportEntry, candidate: Candidate | None, ufrag: str, server: IceServer | None
     ) -> RTCIceCandidate | None:
         """Write a gathered candidate into the descriptions.
 
@@ -300,12 +301,16 @@ class Negotiator:
         if self.negotiation is before:
             return None
         section = self.negotiation.session.section(entry.mid)
+        relay_protocol = None
+        if server is not None and candidate is not None and candidate.type == "relay":
+            relay_protocol = "tls" if server.scheme.is_secure else server.transport
         return RTCIceCandidate(
             "" if candidate is None else f"candidate:{candidate}",
             sdpMid=entry.mid,
             sdpMLineIndex=0 if section is None else section.index,
             usernameFragment=ufrag,
-            url=url,
+            relayProtocol=relay_protocol,
+            url=None if server is None else server.url,
         )
 
     # -- restart and negotiation needed -----------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
@@ -28,15 +27,23 @@ from rtcstack.api.parameters import RTCRtpTransceiverDirection
 from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sctptransport import RTCSctpTransport
 from rtcstack.api.sender import RTCRtpSender
+from rtcstack.api.states import (
+    RTCIceConnectionState,
+    RTCIceGatheringState,
+    RTCPeerConnectionState,
+    sum_connection,
+    sum_gathering,
+    sum_ice,
+)
 from rtcstack.api.stats import RTCStatsReport, collect
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
 from rtcstack.api.transceiverset import TransceiverSet
 from rtcstack.api.transportset import TransportEntry, TransportSet
 from rtcstack.clock import timestamp_ms
-from rtcstack.dtls import DtlsRole, DtlsState
+from rtcstack.dtls import DtlsRole
 from rtcstack.errors import InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
-from rtcstack.ice import Address, GatheringState, IceServer, IceState
+from rtcstack.ice import Address, GatheringState, IceServer
 from rtcstack.jsep import Negotiation, SdpType
 from rtcstack.jsep import SignalingState as RTCSignalingState
 from rtcstack.media.stream import MediaStream
@@ -44,44 +51,7 @@ from rtcstack.media.track import MediaStreamTrack
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate
 
-__all__ = [
-    "RTCIceConnectionState",
-    "RTCIceGatheringState",
-    "RTCPeerConnection",
-    "RTCPeerConnectionState",
-    "RTCSignalingState",
-]
-
-
-class RTCIceGatheringState(StrEnum):
-    """How far gathering is, over all transports (webrtc-pc, section 4.3.2)."""
-
-    NEW = "new"
-    GATHERING = "gathering"
-    COMPLETE = "complete"
-
-
-class RTCPeerConnectionState(StrEnum):
-    """How the connection is, over all transports (webrtc-pc, section 4.3.3)."""
-
-    CLOSED = "closed"
-    FAILED = "failed"
-    DISCONNECTED = "disconnected"
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-
-
-class RTCIceConnectionState(StrEnum):
-    """How ICE is, over all transports (webrtc-pc, section 4.3.4)."""
-
-    CLOSED = "closed"
-    FAILED = "failed"
-    DISCONNECTED = "disconnected"
-    NEW = "new"
-    CHECKING = "checking"
-    COMPLETED = "completed"
-    CONNECTED = "connected"
+__all__ = ["RTCPeerConnection", "RTCSignalingState"]
 
 
 class RTCPeerConnection(EventTarget):
@@ -127,6 +97,7 @@ class RTCPeerConnection(EventTarget):
         self._ice_connection_state = RTCIceConnectionState.NEW
         self._connection_state = RTCPeerConnectionState.NEW
         self._closing: Operation[None] | None = None
+        self._gathering_waiters: list[asyncio.Future[None]] = []
 
     # -- descriptions -----------------------------------------------------------------------------
 
@@ -300,6 +271,32 @@ class RTCPeerConnection(EventTarget):
             else:
                 given = RTCIceCandidate(members)
         return self.chain.run("addIceCandidate", lambda: self.negotiator.add_ice_candidate(given))
+
+    async def gathered(self) -> RTCSessionDescription:
+        """Wait until all candidates are in the local description, for signalling that cannot
+        trickle.
+
+        Returns:
+            The local description.
+
+        Raises:
+            InvalidStateError: there is no local description, or the connection is closed.
+        """
+        while True:
+            description = self.localDescription
+            if self.is_closed or description is None:
+                raise InvalidStateError("gathered: there is no local description, or it is closed")
+            if self._ice_gathering_state is RTCIceGatheringState.COMPLETE:
+                return description
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._gathering_waiters.append(waiter)
+            await waiter
+
+    def _wake_gathering_waiters(self) -> None:
+        waiters, self._gathering_waiters = self._gathering_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def restartIce(self) -> None:
         """Let the next offer restart ICE; "negotiationneeded" is fired."""
@@ -566,6 +563,7 @@ class RTCPeerConnection(EventTarget):
             self._channels.shut()
         if self._sctp is not None:
             self._sctp.on_closed(tell=False)
+        self._wake_gathering_waiters()
         tasks = self.transports.close()
         self._ice_connection_state = RTCIceConnectionState.CLOSED
         self._connection_state = RTCPeerConnectionState.CLOSED
@@ -599,11 +597,15 @@ class RTCPeerConnection(EventTarget):
 
     # TransportSetObserver
 
-    def on_candidate(self, entry: TransportEntry, candidate: Candidate, ufrag: str, url: str | None) -> None:
+    def on_candidate(
+        self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None
+    ) -> None:
         """A local candidate was found."""
-        told = None if self.is_closed else self.negotiator.on_local_candidate(entry, candidate, ufrag, url)
+        if self.is_closed:
+            return
+        told = self.negotiator.on_local_candidate(entry, candidate, ufrag, server)
         if told is not None:
-            self.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, url))
+            self.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
 
     def on_gathering(self, entry: TransportEntry) -> None:
         """A transport's gathering state changed."""
@@ -645,15 +647,14 @@ class RTCPeerConnection(EventTarget):
         if self.is_closed:
             return
         entries = list(self.transports)
-        gathering = _sum_gathering([e.transport.ice.gathering_state for e in entries])
-        ice = _sum_ice([e.transport.ice.state for e in entries])
-        connection = _sum_connection(
-            [e.transport.ice.state for e in entries], [e.dtls_state for e in entries]
-        )
+        gathering = sum_gathering([e.transport.ice.gathering_state for e in entries])
+        ice = sum_ice([e.transport.ice.state for e in entries])
+        connection = sum_connection([e.transport.ice.state for e in entries], [e.dtls_state for e in entries])
         changed = []
         if gathering is not self._ice_gathering_state:
             self._ice_gathering_state = gathering
             changed.append(Event("icegatheringstatechange"))
+            self._wake_gathering_waiters()
             if gathering is RTCIceGatheringState.COMPLETE:
                 changed.append(RTCPeerConnectionIceEvent("icecandidate", None))
         if ice is not self._ice_connection_state:
@@ -703,44 +704,3 @@ def _settle(tasks: Sequence[asyncio.Task[None]] | set[asyncio.Task[None]]) -> as
     for task in tasks:
         task.add_done_callback(done)
     return future
-
-
-def _sum_gathering(states: list[GatheringState]) -> RTCIceGatheringState:
-    """Spec: webrtc-pc, section 4.3.2."""
-    if GatheringState.GATHERING in states:
-        return RTCIceGatheringState.GATHERING
-    if states and all(s is GatheringState.COMPLETE for s in states):
-        return RTCIceGatheringState.COMPLETE
-    return RTCIceGatheringState.NEW
-
-
-def _sum_ice(states: list[IceState]) -> RTCIceConnectionState:
-    """Spec: webrtc-pc, section 4.3.4."""
-    if IceState.FAILED in states:
-        return RTCIceConnectionState.FAILED
-    if IceState.DISCONNECTED in states:
-        return RTCIceConnectionState.DISCONNECTED
-    if all(s in (IceState.NEW, IceState.CLOSED) for s in states):
-        return RTCIceConnectionState.NEW
-    if any(s in (IceState.NEW, IceState.CHECKING) for s in states):
-        return RTCIceConnectionState.CHECKING
-    if all(s in (IceState.COMPLETED, IceState.CLOSED) for s in states):
-        return RTCIceConnectionState.COMPLETED
-    return RTCIceConnectionState.CONNECTED
-
-
-def _sum_connection(ice: list[IceState], dtls: list[DtlsState]) -> RTCPeerConnectionState:
-    """Spec: webrtc-pc, section 4.3.3."""
-    if IceState.FAILED in ice or DtlsState.FAILED in dtls:
-        return RTCPeerConnectionState.FAILED
-    if IceState.DISCONNECTED in ice:
-        return RTCPeerConnectionState.DISCONNECTED
-    if all(s in (IceState.NEW, IceState.CLOSED) for s in ice) and all(
-        s in (DtlsState.NEW, DtlsState.CLOSED) for s in dtls
-    ):
-        return RTCPeerConnectionState.NEW
-    if any(s in (IceState.NEW, IceState.CHECKING) for s in ice) or any(
-        s in (DtlsState.NEW, DtlsState.CONNECTING) for s in dtls
-    ):
-        return RTCPeerConnectionState.CONNECTING
-    return RTCPeerConnectionState.CONNECTED

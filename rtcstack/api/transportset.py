@@ -39,7 +39,9 @@ def _random_ice(length: int) -> str:
 class TransportSetObserver(Protocol):
     """What the set tells the connection, after the transport's own objects have told theirs."""
 
-    def on_candidate(self, entry: TransportEntry, candidate: Candidate, ufrag: str, url: str | None) -> None:
+    def on_candidate(
+        self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None
+    ) -> None:
         """A local candidate was found."""
 
     def on_gathering(self, entry: TransportEntry) -> None:
@@ -179,7 +181,7 @@ class TransportEntry:
 
     def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
         """Passed on."""
-        self._owner.observer.on_candidate(self, candidate, ufrag, None if server is None else server.url)
+        self._owner.observer.on_candidate(self, candidate, ufrag, server)
 
     def on_ice_gathering(self, state: GatheringState) -> None:
         """Told, then passed on."""

@@ -117,19 +117,27 @@ async def test_add_ice_candidate_refuses_by_name_and_changes_nothing() -> None:
 async def test_without_trickle_descriptions_carry_everything() -> None:
     a, b = RTCPeerConnection(), RTCPeerConnection()
     a.createDataChannel("x")
+    await rejects(InvalidStateError, a.gathered())
     for offerer, answerer in ((a, b), (b, a)):
-        complete = asyncio.create_task(
-            until(lambda o=offerer: o.iceGatheringState == "complete", offerer, "icegatheringstatechange")
-        )
-        await asyncio.sleep(0)
         await offerer.setLocalDescription()
-        await complete
-        assert offerer.localDescription is not None
-        await answerer.setRemoteDescription(offerer.localDescription)
+        description = await offerer.gathered()
+        assert description == offerer.localDescription
+        assert "a=end-of-candidates" in description.sdp
+        await answerer.setRemoteDescription(description)
     await connected(a)
     await connected(b)
     await a.close()
     await b.close()
+
+
+async def test_waiting_for_candidates_ends_with_the_connection() -> None:
+    pc = RTCPeerConnection({"iceServers": [{"urls": "stun:127.0.0.1:9"}]})
+    pc.createDataChannel("x")
+    await pc.setLocalDescription()
+    waiting = asyncio.ensure_future(pc.gathered())
+    await asyncio.sleep(0.05)
+    await pc.close()
+    await rejects(InvalidStateError, waiting)
 
 
 @pytest.mark.parametrize("how", ["restartIce", "option"])
