@@ -348,7 +348,8 @@ class ControlBlock:
             if data:
                 window_open = outstanding.flight_bytes < congestion.window_bytes
                 if (window_open and (not rate or pace_at < pace_until)) or outstanding.probe_due:
-                    outstanding.probe_due = False
+                    if outstanding.probe_due:
+                        outstanding.probe_due = False
                     size = fill(parts, room, now)
                     if size:
                         sent = True

@@ -297,7 +297,7 @@ class SendQueue:
         left = len(data) - offset
         interleaving = self.interleaving
         capacity = room_bytes - (20 if interleaving else 16)
-        if offset and left > capacity >= MIN_FRAGMENT_BYTES and not interleaving:
+        if offset and left > capacity >= MIN_FRAGMENT_BYTES and not (interleaving or message.uncounted):
             # The middle of a long message: most of the chunks of bulk data.
             message.offset = end = offset + capacity
             message.last_tsn = stream.last_tsn = tsn
@@ -310,7 +310,11 @@ class SendQueue:
                 message.sequence,
                 message.ppid,
             )
-            self._account(message, capacity)
+            self.buffered_bytes -= capacity
+            before = stream.buffered_bytes
+            stream.buffered_bytes = before - capacity
+            if before - capacity <= stream.low_threshold_bytes < before:
+                self._events.append(StreamBufferedAmountLow(stream.stream_id))
             stream.virtual_time += capacity / stream.priority
             return SentChunk(tsn, header + data[offset:end], message, now)
         if left > capacity:

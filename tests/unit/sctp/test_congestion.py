@@ -202,10 +202,11 @@ def test_a_link_that_falls_to_a_tenth_and_comes_back() -> None:
     ids=["together", "one late", "20 and 60 ms", "60 ms, then 20 ms", "four in turn"],
 )
 def test_flows_share_fairly(flows: Any, least: float) -> None:
-    rates, neck = shared(flows, seconds=15, after=3.0, rate=4 * MB, queue_bytes=400_000)
+    rates, neck = shared(flows, seconds=15, after=5.0, rate=2 * MB, queue_bytes=200_000)
     assert jain(rates) >= least
-    assert sum(rates) > 3.6
-    assert neck.queue_delay_mean_s < 0.04
+    assert sum(rates) > 1.8
+    # Each flow keeps its allowance, 17 to 22 ms at these rates; the buffer holds 100 ms.
+    assert neck.queue_delay_mean_s < 0.02 * len(flows)
 
 
 def test_neither_reno_nor_we_starve() -> None:
@@ -213,16 +214,16 @@ def test_neither_reno_nor_we_starve() -> None:
         [(DelayTarget, 0.02, 0.0), (Reno, 0.02, 3.0)],
         [(Reno, 0.02, 0.0), (DelayTarget, 0.02, 3.0)],
     ):
-        rates, _ = shared(flows, seconds=15, after=3.0, rate=4 * MB, queue_bytes=400_000)
-        assert min(rates) > 0.5
+        rates, _ = shared(flows, seconds=15, after=5.0, rate=2 * MB, queue_bytes=200_000)
+        assert min(rates) > 0.3
     shallow, _ = shared(
         [(DelayTarget, 0.02, 0.0), (Reno, 0.02, 3.0)],
         seconds=15,
         after=3.0,
-        rate=4 * MB,
-        queue_bytes=80_000,
+        rate=2 * MB,
+        queue_bytes=40_000,
     )
-    assert min(shallow) > 0.8
+    assert min(shallow) > 0.4
 
 
 def test_a_closed_window_is_probed_and_opens_again() -> None:
