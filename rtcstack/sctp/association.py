@@ -62,7 +62,7 @@ class SctpAssociation:
 
     Attributes:
         packets_sent, packets_received, bytes_sent, bytes_received: whole SCTP packets.
-        messages_sent, messages_received: user messages handed in and delivered.
+        messages_sent: user messages handed in.
         drops: count by reason of what was dropped.
     """
 
@@ -148,6 +148,33 @@ class SctpAssociation:
     def buffered_bytes(self) -> int:
         """User data that was handed in and has not been sent yet."""
         return self._queue.buffered_bytes
+
+    @property
+    def smoothed_rtt_s(self) -> float:
+        """Smoothed round-trip time, 0.0 before the first measurement."""
+        return self._block.rto.srtt_s if self._block is not None else 0.0
+
+    @property
+    def congestion_window_bytes(self) -> int:
+        """The congestion window, 0 without an association."""
+        return self._block.outstanding.congestion.window_bytes if self._block is not None else 0
+
+    @property
+    def peer_window_bytes(self) -> int:
+        """What the peer can still take, 0 without an association."""
+        return max(0, self._block.outstanding.peer_window_bytes) if self._block is not None else 0
+
+    @property
+    def unacked_chunks(self) -> int:
+        """DATA chunks that were sent and are not acknowledged with all before them."""
+        if self._block is None:
+            return 0
+        return self._block.outstanding.next_tsn - self._block.outstanding.cumulative_tsn - 1
+
+    @property
+    def chunks_retransmitted(self) -> int:
+        """DATA chunks sent again, counted each time."""
+        return self._block.outstanding.chunks_retransmitted if self._block is not None else 0
 
     def make_init(self) -> bytes:
         """Our INIT chunk; the same one at each call, and the one that `connect` sends."""

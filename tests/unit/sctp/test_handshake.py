@@ -344,3 +344,27 @@ def test_an_idle_association_is_small() -> None:
     tracemalloc.stop()
     assert len(pairs) == 20
     assert size < 12_000, f"{size:.0f} bytes"
+
+
+def test_the_figures_for_statistics() -> None:
+    idle = SctpAssociation()
+    assert (idle.smoothed_rtt_s, idle.congestion_window_bytes, idle.peer_window_bytes) == (0.0, 0, 0)
+    assert (idle.unacked_chunks, idle.chunks_retransmitted) == (0, 0)
+    a, b = connected()
+    for _ in range(4):
+        a.send(0, 53, bytes(1160), now=1.0)
+    packets = a.drain(1.0)
+    assert a.unacked_chunks == len(packets) == 4
+    b.receive(packets[1:], 1.05)
+    a.receive(b.drain(1.05), 1.1)
+    assert a.smoothed_rtt_s == pytest.approx(0.1)
+    assert a.unacked_chunks == 4
+    a.handle_timeout(1.2)
+    b.receive(a.drain(1.2), 1.25)
+    a.receive(b.drain(1.25), 1.3)
+    assert a.unacked_chunks == 0
+    assert a.chunks_retransmitted == 1
+    assert a.congestion_window_bytes >= 11910
+    assert a.peer_window_bytes == 5 << 20
+    assert a.packets_sent == b.packets_received + 1
+    assert a.bytes_sent == b.bytes_received + len(packets[0])
