@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rtcstack.clock import timestamp_ms
 from rtcstack.dtls.fingerprint import certificate_fingerprint
 from rtcstack.errors import InvalidAccessError
-from rtcstack.ice.adopt import to_candidate
+from rtcstack.ice.candidates import to_candidate
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.sdp.candidate import Candidate
 

@@ -1,10 +1,10 @@
 """DTLS 1.2 over memory BIOs, certificates and fingerprints. The only room that knows OpenSSL."""
 
 from rtcstack.dtls.certificate import Certificate, KeyAlgorithm
-from rtcstack.dtls.engine import (
+from rtcstack.dtls.engine import DtlsEngine
+from rtcstack.dtls.events import (
     DtlsClosed,
     DtlsConnected,
-    DtlsEngine,
     DtlsEvent,
     DtlsFailed,
     DtlsRole,

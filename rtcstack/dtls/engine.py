@@ -15,26 +15,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from OpenSSL import SSL
 
 from rtcstack.dtls.certificate import Certificate
+from rtcstack.dtls.events import (
+    DtlsClosed,
+    DtlsConnected,
+    DtlsCounters,
+    DtlsEvent,
+    DtlsFailed,
+    DtlsRole,
+    DtlsState,
+)
 from rtcstack.dtls.fingerprint import Fingerprint, matches_any
 from rtcstack.dtls.openssl import IANA_NAMES, WANT_READ, PeerWatch, RecordLayer, as_chunks
+from rtcstack.dtls.records import append_runs, pack_records
 from rtcstack.dtls.resting import CLOSE_NOTIFY, RECORD_NONCE_BYTES, RestingRecords, suite_of
 from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
 from rtcstack.engine import Buffer, Run
 
-__all__ = [
-    "DtlsClosed",
-    "DtlsConnected",
-    "DtlsEngine",
-    "DtlsEvent",
-    "DtlsFailed",
-    "DtlsRole",
-    "DtlsState",
-]
+__all__ = ["DtlsEngine"]
 
 MAX_EARLY_DATAGRAMS = 16
 """Datagrams kept until `start`: a peer may begin its handshake before its answer arrives, and a
@@ -56,86 +57,6 @@ _FIRST_ENCRYPTED = 1 << 48
 
 _UNKNOWN_CERTIFICATE = "the peer's certificate matches none of the fingerprints in its session description"
 _HANDSHAKE_RECORD = 22
-_RECORD_HEADER_BYTES = 13
-
-
-class DtlsRole(StrEnum):
-    """Which end sends the ClientHello (RTCDtlsRole; SDP's "active" is the client)."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-
-class DtlsState(StrEnum):
-    """RTCDtlsTransportState."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    CLOSED = "closed"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsConnected:
-    """The handshake is done and the peer is who the fingerprints say.
-
-    Attributes:
-        remote_certificates: DER, the end-entity certificate first.
-        version: protocol version on the wire, e.g. 0xFEFD for DTLS 1.2.
-        cipher: OpenSSL's name of the cipher suite.
-        cipher_suite: the same in the names of IANA's registry.
-        group: name of the key exchange group, or None where OpenSSL does not tell.
-        srtp_profile: name of the SRTP protection profile, or None when the peer offered none.
-    """
-
-    remote_certificates: tuple[bytes, ...]
-    version: int
-    cipher: str
-    cipher_suite: str
-    group: str | None
-    srtp_profile: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsFailed:
-    """The handshake or the connection failed for good.
-
-    Attributes:
-        detail: ``"dtls-failure"`` or ``"fingerprint-failure"`` (RTCErrorDetailType).
-        reason: what went wrong, for a person.
-        received_alert: number of the alert that the peer sent, or None.
-        sent_alert: number of the alert that was sent, or None.
-    """
-
-    detail: str
-    reason: str
-    received_alert: int | None = None
-    sent_alert: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsClosed:
-    """The peer closed the connection with close_notify."""
-
-
-DtlsEvent = DtlsConnected | DtlsFailed | DtlsClosed
-
-
-@dataclass(slots=True)
-class DtlsCounters:
-    """What the engine counts; all since it was made."""
-
-    packets_sent: int = 0
-    bytes_sent: int = 0
-    packets_received: int = 0
-    bytes_received: int = 0
-    handshake_retransmissions: int = 0
-    dropped_early: int = 0
-    dropped_oversize: int = 0
-    dropped_closed: int = 0
-    dropped_not_connected: int = 0
-    records_refused: int = 0
 
 
 @dataclass(slots=True)
@@ -339,7 +260,7 @@ class DtlsEngine:
         elif self._resting is not None:
             data, refused = self._resting.seal(messages)
             self.counters.records_refused += refused
-            _append_runs(self._out, data)
+            append_runs(self._out, data)
 
     def received(self) -> list[bytes]:
         """Take decrypted application data, one entry per record, in order of arrival."""
@@ -352,7 +273,7 @@ class DtlsEngine:
             self._has_output = False
             data = self._records.take()
             if data:
-                self._last_sent = _append_runs(self._out, data)
+                self._last_sent = append_runs(self._out, data)
                 if self._last_traffic is not None:
                     self._last_traffic = now
         out = self._out
@@ -368,13 +289,13 @@ class DtlsEngine:
     def close(self) -> None:
         """Say close_notify and end; the next `drain` has the alert. Further input is dropped."""
         if self._resting is not None:
-            _append_runs(self._out, self._resting.close_notify())
+            append_runs(self._out, self._resting.close_notify())
         elif self._records is not None and self.state is DtlsState.CONNECTED:
             try:
                 self._records.connection.shutdown()
             except SSL.Error:
                 self._records.clear_errors()
-            _append_runs(self._out, self._records.take())
+            append_runs(self._out, self._records.take())
         if self.state not in (DtlsState.CLOSED, DtlsState.FAILED):
             self.state = DtlsState.CLOSED
         self._release()
@@ -542,9 +463,9 @@ class DtlsEngine:
 
     def _take_handshake(self) -> list[bytes]:
         assert self._records is not None
-        datagrams = _pack_records(self._records.take(), self._mtu)
+        datagrams = pack_records(self._records.take(), self._mtu)
         if datagrams:
-            last = _append_runs([], datagrams[-1])
+            last = append_runs([], datagrams[-1])
             if int.from_bytes(last[3:11], "big") >= _FIRST_ENCRYPTED:
                 self._last_sent = last  # the Finished
         return datagrams
@@ -570,48 +491,3 @@ def _describe(exc: SSL.Error) -> str:
     entries = exc.args[0] if exc.args and isinstance(exc.args[0], list) else []
     reasons = [str(entry[-1]) for entry in entries]
     return "; ".join(r for r in reasons if r) or type(exc).__name__
-
-
-def _pack_records(data: bytes, mtu: int) -> list[bytes]:
-    """Cut a flight at its record headers and fill datagrams of at most `mtu` bytes with records."""
-    datagrams: list[bytes] = []
-    start = offset = 0
-    end = len(data)
-    while offset < end:
-        size = _RECORD_HEADER_BYTES + int.from_bytes(data[offset + 11 : offset + 13], "big")
-        if offset > start and offset + size - start > mtu:
-            datagrams.append(data[start:offset])
-            start = offset
-        offset += size
-    if start < end:
-        datagrams.append(data[start:end])
-    return datagrams
-
-
-def _append_runs(out: list[Run], data: bytes) -> bytes:
-    """Cut records into runs: neighbours of one size, closed by at most one shorter record.
-
-    Returns:
-        Header and nonce of the last record.
-    """
-    start = last = offset = 0
-    end = len(data)
-    segment = 0
-    while offset < end:
-        last = offset
-        # length field of the record header; 13 is the header itself
-        size = 13 + (data[offset + 11] << 8) + data[offset + 12]
-        if offset == start:
-            segment = size
-        elif size > segment:
-            out.append(Run(data[start:offset], segment))
-            start, segment = offset, size
-        elif size < segment:
-            offset += size
-            out.append(Run(data[start:offset], segment))
-            start = offset
-            continue
-        offset += size
-    if start < end:
-        out.append(Run(data[start:end], segment))
-    return data[last : last + RECORD_NONCE_BYTES]

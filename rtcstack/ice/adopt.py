@@ -23,15 +23,15 @@ import aioice.ice
 import aioice.mdns
 import aioice.stun
 import aioice.turn
-import ifaddr
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Run
+from rtcstack.ice.candidates import PairView, host_addresses, to_aioice, to_candidate
 from rtcstack.ice.config import IceConfig, IceServer
 from rtcstack.ice.endpoint import Address, DatagramSink, EndpointCounters, UdpEndpoint
 from rtcstack.sdp.candidate import Candidate
 
-__all__ = ["AdoptedConnection", "PairView", "host_addresses"]
+__all__ = ["AdoptedConnection"]
 
 MAX_REMOTE_CANDIDATES = 100
 """Remote candidates kept, peer-reflexive ones included; later ones are counted and dropped."""
@@ -46,67 +46,6 @@ CHECK_INTERVAL_S = 0.02
 """Time between two new checks: Ta of RFC 8445 is 50 ms, 20 ms is what aioice and others use."""
 
 _State = aioice.ice.CandidatePair.State
-
-
-def host_addresses(config: IceConfig) -> list[str]:
-    """The machine's addresses that host candidates are made of, in the system's order."""
-    found: list[str] = []
-    loopback: list[str] = []
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            if isinstance(ip.ip, str):
-                if config.use_ipv4:
-                    (loopback if ip.ip.startswith("127.") else found).append(ip.ip)
-            elif config.use_ipv6:
-                address, _, scope = ip.ip
-                if address == "::1":
-                    loopback.append(address)
-                elif scope == 0:  # link-local addresses are no use to a peer without their scope
-                    found.append(address)
-    return found + loopback if config.include_loopback or not found else found
-
-
-def to_candidate(candidate: aioice.Candidate) -> Candidate:
-    """aioice's candidate as the rest of the project knows it."""
-    extensions = () if candidate.tcptype is None else (("tcptype", candidate.tcptype),)
-    return Candidate(
-        foundation=candidate.foundation,
-        component=candidate.component,
-        transport=candidate.transport,
-        priority=candidate.priority,
-        address=candidate.host,
-        port=candidate.port,
-        type=candidate.type,
-        related_address=candidate.related_address,
-        related_port=candidate.related_port,
-        extensions=extensions,
-    )
-
-
-def _to_aioice(candidate: Candidate) -> aioice.Candidate:
-    return aioice.Candidate(
-        foundation=candidate.foundation,
-        component=candidate.component,
-        transport=candidate.transport.lower(),
-        priority=candidate.priority,
-        host=candidate.address,
-        port=candidate.port,
-        type=candidate.type,
-        related_address=candidate.related_address,
-        related_port=candidate.related_port,
-        tcptype=candidate.tcp_type,
-    )
-
-
-class PairView:
-    """A candidate pair, as the layers above may see it."""
-
-    __slots__ = ("local", "pair", "remote")
-
-    def __init__(self, pair: aioice.ice.CandidatePair) -> None:
-        self.pair = pair
-        self.local = to_candidate(pair.local_candidate)
-        self.remote = to_candidate(pair.remote_candidate)
 
 
 class _Unread:
@@ -338,7 +277,7 @@ class AdoptedConnection(aioice.Connection):
         ):
             self.dropped_candidates += 1
             return
-        known = _to_aioice(candidate)
+        known = to_aioice(candidate)
         if candidate.is_mdns:
             if self._remote_candidates_resolving >= MAX_RESOLUTIONS:
                 self.dropped_candidates += 1

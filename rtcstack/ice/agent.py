@@ -14,7 +14,8 @@ from typing import Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Run
-from rtcstack.ice.adopt import AdoptedConnection, PairView
+from rtcstack.ice.adopt import AdoptedConnection
+from rtcstack.ice.candidates import PairView
 from rtcstack.ice.config import IceConfig, IceServer
 from rtcstack.ice.endpoint import Address
 from rtcstack.sdp.candidate import Candidate
