@@ -312,10 +312,12 @@ class RTCDataChannel(EventTarget):
             self._channels.hold(_size(data))
             self._wake()
         if self.has_listeners("message"):
-            if self._early:
+            if self._early is not None:
                 self._flush_early()
-            self._early = None
-            self.dispatchEvent(MessageEvent("message", self._as_message(data)))
+                self._early = None
+            if self._binary_type == "blob":
+                data = self._as_message(data)  # type: ignore[assignment]
+            self.dispatchEvent(MessageEvent("message", data))
         elif self._early is not None and inbox is None:
             size = _size(data)
             if len(self._early) >= MAX_EARLY_MESSAGES or self._early_bytes + size > MAX_EARLY_BYTES:

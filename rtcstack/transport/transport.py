@@ -212,7 +212,8 @@ class Transport:
             if self.closed:
                 return
             self._dirty = False
-            self._flush(now)
+            if not self._flush(now):
+                break
             self._tell(now)  # sending may have emptied a queue that somebody watches
             if not self._dirty:
                 break
@@ -223,9 +224,10 @@ class Transport:
         if self.after_pass is not None:
             self.after_pass()
 
-    def _flush(self, now: float) -> None:
+    def _flush(self, now: float) -> bool:
+        """Send what is due; whether there was anything."""
         dtls, channels, ice = self.dtls, self.channels, self.ice
-        for _ in range(MAX_ROUNDS_PER_PASS):
+        for i in range(MAX_ROUNDS_PER_PASS):
             packets = channels.drain(now) if channels is not None else ()
             if packets:
                 dtls.send(packets)
@@ -233,8 +235,9 @@ class Transport:
             if runs:
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
-                return
+                return i > 0 or bool(runs)
         self._flush_later()
+        return True
 
     def _flush_later(self) -> None:
         if not self._flush_pending:
