@@ -1,0 +1,69 @@
+"""Annex B byte streams of H.264 and H.265: NAL units behind start codes, and back."""
+
+from __future__ import annotations
+
+import re
+
+from rtcstack.errors import ParseError
+
+__all__ = ["START_CODE", "nal_units", "read_ue"]
+
+START_CODE = b"\x00\x00\x00\x01"
+
+_SHORT_START_CODE = re.compile(rb"\x00\x00\x01")
+
+
+def nal_units(stream: bytes) -> list[bytes]:
+    """The NAL units of a byte stream, without start codes and trailing zeros.
+
+    Raises:
+        ParseError: it does not begin with a start code, or holds no NAL unit.
+
+    Spec: H.264, Annex B.1; H.265, Annex B.
+    """
+    starts = [m.end() for m in _SHORT_START_CODE.finditer(stream)]
+    if not starts or stream[: starts[0] - 3].strip(b"\x00"):
+        raise ParseError("byte stream does not begin with a start code")
+    ends = [start - 3 for start in starts[1:]]
+    ends.append(len(stream))
+    units = []
+    for start, end in zip(starts, ends, strict=True):
+        # a NAL unit never ends in a zero octet: zeros before a start code belong to the stream
+        if end > start and stream[end - 1] == 0:
+            unit = stream[start:end].rstrip(b"\x00")
+        else:
+            unit = stream[start:end]
+        if unit:
+            units.append(unit)
+    if not units:
+        raise ParseError("byte stream holds no NAL unit")
+    return units
+
+
+def read_ue(bits: int, length: int, at: int) -> tuple[int, int]:
+    """One unsigned Exp-Golomb number.
+
+    Args:
+        bits: the bits, as an integer.
+        length: how many there are.
+        at: how many have been read.
+
+    Returns:
+        The number, and how many bits have been read then.
+
+    Raises:
+        ParseError: cut short, or wider than 32 bits.
+    """
+    zeros = 0
+    while True:
+        if at >= length or zeros > 31:
+            raise ParseError("Exp-Golomb number is cut short or too long")
+        bit = bits >> (length - 1 - at) & 1
+        at += 1
+        if bit:
+            break
+        zeros += 1
+    if at + zeros > length:
+        raise ParseError("Exp-Golomb number is cut short")
+    rest = bits >> (length - at - zeros) & ((1 << zeros) - 1)
+    return (1 << zeros) - 1 + rest, at + zeros

@@ -1,0 +1,78 @@
+"""What the payload formats share: the packetizer's shape, and how frames are cut.
+
+What the receiving halves give stands in `rtcstack.rtp.frames`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rtcstack.rtp.frames import PayloadInfo
+
+__all__ = ["DEFAULT_PAYLOAD_BYTES", "MIN_PAYLOAD_BYTES", "Packetizer", "joined", "split_evenly"]
+
+DEFAULT_PAYLOAD_BYTES = 1160
+"""Bytes of a payload when nothing else is asked for: with RTP header, extensions, SRTP tag, UDP and
+IPv6 headers it stays under the 1,280 bytes that every IPv6 path carries."""
+
+MIN_PAYLOAD_BYTES = 64
+"""Below this, descriptors would fill the packets."""
+
+
+class Packetizer(Protocol):
+    """Cuts the frames of one video stream; counts what the format counts (picture ids)."""
+
+    def packetize(
+        self,
+        frame: bytes,
+        *,
+        key_frame: bool = False,
+        max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES,
+        temporal_id: int | None = None,
+        layer_sync: bool = False,
+        discardable: bool = False,
+    ) -> list[bytes]:
+        """The payloads of one frame, in order; sizes are as equal as the format allows.
+
+        Args:
+            frame: as the encoder gave it. H.264 and H.265: Annex B; AV1: the low-overhead format.
+            key_frame: the frame needs no other.
+            max_payload_bytes: of each payload, descriptor included; `MIN_PAYLOAD_BYTES` or more.
+            temporal_id: temporal layer; None when the stream has no layers.
+            layer_sync: the frame only depends on its base layer.
+            discardable: no later frame refers to this one.
+
+        Raises:
+            ParseError: the frame is not of the codec's form.
+        """
+
+
+def joined(payloads: Sequence[PayloadInfo]) -> bytes:
+    """The payloads' data, one behind the other."""
+    if len(payloads) == 1:
+        return payloads[0].data
+    return b"".join([p.data for p in payloads])
+
+
+def split_evenly(length: int, limit: int) -> list[tuple[int, int]]:
+    """Cut `length` bytes into the fewest pieces of at most `limit`, with sizes one apart at most.
+
+    Equal pieces make equal datagrams, which leave in one call (UDP segmentation offload), and a last
+    packet that carries three bytes costs as much as a full one.
+
+    Returns:
+        (start, end) of each piece; none for no bytes.
+    """
+    assert limit > 0
+    count = -(-length // limit)
+    if count <= 1:
+        return [(0, length)] if length else []
+    small, extra = divmod(length, count)
+    pieces = []
+    start = 0
+    for i in range(count):
+        end = start + small + (i < extra)
+        pieces.append((start, end))
+        start = end
+    return pieces

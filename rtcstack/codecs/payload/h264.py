@@ -1,0 +1,335 @@
+"""RTP payload format for H.264.
+
+Spec: RFC 6184.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rtcstack.codecs.payload.annexb import START_CODE, nal_units, read_ue
+from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, joined, split_evenly
+from rtcstack.errors import ParseError
+from rtcstack.rtp.frames import PayloadInfo
+
+__all__ = ["H264Depacketizer", "H264Packetizer", "h264_frame_size"]
+
+# The NAL unit header (RFC 6184, section 1.3), and the FU header (section 5.8):
+#
+#     +---------------+      +---------------+
+#     |0|1|2|3|4|5|6|7|      |0|1|2|3|4|5|6|7|
+#     +-+-+-+-+-+-+-+-+      +-+-+-+-+-+-+-+-+
+#     |F|NRI|  Type   |      |S|E|R|  Type   |
+#     +---------------+      +---------------+
+_F, _NRI, _TYPE = 0x80, 0x60, 0x1F
+_S, _E = 0x80, 0x40
+
+_IDR, _SEI, _SPS, _PPS, _AUD, _FILLER = 5, 6, 7, 8, 9, 12
+_STAP_A, _FU_A = 24, 28
+
+_MAX_UNITS = 256
+"""NAL units of one STAP-A: more than a packet of real ones holds (each is a header and a length)."""
+
+_MAX_SET_ID = 255
+"""Highest number of a parameter set (H.264, sections 7.4.2.1.1 and 7.4.2.2): bounds what is kept."""
+
+_MAX_SPS_BYTES = 128
+"""Octets of a sequence parameter set that are read for the frame's size; it stands before the VUI."""
+
+
+class H264Depacketizer:
+    """Reads H.264 payloads: single NAL units, STAP-A and FU-A (packetization modes 0 and 1).
+
+    `PayloadInfo.data` is Annex B already; a frame is its payloads' data joined. STAP-B, MTAP and
+    FU-B belong to packetization mode 2, which WebRTC does not have (RFC 7742, section 6.2).
+    """
+
+    __slots__ = ()
+
+    def depacketize(self, payload: bytes) -> PayloadInfo:
+        """Read one payload.
+
+        Raises:
+            ParseError: cut short, of an unknown or an interleaved kind, or with lying lengths.
+        """
+        if len(payload) < 2:
+            raise ParseError("H.264 payload is cut short")
+        first = payload[0]
+        kind = first & _TYPE
+        if first & _F:
+            raise ParseError("H.264 NAL unit says of itself that it is damaged")
+        if kind == _FU_A:
+            return _fragment(payload)
+        if kind == _STAP_A:
+            return _aggregate(payload)
+        if not 1 <= kind <= 23:
+            raise ParseError(f"H.264 payload of kind {kind} is not of packetization mode 0 or 1")
+        info = PayloadInfo(START_CODE + payload)
+        _describe(info, payload)
+        return info
+
+    def assemble(self, payloads: Sequence[PayloadInfo]) -> bytes:
+        """The access unit as an Annex B byte stream.
+
+        Raises:
+            ParseError: a fragment's beginning or end is missing.
+        """
+        open_unit = False
+        for info in payloads:
+            if info.continues is not open_unit:
+                raise ParseError("H.264 fragments do not fit together")
+            open_unit = info.continued
+        if open_unit:
+            raise ParseError("H.264 NAL unit is cut short")
+        return joined(payloads)
+
+
+def _fragment(payload: bytes) -> PayloadInfo:
+    header = payload[1]
+    if len(payload) < 3:
+        raise ParseError("H.264 fragment is empty")
+    kind = header & _TYPE
+    if not 1 <= kind <= 23:
+        raise ParseError(f"H.264 fragment of a unit of kind {kind}")
+    info = PayloadInfo(b"")
+    if header & _S:
+        if header & _E:
+            raise ParseError("H.264 fragment is both first and last")
+        unit = bytes((payload[0] & (_F | _NRI) | kind,)) + payload[2:]
+        info.data = START_CODE + unit
+        _describe(info, unit)
+        info.continued = True
+    else:
+        info.data = payload[2:]
+        info.continues = True
+        info.continued = not header & _E
+        info.key_frame = kind == _IDR
+        info.starts_frame = False
+        info.discardable = not payload[0] & _NRI
+    return info
+
+
+def _aggregate(payload: bytes) -> PayloadInfo:
+    info = PayloadInfo(b"")
+    parts = []
+    at, end = 1, len(payload)
+    discardable = True
+    while at < end:
+        if at + 2 > end:
+            raise ParseError("H.264 aggregate is cut short")
+        size = payload[at] << 8 | payload[at + 1]
+        at += 2
+        if size == 0 or at + size > end:
+            raise ParseError("H.264 aggregate with a lying length")
+        unit = payload[at : at + size]
+        at += size
+        if not 1 <= unit[0] & _TYPE <= 23:
+            raise ParseError("H.264 aggregate within an aggregate")
+        _describe(info, unit)
+        discardable &= info.discardable
+        parts.append(unit)
+        if len(parts) > _MAX_UNITS:
+            raise ParseError("H.264 aggregate of too many units")
+    info.discardable = discardable
+    info.data = START_CODE + START_CODE.join(parts)
+    return info
+
+
+def _describe(info: PayloadInfo, unit: bytes) -> None:
+    kind = unit[0] & _TYPE
+    info.discardable = not unit[0] & _NRI
+    if kind == _IDR:
+        info.key_frame = True
+    elif kind == _SPS:
+        info.key_frame = True  # stands where decoding may begin
+        size = h264_frame_size(unit)
+        if size is not None:
+            info.width, info.height = size
+
+
+class H264Packetizer:
+    """Cuts H.264 access units.
+
+    Args:
+        packetization_mode: 1 for aggregates and fragments; 0 for single NAL units only, which the
+            encoder must have made small enough (a unit that is not is a ParseError).
+
+    Parameter sets are kept, and put before each IDR picture that comes without them.
+    """
+
+    __slots__ = ("_mode", "_pps", "_sps")
+
+    def __init__(self, packetization_mode: int = 1) -> None:
+        if packetization_mode not in (0, 1):
+            raise ValueError(f"packetization_mode must be 0 or 1, not {packetization_mode}")
+        self._mode = packetization_mode
+        self._sps: dict[int, bytes] = {}
+        self._pps: dict[int, bytes] = {}
+
+    def packetize(
+        self,
+        frame: bytes,
+        *,
+        key_frame: bool = False,
+        max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES,
+        temporal_id: int | None = None,
+        layer_sync: bool = False,
+        discardable: bool = False,
+    ) -> list[bytes]:
+        """The payloads of one access unit; see `Packetizer`. H.264 carries no layer numbers."""
+        units = self._with_parameter_sets(nal_units(frame))
+        if self._mode == 0:
+            for unit in units:
+                if len(unit) > max_payload_bytes:
+                    raise ParseError(f"H.264 unit of {len(unit)} bytes does not fit packetization mode 0")
+            return units
+        payloads: list[bytes] = []
+        together: list[bytes] = []
+        size = 1
+        for unit in units:
+            if len(unit) + 3 > max_payload_bytes:
+                _flush(payloads, together)
+                size = 1
+                if len(unit) <= max_payload_bytes:
+                    payloads.append(unit)
+                else:
+                    _split(payloads, unit, max_payload_bytes)
+                continue
+            if size + 2 + len(unit) > max_payload_bytes:
+                _flush(payloads, together)
+                size = 1
+            together.append(unit)
+            size += 2 + len(unit)
+        _flush(payloads, together)
+        return payloads
+
+    def _with_parameter_sets(self, units: list[bytes]) -> list[bytes]:
+        kept: list[bytes] = []
+        sps = pps = False
+        idr_at = -1
+        for unit in units:
+            kind = unit[0] & _TYPE
+            if kind in (_AUD, _FILLER):
+                continue  # nothing a decoder needs, and the marker bit ends the access unit
+            if kind == _SPS:
+                sps = True
+                self._sps[_set_id(unit, 4)] = unit
+            elif kind == _PPS:
+                pps = True
+                self._pps[_set_id(unit, 1)] = unit
+            elif kind == _IDR and idr_at < 0:
+                idr_at = len(kept)
+            kept.append(unit)
+        if idr_at >= 0 and not sps and not pps and self._sps:
+            kept[idr_at:idr_at] = [*self._sps.values(), *self._pps.values()]
+        if not kept:
+            raise ParseError("H.264 access unit holds nothing to send")
+        return kept
+
+
+def _set_id(unit: bytes, at: int) -> int:
+    """The number of a parameter set, whose Exp-Golomb code begins with octet `at`."""
+    head = unit[at : at + 8]
+    number, _ = read_ue(int.from_bytes(head, "big"), len(head) * 8, 0)
+    if number > _MAX_SET_ID:
+        raise ParseError(f"H.264 parameter set has the number {number}")
+    return number
+
+
+def _flush(payloads: list[bytes], together: list[bytes]) -> None:
+    """Send what is waiting: alone as it is, several as a STAP-A (RFC 6184, section 5.7.1)."""
+    if len(together) == 1:
+        payloads.append(together[0])
+    elif together:
+        nri = max(unit[0] & _NRI for unit in together)
+        parts = [bytes((nri | _STAP_A,))]
+        for unit in together:
+            parts += (len(unit).to_bytes(2, "big"), unit)
+        payloads.append(b"".join(parts))
+    together.clear()
+
+
+def _split(payloads: list[bytes], unit: bytes, limit: int) -> None:
+    """Send a unit in fragments (RFC 6184, section 5.8)."""
+    indicator = unit[0] & (_F | _NRI) | _FU_A
+    kind = unit[0] & _TYPE
+    middle = bytes((indicator, kind))
+    first_at = len(payloads)
+    for start, end in split_evenly(len(unit) - 1, limit - 2):
+        payloads.append(middle + unit[1 + start : 1 + end])
+    payloads[first_at] = bytes((indicator, kind | _S)) + payloads[first_at][2:]
+    payloads[-1] = bytes((indicator, kind | _E)) + payloads[-1][2:]
+
+
+_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+
+
+def h264_frame_size(sps: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels that a sequence parameter set states; None when it cannot be read.
+
+    Spec: H.264, section 7.3.2.1.1.
+    """
+    try:
+        return _frame_size(sps)
+    except ParseError:
+        return None
+
+
+def _frame_size(sps: bytes) -> tuple[int, int] | None:
+    if len(sps) < 5:
+        return None
+    profile = sps[1]
+    data = sps[4 : 4 + _MAX_SPS_BYTES].replace(b"\x00\x00\x03", b"\x00\x00")
+    bits, length, at = int.from_bytes(data, "big"), len(data) * 8, 0
+
+    def ue() -> int:
+        nonlocal at
+        value, at = read_ue(bits, length, at)
+        return value
+
+    def bit() -> int:
+        nonlocal at
+        if at >= length:
+            raise ParseError("H.264 sequence parameter set is cut short")
+        at += 1
+        return bits >> (length - at) & 1
+
+    ue()  # seq_parameter_set_id
+    chroma = 1
+    if profile in _HIGH_PROFILES:
+        chroma = ue()
+        if chroma == 3:
+            bit()
+        ue(), ue(), bit()
+        if bit():  # scaling lists
+            for i in range(8 if chroma != 3 else 12):
+                if bit():
+                    last = following = 8
+                    for _ in range(16 if i < 6 else 64):
+                        if following:
+                            code = ue()
+                            delta = (code + 1) // 2 if code & 1 else -(code // 2)
+                            following = (last + delta) & 0xFF
+                        last = following or last
+    ue()  # log2_max_frame_num_minus4
+    order = ue()
+    if order == 0:
+        ue()
+    elif order == 1:
+        bit(), ue(), ue()
+        for _ in range(min(ue(), 255)):
+            ue()
+    ue(), bit()
+    width, height = (ue() + 1) * 16, (ue() + 1) * 16
+    frame_only = bit()
+    height *= 2 - frame_only
+    if not frame_only:
+        bit()
+    bit()
+    if bit():  # cropping, in units of chroma samples
+        x = 1 if chroma in (0, 3) else 2
+        y = (2 if chroma == 1 else 1) * (2 - frame_only)
+        left, right, top, bottom = ue(), ue(), ue(), ue()
+        width -= (left + right) * x
+        height -= (top + bottom) * y
+    return (width, height) if 0 < width <= 65536 and 0 < height <= 65536 else None
