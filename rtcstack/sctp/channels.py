@@ -40,6 +40,12 @@ data may overtake it. All streams together, each message charged 64 bytes more t
 
 EARLY_OVERHEAD_BYTES = 64
 
+MAX_PEER_CHANNELS = 16_384
+"""Channels that the peer may have open at a time; a further one is refused by a stream reset."""
+
+MAX_PEER_NAME_BYTES = 4 * 1024 * 1024
+"""What the labels and protocols of the peer's channels may take together."""
+
 MAX_ID = 65534
 """Highest stream identifier a channel may have (RFC 8832, section 4)."""
 
@@ -79,6 +85,7 @@ class Channel:
         "_error",
         "_inbound_reset",
         "_low_threshold_bytes",
+        "_name_bytes",
         "_outbound_reset",
         "_reset_begun",
         "bytes_received",
@@ -122,6 +129,7 @@ class Channel:
         self.bytes_received = 0
         self._acked = negotiated  # before the ACK messages are sent in order (RFC 8832, section 6)
         self._low_threshold_bytes = 0
+        self._name_bytes = 0  # of the OPEN that announced it, if the peer did
         self._inbound_reset = False
         self._outbound_reset = False
         self._reset_begun = False
@@ -147,6 +155,8 @@ class DataChannels:
         "_is_dtls_client",
         "_max_streams",
         "_next_id",
+        "_peer_channels",
+        "_peer_name_bytes",
         "_released_ids",
         "_unassigned",
         "association",
@@ -168,6 +178,8 @@ class DataChannels:
         self._max_streams = association.options.streams
         self._is_dtls_client: bool | None = None
         self._next_id = 0
+        self._peer_channels = 0
+        self._peer_name_bytes = 0
         self._released_ids: dict[int, None] = {}  # a set, oldest first
         if is_dtls_client is not None:
             self.set_role(is_dtls_client, 0.0)
@@ -484,6 +496,11 @@ class DataChannels:
             if wrong_parity or stream_id > MAX_ID or stream_id >= self._max_streams:
                 raise ParseError(f"the peer may not open stream {stream_id}")
             opened = OpenMessage.parse(message.data)
+            if (
+                self._peer_channels >= MAX_PEER_CHANNELS
+                or self._peer_name_bytes + len(message.data) > MAX_PEER_NAME_BYTES
+            ):
+                raise ParseError("the peer has opened as many channels as it may")
         except ParseError:
             # Told by resetting the stream (RFC 8832, section 6).
             self._drop(ChannelDrop.DCEP)
@@ -502,6 +519,9 @@ class DataChannels:
             stream_id,
         )
         channel._acked = True
+        channel._name_bytes = len(message.data)
+        self._peer_channels += 1
+        self._peer_name_bytes += channel._name_bytes
         channel.state = ChannelState.OPEN
         self._by_id[stream_id] = channel
         self._configure(channel)
@@ -561,6 +581,9 @@ class DataChannels:
         if channel.state is not ChannelState.CONNECTING:
             self.channels_closed += 1
         channel.state = ChannelState.CLOSED
+        if channel._name_bytes:
+            self._peer_channels -= 1
+            self._peer_name_bytes -= channel._name_bytes
         if channel.id is not None:
             self._by_id.pop(channel.id, None)
             if self._is_dtls_client is not None and channel.id % 2 != self._is_dtls_client:
