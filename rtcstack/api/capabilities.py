@@ -5,10 +5,18 @@ Spec: webrtc-pc, sections 5.2 and 5.3 (getCapabilities).
 
 from __future__ import annotations
 
-from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
-from rtcstack.jsep.defaults import default_capabilities
+import functools
 
-__all__ = ["capabilities"]
+from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
+from rtcstack.jsep import Capabilities, default_capabilities
+
+__all__ = ["capabilities", "our_capabilities"]
+
+
+@functools.cache
+def our_capabilities() -> Capabilities:
+    """What this end can do; made once."""
+    return default_capabilities()
 
 
 def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
@@ -20,7 +28,7 @@ def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
     """
     if kind not in ("audio", "video"):
         return None
-    media = default_capabilities().of(kind)
+    media = our_capabilities().of(kind)
     codecs: dict[RTCRtpCodec, None] = {}
     for codec in media.send if send else media.receive:
         parameters = "" if codec.name == "rtx" else codec.parameters

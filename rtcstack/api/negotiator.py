@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rtcstack.api.capabilities import our_capabilities
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
 from rtcstack.events import Event
@@ -34,7 +35,6 @@ from rtcstack.jsep import (
     advance,
     create_answer,
     create_offer,
-    default_capabilities,
     negotiation_needed,
     restarted_transports,
     with_local_candidates,
@@ -75,7 +75,7 @@ class Negotiator:
         connection = self._connection
         configuration = connection.configuration
         return Intents(
-            capabilities=default_capabilities(),
+            capabilities=our_capabilities(),
             transceivers=connection.transceivers.intents(),
             next_transceiver=connection.transceivers.next_key,
             data_channel=connection.wants_data_channels,

@@ -6,6 +6,7 @@ Spec: webrtc-pc, sections 4.3 (the connection's states as sums of its transports
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -27,13 +28,14 @@ from rtcstack.transport import Transport
 
 __all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
 
-_ICE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_UFRAG_LENGTH = 4  # 24 bits, RFC 8445 section 5.3's minimum
-_PWD_LENGTH = 24
+_UFRAG_BYTES = 3  # 24 bits, RFC 8445 section 5.3's minimum
+_PWD_BYTES = 18  # 144 bits, its minimum is 128
 
 
-def _random_ice(length: int) -> str:
-    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
+def _random_credentials() -> tuple[str, str]:
+    """A ufrag of 4 and a password of 24 characters: base64's alphabet is ICE's."""
+    ufrag, pwd = secrets.token_bytes(_UFRAG_BYTES), secrets.token_bytes(_PWD_BYTES)
+    return base64.b64encode(ufrag).decode("ascii"), base64.b64encode(pwd).decode("ascii")
 
 
 class TransportSetObserver(Protocol):
@@ -115,7 +117,7 @@ class TransportEntry:
         ice = self.transport.ice
         if restart:
             if self.restart_credentials is None:
-                self.restart_credentials = (_random_ice(_UFRAG_LENGTH), _random_ice(_PWD_LENGTH))
+                self.restart_credentials = _random_credentials()
             ufrag, pwd = self.restart_credentials
             candidates: tuple[Candidate, ...] = ()
             complete = False
@@ -267,7 +269,7 @@ class TransportSet:
         self.configuration = configuration
         self.observer = observer
         self.defer = defer
-        self.first_credentials = (_random_ice(_UFRAG_LENGTH), _random_ice(_PWD_LENGTH))
+        self.first_credentials = _random_credentials()
         """Of the first generation of every transport. Bundling moves sections between transports;
         with credentials of its own each move would look like an ICE restart (and Firefox refuses
         one of only some sections). What tells the transports apart is their sockets."""

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+
 import aioice
 import aioice.ice
 import ifaddr
 
+from rtcstack.clock import monotonic
 from rtcstack.ice.config import IceConfig
 from rtcstack.sdp.candidate import Candidate
 
+ADAPTERS_KEPT_S = 1.0
+"""The system is asked for its addresses at most so often: it takes 0.3 ms."""
+
 __all__ = ["PairView", "host_addresses", "to_aioice", "to_candidate"]
+
+
+@functools.lru_cache(maxsize=1)
+def _adapters(_period: int) -> list[ifaddr.Adapter]:
+    return list(ifaddr.get_adapters())
 
 
 def host_addresses(config: IceConfig) -> list[str]:
     """The machine's addresses that host candidates are made of, in the system's order."""
     found: list[str] = []
     loopback: list[str] = []
-    for adapter in ifaddr.get_adapters():
+    for adapter in _adapters(int(monotonic() / ADAPTERS_KEPT_S)):
         for ip in adapter.ips:
             if isinstance(ip.ip, str):
                 if config.use_ipv4:
