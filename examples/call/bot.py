@@ -15,14 +15,21 @@ from typing import Any
 
 from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
-from examples.call.transfer import MAX_FILE_BYTES, Transfer
+from examples.call.media import Media
+from examples.call.transfer import Transfer
 from rtcstack.errors import DOMException
 
 __all__ = ["Bot"]
 
+MAX_CALLS = 16
+"""At once; one for each member."""
+
+MAX_ASKED_BYTES = 1 << 26
+"""Longest file that the bot makes for `/file`."""
+
 
 class Bot:
-    """Keeps a call for each member who wants one.
+    """Takes a call from each member who wants one.
 
     Args:
         signaling: the room.
@@ -33,6 +40,7 @@ class Bot:
         self, signaling: Signaling, on_event: Callable[[str, Call, Any], None] = lambda *_: None
     ) -> None:
         self.calls: dict[str, Call] = {}
+        self._sending: set[Call] = set()
         self._signaling = signaling
         self._on_event = on_event
 
@@ -41,66 +49,101 @@ class Bot:
         try:
             async for message in self._signaling:
                 if message["type"] == "signal" and isinstance(message["data"], dict):
-                    try:
-                        await self._signalled(message["from"], message["data"])
-                    except (DOMException, TypeError, KeyError) as error:
-                        # what a member signals must cost its own call at most
-                        print(f"{message['from']}: {error!r}", file=sys.stderr)
-                        self._signaling.signal(message["from"], {"bye": True})
-                        await self._hang_up(message["from"])
+                    await self._signalled(message["from"], message["data"])
                 elif message["type"] == "left":
-                    await self._hang_up(message["name"])
+                    await self._abandoned(message["name"])
         finally:
             for name in list(self.calls):
                 await self._hang_up(name)
 
     async def _signalled(self, name: str, data: Mapping[str, Any]) -> None:
-        if data.get("bye"):
-            await self._hang_up(name)
-            return
-        call = self.calls.get(name)
-        if "report" in data:
-            if call is not None:
+        try:
+            if data.get("type") == "invite":
+                await self._invited(name, data)
+                return
+            call = self.calls.get(name)
+            if call is None or data.get("call") != call.number:
+                return  # of a call that is over
+            if data.get("type") == "bye":
+                await self._hang_up(name)
+            elif data.get("type") == "report":
                 call.facts = await summary(call.pc)
                 self._on_event("report", call, data["report"])
-        elif data.get("callMe"):
-            (call or self._new(name)).call()
-        elif call is not None:
-            await call.receive(data)
-        elif "description" in data:
-            await self._new(name).receive(data)
-        # a candidate of a call that is over comes to nothing
+            else:
+                await call.receive(data)
+        except (DOMException, TypeError, KeyError, ValueError) as error:
+            # what a member signals must cost its own call at most
+            print(f"{name}: {error!r}", file=sys.stderr)
+            await self._hang_up(name, tell="failed")
 
-    def _new(self, name: str) -> Call:
+    async def _invited(self, name: str, data: Mapping[str, Any]) -> None:
+        number = data["call"]
+        if not isinstance(number, str):
+            raise TypeError("a call's number must be a string")
+        await self._hang_up(name)  # who calls anew has forgotten the old call
+        if len(self.calls) >= MAX_CALLS:
+            self._signaling.signal(name, {"type": "refuse", "call": number, "reason": "busy"})
+            return
+        call = self._new(name, number)
+        self._signaling.signal(name, {"type": "accept", "call": number})
+        if data.get("offer") == "callee":
+            call.call()
+
+    def _new(self, name: str, number: str) -> Call:
         call = Call(
-            lambda data: self._signaling.signal(name, data),
+            number,
+            lambda data: self._signaling.signal(name, {**data, "call": number}),
             polite=self._signaling.name > name,
+            ice_servers=self._signaling.ice_servers,
+            media=Media,
             on_chat=self._chat,
             on_file=lambda call, transfer: self._on_event("received", call, transfer),
             on_progress=lambda call, *amounts: self._on_event("receiving", call, amounts),
+            on_failed=lambda call: call.spawn(self._lost(name, call)),
         )
         self.calls[name] = call
         self._on_event("call", call, name)
         return call
 
-    async def _hang_up(self, name: str) -> None:
+    async def _abandoned(self, name: str) -> None:
+        """A member has left the room; a call that stands outlives that, and ends when it fails."""
+        call = self.calls.get(name)
+        if call is not None and call.pc.connectionState != "connected":
+            await self._hang_up(name)
+
+    async def _lost(self, name: str, call: Call) -> None:
+        if self.calls.get(name) is call:
+            await self._hang_up(name, tell="lost")
+
+    async def _hang_up(self, name: str, *, tell: str = "") -> None:
         call = self.calls.pop(name, None)
         if call is not None:
+            if tell:
+                self._signaling.signal(name, {"type": "bye", "call": call.number, "reason": tell})
             await call.close()
             self._on_event("closed", call, name)
 
-    def _chat(self, call: Call, text: str) -> None:
+    async def _chat(self, call: Call, text: str) -> None:
         words = text.split()
         if words[:1] == ["/file"] and len(words) == 2 and words[1].isdecimal():
-            call.spawn(self._send(call, min(int(words[1]), MAX_FILE_BYTES)))
+            if call in self._sending:
+                await call.say("one file after the other, please")
+            else:
+                call.spawn(self._send(call, min(int(words[1][:12]), MAX_ASKED_BYTES)))
         else:
-            call.spawn(call.say(f"you said: {text}"))
+            await call.say(f"you said: {text}")
 
     async def _send(self, call: Call, size: int) -> None:
         def progress(sent: int, total: int) -> None:
             self._on_event("sending", call, (sent, total))
 
-        transfer: Transfer = await call.send_file("bot.bin", os.urandom(size), progress)
+        self._sending.add(call)
+        try:
+            transfer: Transfer = await call.send_file("bot.bin", os.urandom(size), progress)
+        except (ConnectionError, DOMException, ValueError):
+            return  # the other side has hung up, or closed the channel
+        finally:
+            self._sending.discard(call)
         self._on_event("sent", call, transfer)
 
 

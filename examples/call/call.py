@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from examples.call.media import Media
 from examples.call.transfer import PROTOCOL, Progress, Transfer, opened, receive_file, send_file
 from rtcstack import RTCDataChannel, RTCPeerConnection
 from rtcstack.errors import DOMException, RTCError
 
 __all__ = ["Call", "summary"]
+
+MAX_INCOMING_FILES = 4
+"""At once."""
 
 STATES = {
     "signalingstatechange": ("signaling", "signalingState"),
@@ -30,23 +34,33 @@ class Call:
     """One peer connection and what is said through it.
 
     Args:
+        number: the call's own, chosen by the caller; every message of the call carries it.
         signal: sends an object to the other member.
         polite: whether we give way when both offer at once.
-        on_chat: called with each line of the chat.
+        ice_servers: RTCIceServer dictionaries.
+        media: what is done with sound and picture; without it, nothing.
+        on_chat: awaited with each line of the chat; the next is read when it is done.
         on_file: called with each file that the other side has sent.
         on_progress: called while one arrives, with bytes so far and bytes in all.
+        on_failed: called when the connection is lost for good.
     """
 
     def __init__(
         self,
+        number: str,
         signal: Callable[[dict[str, Any]], None],
         *,
         polite: bool,
-        on_chat: Callable[[Call, str], Any] | None = None,
+        ice_servers: Sequence[Mapping[str, Any]] = (),
+        media: Callable[[RTCPeerConnection], Media] | None = None,
+        on_chat: Callable[[Call, str], Awaitable[None]] | None = None,
         on_file: Callable[[Call, Transfer], Any] | None = None,
         on_progress: Callable[[Call, int, int], Any] | None = None,
+        on_failed: Callable[[Call], Any] | None = None,
     ) -> None:
-        self.pc = RTCPeerConnection()
+        self.number = number
+        self.pc = RTCPeerConnection({"iceServers": list(ice_servers)})
+        self.media = None if media is None else media(self.pc)
         self.timeline: list[tuple[float, str, str]] = []
         self.candidates_sent = self.candidates_received = 0
         self.offered = False
@@ -58,6 +72,8 @@ class Call:
         self._on_chat = on_chat
         self._on_file = on_file
         self._on_progress = on_progress
+        self._on_failed = on_failed
+        self._incoming_files = 0
         self._chat: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._start = time.perf_counter()
@@ -69,11 +85,14 @@ class Call:
             self.pc.on(
                 event, lambda _event, what=what, name=attribute: self._note(what, getattr(self.pc, name))
             )
+        self.pc.on("connectionstatechange", self._check)
 
     # negotiation
 
     def call(self) -> None:
         """Begin: a channel makes an offer necessary, and the rest follows."""
+        if self.media is not None:
+            self.media.offer()
         self._take(self.pc.createDataChannel("chat"))
 
     async def _offer(self, _event: Any) -> None:
@@ -89,19 +108,24 @@ class Call:
         assert description is not None
         self.offered = self.offered or description.type == "offer"
         self._note("description", f"{description.type} sent")
-        self._signal({"description": description.toJSON()})
+        self._signal({"type": "description", "description": description.toJSON()})
 
     def _found(self, event: Any) -> None:
         candidate = event.candidate
         if candidate is not None:
             self.candidates_sent += 1
-        self._signal({"candidate": None if candidate is None else candidate.toJSON()})
+        value = None if candidate is None else candidate.toJSON()
+        self._signal({"type": "candidate", "candidate": value})
 
     async def receive(self, data: Mapping[str, Any]) -> None:
-        """Take what the other member signalled. Call it for one message after the other."""
-        if "description" in data:
+        """Take what the other member signalled. Call it for one message after the other.
+
+        Raises:
+            DOMException, TypeError, KeyError, ValueError: it is not acceptable.
+        """
+        if data["type"] == "description":
             await self._described(data["description"])
-        elif "candidate" in data:
+        elif data["type"] == "candidate":
             if data["candidate"] is not None:
                 self.candidates_received += 1
             try:
@@ -120,6 +144,8 @@ class Call:
         self._note("description", f"{description['type']} received")
         await self.pc.setRemoteDescription(description)
         if description["type"] == "offer":
+            if self.media is not None:
+                self.media.answer()
             await self.pc.setLocalDescription()
             self._describe()
 
@@ -142,20 +168,31 @@ class Call:
         with contextlib.suppress(RTCError):
             async for message in channel:
                 if isinstance(message, str) and self._on_chat is not None:
-                    self._on_chat(self, message)
+                    await self._on_chat(self, message)
 
     async def say(self, text: str) -> None:
         """Send a line of the chat, once it is open."""
         channel = await self._chat
         await opened(channel)
-        channel.send(text)
+        await channel.send_async(text)
 
     async def _receive_file(self, channel: RTCDataChannel) -> None:
         def progress(received: int, total: int) -> None:
             if self._on_progress is not None:
                 self._on_progress(self, received, total)
 
-        transfer = await receive_file(channel, progress)
+        if self._incoming_files == MAX_INCOMING_FILES:
+            channel.close()
+            return
+        self._incoming_files += 1
+        try:
+            transfer = await receive_file(channel, progress, keep=False)
+        except (ConnectionError, RTCError, ValueError) as error:
+            self._note("file", f"{channel.label} failed: {error}")
+            channel.close()
+            return
+        finally:
+            self._incoming_files -= 1
         self._note("file", f"{transfer.name} received")
         if self._on_file is not None:
             self._on_file(self, transfer)
@@ -184,6 +221,10 @@ class Call:
 
         task.add_done_callback(done)
 
+    def _check(self, _event: Any) -> None:
+        if self.pc.connectionState == "failed" and self._on_failed is not None:
+            self._on_failed(self)
+
     def _note(self, what: str, state: object) -> None:
         self.timeline.append(((time.perf_counter() - self._start) * 1e3, what, str(state)))
 
@@ -191,6 +232,8 @@ class Call:
         """End the call at this side."""
         for task in list(self._tasks):
             task.cancel()
+        if self.media is not None:
+            await self.media.close()
         closing = self.pc.close()
         if closing is not None:
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,10 +1,10 @@
-"""The signalling server's protocol (see `server`) from a member's side."""
+"""The signalling server's protocol (docs/call-app.md) from a member's side."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,11 +14,18 @@ __all__ = ["Signaling", "join"]
 
 
 class Signaling:
-    """A member of a room. Iterating gives what the server says."""
+    """A member of a room. Iterating gives what the server says.
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, name: str, members: list[str]) -> None:
-        self.name = name
-        self.members = members
+    Attributes:
+        name: who we are.
+        members: who else is here, kept up to date by iterating.
+        ice_servers: RTCIceServer dictionaries that the server recommends.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, joined: Mapping[str, Any]) -> None:
+        self.name: str = joined["name"]
+        self.members: list[str] = joined["members"]
+        self.ice_servers: list[dict[str, Any]] = joined.get("iceServers", [])
         self._socket = socket
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sender = asyncio.create_task(self._send())
@@ -30,13 +37,20 @@ class Signaling:
     async def _send(self) -> None:
         while True:
             message = await self._outgoing.get()
-            await self._socket.send_json(message)
+            # whoever iterates learns of a lost connection
+            with contextlib.suppress(ConnectionError):
+                await self._socket.send_json(message)
             self._outgoing.task_done()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.TEXT:
-                yield message.json()
+                value = message.json()
+                if value["type"] == "entered":
+                    self.members.append(value["name"])
+                elif value["type"] == "left" and value["name"] in self.members:
+                    self.members.remove(value["name"])
+                yield value
 
     async def close(self) -> None:
         """Leave, after what was signalled has been sent."""
@@ -63,7 +77,7 @@ async def join(url: str, room: str, name: str) -> AsyncIterator[Signaling]:
         answer = await socket.receive_json()
         if answer["type"] != "joined":
             raise ConnectionRefusedError(answer.get("reason", "no reason given"))
-        signaling = Signaling(socket, name, answer["members"])
+        signaling = Signaling(socket, answer)
         try:
             yield signaling
         finally:

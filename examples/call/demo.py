@@ -184,9 +184,7 @@ def show_outcome(console: Console, outcome: Outcome) -> bool:
         for title, transfer in (("bot -> page", outcome.sent), ("page -> bot", outcome.received)):
             if transfer is not None:
                 rate = f"{transfer.megabytes_per_second:.1f} MB/s"
-                facts.add_row(
-                    title, f"{len(transfer.data):,} bytes, {rate}, SHA-256 {transfer.sha256[:16]}..."
-                )
+                facts.add_row(title, f"{transfer.size:,} bytes, {rate}, SHA-256 {transfer.sha256[:16]}...")
         console.print(facts)
     for text, passed in checks:
         console.print(f"[green]ok[/]      {text}" if passed else f"[red]FAILED[/]  {text}")

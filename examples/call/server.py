@@ -1,62 +1,76 @@
-"""The signalling server: the page, and rooms over a WebSocket at /signaling.
+"""The signalling server: the page at /, and rooms over a WebSocket at /signaling.
 
-Every message is a JSON object with a "type". To the server:
-
-    {"type": "join", "room": "lobby", "name": "alice"}   the first message; names are unique in a room
-    {"type": "signal", "to": "bob", "data": {...}}       handed to that member as it is
-
-From the server:
-
-    {"type": "joined", "room": "lobby", "name": "alice", "members": ["bob"]}
-    {"type": "entered", "name": "carol"}                 somebody else came
-    {"type": "left", "name": "carol"}                    or went
-    {"type": "signal", "from": "alice", "data": {...}}
-    {"type": "error", "reason": "..."}                   the message before was not obeyed
-
-The server does not look into "data". What the members of a call put there:
-
-    {"description": {"type": "offer", "sdp": "..."}}
-    {"candidate": {"candidate": "...", "sdpMid": "0", ...}}   null is the end of candidates
-    {"callMe": true}                                          asks the other one to make the offer
-    {"bye": true}                                             the call is over
-    {"report": {...}}                                         what the page measured, for the demonstration
+What is said there is described in docs/call-app.md and decided in `rooms`; here are the sockets.
+A member who talks too fast is read slower, one who does not listen is dropped: neither costs the
+others anything.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import json
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
 
-__all__ = ["make_app", "start"]
+from examples.call.rooms import MAX_MEMBERS, Member, RefusedError, Rooms, encode, parse
+
+__all__ = ["MAX_CONNECTIONS", "MAX_MEMBERS", "MAX_MESSAGE_BYTES", "make_app", "start"]
 
 PAGE = Path(__file__).with_name("page")
+
+MAX_CONNECTIONS = 2000
 
 MAX_MESSAGE_BYTES = 1 << 18
 """Longest message of a member: a description with many media sections fits."""
 
-MAX_ROOMS = 1000
-MAX_MEMBERS = 50
-MAX_NAME = 64
+MAX_QUEUED_BYTES = 1 << 20
+"""What waits for a member who does not read; more, and the member is dropped."""
 
-Room = dict[str, web.WebSocketResponse]
-ROOMS: web.AppKey[dict[str, Room]] = web.AppKey("rooms", dict)
+MESSAGES_PER_S = 50.0
+BURST_MESSAGES = 300.0
+"""How fast a member is read. Each 4 KiB of a message count as one more."""
+
+JOIN_TIMEOUT_S = 10.0
+"""How long a connection may stay outside of any room."""
+
+HEARTBEAT_S = 15.0
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; object-src 'none';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 
 
-class RefusedError(Exception):
-    """A message that is not obeyed; the member is told why."""
+
+class Sockets(set[web.WebSocketResponse]):
+    """Every connection, in a room or not yet."""
 
 
-def make_app() -> web.Application:
-    """The application: the page at /, the rooms at /signaling."""
+ROOMS: web.AppKey[Rooms] = web.AppKey("rooms", Rooms)
+SOCKETS: web.AppKey[Sockets] = web.AppKey("sockets", Sockets)
+
+
+def make_app(ice_servers: Sequence[Mapping[str, Any]] = ()) -> web.Application:
+    """The application.
+
+    Args:
+        ice_servers: RTCIceServer dictionaries for whoever calls.
+    """
     app = web.Application()
-    app[ROOMS] = {}
+    app[ROOMS] = Rooms(ice_servers)
+    app[SOCKETS] = Sockets()
     app.router.add_get("/signaling", handle)
     app.router.add_get("/", index)
     app.router.add_static("/", PAGE)
+    app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(shut_down)
     return app
 
@@ -66,114 +80,124 @@ async def index(_request: web.Request) -> web.FileResponse:
     return web.FileResponse(PAGE / "index.html")
 
 
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Nothing but our own files runs in the page, and it stands in nobody's frame."""
+    response.headers.update(HEADERS)
+
+
 async def shut_down(app: web.Application) -> None:
     """Let the members go."""
-    for room in list(app[ROOMS].values()):
-        for socket in list(room.values()):
-            await socket.close()
+    await asyncio.gather(*(socket.close() for socket in list(app[SOCKETS])), return_exceptions=True)
 
 
 async def handle(request: web.Request) -> web.WebSocketResponse:
     """One member, from joining to leaving."""
-    socket = web.WebSocketResponse(heartbeat=30, max_msg_size=MAX_MESSAGE_BYTES)
-    await socket.prepare(request)
-    rooms = request.app[ROOMS]
-    room_name = name = ""
+    sockets, rooms = request.app[SOCKETS], request.app[ROOMS]
+    if not same_origin(request):
+        raise web.HTTPForbidden(text="another site's page may not speak here")
+    if len(sockets) >= MAX_CONNECTIONS:
+        raise web.HTTPServiceUnavailable(text="there are too many connections")
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES)
+    sockets.add(socket)
+    member: Member | None = None
     try:
-        async for message in socket:
-            if message.type is not WSMsgType.TEXT:
-                continue
-            try:
-                value = parse(message.data)
-                if not name:
-                    room_name, name, members = enter(rooms, socket, value)
-                    joined = {"type": "joined", "room": room_name, "name": name, "members": members}
-                    await socket.send_json(joined)
-                    await tell(rooms[room_name], {"type": "entered", "name": name}, but=name)
-                else:
-                    await signal(rooms[room_name], name, value)
-            except RefusedError as refusal:
-                await socket.send_json({"type": "error", "reason": str(refusal)})
+        await socket.prepare(request)
+        line = SocketLine(request, socket)
+        writer = asyncio.create_task(line.write())
+        late = asyncio.get_running_loop().call_later(JOIN_TIMEOUT_S, line.drop)
+        try:
+            async for text in spoken(socket):
+                try:
+                    value = parse(text)
+                    if member is None:
+                        member = rooms.enter(line, value)
+                        late.cancel()
+                    else:
+                        rooms.obey(member, value)
+                except RefusedError as refusal:
+                    line.say(encode({"type": "error", "reason": str(refusal)}))
+        finally:
+            late.cancel()
+            writer.cancel()
     finally:
-        if name:
-            await leave(rooms, room_name, name)
+        sockets.discard(socket)
+        if member is not None:
+            rooms.leave(member)
     return socket
 
 
-def parse(text: str) -> dict[str, Any]:
-    """A message as an object."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise RefusedError("not JSON") from None
-    if not isinstance(value, dict):
-        raise RefusedError("not an object")
-    return value
+def same_origin(request: web.Request) -> bool:
+    """Whether a browser speaks for our own page; programs name no origin."""
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
 
 
-def word(value: dict[str, Any], member: str) -> str:
-    """A name in a message."""
-    result = value.get(member)
-    if not isinstance(result, str) or not 0 < len(result.strip()) <= MAX_NAME:
-        raise RefusedError(f'"{member}" must be a name of 1 to {MAX_NAME} characters')
-    return result.strip()
+async def spoken(socket: web.WebSocketResponse) -> AsyncIterator[str]:
+    """What a member says, no faster than it may."""
+    loop = asyncio.get_running_loop()
+    credit, last = BURST_MESSAGES, loop.time()
+    async for message in socket:
+        if message.type is not WSMsgType.TEXT:
+            continue
+        now = loop.time()
+        credit = min(credit + (now - last) * MESSAGES_PER_S, BURST_MESSAGES)
+        credit -= 1 + len(message.data) / 4096
+        last = now
+        if credit < 0:
+            await asyncio.sleep(-credit / MESSAGES_PER_S)
+        yield message.data
 
 
-def enter(
-    rooms: dict[str, Room], socket: web.WebSocketResponse, value: dict[str, Any]
-) -> tuple[str, str, list[str]]:
-    """Let a member into a room; the names of the room, the member, and who was there before."""
-    if value.get("type") != "join":
-        raise RefusedError('the first message must be "join"')
-    room_name, name = word(value, "room"), word(value, "name")
-    room = rooms.get(room_name, {})
-    if name in room:
-        raise RefusedError(f"the name {name} is taken")
-    if len(room) >= MAX_MEMBERS:
-        raise RefusedError("the room is full")
-    if not room and len(rooms) >= MAX_ROOMS:
-        raise RefusedError("there are too many rooms")
-    members = list(room)
-    rooms.setdefault(room_name, {})[name] = socket
-    return room_name, name, members
+class SocketLine:
+    """What goes to one member: a queue with an end, and the task that empties it."""
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._request = request
+        self._socket = socket
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queued_bytes = 0
+
+    def say(self, text: str) -> None:
+        """Send a message, soon."""
+        # all of it is ASCII: what is not, json escapes
+        self._queued_bytes += len(text)
+        if self._queued_bytes > MAX_QUEUED_BYTES:
+            self.drop()
+        else:
+            self._queue.put_nowait(text)
+
+    async def write(self) -> None:
+        """Send what is queued, until cancelled."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                text = await self._queue.get()
+                await self._socket.send_str(text)
+                self._queued_bytes -= len(text)
+
+    def drop(self) -> None:
+        """End the connection without a word: who does not listen would not hear it."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
 
-async def signal(room: Room, name: str, value: dict[str, Any]) -> None:
-    """Hand a message on."""
-    if value.get("type") != "signal":
-        raise RefusedError(f'unknown type "{value.get("type")}"')
-    target = room.get(word(value, "to"))
-    if target is None:
-        raise RefusedError(f"{value['to']} is not here")
-    with contextlib.suppress(ConnectionError):
-        await target.send_json({"type": "signal", "from": name, "data": value.get("data")})
-
-
-async def leave(rooms: dict[str, Room], room_name: str, name: str) -> None:
-    """Leave the room; the last one takes it along."""
-    room = rooms[room_name]
-    del room[name]
-    if room:
-        await tell(room, {"type": "left", "name": name})
-    else:
-        del rooms[room_name]
-
-
-async def tell(room: Room, message: dict[str, Any], *, but: str = "") -> None:
-    """Say something to everybody in the room."""
-    for name, socket in list(room.items()):
-        if name != but:
-            with contextlib.suppress(ConnectionError):
-                await socket.send_json(message)
-
-
-async def start(host: str = "127.0.0.1", port: int = 0) -> tuple[web.AppRunner, int]:
+async def start(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ice_servers: Sequence[Mapping[str, Any]] = (),
+    tls: ssl.SSLContext | None = None,
+) -> tuple[web.AppRunner, int]:
     """Serve in this loop.
+
+    Args:
+        host, port: where to listen; port 0 takes a free one.
+        ice_servers: RTCIceServer dictionaries for whoever calls.
+        tls: speak HTTPS with it.
 
     Returns:
         the runner, to be cleaned up, and the port.
     """
-    runner = web.AppRunner(make_app(), access_log=None)
+    runner = web.AppRunner(make_app(ice_servers), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await web.TCPSite(runner, host, port, ssl_context=tls).start()
     return runner, int(runner.addresses[0][1])

@@ -11,12 +11,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtcstack import RTCDataChannel
 
-__all__ = ["PROTOCOL", "Transfer", "opened", "receive_file", "send_file"]
+__all__ = ["MAX_FILE_BYTES", "PROTOCOL", "Transfer", "opened", "receive_file", "send_file"]
 
 PROTOCOL = "file"
 """The channel's subprotocol."""
@@ -31,18 +31,24 @@ Progress = Callable[[int, int], Any]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A file that went one way."""
+    """A file that went one way; `data` is empty when it was hashed and not kept."""
 
     name: str
-    data: bytes
+    size: int
     sha256: str
     verified: bool
     seconds: float
+    data: bytes = field(default=b"", repr=False)
+
+    def described(self) -> dict[str, Any]:
+        """As JSON, without the data."""
+        members = ("name", "size", "sha256", "verified", "seconds")
+        return {member: getattr(self, member) for member in members}
 
     @property
     def megabytes_per_second(self) -> float:
         """10**6 bytes a second."""
-        return len(self.data) / 1e6 / self.seconds if self.seconds else 0.0
+        return self.size / 1e6 / self.seconds if self.seconds else 0.0
 
 
 async def opened(channel: RTCDataChannel) -> None:
@@ -63,7 +69,12 @@ async def opened(channel: RTCDataChannel) -> None:
 async def send_file(
     channel: RTCDataChannel, name: str, data: bytes, progress: Progress | None = None
 ) -> Transfer:
-    """Send a file through an open channel; return when the other side has checked it."""
+    """Send a file through an open channel; return when the other side has checked it.
+
+    Raises:
+        ConnectionError: the channel closed before that.
+        ValueError: the other side answered nonsense.
+    """
     start = time.perf_counter()
     channel.send(json.dumps({"name": name, "size": len(data)}))
     view = memoryview(data)
@@ -74,28 +85,61 @@ async def send_file(
     sha256 = hashlib.sha256(data).hexdigest()
     async for message in channel:
         if isinstance(message, str):
-            seconds = time.perf_counter() - start
-            return Transfer(name, data, sha256, json.loads(message).get("sha256") == sha256, seconds)
+            verified = as_object(message).get("sha256") == sha256
+            return Transfer(name, len(data), sha256, verified, time.perf_counter() - start, data)
     raise ConnectionError("the channel closed before the file was confirmed")
 
 
-async def receive_file(channel: RTCDataChannel, progress: Progress | None = None) -> Transfer:
-    """Receive a file from an open channel and confirm it."""
-    name, size, start = "", -1, 0.0
+async def receive_file(
+    channel: RTCDataChannel, progress: Progress | None = None, *, keep: bool = True
+) -> Transfer:
+    """Receive a file from an open channel and confirm it.
+
+    Args:
+        channel: which.
+        progress: called while it arrives.
+        keep: whether the data is kept; otherwise it is only hashed.
+
+    Raises:
+        ConnectionError: the channel closed before the end.
+        ValueError: the sender does not keep to the protocol.
+    """
+    name, size, received, start = "", -1, 0, 0.0
+    digest = hashlib.sha256()
     data = bytearray()
     async for message in channel:
-        if isinstance(message, str):
-            head = json.loads(message)
-            name, size, start = str(head["name"]), int(head["size"]), time.perf_counter()
-            if not 0 <= size <= MAX_FILE_BYTES:
-                raise ValueError(f"a file of {size} bytes")
-        elif isinstance(message, bytes):
-            data += message
+        if isinstance(message, str) and size < 0:
+            head, start = as_object(message), time.perf_counter()
+            name, size = str(head.get("name")), checked_size(head.get("size"))
+        elif isinstance(message, bytes) and received + len(message) <= size:
+            digest.update(message)
+            received += len(message)
+            if keep:
+                data += message
+        else:
+            raise ValueError("not what a file consists of")
         if progress is not None:
-            progress(len(data), size)
-        if len(data) >= size >= 0:
+            progress(received, size)
+        if received == size:
             seconds = time.perf_counter() - start
-            sha256 = hashlib.sha256(data).hexdigest()
-            channel.send(json.dumps({"sha256": sha256}))
-            return Transfer(name, bytes(data), sha256, True, seconds)
+            channel.send(json.dumps({"sha256": digest.hexdigest()}))
+            return Transfer(name, size, digest.hexdigest(), True, seconds, bytes(data))
     raise ConnectionError("the channel closed before the file was complete")
+
+
+def checked_size(size: object) -> int:
+    """A file's size that is one."""
+    if not isinstance(size, int) or not 0 <= size <= MAX_FILE_BYTES:
+        raise ValueError(f"a file of {size} bytes")
+    return size
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """JSON that must be an object."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value

@@ -6,23 +6,13 @@ import argparse
 import asyncio
 import os
 import platform
+import secrets
 from importlib.metadata import version
 from typing import Any
 
 from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
 from examples.call.transfer import Transfer
-
-
-def described(transfer: Transfer) -> dict[str, Any]:
-    """A transfer as JSON."""
-    return {
-        "name": transfer.name,
-        "size": len(transfer.data),
-        "sha256": transfer.sha256,
-        "verified": transfer.verified,
-        "seconds": transfer.seconds,
-    }
 
 
 class Visitor:
@@ -37,25 +27,37 @@ class Visitor:
         self._signaling = signaling
         self._other = other
         self._call: Call | None = None
+        self._accepted = asyncio.Event()
 
     async def listen(self) -> None:
         """Hand what is signalled to the call that is on."""
         async for message in self._signaling:
-            if message["type"] == "signal" and self._call is not None:
-                await self._call.receive(message["data"])
+            if message["type"] != "signal" or self._call is None:
+                continue
+            data = message["data"]
+            if data.get("call") != self._call.number:
+                continue
+            if data["type"] == "accept":
+                self._accepted.set()
+            else:
+                await self._call.receive(data)
 
     async def call(self, step: str, size: int) -> None:
         """One call: a file each way, then the report."""
         arrived: asyncio.Future[Transfer] = asyncio.get_running_loop().create_future()
+        number = secrets.token_urlsafe(9)
+        self._accepted.clear()
         self._call = call = Call(
-            lambda data: self._signaling.signal(self._other, data),
+            number,
+            self._signal,
             polite=self._signaling.name > self._other,
+            ice_servers=self._signaling.ice_servers,
             on_file=lambda _call, transfer: arrived.set_result(transfer),
         )
+        self._signal({"type": "invite", "offer": "caller" if step == "offer" else "callee"})
+        await self._accepted.wait()
         if step == "offer":
             call.call()
-        else:
-            self._signaling.signal(self._other, {"callMe": True})
         await call.say(f"/file {size}")
         received = await arrived
         sent = await call.send_file("page.bin", os.urandom(size))
@@ -65,14 +67,18 @@ class Visitor:
             "timeline": call.timeline,
             "candidatesSent": call.candidates_sent,
             "candidatesReceived": call.candidates_received,
-            "sent": described(sent),
-            "received": described(received),
+            "sent": sent.described(),
+            "received": received.described(),
             "facts": await summary(call.pc),
         }
-        self._signaling.signal(self._other, {"report": report})
-        self._signaling.signal(self._other, {"bye": True})
+        self._signal({"type": "report", "report": report})
+        self._signal({"type": "bye"})
         self._call = None
         await call.close()
+
+    def _signal(self, data: dict[str, Any]) -> None:
+        if self._call is not None:
+            self._signaling.signal(self._other, {**data, "call": self._call.number})
 
 
 async def main(url: str, steps: list[str], other: str, size: int) -> None:

@@ -9,17 +9,13 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from rtcstack.rtp.packet import ONE_BYTE_PROFILE, RtpPacket, extension_elements, is_two_byte_profile
-
 __all__ = [
     "AbsCaptureTime",
     "AudioLevel",
     "Extension",
     "ExtensionIds",
-    "Layout",
     "PlayoutDelay",
     "VideoOrientation",
-    "layout_of",
     "read_abs_capture_time",
     "read_abs_send_time",
     "read_audio_level",
@@ -111,54 +107,6 @@ class ExtensionIds:
     def merged(self, other: ExtensionIds) -> ExtensionIds:
         """Both tables as one; where they disagree, `other` counts."""
         return ExtensionIds([*self.by_name.items(), *other.by_name.items()])
-
-
-class Layout:
-    """Where the elements of an extension block stand, for all blocks of the same shape.
-
-    The packets of a stream carry the same elements in the same order for long times. A block has
-    this shape exactly if the bytes that head its elements are the same, which one AND and one
-    comparison of integers tell, instead of a walk through it.
-
-    Attributes:
-        spans: id -> (start, end) within the block.
-        transport_cc: where the two bytes of the transport-wide sequence number stand, or -1.
-        mid: where the MID stands, or None.
-    """
-
-    __slots__ = ("_expected", "_mask", "mid", "profile", "size", "spans", "transport_cc")
-
-    def __init__(self, block: bytes, profile: int, ids: ExtensionIds) -> None:
-        two_byte = is_two_byte_profile(profile)
-        known = two_byte or profile == ONE_BYTE_PROFILE
-        elements = extension_elements(block, two_byte=two_byte) if known else []
-        self.spans: dict[int, tuple[int, int]] = {}
-        # Padding is part of the shape as well: an element might stand where it was.
-        mask = bytearray(b"\xff" * len(block))
-        for identifier, start, end in elements:
-            self.spans.setdefault(identifier, (start, end))
-            mask[start:end] = bytes(end - start)
-        self._mask = int.from_bytes(mask, "big")
-        self._expected = int.from_bytes(block, "big") & self._mask
-        self.size = len(block)
-        self.profile = profile
-        start, end = self.spans.get(ids.transport_cc, (0, 0))
-        self.transport_cc = start if end - start == 2 else -1
-        self.mid = self.spans.get(ids.mid)
-
-    def fits(self, block: bytes, profile: int) -> bool:
-        """Whether this is the shape of that block."""
-        return (
-            len(block) == self.size
-            and profile == self.profile
-            and int.from_bytes(block, "big") & self._mask == self._expected
-        )
-
-
-def layout_of(packet: RtpPacket, ids: ExtensionIds) -> Layout:
-    """The shape of a packet's extension block."""
-    block = packet.data[packet.extension_start : packet.extension_end]
-    return Layout(block, packet.extension_profile, ids)
 
 
 # -- values ---------------------------------------------------------------------------------------

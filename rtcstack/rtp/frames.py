@@ -124,6 +124,7 @@ class EncodedFrame:
         sequence_number: of its first packet, unwrapped.
         packet_count: packets that carried it.
         contributing: the CSRCs of its first packet.
+        contributing_levels: -dBov of each of them, or () when not told.
         retransmitted: whether some of it came by retransmission.
         has_fec: audio: it carries a copy of the frame before it.
         dependency_descriptor: the raw AV1 dependency descriptor of its first packet, or None.
@@ -151,6 +152,7 @@ class EncodedFrame:
     sequence_number: int = 0
     packet_count: int = 1
     contributing: tuple[int, ...] = ()
+    contributing_levels: tuple[int, ...] = ()
     retransmitted: bool = False
     has_fec: bool = False
     dependency_descriptor: bytes | None = None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 
-from rtcstack.rtp.packet import ONE_BYTE_PROFILE
+from rtcstack.rtp.layout import ONE_BYTE_PROFILE
 
 __all__ = ["Header", "make_header"]
 

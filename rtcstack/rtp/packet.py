@@ -9,15 +9,13 @@ import struct
 from struct import Struct
 
 from rtcstack.errors import ParseError
+from rtcstack.rtp.layout import Layout
 
 __all__ = [
     "FIXED_HEADER_BYTES",
     "MAX_PACKET_BYTES",
-    "ONE_BYTE_PROFILE",
     "RtpPacket",
-    "extension_elements",
     "is_rtcp",
-    "is_two_byte_profile",
     "parse",
 ]
 
@@ -43,10 +41,6 @@ FIXED_HEADER_BYTES = 12
 MAX_PACKET_BYTES = 2048
 """Longer datagrams are no media: a sender keeps below the path's MTU."""
 
-ONE_BYTE_PROFILE = 0xBEDE
-"""Spec: RFC 8285, section 4.2."""
-
-_TWO_BYTE_PROFILE = 0x1000
 _RTCP_FIRST, _RTCP_LAST = 192, 223
 
 
@@ -57,43 +51,6 @@ def is_rtcp(data: bytes | bytearray | memoryview) -> bool:
     marker avoid.
     """
     return len(data) > 1 and _RTCP_FIRST <= data[1] <= _RTCP_LAST
-
-
-def is_two_byte_profile(profile: int) -> bool:
-    """Whether header extensions come with two-byte headers. Spec: RFC 8285, section 4.3."""
-    return profile & 0xFFF0 == _TWO_BYTE_PROFILE
-
-
-def extension_elements(block: bytes, *, two_byte: bool) -> list[tuple[int, int, int]]:
-    """The elements of an extension block, as (id, start, end) within it.
-
-    A length that points beyond the block ends the list: what came before it stands.
-
-    Spec: RFC 8285, sections 4.2 and 4.3.
-    """
-    elements: list[tuple[int, int, int]] = []
-    position, size = 0, len(block)
-    while position < size:
-        head = block[position]
-        if head == 0:  # padding
-            position += 1
-            continue
-        if two_byte:
-            if position + 2 > size:
-                break
-            identifier, start = head, position + 2
-            end = start + block[position + 1]
-        else:
-            identifier, start = head >> 4, position + 1
-            if identifier == 15:  # "MUST terminate processing"
-                break
-            end = start + (head & 0x0F) + 1
-        if end > size:
-            break
-        if identifier:
-            elements.append((identifier, start, end))
-        position = end
-    return elements
 
 
 class RtpPacket:
@@ -113,6 +70,7 @@ class RtpPacket:
         extension_start, extension_end: where the elements of the header extension stand; both 0
             without one.
         extension_profile: the 16 bits "defined by profile", 0 without an extension.
+        layout: the shape of the header extension, where it has been looked at.
         index: the sequence number, unwrapped by the stream that received it.
         received_at: monotonic seconds.
         retransmitted: whether it was restored from a retransmission.
@@ -124,6 +82,7 @@ class RtpPacket:
         "extension_profile",
         "extension_start",
         "index",
+        "layout",
         "marker",
         "payload_end",
         "payload_start",
@@ -160,6 +119,7 @@ class RtpPacket:
         self.extension_start = extension_start
         self.extension_end = extension_end
         self.extension_profile = extension_profile
+        self.layout: Layout | None = None
         self.index = sequence_number
         self.received_at = 0.0
         self.retransmitted = False
@@ -194,23 +154,24 @@ class RtpPacket:
     @property
     def extensions(self) -> dict[int, bytes]:
         """The header extension's elements by id; of several with one id, the first."""
-        if not self.extension_start:
-            return {}
-        block = self.data[self.extension_start : self.extension_end]
-        if self.extension_profile == ONE_BYTE_PROFILE:
-            elements = extension_elements(block, two_byte=False)
-        elif is_two_byte_profile(self.extension_profile):
-            elements = extension_elements(block, two_byte=True)
-        else:
-            return {}
-        found: dict[int, bytes] = {}
-        for identifier, start, end in elements:
-            found.setdefault(identifier, block[start:end])
-        return found
+        start = self.extension_start
+        return {i: self.data[start + a : start + b] for i, (a, b) in self._spans().items()}
 
     def extension(self, identifier: int) -> bytes | None:
-        """One element's bytes, or None."""
-        return self.extensions.get(identifier)
+        """One element's bytes, or None; always None for id 0, which stands for "not agreed"."""
+        span = self._spans().get(identifier)
+        if span is None:
+            return None
+        start = self.extension_start
+        return self.data[start + span[0] : start + span[1]]
+
+    def _spans(self) -> dict[int, tuple[int, int]]:
+        if not self.extension_start:
+            return {}
+        if self.layout is None:
+            block = self.data[self.extension_start : self.extension_end]
+            self.layout = Layout(block, self.extension_profile)
+        return self.layout.spans
 
     def to_bytes(self) -> bytes:
         """The packet as its fields say, which differs from `data` for one that was restored.

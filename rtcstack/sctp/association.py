@@ -60,6 +60,9 @@ _PORTS_TAG = Struct("!HHI")
 _TAG = Struct("!I")
 
 
+_SYSTEM_RANDOM = secrets.SystemRandom()  # one for all: each would carry a generator's unused state
+
+
 class SctpAssociation:
     """One association, as an engine: datagrams and times in; datagrams, events, one deadline out.
 
@@ -108,7 +111,7 @@ class SctpAssociation:
         self._options = options or SctpOptions()
         self._local_port = local_port
         self._remote_port = remote_port
-        self._rng = rng or secrets.SystemRandom()
+        self._rng = rng or _SYSTEM_RANDOM
         self._phase = Phase.NEW
         self._events: list[SctpEvent] = []
         self._queue = SendQueue(

@@ -130,6 +130,13 @@ class NativeOpusEncoder:
         """Whether silence is not sent: packets of two bytes or less need no sending."""
         self._control(_SET_DTX, int(enabled))
 
+    def set_max_playback_rate(self, sample_rate: int) -> None:
+        """Send no frequencies that a receiver playing at this rate cannot give."""
+        for limit, bandwidth in ((8_000, 1101), (12_000, 1102), (16_000, 1103), (24_000, 1104)):
+            if sample_rate <= limit:
+                self._control(_SET_MAX_BANDWIDTH, bandwidth)
+                return
+
     def encode(self, pcm: bytes | int, samples: int) -> bytes:
         """Encode one frame.
 
