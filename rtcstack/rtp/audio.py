@@ -1,0 +1,353 @@
+"""The jitter buffer of audio: what to play next, pulled at the pace of the playing.
+
+    empty -> filling -> playing -> (nothing came for long) -> filling
+
+Time is not stretched. The delay grows when the buffer runs dry, for what is late is still played
+once it comes, and shrinks by leaving out a frame when far more is held than is needed.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from rtcstack.errors import ParseError
+from rtcstack.rtp.capture import HeaderReader
+from rtcstack.rtp.delay import DelayTarget
+from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
+from rtcstack.rtp.packet import RtpPacket
+from rtcstack.serial import Unwrapper
+
+__all__ = ["MAX_FRAMES", "AudioJitterBuffer", "Playout", "Pulled"]
+
+MAX_FRAMES = 200
+"""Frames held; when there are more nobody plays them, and all are dropped."""
+
+MAX_JUMP_S = 5.0
+"""A timestamp further than this from its neighbours is a new beginning."""
+
+MAX_DRY_S = 0.1
+"""How long a dry buffer is concealed; after that there is silence until it has filled again."""
+
+MAX_DELAY_S = 4.0
+"""Bound of the delay (jitterBufferTarget allows as much)."""
+
+SLACK_S = 0.04
+"""How much more than the target may be held before a frame is left out."""
+
+SHRINK_INTERVAL_S = 0.5
+"""Between two frames that are left out, unless they are silent."""
+
+_SILENT_BYTES = 2
+"""Frames this short are the silence that DTX sends."""
+
+
+class Pulled(Enum):
+    """What the player is to do.
+
+    FRAME: play the frame.
+    CONCEAL: a frame is missing: make something up for it.
+    SILENCE: there is nothing to be played: the sender is silent, or nothing has come yet.
+    """
+
+    FRAME = "frame"
+    CONCEAL = "conceal"
+    SILENCE = "silence"
+
+
+class Playout(NamedTuple):
+    """Answer to one pull.
+
+    Attributes:
+        what: what to do.
+        frame: with FRAME, what to play. With CONCEAL, the frame that follows the missing one if
+            it carries a copy of it (in-band FEC), else None; it will come again as FRAME.
+        duration: how much is to be played, in RTP ticks.
+        skipped: frames that were left out before this one: fade across.
+    """
+
+    what: Pulled
+    frame: EncodedFrame | None
+    duration: int
+    skipped: int = 0
+
+
+class AudioJitterBuffer:
+    """The frames of one audio stream, by timestamp.
+
+    Args:
+        clock_rate: of the timestamps, in Hz.
+
+    Attributes:
+        min_delay_s: least delay that is wanted (jitterBufferTarget), 0 to 4.
+        delay_s: sum over all samples played of the time that they were held
+            (`jitterBufferDelay`); per emitted sample, like the two sums that follow.
+        target_delay_s: likewise of the target at that time.
+        minimum_delay_s: likewise of what the network's jitter alone would have needed.
+        emitted: samples played.
+        concealed, silent_concealed, concealment_events: samples made up for, those of them that
+            were silence, and how often it began.
+        removed: samples left out to shorten the delay.
+        inserted: samples made up because the buffer was dry, by which the delay grew.
+        late, discarded: frames that came too late, and all that were never played.
+        malformed: packets that their payload format refused.
+        flushes: how often all was dropped because nobody pulled.
+    """
+
+    __slots__ = (
+        "_clock_rate",
+        "_concealing",
+        "_delay",
+        "_dry",
+        "_duration",
+        "_first_at",
+        "_frames",
+        "_last_index",
+        "_newest",
+        "_newest_index",
+        "_next",
+        "_playing",
+        "_shrunk_at",
+        "_unwrapper",
+        "concealed",
+        "concealment_events",
+        "delay_s",
+        "discarded",
+        "emitted",
+        "flushes",
+        "inserted",
+        "late",
+        "malformed",
+        "min_delay_s",
+        "minimum_delay_s",
+        "removed",
+        "silent_concealed",
+        "target_delay_s",
+    )
+
+    def __init__(self, clock_rate: int) -> None:
+        self._clock_rate = clock_rate
+        self._delay = DelayTarget()
+        self._unwrapper = Unwrapper(32)
+        self._frames: dict[int, EncodedFrame] = {}
+        self._next = 0  # timestamp to play next, while playing
+        self._playing = False
+        self._newest = -1  # highest timestamp inserted
+        self._newest_index = -1  # and the number of its packet
+        self._last_index = -1  # number of the packet played last
+        self._first_at = 0.0  # when filling began
+        self._dry = 0  # ticks made up since the buffer ran dry
+        self._concealing = False
+        self._duration = clock_rate // 50
+        self._shrunk_at = 0.0
+        self.min_delay_s = 0.0
+        self.delay_s = 0.0
+        self.target_delay_s = 0.0
+        self.minimum_delay_s = 0.0
+        self.emitted = 0
+        self.concealed = 0
+        self.silent_concealed = 0
+        self.concealment_events = 0
+        self.removed = 0
+        self.inserted = 0
+        self.late = 0
+        self.discarded = 0
+        self.malformed = 0
+        self.flushes = 0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def target_s(self) -> float:
+        """The delay that is aimed at, in seconds."""
+        return min(max(self._delay.target_s, self.min_delay_s), MAX_DELAY_S)
+
+    @property
+    def level_s(self) -> float:
+        """How much is held, from what is to be played next to the end of the newest frame."""
+        if not self._frames:
+            return 0.0
+        first = self._next if self._playing else min(self._frames)
+        return max(0, self._newest + self._duration - first) / self._clock_rate
+
+    def set_clock_rate(self, clock_rate: int) -> None:
+        """The codec changed to one with another RTP clock: begin anew."""
+        self._clock_rate = clock_rate
+        self._duration = clock_rate // 50
+        self.reset()
+
+    def reset(self) -> None:
+        """Drop all that is held and fill again."""
+        self.discarded += len(self._frames)
+        self._frames.clear()
+        self._playing = False
+        self._newest = self._newest_index = self._last_index = -1
+        self._dry = 0
+        self._unwrapper = Unwrapper(32)
+        self._delay.reset()
+
+    # -- packets in -------------------------------------------------------------------------------
+
+    def insert(
+        self, packet: RtpPacket, depacketizer: AudioDepacketizer, reader: HeaderReader, now: float
+    ) -> None:
+        """Take a packet that has not been taken before, in whatever order."""
+        payload = packet.payload
+        if not payload:
+            return
+        try:
+            units = depacketizer.split(payload)
+        except ParseError:
+            self.malformed += 1
+            return
+        index, rate = packet.index, self._clock_rate
+        timestamp = self._unwrapper.unwrap(packet.timestamp)
+        if self._newest >= 0:
+            step = timestamp - self._newest
+            is_absurd = abs(step) > MAX_JUMP_S * rate or (step <= 0 and index > self._newest_index)
+            if is_absurd and index > self._newest_index:
+                self.reset()
+                timestamp = self._unwrapper.unwrap(packet.timestamp)
+            elif is_absurd:
+                self.discarded += 1
+                return
+        if index > self._newest_index:
+            self._delay.arrived(timestamp / rate, now)
+        if not self._frames and not self._playing:
+            self._first_at = now
+        for unit in units:
+            at = timestamp + unit.timestamp_offset
+            if unit.duration:
+                self._duration = min(unit.duration, rate)
+            if at in self._frames and (unit.redundant or not self._frames[at].retransmitted):
+                continue
+            if self._playing and at < self._next:
+                if not unit.redundant:
+                    self.late += 1
+                    self.discarded += 1
+                continue
+            if unit.redundant and (not self._playing or at <= timestamp - MAX_JUMP_S * rate):
+                continue
+            frame = EncodedFrame(unit.data, at, packet.payload_type, packet.ssrc, now)
+            frame.duration = unit.duration
+            frame.marker = packet.marker
+            frame.sequence_number = index
+            frame.first_received_at = now
+            frame.has_fec = unit.has_fec
+            # A copy counts as one that came again, which the original replaces.
+            frame.retransmitted = packet.retransmitted or unit.redundant
+            reader.describe(frame, packet, packet)
+            self._frames[at] = frame
+            if at > self._newest:
+                self._newest = at
+        self._newest_index = max(self._newest_index, index)
+        if len(self._frames) > MAX_FRAMES:
+            self.flushes += 1
+            self.reset()
+
+    # -- the player -------------------------------------------------------------------------------
+
+    def pop(self, now: float) -> Playout:
+        """What to play now. To be called whenever the player has played the duration before.
+
+        Args:
+            now: monotonic seconds.
+        """
+        if not self._playing and not self._may_start(now):
+            self._concealing = False
+            return Playout(Pulled.SILENCE, None, self._duration)
+        skipped = self._shrink(now)
+        frame = self._frames.pop(self._next, None)
+        if frame is None and self._frames:
+            first = min(self._frames)
+            if first <= self._next + self._dry or first < self._next:
+                # What is missing was made up for while the buffer was dry.
+                self._next = first
+                frame = self._frames.pop(first)
+            else:
+                self._next += self._dry
+                self._dry = 0
+                return self._bridge(self._frames[first], first)
+        if frame is None:
+            return self._run_dry()
+        self._dry = 0
+        self._concealing = False
+        duration = frame.duration or self._duration
+        self._next = frame.timestamp + duration
+        self._last_index = frame.sequence_number
+        self.emitted += duration
+        self.delay_s += (now - frame.received_at) * duration
+        self.target_delay_s += self.target_s * duration
+        self.minimum_delay_s += self._delay.target_s * duration
+        return Playout(Pulled.FRAME, frame, duration, skipped)
+
+    def _may_start(self, now: float) -> bool:
+        """Whether enough is held to begin."""
+        if not self._frames:
+            return False
+        target_s = self.target_s
+        if self.level_s < target_s and now - self._first_at < target_s:
+            return False
+        self._next = min(self._frames)
+        self._playing = True
+        self._dry = 0
+        return True
+
+    def _bridge(self, following: EncodedFrame, first: int) -> Playout:
+        """What is to be played is not there, but something after it is."""
+        duration = min(self._duration, first - self._next)
+        if following.sequence_number == self._last_index + 1:
+            # No packet is missing: the sender was silent in between.
+            self._next += duration
+            self._concealing = False
+            return Playout(Pulled.SILENCE, None, duration)
+        self._next += duration
+        self._conceal(duration)
+        has_copy = following.has_fec and first == self._next
+        return Playout(Pulled.CONCEAL, following if has_copy else None, duration)
+
+    def _run_dry(self) -> Playout:
+        """Nothing is held: time goes on, but what is to be played next stays."""
+        duration = self._duration
+        self._dry += duration
+        if self._dry > MAX_DRY_S * self._clock_rate:
+            self._playing = False
+            self._concealing = False
+            self.silent_concealed += duration
+            self.concealed += duration
+            return Playout(Pulled.SILENCE, None, duration)
+        self._conceal(duration)
+        self.inserted += duration
+        return Playout(Pulled.CONCEAL, None, duration)
+
+    def _conceal(self, duration: int) -> None:
+        self.concealed += duration
+        if not self._concealing:
+            self._concealing = True
+            self.concealment_events += 1
+
+    def _shrink(self, now: float) -> int:
+        """Leave out a frame when far more is held than is needed; silent ones sooner.
+
+        Returns:
+            How many were left out.
+        """
+        excess_s = self.level_s - self.target_s - self._duration / self._clock_rate
+        if excess_s < SLACK_S:
+            return 0
+        frame = self._frames.get(self._next)
+        if frame is None:
+            return 0
+        silent = len(frame.data) <= _SILENT_BYTES or frame.audio_level == 127
+        hurried = excess_s > max(2 * SLACK_S, self.target_s)
+        if not silent and not hurried and now - self._shrunk_at < SHRINK_INTERVAL_S:
+            return 0
+        del self._frames[self._next]
+        self._shrunk_at = now
+        duration = frame.duration or self._duration
+        self._next += duration
+        self._last_index = frame.sequence_number
+        self.removed += duration
+        self.discarded += 1
+        return 1

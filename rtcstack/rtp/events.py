@@ -1,0 +1,94 @@
+"""What the media engine tells the layer above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.packet import RtpPacket
+
+if TYPE_CHECKING:
+    from rtcstack.rtp.receive import ReceiveStream
+    from rtcstack.rtp.send import SendStream
+
+__all__ = [
+    "BitrateAllocated",
+    "FrameReceived",
+    "KeyFrameRequested",
+    "PacketsReceived",
+    "RtpEvent",
+    "StreamEnded",
+    "StreamStarted",
+]
+
+
+@dataclass(slots=True)
+class StreamStarted:
+    """The first packet of a stream came. With a new SSRC it takes the place of the one before.
+
+    Attributes:
+        stream: in its section and, with simulcast, for its rid.
+        replaces: the stream that sent before in its place, or None.
+    """
+
+    stream: ReceiveStream
+    replaces: ReceiveStream | None = None
+
+
+@dataclass(slots=True)
+class StreamEnded:
+    """A stream is gone: it said goodbye, or gave way to others.
+
+    Attributes:
+        stream: it takes no more packets.
+        reason: "bye", "replaced", "evicted" or "removed".
+        text: what a goodbye said.
+    """
+
+    stream: ReceiveStream
+    reason: str
+    text: str = ""
+
+
+@dataclass(slots=True)
+class FrameReceived:
+    """A whole frame."""
+
+    stream: ReceiveStream
+    frame: EncodedFrame
+
+
+@dataclass(slots=True)
+class PacketsReceived:
+    """Packets of one stream that arrived in one pass, in order of arrival, without duplicates."""
+
+    stream: ReceiveStream
+    packets: list[RtpPacket]
+
+
+@dataclass(slots=True)
+class KeyFrameRequested:
+    """The peer asks for a key frame of this stream."""
+
+    stream: SendStream
+
+
+@dataclass(slots=True)
+class BitrateAllocated:
+    """How much this stream is to send from now on.
+
+    Attributes:
+        stream: the stream.
+        bitrate_bps: its share of the estimate, payload and headers; 0 is "pause".
+        estimate_bps: the estimate for the whole transport.
+    """
+
+    stream: SendStream
+    bitrate_bps: int
+    estimate_bps: int
+
+
+RtpEvent = (
+    StreamStarted | StreamEnded | FrameReceived | PacketsReceived | KeyFrameRequested | BitrateAllocated
+)

@@ -1,0 +1,454 @@
+"""One stream that is received: from its packets to what its owner wants of them.
+
+Spec: RFC 3550, sections 5.1 and 6.4; RFC 4588, section 4 (retransmissions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import cast
+
+from rtcstack.rtp.audio import AudioJitterBuffer
+from rtcstack.rtp.capture import HeaderReader
+from rtcstack.rtp.events import FrameReceived, RtpEvent
+from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
+from rtcstack.rtp.keyframes import KeyFrameRequester
+from rtcstack.rtp.layout import Layout
+from rtcstack.rtp.nack import NackGenerator
+from rtcstack.rtp.packet import RtpPacket
+from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection
+from rtcstack.rtp.reception import Reception
+from rtcstack.rtp.rtcp.reports import SenderReport
+from rtcstack.rtp.video import VideoAssembler
+from rtcstack.serial import unwrap
+
+__all__ = ["EARLY_PACKETS", "MAX_UNTAKEN_PACKETS", "ReceiveStream", "RtxStream"]
+
+MAX_UNTAKEN_PACKETS = 1024
+"""Packets of one pass kept for an owner that wants packets; the oldest are dropped first."""
+
+EARLY_PACKETS = 16
+"""How many packets from before the first one may still come and are taken."""
+
+_ORIGINAL_SEQUENCE_NUMBER = Struct("!H").unpack_from
+
+Sink = Callable[[RtpPacket, ReceiveCodec, float], None]
+
+
+class ReceiveStream:
+    """A stream of one SSRC.
+
+    Args:
+        section: what is agreed.
+        ssrc: its source.
+        rid: its simulcast stream, or None.
+        codec: of its first packet.
+        extension_ids: numbers of the header extensions.
+        events: gets `FrameReceived`.
+        wake: called when the stream wants to be looked at (`next_at`).
+        rtt_s: round-trip time as known so far.
+
+    Attributes:
+        section, ssrc, rid: as above.
+        payload_type: of the newest packet.
+        reception: numbers, losses, jitter.
+        nack: missing packets.
+        key_frames: requests for key frames.
+        assembler: makes video frames, or None.
+        playout: the jitter buffer of audio that is pulled, or None.
+        packets: those not yet told, when the section wants packets.
+        rtx: its retransmissions, or None.
+        layout: the shape of the newest packet's header extension.
+        cname: of its sender, once told.
+        packets_received, bytes_received, header_bytes_received: retransmissions included; bytes
+            of payload, and of headers and padding.
+        retransmitted_packets, retransmitted_bytes: restored from RTX.
+        duplicates: packets that were there already.
+        discarded: packets of payload types that are not agreed.
+        last_packet_at: monotonic seconds.
+        pli_count, fir_count, nack_count: RTCP requests that were sent, by packet.
+    """
+
+    __slots__ = (
+        "_codecs",
+        "_early",
+        "_events",
+        "_last_timestamp",
+        "_reader",
+        "_restarts",
+        "_sink",
+        "_wake",
+        "assembler",
+        "bytes_received",
+        "cname",
+        "discarded",
+        "duplicates",
+        "fir_count",
+        "header_bytes_received",
+        "key_frames",
+        "last_packet_at",
+        "layout",
+        "nack",
+        "nack_count",
+        "packets",
+        "packets_received",
+        "payload_type",
+        "playout",
+        "pli_count",
+        "reception",
+        "retransmitted_bytes",
+        "retransmitted_packets",
+        "rid",
+        "rtx",
+        "section",
+        "ssrc",
+    )
+
+    def __init__(
+        self,
+        section: ReceiveSection,
+        ssrc: int,
+        rid: str | None,
+        codec: ReceiveCodec,
+        extension_ids: ExtensionIds,
+        events: list[RtpEvent],
+        *,
+        wake: Callable[[ReceiveStream], None],
+        rtt_s: float = 0.1,
+    ) -> None:
+        self.section = section
+        self.ssrc = ssrc
+        self.rid = rid
+        self.payload_type = codec.payload_type
+        self.reception = Reception(ssrc, codec.clock_rate)
+        self.nack = NackGenerator(asks=codec.nack, rtt_s=rtt_s)
+        self.key_frames = KeyFrameRequester()
+        self.assembler: VideoAssembler | None = None
+        self.playout: AudioJitterBuffer | None = None
+        self.packets: list[RtpPacket] = []
+        self.rtx: RtxStream | None = None
+        self.layout: Layout | None = None
+        self.cname: str | None = None
+        self.packets_received = 0
+        self.bytes_received = 0
+        self.header_bytes_received = 0
+        self.retransmitted_packets = 0
+        self.retransmitted_bytes = 0
+        self.duplicates = 0
+        self.discarded = 0
+        self.last_packet_at = 0.0
+        self.pli_count = 0
+        self.fir_count = 0
+        self.nack_count = 0
+        self._events = events
+        self._wake = wake
+        self._restarts = 0
+        self._last_timestamp = -1
+        self._early: set[int] | None = None
+        self._reader = HeaderReader(extension_ids, codec.clock_rate)
+        self._codecs: dict[int, ReceiveCodec] = {}
+        self._sink: Sink = self._drop
+        self.update(section, extension_ids)
+
+    def __repr__(self) -> str:
+        return f"ReceiveStream(mid={self.section.mid!r}, ssrc={self.ssrc}, rid={self.rid!r})"
+
+    def update(self, section: ReceiveSection, extension_ids: ExtensionIds) -> None:
+        """Bind the stream to what is agreed now; what is held stays."""
+        self.section = section
+        self._reader.ids = extension_ids
+        self.layout = None
+        self._codecs = {codec.payload_type: codec for codec in section.codecs if codec.apt is None}
+        codec = self._codecs.get(self.payload_type)
+        if codec is not None:
+            self.nack.asks = codec.nack
+        delivery = section.delivery
+        sinks: list[Sink] = []
+        if delivery & Delivery.PACKETS:
+            sinks.append(self._keep)
+        if section.kind == "video":
+            if delivery & Delivery.FRAMES:
+                if self.assembler is None:
+                    self.assembler = VideoAssembler(
+                        self._reader,
+                        self._emit,
+                        wake=self._assembler_wakes,
+                        missing=self.nack,
+                        asks=self.nack.asks,
+                        ssrc=self.ssrc,
+                        mid=section.mid,
+                        rid=self.rid,
+                    )
+                self.assembler.rtt_s = self.nack.rtt_s
+                sinks.append(self._assemble)
+            else:
+                self.assembler = None
+        else:
+            if delivery & Delivery.PLAYOUT:
+                if self.playout is None:
+                    self.playout = AudioJitterBuffer(self.reception.clock_rate)
+                self.playout.min_delay_s = section.min_delay_s
+                sinks.append(self._buffer)
+            else:
+                self.playout = None
+            if delivery & Delivery.FRAMES:
+                sinks.append(self._pass_on)
+        if len(sinks) == 1:
+            self._sink = sinks[0]
+        elif sinks:
+            several = tuple(sinks)
+
+            def sink(packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
+                for each in several:
+                    each(packet, codec, now)
+
+            self._sink = sink
+        else:
+            self._sink = self._drop
+
+    # -- packets in -------------------------------------------------------------------------------
+
+    def receive(self, packet: RtpPacket, now: float) -> None:
+        """Take a packet of this SSRC."""
+        payload_type = packet.payload_type
+        codec = self._codecs.get(payload_type)
+        if codec is None:
+            self.discarded += 1
+            return
+        reception = self.reception
+        before = reception.highest
+        packet.index = index = reception.locate(packet.sequence_number)
+        if index != before + 1:
+            if before < 0:
+                self._begin(index)
+            elif not self._out_of_order(index, before, now):
+                return
+        packet.received_at = self.last_packet_at = now
+        if payload_type != self.payload_type:
+            self._change_codec(codec)
+        self.packets_received += 1
+        start, end = packet.payload_start, packet.payload_end
+        self.bytes_received += end - start
+        self.header_bytes_received += len(packet.data) - end + start
+        timestamp = packet.timestamp
+        if timestamp != self._last_timestamp and index > before:
+            self._last_timestamp = timestamp
+            reception.arrived(timestamp, now)
+        self._sink(packet, codec, now)
+
+    def receive_restored(self, packet: RtpPacket, now: float) -> None:
+        """Take a packet that a retransmission restored."""
+        codec = self._codecs.get(packet.payload_type)
+        if codec is None or self.reception.highest < 0:
+            self.discarded += 1
+            return
+        packet.index = unwrap(packet.sequence_number, self.reception.highest, 16)
+        if not self.nack.found(packet.index):
+            self.duplicates += 1
+            return
+        packet.received_at = now
+        self.packets_received += 1
+        self.retransmitted_packets += 1
+        self.bytes_received += packet.payload_bytes
+        self.retransmitted_bytes += packet.payload_bytes
+        self.header_bytes_received += len(packet.data) - packet.payload_bytes
+        self._sink(packet, codec, now)
+
+    def _begin(self, index: int) -> None:
+        self._early = set(range(index - EARLY_PACKETS, index))
+        if self.assembler is not None:
+            self._wake(self)
+
+    def _out_of_order(self, index: int, before: int, now: float) -> bool:
+        """Deal with a packet that is not the next one.
+
+        Returns:
+            Whether it is to be taken.
+        """
+        if index < 0:
+            return False
+        if self.reception.restarts != self._restarts:
+            self._restarts = self.reception.restarts
+            self.nack.clear()
+            self._early = None
+            if self.assembler is not None:
+                self.assembler.reset(now)
+            return True
+        if index > before:
+            if not self.nack.lost(before + 1, index, now) and self.assembler is not None:
+                self.assembler.reset(now)
+            self._wake(self)
+            return True
+        if self.nack.found(index):
+            return True
+        if self._early is not None and index in self._early:
+            self._early.discard(index)
+            return True
+        self.duplicates += 1
+        return False
+
+    def _change_codec(self, codec: ReceiveCodec) -> None:
+        self.payload_type = codec.payload_type
+        self.nack.asks = codec.nack
+        if codec.clock_rate != self.reception.clock_rate and codec.depacketizer is not None:
+            self.reception.clock_rate = codec.clock_rate
+            self._reader.set_clock_rate(codec.clock_rate)
+            if self.playout is not None:
+                self.playout.set_clock_rate(codec.clock_rate)
+
+    # -- sinks ------------------------------------------------------------------------------------
+
+    def _drop(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
+        pass
+
+    def _keep(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
+        packets = self.packets
+        if not packets:
+            self._wake(self)
+        elif len(packets) >= MAX_UNTAKEN_PACKETS:
+            del packets[0]
+        packets.append(packet)
+
+    def _assemble(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
+        if codec.depacketizer is not None and self.assembler is not None:
+            self.assembler.insert(packet, cast(Depacketizer, codec.depacketizer), now)
+
+    def _buffer(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
+        if codec.depacketizer is not None and self.playout is not None:
+            self.playout.insert(packet, cast(AudioDepacketizer, codec.depacketizer), self._reader, now)
+
+    def _pass_on(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
+        """Audio frames as they arrive."""
+        if codec.depacketizer is None or not packet.payload_bytes:
+            return
+        frame = EncodedFrame(packet.payload, packet.timestamp, packet.payload_type, self.ssrc, now)
+        frame.mid, frame.rid = self.section.mid, self.rid
+        frame.marker = packet.marker
+        frame.sequence_number = packet.index
+        frame.first_received_at = now
+        frame.retransmitted = packet.retransmitted
+        self._reader.describe(frame, packet, packet)
+        self._emit(frame)
+
+    def _emit(self, frame: EncodedFrame) -> None:
+        self._events.append(FrameReceived(self, frame))
+
+    # -- feedback and time ------------------------------------------------------------------------
+
+    def _assembler_wakes(self) -> None:
+        self._wake(self)
+
+    def set_rtt(self, rtt_s: float) -> None:
+        """A new measurement of the round-trip time."""
+        self.nack.rtt_s = rtt_s
+        if self.assembler is not None:
+            self.assembler.rtt_s = rtt_s
+
+    def on_sender_report(self, report: SenderReport, now: float) -> None:
+        """The sender of this stream has reported."""
+        self.reception.on_sender_report(report, now)
+        self._reader.clock.on_sender_report(report)
+
+    def request_key_frame(self) -> None:
+        """Have a key frame asked for, as soon as that is decent."""
+        self.key_frames.wanted = True
+        self._wake(self)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        assembler = self.assembler
+        if assembler is not None:
+            assembler.handle_timeout(now)
+            if assembler.wants_key_frame:
+                assembler.wants_key_frame = False
+                self.key_frames.wanted = True
+
+    def next_at(self, now: float) -> float | None:
+        """When the stream wants to be looked at again, or None until it wakes its owner."""
+        due = self.nack.next_at()
+        if self.assembler is not None:
+            other = self.assembler.deadline
+            if other is not None and (due is None or other < due):
+                due = other
+        other = self.key_frames.next_at(now)
+        if other is not None and (due is None or other < due):
+            due = other
+        return due
+
+
+class RtxStream:
+    """The retransmissions of a stream: they come with numbers of their own.
+
+    Args:
+        ssrc: of the retransmissions.
+        primary: the stream that they restore.
+
+    Attributes:
+        reception: numbers and losses of the retransmissions themselves.
+        malformed: retransmissions of nothing that is agreed.
+
+    Spec: RFC 4588, section 4.
+    """
+
+    __slots__ = (
+        "_original_types",
+        "bytes_received",
+        "last_packet_at",
+        "layout",
+        "malformed",
+        "packets_received",
+        "primary",
+        "reception",
+        "section",
+        "ssrc",
+    )
+
+    def __init__(self, ssrc: int, primary: ReceiveStream) -> None:
+        self.ssrc = ssrc
+        self.primary = primary
+        self.section = primary.section
+        self.reception = Reception(ssrc, primary.reception.clock_rate)
+        self.layout: Layout | None = None
+        self.last_packet_at = 0.0
+        self.packets_received = 0
+        self.bytes_received = 0
+        self.malformed = 0
+        self._original_types: dict[int, int] = {}
+        self.update(primary.section)
+
+    def update(self, section: ReceiveSection) -> None:
+        """Bind to what is agreed now."""
+        self.section = section
+        self._original_types = {
+            codec.payload_type: codec.apt for codec in section.codecs if codec.apt is not None
+        }
+        self.layout = None
+
+    # The payload of a retransmission packet:
+    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    # |            OSN                |                               |
+    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+                               |
+    # |                  Original RTP Packet Payload                  |
+    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    def receive(self, packet: RtpPacket, now: float) -> None:
+        """Take a packet of this SSRC and hand its original to the stream."""
+        if self.reception.locate(packet.sequence_number) < 0:
+            return
+        self.last_packet_at = now
+        self.packets_received += 1
+        size = packet.payload_end - packet.payload_start
+        self.bytes_received += size
+        if not size:
+            return  # padding, to probe for bandwidth
+        original_type = self._original_types.get(packet.payload_type)
+        if original_type is None or size < 2:
+            self.malformed += 1
+            return
+        packet.sequence_number = _ORIGINAL_SEQUENCE_NUMBER(packet.data, packet.payload_start)[0]
+        packet.payload_start += 2
+        packet.payload_type = original_type
+        packet.ssrc = self.primary.ssrc
+        packet.retransmitted = True
+        self.primary.receive_restored(packet, now)
