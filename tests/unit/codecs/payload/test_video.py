@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -10,8 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtcstack.codecs.payload.annexb import START_CODE, nal_units
+from rtcstack.codecs.payload.av1 import Av1Depacketizer, Av1Packetizer
 from rtcstack.codecs.payload.base import Packetizer, split_evenly
 from rtcstack.codecs.payload.h264 import H264Depacketizer, H264Packetizer, h264_frame_size
+from rtcstack.codecs.payload.h265 import H265Depacketizer, H265Packetizer
 from rtcstack.codecs.payload.vp8 import Vp8Depacketizer, Vp8Packetizer
 from rtcstack.codecs.payload.vp9 import Vp9Depacketizer, Vp9Packetizer, vp9_frame_size
 from rtcstack.errors import ParseError
@@ -68,7 +71,11 @@ def test_frames_survive(
         assert all(i.key_frame is key_frame for i in infos)
 
 
-@pytest.mark.parametrize("depacketizer", [Vp8Depacketizer(), Vp9Depacketizer(), H264Depacketizer()])
+@pytest.mark.parametrize(
+    "depacketizer",
+    [Vp8Depacketizer(), Vp9Depacketizer(), H264Depacketizer(), H265Depacketizer(), Av1Depacketizer()],
+    ids=lambda d: type(d).__name__,
+)
 @given(payload=st.binary(max_size=80))
 @example(payload=b"")
 @example(payload=b"\x18" + b"\x00\x00" * 20)
@@ -252,3 +259,113 @@ class TestH264:
     def test_not_a_byte_stream(self, stream: bytes) -> None:
         with pytest.raises(ParseError):
             nal_units(stream)
+
+
+@pytest.mark.parametrize(
+    "packetizer", [H264Packetizer(), H264Packetizer(0), H265Packetizer(), Av1Packetizer()]
+)
+@given(frame=st.binary(max_size=300))
+def test_any_frame_costs_a_parse_error_at_most(packetizer: Packetizer, frame: bytes) -> None:
+    for each in (frame, START_CODE + frame):
+        with contextlib.suppress(ParseError):
+            packetizer.packetize(each)
+
+
+hevc_nal = st.builds(
+    lambda kind, body: bytes((kind << 1, 1)) + body.replace(b"\x00", b"\x01") + b"\x80",
+    st.sampled_from([0, 1, 19, 39]),
+    st.binary(max_size=3000),
+)
+
+
+class TestH265:
+    @given(frame=st.lists(hevc_nal, min_size=1, max_size=8), limit=limits)
+    def test_units_survive(self, frame: list[bytes], limit: int) -> None:
+        stream = b"".join(START_CODE + unit for unit in frame)
+        payloads = H265Packetizer().packetize(stream, max_payload_bytes=limit)
+        assert all(len(p) <= limit for p in payloads)
+        read = H265Depacketizer()
+        infos = [read.depacketize(p) for p in payloads]
+        assert read.assemble(infos) == stream
+        assert any(i.key_frame for i in infos) is any(unit[0] >> 1 == 19 for unit in frame)
+
+    def test_parameter_sets_are_put_before_a_bare_random_access_picture(self) -> None:
+        sets = [bytes((kind << 1, 1, 0x0C, 7)) for kind in (32, 33, 34)]
+        picture = bytes((19 << 1, 1)) + b"x" * 30
+        packetizer = H265Packetizer()
+        read = H265Depacketizer()
+        whole = b"".join(START_CODE + u for u in (*sets, picture))
+        for stream in (whole, START_CODE + picture):
+            payloads = packetizer.packetize(stream)
+            assert read.assemble([read.depacketize(p) for p in payloads]) == whole
+
+    @pytest.mark.parametrize(
+        "hexa",
+        ["", "2601", "a601aa", "2600aa", "620193", "6201d3aa", "6201b0aa", "60010005aa", "6600aa", "6601aa"],
+    )
+    def test_refused(self, hexa: str) -> None:
+        with pytest.raises(ParseError):
+            H265Depacketizer().depacketize(bytes.fromhex(hexa))
+
+
+def leb128(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        out.append(value & 0x7F | (0x80 if value > 0x7F else 0))
+        value >>= 7
+        if not value:
+            return bytes(out)
+
+
+obu = st.tuples(st.sampled_from([1, 3, 4, 5, 6]), st.booleans(), st.binary(max_size=3000))
+
+
+class TestAv1:
+    @given(obus=st.lists(obu, min_size=1, max_size=8), limit=limits)
+    @example(obus=[(6, False, b"")], limit=64)
+    def test_units_survive(self, obus: list[tuple[int, bool, bytes]], limit: int) -> None:
+        unit = b"\x12\x00"
+        for kind, extended, body in obus:
+            head = bytes((kind << 3 | 2 | 4 * extended,)) + b"\x28" * extended
+            unit += head + leb128(len(body)) + body
+        payloads = Av1Packetizer().packetize(unit, max_payload_bytes=limit)
+        assert all(len(p) <= limit for p in payloads)
+        read = Av1Depacketizer()
+        infos = [read.depacketize(p) for p in payloads]
+        assert read.assemble(infos) == unit
+        assert [i.key_frame for i in infos] == [any(o[0] == 1 for o in obus)] + [False] * (len(infos) - 1)
+        assert not infos[0].continues
+        assert not infos[-1].continued
+        if obus[0][1]:
+            assert (infos[0].temporal_id, infos[0].spatial_id) == (1, 1)
+
+    def test_packets_are_of_equal_size(self) -> None:
+        payloads = Av1Packetizer().packetize(b"\x32" + leb128(4000) + b"x" * 4000, max_payload_bytes=1100)
+        sizes = [len(p) for p in payloads]
+        assert len(sizes) == 4
+        assert max(sizes) - min(sizes) <= 8
+
+    def test_element_with_a_size_of_its_own(self) -> None:
+        read = Av1Depacketizer()
+        info = read.depacketize(b"\x10\x32\x03abc")
+        assert read.assemble([info]) == b"\x12\x00\x32\x03abc"
+
+    def test_delimiters_and_tile_lists_are_dropped(self) -> None:
+        read = Av1Depacketizer()
+        info = read.depacketize(b"\x30\x01\x10\x02\x40z\x30abc")
+        assert read.assemble([info]) == b"\x12\x00\x32\x03abc"
+
+    @pytest.mark.parametrize(
+        "hexa", ["", "10", "8830", "00ff", "00ffffffffff01", "2005aa", "20aa", "0003aabb"]
+    )
+    def test_refused(self, hexa: str) -> None:
+        with pytest.raises(ParseError):
+            Av1Depacketizer().depacketize(bytes.fromhex(hexa))
+
+    def test_a_missing_fragment_is_noticed(self) -> None:
+        read = Av1Depacketizer()
+        payloads = Av1Packetizer().packetize(b"\x32" + leb128(3000) + b"x" * 3000)
+        infos = [read.depacketize(p) for p in payloads]
+        for broken in (infos[1:], infos[:-1]):
+            with pytest.raises(ParseError):
+                read.assemble(broken)

@@ -1,0 +1,250 @@
+"""What all video encoders and decoders have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import av
+from av.video.reformatter import VideoReformatter
+
+from rtcstack.errors import OperationError
+
+__all__ = [
+    "CLOCK_RATE",
+    "EncodedUnit",
+    "FrameClock",
+    "FrameFitter",
+    "VideoEncoder",
+    "VideoSettings",
+    "threads_for",
+]
+
+CLOCK_RATE = 90_000
+"""Ticks a second of every video format's RTP clock."""
+
+DEFAULT_DURATION = CLOCK_RATE // 30
+"""What a frame is taken to last before there is a second one."""
+
+_MAX_DURATION = CLOCK_RATE
+"""A longer silence of the source does not earn the next frame more bits than a second's."""
+
+MAX_FRAME_SIDE = 16_384
+"""Pixels: what the codecs' headers can hold."""
+
+
+@dataclass(slots=True)
+class EncodedUnit:
+    """One encoded frame.
+
+    Attributes:
+        data: as the codec's packetizer takes it.
+        timestamp: of the frame in ticks of 90 kHz, from its pts; grows from unit to unit.
+        key_frame: needs no other.
+        width: in pixels.
+        height: in pixels.
+        temporal_id: temporal layer; None without layers.
+        layer_sync: only depends on the base layer.
+        discardable: no later frame refers to it.
+    """
+
+    data: bytes
+    timestamp: int
+    key_frame: bool
+    width: int
+    height: int
+    temporal_id: int | None = None
+    layer_sync: bool = False
+    discardable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSettings:
+    """How to encode.
+
+    Attributes:
+        bitrate_bps: to aim at from the start.
+        scale_down_by: divides width and height; 1.0 or more.
+        max_frame_rate: frames that come faster are left out; None for no limit.
+        content: "" or "motion" for cameras, "detail" or "text" for screens (the track's contentHint).
+        parameters: the negotiated format parameters by lower-case name (``a=fmtp``).
+        implementation: of the encoder, by PyAV's name ("h264_nvenc"); the software one is taken when
+            it cannot be opened. None for the software one.
+        threads: of the codec; None to choose by the size.
+    """
+
+    bitrate_bps: int = 1_000_000
+    scale_down_by: float = 1.0
+    max_frame_rate: float | None = None
+    content: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    implementation: str | None = None
+    threads: int | None = None
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether edges matter more than motion."""
+        return self.content in ("detail", "text")
+
+
+class VideoEncoder(Protocol):
+    """One stream's encoder. Used by one thread at a time, any thread.
+
+    Resolution and frame rate are those of the frames, whenever they change.
+    """
+
+    @property
+    def implementation(self) -> str:
+        """Name of what encodes, e.g. "libvpx"."""
+
+    @property
+    def key_frames(self) -> int:
+        """Key frames made so far."""
+
+    def encode(self, frame: av.VideoFrame, *, force_key_frame: bool = False) -> list[EncodedUnit]:
+        """Encode one frame.
+
+        Args:
+            frame: of any size and format; not changed. Its pts should grow.
+            force_key_frame: make it one that needs no other.
+
+        Returns:
+            Mostly one unit; none when the frame was left out, or the codec wants more first.
+
+        Raises:
+            OperationError: the codec refuses; the next call starts it anew.
+        """
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        """Aim at another bit rate."""
+
+    def close(self) -> None:
+        """Give the codec back."""
+
+
+def threads_for(width: int, height: int, wanted: int | None) -> int:
+    """Threads for a frame's size: one as long as one keeps up, for each costs start and hand-over."""
+    if wanted is not None:
+        return max(1, wanted)
+    pixels = width * height
+    cores = os.cpu_count() or 1
+    if pixels > 1920 * 1088:
+        return min(8, cores)
+    if pixels > 1280 * 720:
+        return min(4, cores)
+    return min(2, cores) if pixels > 640 * 480 and cores > 2 else 1
+
+
+class _Time(NamedTuple):
+    timestamp: int
+    duration: int
+
+
+class FrameClock:
+    """Turns the frames' times into ticks that grow, and leaves out frames that come too fast.
+
+    Args:
+        max_frame_rate: frames a second; None for no limit.
+    """
+
+    __slots__ = ("_credit_at", "_duration", "_interval", "_last")
+
+    def __init__(self, max_frame_rate: float | None = None) -> None:
+        self._interval = CLOCK_RATE / max_frame_rate if max_frame_rate else 0.0
+        self._last: int | None = None
+        self._duration = DEFAULT_DURATION
+        self._credit_at = 0.0
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second, from the last two."""
+        return CLOCK_RATE / self._duration
+
+    def tick(self, frame: av.VideoFrame) -> _Time | None:
+        """When a frame is to be shown, and for how long; None when it is left out."""
+        last = self._last
+        pts, base = frame.pts, frame.time_base
+        if pts is None or not base:
+            timestamp = 0 if last is None else last + self._duration
+        else:
+            timestamp = pts * CLOCK_RATE * base.numerator // base.denominator
+        if last is None:
+            self._last = timestamp
+            self._credit_at = timestamp + self._interval
+            return _Time(timestamp, self._duration)
+        if self._interval:
+            # a tenth of jitter is forgiven: 30 frames a second through a gate of 30 stay 30
+            if last < timestamp < self._credit_at - self._interval / 10:
+                return None
+            self._credit_at = max(self._credit_at, timestamp - self._interval) + self._interval
+        if timestamp <= last:
+            timestamp = last + 1  # time went backwards: encoders and receivers want it to grow
+        else:
+            self._duration = min(timestamp - last, _MAX_DURATION)
+        self._last = timestamp
+        return _Time(timestamp, self._duration)
+
+
+class FrameFitter:
+    """Brings frames to a codec's pixel format and to the size that is wanted.
+
+    Keeps its scaler from frame to frame: setting one up costs as much as scaling a small frame.
+    """
+
+    __slots__ = ("_format", "_reformatter", "_scale", "_scratch")
+
+    def __init__(self, pixel_format: str, scale_down_by: float) -> None:
+        self._format = pixel_format
+        self._scale = max(1.0, scale_down_by)
+        self._reformatter: VideoReformatter | None = None
+        self._scratch: av.VideoFrame | None = None
+
+    def fit(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame itself where it fits, else a new one.
+
+        Raises:
+            OperationError: it is of no size, or cannot be converted.
+        """
+        width, height = frame.width, frame.height
+        if not (0 < width <= MAX_FRAME_SIDE and 0 < height <= MAX_FRAME_SIDE):
+            raise OperationError(f"frame of {width}x{height} pixels cannot be encoded")
+        if self._scale != 1.0:
+            width = max(2, int(width / self._scale) & ~1)
+            height = max(2, int(height / self._scale) & ~1)
+        elif frame.format.name == self._format and all(p.line_size > 0 for p in frame.planes):
+            return frame
+        if self._reformatter is None:
+            self._reformatter = VideoReformatter()
+        try:
+            return self._reformatter.reformat(
+                frame, width, height, self._format, interpolation="FAST_BILINEAR", threads=1
+            )
+        except (av.FFmpegError, ValueError) as exc:
+            raise OperationError(f"frame of format {frame.format.name} cannot be converted: {exc}") from exc
+
+    def own(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A fitting frame that is ours to write to: frames are shared between encoders."""
+        fitted = self.fit(frame)
+        if fitted is not frame:
+            return fitted
+        scratch = self._scratch
+        if scratch is None or (scratch.width, scratch.height) != (frame.width, frame.height):
+            scratch = self._scratch = av.VideoFrame(frame.width, frame.height, self._format)
+        for source, target in zip(frame.planes, scratch.planes, strict=True):
+            if source.line_size == target.line_size and source.buffer_size == target.buffer_size:
+                target.update(source)  # type: ignore[arg-type] # takes any buffer
+            else:
+                _copy_lines(source, target)
+        return scratch
+
+
+def _copy_lines(source: av.video.plane.VideoPlane, target: av.video.plane.VideoPlane) -> None:
+    width = min(source.line_size, target.line_size)
+    data, lines = memoryview(source), bytearray(target.buffer_size)
+    for y in range(min(source.height, target.height)):
+        lines[y * target.line_size : y * target.line_size + width] = data[
+            y * source.line_size : y * source.line_size + width
+        ]
+    target.update(bytes(lines))
