@@ -102,7 +102,7 @@ class RTCDataChannel(EventTarget):
         self._state = RTCDataChannelState.CONNECTING
         self._binary_type = "arraybuffer"
         self._low_threshold = 0
-        self._early: deque[str | bytes] | None = deque()
+        self._early: list[str | bytes] | None = []
         self._early_bytes = 0
         self._inbox: deque[str | bytes] | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -275,8 +275,8 @@ class RTCDataChannel(EventTarget):
 
     def _open_inbox(self) -> None:
         if self._inbox is None:
-            early, self._early = self._early or deque(), None
-            self._inbox = early
+            early, self._early = self._early or [], None
+            self._inbox = deque(early)
             for data in early:
                 self._channels.hold(_size(data))
 

@@ -6,7 +6,6 @@ Spec: webrtc-pc, section 4.4.1.2 (chain an operation).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -73,7 +72,7 @@ class OperationsChain:
     def __init__(self, is_closed: Callable[[], bool], on_empty: Callable[[], None]) -> None:
         self._is_closed = is_closed
         self._on_empty = on_empty
-        self._queue: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._queue: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._running = False
         self._after: list[Callable[[], None]] = []
 
@@ -124,12 +123,12 @@ class OperationsChain:
             # Spec: the promises of a closed connection never settle; here they end, so that no
             # task waits for ever.
             while self._queue:
-                _, future = self._queue.popleft()
+                _, future = self._queue.pop(0)
                 if not future.done():
                     future.set_exception(InvalidStateError("the connection was closed"))
             self._running = False
         elif self._queue:
-            self._execute(*self._queue.popleft())
+            self._execute(*self._queue.pop(0))
         else:
             self._running = False
             self._on_empty()

@@ -329,7 +329,7 @@ class AdoptedConnection(aioice.Connection):
         self._unfreeze_initial()
         self._early_checks_done = True
         early = list(self._early_checks)
-        self._early_checks.clear()
+        self._early_checks = ()  # type: ignore[assignment]  # nothing is kept from here on
         for check in early:
             self.check_incoming(*check)
         self._pace()

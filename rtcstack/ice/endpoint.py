@@ -15,7 +15,6 @@ import errno
 import socket
 import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -115,7 +114,7 @@ class UdpEndpoint(asyncio.DatagramTransport):
         self._sock = sock
         self._sink = sink
         self._on_closed = on_closed
-        self._queue: deque[tuple[Run, Address]] = deque()
+        self._queue: list[tuple[Run, Address]] = []
         self._queued_bytes = 0
         self._closing = False
         self._gso = hasattr(socket, "CMSG_SPACE")
@@ -230,11 +229,10 @@ class UdpEndpoint(asyncio.DatagramTransport):
         self._queued_bytes += size
 
     def _on_writable(self) -> None:
-        queue, self._queue = self._queue, deque()
+        queue, self._queue = self._queue, []
         self._queued_bytes = 0
         self._loop.remove_writer(self._sock.fileno())
-        while queue:
-            run, address = queue.popleft()
+        for run, address in queue:
             self.send_runs((run,), address)
 
     # -- in -----------------------------------------------------------------------------------

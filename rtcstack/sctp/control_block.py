@@ -331,6 +331,8 @@ class ControlBlock:
         if not (data or control or outstanding.forward_due or first):
             return
         sent = False
+        if data and self.tracker.sack_at is not None and not queue.is_empty:
+            self.tracker.sack_due = True  # what waits for company has found it
         for _ in range(1 if first else MAX_BATCH):
             parts: list[bytes] = []
             room = self._room_bytes
