@@ -49,7 +49,6 @@ HEADERS = {
 }
 
 
-
 class Sockets(set[web.WebSocketResponse]):
     """Every connection, in a room or not yet."""
 

@@ -1,214 +1,251 @@
-// The page: the room, one call at a time, its chat and files.
+// The page: what people see and press. Who calls whom is phone.js, the connection is call.js.
 //
-// ?name=ann&room=lobby enters at once. ?script=offer,answer&with=bot&bytes=1000000 runs calls by
-// itself: it offers, or asks to be called, sends a file each way, and signals a report of each call.
+// ?name=ann&room=lobby enters at once. ?script=... is for the demonstration; see script.js.
 
-import { Call } from "./call.js";
+import { Devices } from "./devices.js";
+import { Log } from "./log.js";
+import { Phone } from "./phone.js";
+import { Ring } from "./ring.js";
+import { runScript } from "./script.js";
 import { Signaling } from "./signaling.js";
+import { Meter, headline, rows } from "./statistics.js";
+import { $, avatar, make, tabs } from "./widgets.js";
 
-const $ = (id) => document.getElementById(id);
-const make = (tag, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
+const ENDINGS = {
+  hungup: () => "You hung up.",
+  bye: (name) => `${name} hung up.`,
+  declined: (name) => `You refused the call of ${name}.`,
+  refused: (name) => `${name} refused the call.`,
+  busy: (name) => `${name} is busy in another call.`,
+  unanswered: (name) => `${name} does not answer.`,
+  missed: (name) => `${name} called, and gave up.`,
+  gone: (name) => `${name} has gone.`,
+  lost: (name) => `The connection to ${name} was lost.`,
+  failed: (name) => `The call with ${name} failed: the two sides could not agree.`,
 };
+const CHIPS = ["signaling", "gathering", "ice", "connection"];
+const GOOD = new Set(["stable", "complete", "connected", "completed"]);
+const BAD = new Set(["failed", "disconnected", "closed"]);
 
+const devices = new Devices();
+const ring = new Ring();
+const log = new Log($("lines"));
 let signaling = null;
-let call = null;
-let other = null;
-let inbox = Promise.resolve();
+let phone = null;
+let meter = null;
 
-const chips = ["signaling", "gathering", "ice", "connection"];
-const good = new Set(["stable", "complete", "connected", "completed"]);
-const bad = new Set(["failed", "disconnected", "closed"]);
+function clock(seconds) {
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
+  return parts.slice(parts[0] ? 0 : 1).map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+// the room
 
 function showMembers() {
+  const names = [...signaling.members.keys()].sort((a, b) => a.localeCompare(b));
+  $("alone").hidden = names.length > 0;
   $("members").replaceChildren(
-    ...[...signaling.members].sort().map((name) => {
-      const button = make("button", { textContent: "Call" });
-      button.onclick = () => begin(name).call();
-      return make("li", {}, make("span", { textContent: name }), button);
+    ...names.map((name) => {
+      const busy = signaling.members.get(name);
+      const button = make("button", { textContent: "Call", disabled: phone.state !== "idle" });
+      button.setAttribute("aria-label", `Call ${name}`);
+      button.onclick = () => phone.dial(name);
+      const state = make("small", { textContent: busy ? "in a call" : "here", className: busy ? "busy" : "here" });
+      return make("li", {}, avatar(name), make("span", {}, make("b", { textContent: name }), state), button);
     }),
   );
+}
+
+function showWho() {
+  $("whoami").textContent = signaling.online
+    ? `${signaling.name} in ${signaling.room}`
+    : "The server is lost; trying to reach it again.";
+  $("whoami").className = signaling.online ? "good" : "bad";
+}
+
+// the call
+
+function showPhone() {
+  const { state, other, theirs } = phone;
+  document.body.dataset.view = "room";
+  document.body.dataset.phone = state;
+  document.title = state === "ringing" ? `${other} is calling` : other ? `${other} · rtcstack call` : "rtcstack call";
+  if (other) $("notice").textContent = "";
+  if (state === "calling") $("notice").textContent = "Calling…";
+  if (state === "talking" && !phone.seconds) $("notice").textContent = "Connecting…";
+  $("cancel").hidden = state !== "calling";
+  $("who").textContent = other ?? "";
+  $("their-mic").hidden = state !== "talking" || theirs.microphone;
+  showRing();
+  showCurtain();
+  showMembers();
+}
+
+function showRing() {
+  const { state, other } = phone;
+  if (state === "ringing") {
+    $("incoming-title").textContent = `${other} is calling`;
+    avatar(other, $("incoming-avatar"));
+    if (!$("incoming").open) $("incoming").showModal();
+    ring.start();
+  } else {
+    $("incoming").close();
+    ring.stop();
+  }
+}
+
+/** What stands where the other's picture would be. */
+function showCurtain() {
+  const { state, other, call, theirs } = phone;
+  const live = call?.remote.getVideoTracks().some(({ muted, readyState }) => !muted && readyState === "live");
+  const picture = state === "talking" && live && theirs.camera;
+  $("curtain").hidden = picture;
+  $("remote").classList.toggle("dark", !picture);
+  $("curtain-avatar").hidden = !other;
+  if (other) avatar(other, $("curtain-avatar"));
+  $("curtain-name").textContent = other ?? "";
+  if (state === "talking" && phone.seconds && !picture) {
+    $("notice").textContent = theirs.camera ? "No picture comes yet." : "The camera is off.";
+  } else if (state === "idle" && !$("notice").textContent) {
+    $("notice").textContent = "Choose somebody to call.";
+  }
+}
+
+function showDevices() {
+  const { microphone, camera, stream } = devices;
+  for (const [id, on, what] of [["microphone", microphone, "microphone"], ["camera", camera, "camera"]]) {
+    const button = $(id);
+    const label = `${on ? "Switch off" : "Switch on"} the ${what}`;
+    button.setAttribute("aria-label", label);
+    button.setAttribute("aria-pressed", String(!on));
+    button.title = label;
+  }
+  if ($("local").srcObject !== stream) $("local").srcObject = stream;
+  $("local").hidden = !camera;
+  if (devices.problem) log.note(devices.problem);
+  devices.problem = "";
 }
 
 function showState(what, state) {
   const id = `state-${what}`;
   const chip = $(id) ?? $("states").appendChild(make("span", { id }));
   chip.textContent = `${what}: ${state}`;
-  chip.className = `chip ${good.has(state) ? "good" : ""} ${bad.has(state) ? "bad" : ""}`;
+  chip.className = `chip ${GOOD.has(state) ? "good" : ""} ${BAD.has(state) ? "bad" : ""}`;
 }
 
-function showLine(text, mine) {
-  const lines = $("lines");
-  lines.append(make("p", { textContent: text, className: mine ? "mine" : "" }));
-  lines.scrollTop = lines.scrollHeight;
+function showNote(ms, what, state) {
+  const cells = [`${ms.toFixed(0)} ms`, what, state].map((textContent) => make("span", { textContent }));
+  $("timeline").append(make("li", {}, ...cells));
+  if (CHIPS.includes(what)) showState(what, state);
 }
 
-function fileRow(name) {
-  let row = [...$("files").children].find((item) => item.dataset.name === name);
-  if (!row) {
-    row = make("li", {}, make("div", { textContent: name }), make("progress", { value: 0 }));
-    row.dataset.name = name;
-    $("files").prepend(row);
-  }
-  return row;
+function showFacts(facts) {
+  const cells = Object.entries(facts).map(([key, value]) => [make("dt", { textContent: key }), make("dd", { textContent: value })]);
+  $("facts").replaceChildren(...cells.flat());
 }
 
-function showTransfer({ transfer, sent }) {
-  const rate = (transfer.size / 1e6 / transfer.seconds).toFixed(1);
-  const checked = transfer.verified === false ? "NOT as it was sent" : "checked";
-  const text = `${sent ? "sent" : "received"}, ${transfer.size} bytes, ${rate} MB/s, ${checked}`;
-  const row = fileRow(transfer.name);
-  const name = sent
-    ? make("span", { textContent: transfer.name })
-    : make("a", { textContent: transfer.name, href: URL.createObjectURL(transfer.blob), download: transfer.name });
-  row.replaceChildren(make("div", {}, name), make("div", { textContent: text }));
-  delete row.dataset.name;
-}
-
-function begin(name) {
-  end(true);
-  other = name;
-  call = new Call((data) => signaling.signal(name, data), signaling.name > name);
-  $("other").textContent = name;
-  for (const id of ["states", "facts", "timeline", "lines", "files"]) $(id).replaceChildren();
-  for (const what of chips) showState(what, "new");
-  $("call").hidden = $("talk").hidden = false;
-  const current = call;
-  call.addEventListener("note", async ({ detail: { entry } }) => {
-    const [ms, what, state] = entry;
-    const cells = [make("b", { textContent: `${ms.toFixed(0)} ms` }), make("span", { textContent: what }), make("span", { textContent: state })];
-    $("timeline").append(make("li", {}, ...cells));
-    if (chips.includes(what)) showState(what, state);
-    if (what === "connection" && state === "connected") {
-      const facts = await current.summary();
-      $("facts").replaceChildren(
-        ...Object.entries(facts).flatMap(([key, value]) => [make("dt", { textContent: key }), make("dd", { textContent: value })]),
-      );
-    }
+function begun({ detail: { call } }) {
+  meter = new Meter();
+  log.clear();
+  for (const id of ["states", "facts", "timeline", "rows"]) $(id).replaceChildren();
+  for (const what of CHIPS) showState(what, "new");
+  $("remote").srcObject = call.remote;
+  showDevices();
+  call.addEventListener("note", ({ detail: { entry } }) => showNote(...entry));
+  call.addEventListener("media", showCurtain);
+  call.addEventListener("connection", async ({ detail: { state } }) => {
+    showCurtain();
+    if (state === "connected") showFacts(await call.summary());
   });
-  call.addEventListener("chat", ({ detail }) => showLine(detail.text, false));
-  call.addEventListener("transfer", ({ detail }) => showTransfer(detail));
-  call.addEventListener("progress", ({ detail: { name: file, done, total } }) => {
-    const bar = fileRow(file).querySelector("progress");
-    if (bar) Object.assign(bar, { max: total, value: done });
-  });
-  return call;
+  call.addEventListener("chatopen", () => log.note("The chat is open."));
+  call.addEventListener("chat", ({ detail: { text } }) => log.line(text, false));
+  call.addEventListener("progress", ({ detail }) => log.progress(detail));
+  call.addEventListener("transfer", ({ detail }) => log.transfer(detail));
+  call.addEventListener("transferfailed", ({ detail }) => log.failed(detail));
 }
 
-function end(tell) {
-  if (!call) return;
-  if (tell) signaling.signal(other, { bye: true });
-  call.close();
-  call = null;
-  $("talk").hidden = true;
+function ended({ detail: { name, reason, seconds } }) {
+  $("remote").srcObject = null;
+  $("headline").textContent = $("clock").textContent = "";
+  $("notice").textContent = ENDINGS[reason](name) + (seconds ? ` The call took ${clock(seconds)}.` : "");
+  if (document.fullscreenElement) document.exitFullscreen();
 }
 
-async function signalled({ from, data }) {
-  if (data.bye) {
-    if (from === other) end(false);
-    return;
-  }
-  if (call && from === other) {
-    await call.receive(data);
-  } else if (data.description) {
-    await begin(from).receive(data);
-  } else if (data.callMe) {
-    begin(from).call();
-  }
+async function everySecond() {
+  const { call } = phone;
+  if (!phone.seconds || !call) return;
+  $("clock").textContent = clock(phone.seconds);
+  const figures = meter.read(await call.pc.getStats());
+  if (phone.call !== call) return;
+  $("headline").textContent = headline(figures);
+  $("rows").replaceChildren(
+    ...rows(figures).map(([title, ...cells]) =>
+      make("tr", {}, make("th", { scope: "row", textContent: title }), ...cells.map((textContent) => make("td", { textContent }))),
+    ),
+  );
 }
+
+// entering
 
 async function enter(room, name) {
   $("problem").hidden = true;
+  signaling = await Signaling.join(room, name);
+  phone = new Phone(signaling, devices);
+  signaling.addEventListener("members", showMembers);
+  for (const event of ["online", "offline"]) signaling.addEventListener(event, showWho);
+  phone.addEventListener("change", showPhone);
+  phone.addEventListener("call", begun);
+  phone.addEventListener("ended", ended);
+  phone.addEventListener("trouble", ({ detail: { text } }) => {
+    $("trouble").textContent = text;
+    $("trouble").hidden = !text;
+  });
+  devices.addEventListener("change", showDevices);
+  addEventListener("pagehide", () => phone.hangUp());
+  setInterval(everySecond, 1000);
+  showWho();
+  showPhone();
+  showDevices();
+}
+
+$("join").onsubmit = async (event) => {
+  event.preventDefault();
+  const { room, name } = Object.fromEntries(new FormData(event.target));
   try {
-    signaling = await Signaling.join(room, name);
+    await enter(room, name);
   } catch (error) {
     $("problem").textContent = error.message;
     $("problem").hidden = false;
-    throw error;
   }
-  $("whoami").textContent = `${signaling.name} in ${signaling.room}`;
-  $("join").hidden = true;
-  showMembers();
-  signaling.addEventListener("entered", showMembers);
-  signaling.addEventListener("left", ({ detail }) => {
-    if (detail.name === other) end(false);
-    showMembers();
-  });
-  signaling.addEventListener("signal", ({ detail }) => {
-    inbox = inbox.then(() => signalled(detail)).catch((error) => showLine(`${error}`, false));
-  });
-  signaling.addEventListener("close", () => ($("whoami").textContent = "the server has gone"));
-}
-
-$("join").onsubmit = (event) => {
-  event.preventDefault();
-  const { room, name } = Object.fromEntries(new FormData(event.target));
-  enter(room, name).catch(() => {});
 };
 $("say").onsubmit = (event) => {
   event.preventDefault();
   const { text } = event.target.elements;
-  if (text.value && call?.canChat) {
-    call.say(text.value);
-    showLine(text.value, true);
-  }
+  if (!text.value || !phone.call?.canChat) return;
+  phone.call.say(text.value);
+  log.line(text.value, true);
   text.value = "";
 };
 $("file").onchange = ({ target }) => {
-  if (call && target.files.length) call.sendFile(target.files[0].name, target.files[0]);
+  const [file] = target.files;
+  // a failure stands in the log
+  if (file && phone.call) phone.call.sendFile(file.name, file).catch(() => {});
   target.value = "";
 };
-$("hangup").onclick = () => end(true);
-
-// the script of the demonstration
-
-const once = (target, name) => new Promise((resolve) => target.addEventListener(name, resolve, { once: true }));
-
-function randomBlob(bytes) {
-  const parts = [];
-  for (let left = bytes; left > 0; left -= 65536) {
-    parts.push(crypto.getRandomValues(new Uint8Array(Math.min(left, 65536))));
-  }
-  return new Blob(parts);
-}
-
-async function runCall(step, name, bytes) {
-  if (step === "offer") {
-    begin(name).call();
-  } else {
-    signaling.signal(name, { callMe: true });
-    while (!call) await once(signaling, "signal").then(() => inbox);
-  }
-  if (!call.canChat) await once(call, "chatopen");
-  const received = once(call, "transfer");
-  call.say(`/file ${bytes}`);
-  const arrived = (await received).detail.transfer;
-  const sent = await call.sendFile("page.bin", randomBlob(bytes));
-  const { blob, ...file } = arrived;
-  const { timeline, candidatesSent, candidatesReceived } = call;
-  const report = { timeline, candidatesSent, candidatesReceived, sent, received: file, facts: await call.summary() };
-  signaling.signal(name, { report: { step, agent: navigator.userAgent, ...report } });
-  end(true);
-}
-
-async function runScript(steps, name, bytes) {
-  while (!signaling.members.has(name)) await once(signaling, "entered");
-  for (const step of steps) {
-    try {
-      await runCall(step, name, bytes);
-    } catch (error) {
-      signaling.signal(name, { report: { step, error: `${error}` } });
-      end(true);
-    }
-  }
-}
+$("microphone").onclick = () => devices.setMicrophone(!devices.microphone);
+$("camera").onclick = () => devices.setCamera(!devices.camera);
+$("full").onclick = () => (document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen());
+$("hangup").onclick = $("cancel").onclick = () => phone.hangUp();
+$("accept").onclick = () => phone.accept();
+$("refuse").onclick = () => phone.refuse();
+$("incoming").oncancel = (event) => {
+  event.preventDefault();
+  phone.refuse();
+};
+tabs(document.querySelector("[role=tablist]"));
 
 const query = new URLSearchParams(location.search);
 if (query.has("name")) {
   await enter(query.get("room") ?? "lobby", query.get("name"));
-  if (query.has("script")) {
-    await runScript(query.get("script").split(","), query.get("with") ?? "bot", Number(query.get("bytes") ?? 1e6));
-  }
+  if (query.has("script")) await runScript(phone, query);
 }

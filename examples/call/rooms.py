@@ -1,0 +1,195 @@
+"""Who is in which room and what is said to whom: the signalling server without its network.
+
+The messages are described in docs/call-app.md.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+__all__ = [
+    "MAX_MEMBERS",
+    "MAX_NAME",
+    "MAX_ROOMS",
+    "Line",
+    "Member",
+    "RefusedError",
+    "Rooms",
+    "encode",
+    "parse",
+]
+
+MAX_ROOMS = 1000
+MAX_MEMBERS = 50
+"""In one room: each coming and going is told to all others."""
+
+MAX_NAME = 64
+"""Characters of a name, of a member or of a room."""
+
+
+class RefusedError(Exception):
+    """A message that is not obeyed; whoever sent it is told why."""
+
+
+class Line(Protocol):
+    """The way to a member. Neither method waits."""
+
+    def say(self, text: str) -> None:
+        """Send a message."""
+
+    def drop(self) -> None:
+        """End the connection."""
+
+
+class Member:
+    """Somebody in a room.
+
+    Attributes:
+        room, name: where, and who.
+        token: whoever shows it may take this member's place: the same page after a lost connection.
+        busy: whether in a call; the member says so itself.
+    """
+
+    __slots__ = ("busy", "line", "name", "room", "token")
+
+    def __init__(self, room: str, name: str, line: Line) -> None:
+        self.room = room
+        self.name = name
+        self.line = line
+        self.token = secrets.token_urlsafe(12)
+        self.busy = False
+
+
+class Rooms:
+    """All rooms.
+
+    Args:
+        ice_servers: RTCIceServer dictionaries, told to everybody who enters.
+    """
+
+    def __init__(self, ice_servers: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._rooms: dict[str, dict[str, Member]] = {}
+        self._ice_servers = list(ice_servers)
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def enter(self, line: Line, value: Mapping[str, Any]) -> Member:
+        """Let somebody in.
+
+        Raises:
+            RefusedError: the message is not a "join", or the name or the room is not free.
+        """
+        if value.get("type") != "join":
+            raise RefusedError('the first message must be "join"')
+        member = Member(name_in(value, "room"), name_in(value, "name"), line)
+        room = self._rooms.get(member.room, {})
+        before = room.get(member.name)
+        if before is not None:
+            token = value.get("token")
+            if not isinstance(token, str) or not secrets.compare_digest(
+                token.encode(errors="replace"), before.token.encode()
+            ):
+                raise RefusedError(f"the name {member.name} is taken")
+            member.token, member.busy = before.token, before.busy
+        elif len(room) >= MAX_MEMBERS:
+            raise RefusedError("the room is full")
+        elif not room and len(self._rooms) >= MAX_ROOMS:
+            raise RefusedError("there are too many rooms")
+        others = [other for other in room.values() if other is not before]
+        self._rooms.setdefault(member.room, room)[member.name] = member
+        joined = {
+            "type": "joined",
+            "room": member.room,
+            "name": member.name,
+            "members": [other.name for other in others],
+            "busy": [other.name for other in others if other.busy],
+            "token": member.token,
+            "iceServers": self._ice_servers,
+        }
+        line.say(encode(joined))
+        if before is None:
+            self._tell(member, {"type": "entered", "name": member.name})
+        else:
+            before.line.drop()
+        return member
+
+    def obey(self, member: Member, value: Mapping[str, Any]) -> None:
+        """Do what a member says.
+
+        Raises:
+            RefusedError: it makes no sense.
+        """
+        match value.get("type"):
+            case "signal":
+                to = name_in(value, "to")
+                target = self._rooms[member.room].get(to)
+                if target is None:
+                    raise RefusedError(f"{to} is not here")
+                message = {"type": "signal", "from": member.name, "data": value.get("data")}
+                target.line.say(encode(message))
+            case "status":
+                busy = value.get("busy")
+                if not isinstance(busy, bool):
+                    raise RefusedError('"busy" must be true or false')
+                if busy is not member.busy:
+                    member.busy = busy
+                    self._tell(member, {"type": "status", "name": member.name, "busy": busy})
+            case _:
+                raise RefusedError("unknown type")
+
+    def leave(self, member: Member) -> None:
+        """A member's connection has ended; the last one takes the room along."""
+        room = self._rooms[member.room]
+        if room[member.name] is not member:
+            return  # somebody else sits there: the same page, back again
+        del room[member.name]
+        if room:
+            self._tell(member, {"type": "left", "name": member.name})
+        else:
+            del self._rooms[member.room]
+
+    def _tell(self, member: Member, message: Mapping[str, Any]) -> None:
+        """Say something to everybody else in the room."""
+        text = encode(message)
+        for other in self._rooms[member.room].values():
+            if other is not member:
+                other.line.say(text)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """A message as an object.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RefusedError("not JSON") from None
+    if not isinstance(value, dict):
+        raise RefusedError("not an object")
+    return value
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """An object as a message.
+
+    Raises:
+        RefusedError: it holds what JSON cannot say. Python reads NaN and 1e999, browsers do not.
+    """
+    try:
+        return json.dumps(message, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise RefusedError("not JSON") from None
+
+
+def name_in(value: Mapping[str, Any], member: str) -> str:
+    """A name in a message, without the space around it."""
+    result = value.get(member)
+    if isinstance(result, str) and 0 < len(result.strip()) <= MAX_NAME and result.strip().isprintable():
+        return result.strip()
+    raise RefusedError(f'"{member}" must be a name of 1 to {MAX_NAME} characters')
