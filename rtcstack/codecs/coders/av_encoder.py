@@ -199,7 +199,7 @@ class AvEncoder:
             raise OperationError(f"{codec.upper()}: PyAV was built without {wanted}")
         self._recipe = self._candidates[0]
         self._context: VideoCodecContext | None = None
-        self._fitter = FrameFitter(self._recipe.pixel_format, settings.scale_down_by)
+        self._fitter = FrameFitter(self._recipe.pixel_format, settings.scale_down_by, even=True)
         self._clock = FrameClock(settings.max_frame_rate)
         self._bitrate_bps = settings.bitrate_bps
         self._opened_bps = 0
@@ -296,7 +296,7 @@ class AvEncoder:
                 continue
             if recipe is not self._recipe:
                 self._recipe = recipe
-                self._fitter = FrameFitter(recipe.pixel_format, self._settings.scale_down_by)
+                self._fitter = FrameFitter(recipe.pixel_format, self._settings.scale_down_by, even=True)
             self._context = context
             self._size = size
             self._opened_bps = context.bit_rate or self._bitrate_bps

@@ -8,7 +8,7 @@ import av
 
 from rtcstack.codecs.coders.audio import make_frame
 
-__all__ = ["Concealment"]
+__all__ = ["Concealment", "fade_out"]
 
 _MEMORY_MS = 20
 """Sound that is kept to be repeated."""
@@ -80,3 +80,14 @@ class Concealment:
         plane = frame.planes[0]
         plane.update(data + bytes(plane.buffer_size - len(data)))
         return frame
+
+
+def fade_out(frame: av.AudioFrame) -> None:
+    """Turn a frame of interleaved 16-bit samples down, from whole to nothing."""
+    channels = frame.layout.nb_channels
+    plane = frame.planes[0]
+    samples = array("h", bytes(plane))
+    count = frame.samples
+    for i in range(count * channels):
+        samples[i] = samples[i] * (count - 1 - i // channels) // count
+    plane.update(samples.tobytes())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+
 import av
 from av.audio.codeccontext import AudioCodecContext
 
 from rtcstack.codecs.coders.audio import AudioSettings, EncodedAudio, SampleCutter, make_frame
-from rtcstack.codecs.coders.concealment import Concealment
+from rtcstack.codecs.coders.concealment import Concealment, fade_out
 from rtcstack.codecs.native.opus import (
     MAX_DECODED_SAMPLES,
     Application,
@@ -21,6 +22,9 @@ __all__ = ["AvOpusDecoder", "AvOpusEncoder", "OpusDecoder", "OpusEncoder", "opus
 
 _RATE = 48_000
 _PTIMES_MS = (2.5, 5, 10, 20, 40, 60, 80, 100, 120)
+_MAX_CONCEALED = 24_000
+"""Half a second: what libopus goes on with after that is a hum, and becomes silence here."""
+
 _SILENT_BYTES = 2
 """A packet of this or less says that nothing need be sent (libopus, opus_encode)."""
 
@@ -127,6 +131,7 @@ class OpusDecoder:
         self._channels = channels
         self._room = ctypes.create_string_buffer(MAX_DECODED_SAMPLES * 2 * channels)
         self._room_address = ctypes.addressof(self._room)
+        self._concealed = 0
 
     @property
     def implementation(self) -> str:
@@ -135,16 +140,26 @@ class OpusDecoder:
 
     def decode(self, data: bytes) -> av.AudioFrame | None:
         """The sound of one packet; None when it is damaged."""
+        self._concealed = 0
         return self._run(data, MAX_DECODED_SAMPLES) if data else None
 
     def decode_fec(self, data: bytes, duration: int) -> av.AudioFrame | None:
         """The lost packet before this one; see `AudioDecoder`."""
+        self._concealed = 0
         return self._run(data, _whole(duration), fec=True) if data else None
 
     def conceal(self, duration: int) -> av.AudioFrame:
         """Sound in the place of a lost packet; see `AudioDecoder`."""
-        frame = self._run(None, _whole(duration))
+        samples = _whole(duration)
+        if self._concealed > _MAX_CONCEALED:
+            silence = make_frame(samples, _RATE, self._channels)
+            ctypes.memset(silence.planes[0].buffer_ptr, 0, samples * 2 * self._channels)
+            return silence
+        frame = self._run(None, samples)
         assert frame is not None
+        self._concealed += samples
+        if self._concealed > _MAX_CONCEALED:
+            fade_out(frame)
         return frame
 
     def _run(self, data: bytes | None, samples: int, *, fec: bool = False) -> av.AudioFrame | None:

@@ -191,11 +191,17 @@ class FrameFitter:
     """Brings frames to a codec's pixel format and to the size that is wanted.
 
     Keeps its scaler from frame to frame: setting one up costs as much as scaling a small frame.
+
+    Args:
+        pixel_format: FFmpeg's name.
+        scale_down_by: divides width and height.
+        even: width and height must be even; a line or column more is cut off.
     """
 
-    __slots__ = ("_format", "_reformatter", "_scale", "_scratch")
+    __slots__ = ("_even", "_format", "_reformatter", "_scale", "_scratch")
 
-    def __init__(self, pixel_format: str, scale_down_by: float) -> None:
+    def __init__(self, pixel_format: str, scale_down_by: float, *, even: bool = False) -> None:
+        self._even = even
         self._format = pixel_format
         self._scale = max(1.0, scale_down_by)
         self._reformatter: VideoReformatter | None = None
@@ -210,10 +216,11 @@ class FrameFitter:
         width, height = frame.width, frame.height
         if not (0 < width <= MAX_FRAME_SIDE and 0 < height <= MAX_FRAME_SIDE):
             raise OperationError(f"frame of {width}x{height} pixels cannot be encoded")
-        if self._scale != 1.0:
+        fits = frame.format.name == self._format and all(p.line_size > 0 for p in frame.planes)
+        if self._scale != 1.0 or (self._even and not fits and (width | height) & 1):
             width = max(2, int(width / self._scale) & ~1)
             height = max(2, int(height / self._scale) & ~1)
-        elif frame.format.name == self._format and all(p.line_size > 0 for p in frame.planes):
+        elif fits:
             return frame
         if self._reformatter is None:
             self._reformatter = VideoReformatter()
@@ -229,9 +236,12 @@ class FrameFitter:
         fitted = self.fit(frame)
         if fitted is not frame:
             return fitted
+        width, height = frame.width, frame.height
+        if self._even:
+            width, height = max(2, width & ~1), max(2, height & ~1)
         scratch = self._scratch
-        if scratch is None or (scratch.width, scratch.height) != (frame.width, frame.height):
-            scratch = self._scratch = av.VideoFrame(frame.width, frame.height, self._format)
+        if scratch is None or (scratch.width, scratch.height) != (width, height):
+            scratch = self._scratch = av.VideoFrame(width, height, self._format)
         for source, target in zip(frame.planes, scratch.planes, strict=True):
             if source.line_size == target.line_size and source.buffer_size == target.buffer_size:
                 target.update(source)  # type: ignore[arg-type] # takes any buffer

@@ -89,6 +89,9 @@ class VideoDecoder:
         Returns:
             Mostly one frame; none when it is damaged, or decoding must wait for a key frame.
         """
+        if not data:
+            self.failures += 1  # to FFmpeg, no bytes would be the end of the stream
+            return []
         packet = av.Packet(data)
         packet.pts = packet.dts = timestamp
         packet.time_base = _TIME_BASE
