@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,12 +50,15 @@ HEADERS = {
 }
 
 
-class Sockets(set[web.WebSocketResponse]):
-    """Every connection, in a room or not yet."""
+@dataclass(frozen=True)
+class State:
+    """What the connections share: the rooms, and each other."""
+
+    rooms: Rooms
+    sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
 
-ROOMS: web.AppKey[Rooms] = web.AppKey("rooms", Rooms)
-SOCKETS: web.AppKey[Sockets] = web.AppKey("sockets", Sockets)
+STATE: web.AppKey[State] = web.AppKey("state", State)
 
 
 def make_app(ice_servers: Sequence[Mapping[str, Any]] = ()) -> web.Application:
@@ -64,8 +68,7 @@ def make_app(ice_servers: Sequence[Mapping[str, Any]] = ()) -> web.Application:
         ice_servers: RTCIceServer dictionaries for whoever calls.
     """
     app = web.Application()
-    app[ROOMS] = Rooms(ice_servers)
-    app[SOCKETS] = Sockets()
+    app[STATE] = State(Rooms(ice_servers))
     app.router.add_get("/signaling", handle)
     app.router.add_get("/", index)
     app.router.add_static("/", PAGE)
@@ -86,12 +89,12 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 
 async def shut_down(app: web.Application) -> None:
     """Let the members go."""
-    await asyncio.gather(*(socket.close() for socket in list(app[SOCKETS])), return_exceptions=True)
+    await asyncio.gather(*(socket.close() for socket in list(app[STATE].sockets)), return_exceptions=True)
 
 
 async def handle(request: web.Request) -> web.WebSocketResponse:
     """One member, from joining to leaving."""
-    sockets, rooms = request.app[SOCKETS], request.app[ROOMS]
+    rooms, sockets = request.app[STATE].rooms, request.app[STATE].sockets
     if not same_origin(request):
         raise web.HTTPForbidden(text="another site's page may not speak here")
     if len(sockets) >= MAX_CONNECTIONS:

@@ -72,7 +72,7 @@ function showPhone() {
   document.title = state === "ringing" ? `${other} is calling` : other ? `${other} · rtcstack call` : "rtcstack call";
   if (other) $("notice").textContent = "";
   if (state === "calling") $("notice").textContent = "Calling…";
-  if (state === "talking" && !phone.seconds) $("notice").textContent = "Connecting…";
+  if (state === "talking" && !phone.connected) $("notice").textContent = "Connecting…";
   $("cancel").hidden = state !== "calling";
   $("who").textContent = other ?? "";
   $("their-mic").hidden = state !== "talking" || theirs.microphone;
@@ -102,9 +102,10 @@ function showCurtain() {
   $("curtain").hidden = picture;
   $("remote").classList.toggle("dark", !picture);
   $("curtain-avatar").hidden = !other;
+  $("curtain-icon").hidden = Boolean(other);
   if (other) avatar(other, $("curtain-avatar"));
   $("curtain-name").textContent = other ?? "";
-  if (state === "talking" && phone.seconds && !picture) {
+  if (state === "talking" && phone.connected && !picture) {
     $("notice").textContent = theirs.camera ? "No picture comes yet." : "The camera is off.";
   } else if (state === "idle" && !$("notice").textContent) {
     $("notice").textContent = "Choose somebody to call.";
@@ -173,7 +174,7 @@ function ended({ detail: { name, reason, seconds } }) {
 
 async function everySecond() {
   const { call } = phone;
-  if (!phone.seconds || !call) return;
+  if (!phone.connected || !call) return;
   $("clock").textContent = clock(phone.seconds);
   const figures = meter.read(await call.pc.getStats());
   if (phone.call !== call) return;

@@ -44,12 +44,17 @@ export class Log {
       : make("a", { textContent: transfer.name, href: URL.createObjectURL(transfer.blob), download: transfer.name });
     const text = `${sent ? "sent" : "received"}, ${size}, ${rate}, ${checked}`;
     row.replaceChildren(name, make("small", { textContent: text }));
-    this.#files.delete(key);
+    this.#done(key);
   }
 
   failed({ key, name }) {
     this.#file(key, name).replaceChildren(make("b", { textContent: name }), make("small", { textContent: "not transferred" }));
+    this.#done(key);
+  }
+
+  #done(key) {
     this.#files.delete(key);
+    this.#list.scrollTop = this.#list.scrollHeight; // the row has changed its height
   }
 
   #file(key, name) {

@@ -21,7 +21,7 @@ export class Phone extends EventTarget {
   #offer = "caller";
   #ignored = null; // the number of an invitation that crossed ours
   #timer = null;
-  #since = 0;
+  #since = null;
   #inbox = Promise.resolve();
 
   constructor(signaling, devices) {
@@ -75,8 +75,14 @@ export class Phone extends EventTarget {
     this.#signal(data);
   }
 
+  /** Whether the other side has been reached in this call. */
+  get connected() {
+    return this.#since !== null;
+  }
+
+  /** How long ago that was. */
   get seconds() {
-    return this.#since ? (performance.now() - this.#since) / 1000 : 0;
+    return this.connected ? (performance.now() - this.#since) / 1000 : 0;
   }
 
   async #signalled(from, data) {
@@ -163,7 +169,7 @@ export class Phone extends EventTarget {
     if (state === "connected") {
       clearTimeout(this.#timer);
       this.#timer = null;
-      this.#since ||= performance.now();
+      this.#since ??= performance.now();
       this.#trouble("");
     } else if (state === "disconnected" || state === "failed") {
       if (away && this.signaling.online) {
@@ -197,7 +203,7 @@ export class Phone extends EventTarget {
     if (this.#ignored) this.signaling.signal(name, { type: "refuse", call: this.#ignored, reason });
     this.call?.close();
     this.call = this.#timer = this.#ignored = null;
-    this.#since = 0;
+    this.#since = null;
     this.theirs = { microphone: true, camera: true };
     this.#enter("idle", null, null);
     this.devices.close();
