@@ -1,0 +1,62 @@
+"""Sharing the estimate among the streams.
+
+Spec: RFC 8835, section 4 (relative priorities); webrtc-pc, RTCRtpEncodingParameters (maxBitrate,
+priority).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Demand", "allocate"]
+
+
+class Demand(NamedTuple):
+    """What a stream can use.
+
+    Attributes:
+        min_bps: below this it had better send nothing.
+        max_bps: more than this is of no use; None is no bound.
+        weight: its share of what is not enough for all.
+    """
+
+    min_bps: int
+    max_bps: int | None
+    weight: float
+
+
+def allocate(estimate_bps: int, demands: Sequence[Demand]) -> list[int]:
+    """Each stream's share, in the order of the demands.
+
+    Minima are served first, in the order of weight; a stream whose minimum does not fit gets 0.
+    What is left is shared by weight, and what one stream cannot use goes to the others.
+    """
+    shares = [0] * len(demands)
+    left = max(0, estimate_bps)
+    served: list[int] = []
+    for i in sorted(range(len(demands)), key=lambda i: -demands[i].weight):
+        if demands[i].min_bps <= left:
+            shares[i] = demands[i].min_bps
+            left -= shares[i]
+            served.append(i)
+    open_ones = list(served)
+    while open_ones and left > 0:
+        total = sum(demands[i].weight for i in open_ones)
+        if total <= 0:
+            break
+        full: list[int] = []
+        given = 0
+        for i in open_ones:
+            part = int(left * demands[i].weight / total)
+            bound = demands[i].max_bps
+            if bound is not None and shares[i] + part >= bound:
+                part = max(0, bound - shares[i])
+                full.append(i)
+            shares[i] += part
+            given += part
+        left -= given
+        if not full:
+            break
+        open_ones = [i for i in open_ones if i not in full]
+    return shares
