@@ -114,7 +114,7 @@ class DtlsEngine:
         self._records: RecordLayer | None = None
         self._resting: RestingRecords | None = None
         self._last_sent = b""
-        self._last_authentic = _FIRST_ENCRYPTED
+        self._last_authentic = _FIRST_ENCRYPTED.to_bytes(8, "big")
         self._last_traffic: float | None = None
         self._fingerprints: tuple[Fingerprint, ...] = ()
         self._early: list[bytes] = []
@@ -173,9 +173,12 @@ class DtlsEngine:
     def receive_runs(self, runs: Sequence[Run], now: float) -> None:
         """Take datagrams as the socket gives them: runs of one size, cheaper than single ones."""
         counters = self.counters
-        for run in runs:
-            counters.packets_received += run.datagram_count
-            counters.bytes_received += len(run.data)
+        count = 0
+        for data, segment in runs:
+            size = len(data)
+            count += 1 if size <= segment else -(-size // segment)
+            counters.bytes_received += size
+        counters.packets_received += count
         if self._resting is not None:
             self._open_resting(self._resting, runs, now)
             return
@@ -184,7 +187,7 @@ class DtlsEngine:
             self._keep_early(runs)
             return
         if self.state is not DtlsState.CONNECTED and self.state is not DtlsState.CONNECTING:
-            counters.dropped_closed += sum(run.datagram_count for run in runs)
+            counters.dropped_closed += count
             return
         before = len(self._received)
         for chunk in as_chunks(runs):
@@ -199,7 +202,10 @@ class DtlsEngine:
         if self.state is DtlsState.CONNECTED:
             opened = len(self._received) - before
             if opened:
-                self._note_authentic(runs, opened, now)
+                if self._last_traffic is not None:
+                    self._last_traffic = now
+                if opened == count:
+                    self._note_authentic(runs[-1])
             if self._flight.datagrams:
                 self._answer_repeated_flight(runs, opened > 0, now)
 
@@ -281,9 +287,10 @@ class DtlsEngine:
             return []
         self._out = []
         counters = self.counters
-        for run in out:
-            counters.bytes_sent += len(run.data)
-            counters.packets_sent += run.datagram_count
+        for data, segment in out:
+            size = len(data)
+            counters.bytes_sent += size
+            counters.packets_sent += 1 if size <= segment else -(-size // segment)
         return out
 
     def close(self) -> None:
@@ -302,19 +309,17 @@ class DtlsEngine:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _note_authentic(self, runs: Sequence[Run], opened: int, now: float) -> None:
-        """Remember the newest record, for the day when the connection rests.
+    def _note_authentic(self, run: Run) -> None:
+        """Remember the number of the newest record, for the day when the connection rests.
 
-        Only when every datagram of the pass was authentic: then the last one is too.
+        Only for a pass whose datagrams were all authentic: then the last one is too.
         """
-        if self._last_traffic is not None:
-            self._last_traffic = now
-        if opened == sum(run.datagram_count for run in runs):
-            data, segment = runs[-1]
-            start = (len(data) - 1) // segment * segment
-            number = int.from_bytes(data[start + 3 : start + 11], "big")
-            if number > self._last_authentic:
-                self._last_authentic = number
+        data, segment = run
+        size = len(data)
+        start = 0 if size <= segment else (size - 1) // segment * segment
+        number = data[start + 3 : start + 11]  # big-endian, so bytes compare as the integers do
+        if number > self._last_authentic:
+            self._last_authentic = number
 
     def _rest(self) -> None:
         """Go on without OpenSSL."""
@@ -335,7 +340,7 @@ class DtlsEngine:
             server + client,
             is_client=self.role is DtlsRole.CLIENT,
             last_sent=self._last_sent,
-            last_received=self._last_authentic,
+            last_received=int.from_bytes(self._last_authentic, "big"),
         )
         self._records = None
 

@@ -249,6 +249,8 @@ class RecordLayer:
 
 def as_chunks(runs: Sequence[Run]) -> list[bytes]:
     """Make as few chunks of the runs as `MAX_BIO_CHUNK_BYTES` allows, cut between datagrams."""
+    if len(runs) == 1 and len(runs[0].data) <= MAX_BIO_CHUNK_BYTES:
+        return [runs[0].data]
     chunks: list[bytes] = []
     pending = b""
     for data, segment in runs:
