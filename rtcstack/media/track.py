@@ -1,16 +1,30 @@
 """MediaStreamTrack.
 
-Spec: mediacapture-streams, section 4.3.
+Spec: mediacapture-streams, section 4.3; mst-content-hint, section 3.
 """
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from enum import StrEnum
+from typing import Any
 
 from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.media.frames import Frame, blank
+from rtcstack.media.reader import MAX_QUEUED, TrackReader
+from rtcstack.media.source import TrackSink, TrackSource
 
 __all__ = ["MediaStreamTrack", "MediaStreamTrackState"]
+
+_MAX_AHEAD_S = 0.1
+"""How far a pulled track may be ahead of real time."""
+
+_CONTENT_HINTS = {
+    "audio": ("", "speech", "speech-recognition", "music"),
+    "video": ("", "motion", "detail", "text"),
+}
 
 
 class MediaStreamTrackState(StrEnum):
@@ -23,11 +37,17 @@ class MediaStreamTrackState(StrEnum):
 class MediaStreamTrack(EventTarget):
     """Audio or video from one source.
 
+    Read it with ``async for frame in track`` or ``await track.recv()``, or have each frame brought
+    with `add_sink`. Readers have bounded queues that drop the oldest frame: a track that nobody
+    reads costs a constant. A track of one's own is made by a `TrackSource` (frames are pushed), or
+    by inheriting and writing ``recv`` (frames are pulled as long as somebody reads).
+
     Args:
         kind: "audio" or "video".
         id: unique; a random UUID when not given.
         label: for people.
         muted: whether the source gives nothing at the moment.
+        source: what gives the frames; one of its own when not given.
 
     Events: mute, unmute, ended.
     """
@@ -43,6 +63,7 @@ class MediaStreamTrack(EventTarget):
         *,
         label: str = "",
         muted: bool = False,
+        source: TrackSource | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("audio", "video"):
@@ -50,10 +71,17 @@ class MediaStreamTrack(EventTarget):
         self._kind = kind
         self._id = str(uuid.uuid4()) if id is None else id
         self._label = label
-        self._muted = muted
+        self._source = TrackSource(kind, label, muted=muted) if source is None else source
         self._state = MediaStreamTrackState.LIVE
+        self._content_hint = ""
+        self._sinks: tuple[TrackSink, ...] = ()
+        self._reader: TrackReader | None = None
+        self._pump: asyncio.Task[None] | None = None
         self.enabled = True
-        self.contentHint = ""
+        if self._source.ended:
+            self._state = MediaStreamTrackState.ENDED
+        else:
+            self._source.attach(self)
 
     @property
     def kind(self) -> str:
@@ -73,38 +101,191 @@ class MediaStreamTrack(EventTarget):
     @property
     def muted(self) -> bool:
         """Whether the source gives nothing at the moment."""
-        return self._muted
+        return self._source.muted
 
     @property
     def readyState(self) -> MediaStreamTrackState:  # noqa: N802 - the W3C's name
         """ "live" or "ended"."""
         return self._state
 
+    @property
+    def contentHint(self) -> str:  # noqa: N802 - the W3C's name
+        """What the content is, for the encoder: "speech", "music", "motion", "detail", "text" or ""."""
+        return self._content_hint
+
+    @contentHint.setter
+    def contentHint(self, value: str) -> None:  # noqa: N802
+        if value in _CONTENT_HINTS[self._kind]:  # anything else is ignored, as in browsers
+            self._content_hint = value
+
+    @property
+    def source(self) -> TrackSource:
+        """What gives the frames, to this track and its clones."""
+        return self._source
+
+    def getSettings(self) -> dict[str, Any]:  # noqa: N802
+        """What the frames are like: width, height, frameRate; sampleRate, channelCount."""
+        return self._source.settings()
+
+    def getCapabilities(self) -> dict[str, Any]:  # noqa: N802
+        """What the source could give."""
+        return self._source.capabilities()
+
+    def getConstraints(self) -> dict[str, Any]:  # noqa: N802
+        """What was asked of the source: nothing, for sources here are made as they are wanted."""
+        return {}
+
     def stop(self) -> None:
         """End the track; no event is fired for what the application does itself."""
-        self._state = MediaStreamTrackState.ENDED
+        if self._state is MediaStreamTrackState.LIVE:
+            self._finish()
+            self._source.detach(self)
 
     def clone(self) -> MediaStreamTrack:
         """A track of the same source with an id, an end and an `enabled` of its own."""
-        track = MediaStreamTrack(self._kind, label=self._label, muted=self._muted)
+        track = MediaStreamTrack(self._kind, label=self._label, source=self._source)
         track.enabled = self.enabled
-        track.contentHint = self.contentHint
+        track.contentHint = self._content_hint
         if self._state is MediaStreamTrackState.ENDED:
             track.stop()
         return track
 
-    def set_muted(self, muted: bool) -> None:
-        """For sources: media stopped, or began again."""
-        if muted is self._muted or self._state is MediaStreamTrackState.ENDED:
+    # -- reading --------------------------------------------------------------------------------------------
+
+    async def recv(self) -> Frame:
+        """The next frame. Frames that come between two calls wait, the latest few of them.
+
+        Raises:
+            InvalidStateError: the track has ended.
+        """
+        if self._reader is None:
+            self._reader = TrackReader(self, MAX_QUEUED[self._kind])
+        return await self._reader.read()
+
+    def reader(self, max_queued: int | None = None) -> TrackReader:
+        """A queue of one's own: several readers each get all frames.
+
+        Args:
+            max_queued: frames that wait; when one more comes, the oldest is dropped. None for a
+                number that suits the kind.
+        """
+        return TrackReader(self, MAX_QUEUED[self._kind] if max_queued is None else max_queued)
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        reader = self.reader()
+        try:
+            async for frame in reader:
+                yield frame
+        finally:
+            reader.close()
+
+    @property
+    def has_sinks(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self._sinks)
+
+    def add_sink(self, sink: TrackSink) -> None:
+        """Have each frame brought, from now on. A track that has ended says so at once."""
+        if self._state is MediaStreamTrackState.ENDED:
+            sink.track_ended()
             return
-        self._muted = muted
-        self.dispatchEvent(Event("mute" if muted else "unmute"))
+        if sink in self._sinks:
+            return
+        self._sinks = (*self._sinks, sink)
+        if len(self._sinks) == 1:
+            if type(self).recv is not MediaStreamTrack.recv:
+                self._pump = asyncio.get_running_loop().create_task(self._pull())
+            self._source.demand_changed()
+
+    def remove_sink(self, sink: TrackSink) -> None:
+        """Bring no more frames."""
+        if sink not in self._sinks:
+            return
+        self._sinks = tuple(s for s in self._sinks if s is not sink)
+        if not self._sinks:
+            self._stop_pump()
+            self._source.demand_changed()
+
+    async def _pull(self) -> None:
+        """For tracks that write their own `recv`: bring what it gives until nobody reads."""
+        loop = asyncio.get_running_loop()
+        began: float | None = None
+        try:
+            while self._sinks:
+                frame = await self.recv()
+                self._source.push(frame)
+                # a recv that never waits would keep the loop: then the frames' own times pace it
+                at = frame.time or 0.0
+                if began is None:
+                    began = loop.time() - at
+                ahead = at - (loop.time() - began)
+                await asyncio.sleep(ahead - _MAX_AHEAD_S if ahead > _MAX_AHEAD_S else 0)
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            self._pump = None
+            if not isinstance(exc, StopAsyncIteration) and self._state is MediaStreamTrackState.LIVE:
+                loop.call_exception_handler(
+                    {"message": "a track's recv failed: the track ends", "exception": exc}
+                )
+            self._source.end()
+
+    def _stop_pump(self) -> None:
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+
+    # -- for sources ----------------------------------------------------------------------------------------
+
+    def deliver(self, frame: Frame) -> None:
+        """A frame of the source: bring it to all who read."""
+        sinks = self._sinks
+        if not sinks:
+            return
+        if not self.enabled:
+            frame = blank(frame)
+        for sink in sinks:
+            try:
+                sink.deliver(frame)
+            except Exception as exc:
+                _report(exc, sink)
+
+    def set_muted(self, muted: bool) -> None:
+        """Media stopped, or began again, for this track and its clones."""
+        if self._state is MediaStreamTrackState.LIVE:
+            self._source.set_muted(muted)
 
     def end(self) -> None:
-        """For sources: no more media will come."""
+        """No more media will come, for this track and its clones."""
+        self._source.end()
+
+    def source_muted(self) -> None:
+        """The source says that `muted` has changed."""
+        self.dispatchEvent(Event("mute" if self._source.muted else "unmute"))
+
+    def source_ended(self) -> None:
+        """The source says that it has ended."""
         if self._state is MediaStreamTrackState.LIVE:
-            self._state = MediaStreamTrackState.ENDED
+            self._finish()
             self.dispatchEvent(Event("ended"))
+
+    def _finish(self) -> None:
+        self._state = MediaStreamTrackState.ENDED
+        self._stop_pump()
+        sinks, self._sinks = self._sinks, ()
+        for sink in sinks:
+            try:
+                sink.track_ended()
+            except Exception as exc:
+                _report(exc, sink)
 
     def __repr__(self) -> str:
         return f"<MediaStreamTrack {self._kind} {self._id} {self._state}>"
+
+
+def _report(exc: Exception, sink: TrackSink) -> None:
+    context = {"message": f"exception in a sink of a track: {sink!r}", "exception": exc}
+    try:
+        asyncio.get_running_loop().call_exception_handler(context)
+    except RuntimeError:
+        raise exc from None

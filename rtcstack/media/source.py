@@ -1,0 +1,228 @@
+"""Where a track's frames come from: one source, any number of tracks.
+
+Everything here happens on the event loop's thread; `TrackSource.push_threadsafe` is the way in for others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
+
+import av
+
+from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
+
+if TYPE_CHECKING:
+    from rtcstack.media.track import MediaStreamTrack
+
+__all__ = ["TrackSink", "TrackSource"]
+
+
+class TrackSink(Protocol):
+    """What takes a track's frames as they come, without a task or a queue between.
+
+    Called on the loop's thread. Must not block, and must not change the frame.
+    """
+
+    def deliver(self, frame: Frame) -> None:
+        """A frame."""
+
+    def track_ended(self) -> None:
+        """There will be no more."""
+
+
+class TrackSource:
+    """Frames that are pushed in, and the tracks that give them out.
+
+    Sources that make frames themselves inherit from it and begin in `demanded`.
+
+    Args:
+        kind: "audio" or "video".
+        label: for people.
+        muted: whether it gives nothing at the moment.
+    """
+
+    def __init__(self, kind: str, label: str = "", *, muted: bool = False) -> None:
+        if kind not in ("audio", "video"):
+            raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")
+        self._kind = kind
+        self._label = label
+        self._muted = muted
+        self._ended = False
+        self._tracks: tuple[weakref.ref[MediaStreamTrack], ...] = ()
+        self._is_demanded = False
+        self._size = (0, 0)
+        self._last_at: float | None = None
+        self._interval_s = 0.0
+        self._started_at: float | None = None
+        self._samples = 0
+
+    @property
+    def kind(self) -> str:
+        """ "audio" or "video"."""
+        return self._kind
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self._label
+
+    @property
+    def muted(self) -> bool:
+        """Whether it gives nothing at the moment."""
+        return self._muted
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will never give anything again."""
+        return self._ended
+
+    @property
+    def tracks(self) -> list[MediaStreamTrack]:
+        """The tracks that are live."""
+        return [track for ref in self._tracks if (track := ref()) is not None]
+
+    @property
+    def is_demanded(self) -> bool:
+        """Whether anybody reads one of the tracks."""
+        return self._is_demanded
+
+    def track(self, id: str | None = None) -> MediaStreamTrack:  # noqa: A002 - the W3C's name
+        """A new track that gives this source's frames."""
+        from rtcstack.media.track import MediaStreamTrack
+
+        return MediaStreamTrack(self._kind, id, label=self._label, source=self)
+
+    def push(self, frame: Frame) -> None:
+        """Give a frame to all who read.
+
+        A frame without a time gets one: video the time that has passed since the first frame, audio
+        the end of the frame before.
+        """
+        if self._ended:
+            return
+        self._observe(frame)
+        for ref in self._tracks:
+            track = ref()
+            if track is not None:
+                track.deliver(frame)
+
+    def push_threadsafe(self, loop: asyncio.AbstractEventLoop, frame: Frame) -> None:
+        """`push` from another thread; what comes after the loop's end is lost."""
+        try:
+            loop.call_soon_threadsafe(self.push, frame)
+        except RuntimeError:  # the loop is closed
+            return
+
+    def _observe(self, frame: Frame) -> None:
+        """Note what `getSettings` tells, and give the frame a time."""
+        if isinstance(frame, av.VideoFrame):
+            self._size = frame.width, frame.height
+            if frame.pts is None:
+                now = time.monotonic()
+                if self._started_at is None:
+                    self._started_at = now
+                frame.pts = int((now - self._started_at) * VIDEO_CLOCK_RATE)
+                frame.time_base = VIDEO_TIME_BASE
+            at = frame.time
+            if at is not None:
+                last = self._last_at
+                if last is not None and at > last:
+                    interval = min(at - last, 10.0)
+                    known = self._interval_s
+                    self._interval_s = interval if not known else known + (interval - known) / 8
+                self._last_at = at
+        else:
+            self._size = frame.sample_rate, frame.layout.nb_channels
+            if frame.pts is None:
+                frame.pts = self._samples
+            self._samples = frame.pts + frame.samples
+
+    def settings(self) -> dict[str, Any]:
+        """What the frames are like (MediaTrackSettings); empty before the first."""
+        first, second = self._size
+        if not first:
+            return {}
+        if self._kind == "audio":
+            return {"sampleRate": first, "channelCount": second, "sampleSize": 16}
+        found: dict[str, Any] = {
+            "width": first,
+            "height": second,
+            "aspectRatio": first / second if second else 0.0,
+        }
+        if self._interval_s:
+            found["frameRate"] = round(1 / self._interval_s, 3)
+        return found
+
+    def capabilities(self) -> dict[str, Any]:
+        """What the frames may be like (MediaTrackCapabilities)."""
+        return {}
+
+    def set_muted(self, muted: bool) -> None:
+        """Media stopped, or began again: tells all tracks."""
+        if muted is self._muted or self._ended:
+            return
+        self._muted = muted
+        for track in self.tracks:
+            track.source_muted()
+
+    def end(self) -> None:
+        """No more media will come: ends all tracks, with their event."""
+        if self._ended:
+            return
+        self._ended = True
+        tracks = self.tracks
+        self._tracks = ()
+        for track in tracks:
+            track.source_ended()
+        self._update_demand()
+        self.released()
+
+    # -- for sources that inherit -------------------------------------------------------------------------
+
+    def demanded(self) -> None:
+        """Somebody began to read; before, nobody did. Called within the loop."""
+
+    def idle(self) -> None:
+        """Nobody reads any more, though tracks are live."""
+
+    def released(self) -> None:
+        """No track is left, or the source has ended: let go of devices, files and threads."""
+
+    # -- for tracks ---------------------------------------------------------------------------------------
+
+    def attach(self, track: MediaStreamTrack) -> None:
+        """A track was made."""
+        self._tracks = (*self._tracks, weakref.ref(track, self._forget))
+
+    def detach(self, track: MediaStreamTrack) -> None:
+        """A track was stopped."""
+        before = len(self._tracks)
+        self._tracks = tuple(ref for ref in self._tracks if ref() not in (track, None))
+        if before and not self._tracks:
+            self._update_demand()
+            self.released()
+        else:
+            self._update_demand()
+
+    def _forget(self, gone: weakref.ref[MediaStreamTrack]) -> None:
+        self._tracks = tuple(ref for ref in self._tracks if ref is not gone)
+        if not self._tracks and not self._ended:
+            self._is_demanded = False
+            self.released()
+
+    def demand_changed(self) -> None:
+        """A track got its first reader, or lost its last."""
+        self._update_demand()
+
+    def _update_demand(self) -> None:
+        demanded = any(track.has_sinks for track in self.tracks)
+        if demanded is self._is_demanded:
+            return
+        self._is_demanded = demanded
+        if demanded:
+            self.demanded()
+        elif not self._ended and self._tracks:
+            self.idle()
