@@ -54,7 +54,7 @@ class Bot:
                     await self._abandoned(message["name"])
         finally:
             for name in list(self.calls):
-                await self._hang_up(name)
+                await self._hang_up(name, tell="leaving")
 
     async def _signalled(self, name: str, data: Mapping[str, Any]) -> None:
         try:

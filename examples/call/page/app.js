@@ -102,7 +102,7 @@ function showCurtain() {
   $("curtain").hidden = picture;
   $("remote").classList.toggle("dark", !picture);
   $("curtain-avatar").hidden = !other;
-  $("curtain-icon").hidden = Boolean(other);
+  $("curtain-icon").toggleAttribute("hidden", Boolean(other)); // an SVG element has no property for it
   if (other) avatar(other, $("curtain-avatar"));
   $("curtain-name").textContent = other ?? "";
   if (state === "talking" && phone.connected && !picture) {

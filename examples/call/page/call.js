@@ -1,7 +1,7 @@
 // A call with one other member: perfect negotiation, tracks, a chat, files, and a timeline.
 //
 // Events: "note" (a new entry of the timeline), "connection" ({state}), "media" (tracks came, went,
-// fell silent), "chat" ({text}), "chatopen", "progress" ({key, name, done, total}),
+// fell silent), "chat" ({text}), "chatopen", "chatclose", "progress" ({key, name, done, total}),
 // "transfer" ({key, transfer, sent}), "transferfailed" ({key, name}).
 
 import { PROTOCOL, receiveFile, sendFile } from "./transfer.js";
@@ -170,6 +170,11 @@ export class Call extends EventTarget {
     } finally {
       this.#incomingFiles--;
     }
+  }
+
+  /** Whether the other side can no longer be reached, or has closed its connection. */
+  get over() {
+    return this.pc.connectionState !== "connected" || this.#chat?.readyState === "closed";
   }
 
   get canChat() {

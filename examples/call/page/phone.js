@@ -153,9 +153,16 @@ export class Phone extends EventTarget {
     call.addEventListener("connection", ({ detail: { state } }) => {
       if (this.call === call) this.#connection(state);
     });
+    call.addEventListener("chatclose", () => {
+      if (this.call === call && this.#away) this.#end("gone");
+    });
     this.#tell("call", { call });
     this.#tellDevices();
     if (offering) call.begin();
+  }
+
+  get #away() {
+    return this.signaling.online && !this.signaling.members.has(this.other);
   }
 
   #tellDevices() {
@@ -165,14 +172,13 @@ export class Phone extends EventTarget {
   }
 
   #connection(state) {
-    const away = !this.signaling.members.has(this.other);
     if (state === "connected") {
       clearTimeout(this.#timer);
       this.#timer = null;
       this.#since ??= performance.now();
       this.#trouble("");
     } else if (state === "disconnected" || state === "failed") {
-      if (away && this.signaling.online) {
+      if (this.#away) {
         this.#end("gone");
         return;
       }
@@ -183,9 +189,8 @@ export class Phone extends EventTarget {
   }
 
   #left(name) {
-    if (name !== this.other) return;
     // a call that stands needs no server; it ends when its own connection does
-    if (this.call?.pc.connectionState !== "connected") this.#end("gone");
+    if (name === this.other && (!this.call || this.call.over)) this.#end("gone");
   }
 
   #enter(state, other = this.other, number = this.#number) {

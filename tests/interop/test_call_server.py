@@ -1,0 +1,224 @@
+"""The signalling server of the call example against members who mean it no good."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples.call import server
+from examples.call.client import join
+from examples.call.rooms import MAX_NAME, Member, RefusedError, Rooms, parse
+from examples.call.server import start
+
+
+@pytest_asyncio.fixture
+async def url() -> AsyncIterator[str]:
+    runner, port = await start()
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+class Heard:
+    """A line that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.dropped = False
+
+    def say(self, text: str) -> None:
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{constant} is not JSON")
+
+        assert text.isascii()
+        self.messages.append(json.loads(text, parse_constant=refuse))
+
+    def drop(self) -> None:
+        self.dropped = True
+
+
+def entered(rooms: Rooms, name: str, **more: Any) -> tuple[Member, Heard]:
+    line = Heard()
+    return rooms.enter(line, {"type": "join", "room": "r", "name": name, **more}), line
+
+
+# rooms
+
+
+def test_a_member_comes_back_with_its_token() -> None:
+    rooms = Rooms()
+    _, bob_hears = entered(rooms, "bob")
+    ann, ann_hears = entered(rooms, "ann")
+    rooms.obey(ann, {"type": "status", "busy": True})
+    for token in (None, "", 7, "guess", "\ud800", ann.token[:-1]):
+        with pytest.raises(RefusedError, match="taken"):
+            entered(rooms, "ann", token=token)
+    again, again_hears = entered(rooms, "ann", token=ann.token)
+    assert ann_hears.dropped
+    rooms.leave(ann)  # the old connection ends; nobody has left
+    rooms.obey(again, {"type": "signal", "to": "bob", "data": 1})
+    assert [message["type"] for message in bob_hears.messages] == ["joined", "entered", "status", "signal"]
+    joined = again_hears.messages[0]
+    assert (joined["members"], joined["token"], again.busy) == (["bob"], ann.token, True)
+
+
+def test_who_is_busy_is_known_to_who_comes_later() -> None:
+    rooms = Rooms([{"urls": ["stun:stun.example.org"]}])
+    ann, _ = entered(rooms, "ann")
+    entered(rooms, "bob")
+    rooms.obey(ann, {"type": "status", "busy": True})
+    joined = entered(rooms, "eve")[1].messages[0]
+    assert (joined["members"], joined["busy"]) == (["ann", "bob"], ["ann"])
+    assert joined["iceServers"] == [{"urls": ["stun:stun.example.org"]}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type": "signal", "to": "ann", "data": NaN}',
+        '{"type": "signal", "to": "ann", "data": [1e999]}',
+        '{"type": "signal", "to": "ann", "data": {"x": -Infinity}}',
+    ],
+)
+def test_what_browsers_cannot_read_is_not_handed_on(text: str) -> None:
+    rooms = Rooms()
+    _, ann_hears = entered(rooms, "ann")
+    bob, _ = entered(rooms, "bob")
+    with pytest.raises(RefusedError, match="not JSON"):
+        rooms.obey(bob, parse(text))
+    assert len(ann_hears.messages) == 2
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u202eb", "\ud800", "x" * (MAX_NAME + 1), "\u200b"])
+def test_names_that_deceive_are_refused(name: str) -> None:
+    with pytest.raises(RefusedError, match="must be a name"):
+        entered(Rooms(), name)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+words = st.sampled_from(["join", "signal", "status", "r", "ann", "bob"]) | values
+messages = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("type", "room", "name", "to", "data", "busy", "token"), words),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), messages | st.none()), max_size=40))
+def test_whatever_members_say_the_rooms_stand(steps: list[tuple[int, dict[str, Any] | None]]) -> None:
+    """Four connections enter, talk and leave as they like; None is leaving."""
+    rooms = Rooms()
+    lines = [Heard() for _ in range(4)]
+    members: list[Member | None] = [None] * 4
+    for who, message in steps:
+        member = members[who]
+        try:
+            if message is None:
+                if member is not None:
+                    rooms.leave(member)
+                members[who] = None
+            elif member is None:
+                members[who] = rooms.enter(lines[who], message)
+            else:
+                rooms.obey(member, message)
+        except RefusedError:
+            pass
+    for member in members:
+        if member is not None:
+            rooms.leave(member)
+    assert len(rooms) == 0
+
+
+@given(st.text() | st.from_regex(r'[\[\]{}",:0-9eE+\-truefalsn ]{0,60}'))
+def test_whatever_is_sent_is_an_object_or_refused(text: str) -> None:
+    with contextlib.suppress(RefusedError):
+        assert isinstance(parse(text), dict)
+
+
+# sockets
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "file://"])
+async def test_another_sites_page_is_refused(url: str, origin: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(f"{url}/signaling", headers={"Origin": url}):
+            pass
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await session.ws_connect(f"{url}/signaling", headers={"Origin": origin})
+
+
+async def test_there_is_an_end_to_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    async with aiohttp.ClientSession() as session:
+        first = await session.ws_connect(f"{url}/signaling")
+        async with session.ws_connect(f"{url}/signaling"):
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+                await session.ws_connect(f"{url}/signaling")
+        await first.close()
+        async with join(url, "r", "ann"):
+            pass
+
+
+async def test_who_never_joins_is_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "JOIN_TIMEOUT_S", 0.05)
+    async with (
+        join(url, "r", "ann") as ann,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/signaling") as silent,
+    ):
+        async with asyncio.timeout(5):
+            assert (await silent.receive()).type is not aiohttp.WSMsgType.TEXT
+        # ann has joined, and stays
+        ann.signal("ann", {"to": "myself"})
+        assert (await anext(aiter(ann)))["data"] == {"to": "myself"}
+
+
+async def test_a_message_too_long_costs_the_connection(url: str) -> None:
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/signaling") as socket:
+        await socket.send_str("x" * (server.MAX_MESSAGE_BYTES + 1))
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_who_talks_too_fast_is_read_slower(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BURST_MESSAGES", 20.0)
+    async with join(url, "r", "ann") as ann, join(url, "r", "mallory") as mallory:
+        await anext(aiter(ann))  # "entered"
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        for number in range(40):
+            mallory.signal("ann", {"number": number})
+        # meanwhile others are served at once
+        ann.signal("mallory", {})
+        await anext(aiter(mallory))
+        assert loop.time() - begin < 0.2
+        got = [(await anext(aiter(ann)))["data"]["number"] for _ in range(40)]
+        assert got == list(range(40))
+        assert loop.time() - begin > (40 - 20) / server.MESSAGES_PER_S * 0.8
+
+
+async def test_who_does_not_listen_is_dropped(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1e6)
+    async with join(url, "r", "ann") as ann, aiohttp.ClientSession() as session:
+        deaf = await session.ws_connect(f"{url}/signaling")
+        await deaf.send_json({"type": "join", "room": "r", "name": "deaf"})
+        await anext(aiter(ann))  # "entered"
+        deaf._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+        async with asyncio.timeout(20):
+            hearing = asyncio.ensure_future(anext(aiter(ann)))
+            while not hearing.done():
+                ann.signal("deaf", {"text": "x" * 100_000})
+                await asyncio.sleep(0)
+            message = await hearing
+        assert message == {"type": "left", "name": "deaf"}
