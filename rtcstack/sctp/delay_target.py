@@ -11,8 +11,6 @@ docs/decisions/sctp-congestion-control.md has the model, what else was tried, an
 
 from __future__ import annotations
 
-from collections import deque
-
 from rtcstack.sctp.congestion import Acknowledgement
 
 __all__ = ["DelayTarget"]
@@ -102,7 +100,7 @@ class DelayTarget:
         self.pacing_bytes_per_s = 0.0
         self._mtu = mtu_bytes
         # The model of the path.
-        self._rates: deque[float] = deque(maxlen=RATE_ROUNDS)
+        self._rates: list[float] = []
         self._base_rtt_s = 0.0
         self._base_at = 0.0
         self._min_ever_s = 0.0
@@ -166,6 +164,7 @@ class DelayTarget:
         rate = acked / elapsed_s
         if limited or (self._rates and rate > max(self._rates)):
             self._rates.append(rate)
+            del self._rates[:-RATE_ROUNDS]
         if self._rates:
             heavy_loss = lost > max(STARTUP_LOSS * (acked + lost), STARTUP_LOST_PACKETS * self._mtu)
             self._move_window(now, limited, heavy_loss)

@@ -112,7 +112,7 @@ class StreamReset:
         self._expected_number = peer_initial_tsn
         self._last_result = ResetResult.NOTHING_TO_DO
         self._deferred: tuple[int, int, tuple[int, ...]] | None = None  # number, last TSN, streams
-        self._waiting: deque[int] = deque()
+        self._waiting: deque[int] | None = None  # made when needed: an empty one is 700 bytes
         self._request = b""
         self._request_number = 0
         self._request_streams: tuple[int, ...] = ()
@@ -128,14 +128,16 @@ class StreamReset:
             stream = self._queue.stream(stream_id)
             if not stream.closing:
                 stream.closing = True
+                if self._waiting is None:
+                    self._waiting = deque()
                 self._waiting.append(stream_id)
 
     def poll(self) -> None:
         """Begin a request if none is on its way and a stream is ready."""
-        if self._request_streams or not self._waiting:
+        waiting = self._waiting
+        if self._request_streams or not waiting:
             return
         ready: list[int] = []
-        waiting = self._waiting
         for _ in range(min(len(waiting), MAX_EXAMINED_PER_PASS)):
             stream_id = waiting.popleft()
             stream = self._queue.find(stream_id)
