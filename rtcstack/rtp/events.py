@@ -42,7 +42,7 @@ class StreamEnded:
 
     Attributes:
         stream: it takes no more packets.
-        reason: "bye", "replaced", "evicted" or "removed".
+        reason: "bye", "replaced", "evicted", "moved" (to another section) or "removed" (with its own).
         text: what a goodbye said.
     """
 

@@ -26,9 +26,10 @@ class Header:
 
     Attributes:
         size: of the whole header, in bytes.
+        wide: whether it bears a transport-wide sequence number.
     """
 
-    __slots__ = ("_head", "_middle", "_pack", "_ssrc", "_times", "_wide", "size")
+    __slots__ = ("_head", "_middle", "_pack", "_ssrc", "_times", "size", "wide")
 
     def __init__(self, ssrc: int, shape: Struct, head: bytes, middle: bytes, times: bool, wide: bool) -> None:
         self._ssrc = ssrc
@@ -36,7 +37,7 @@ class Header:
         self._head = head
         self._middle = middle
         self._times = times
-        self._wide = wide
+        self.wide = wide
         self.size = shape.size
 
     def write(
@@ -51,7 +52,7 @@ class Header:
             wide: 16 bits; disregarded when it has no transport-wide sequence number.
         """
         if self._times:
-            if self._wide:
+            if self.wide:
                 return self._pack(
                     0x90,
                     payload_type_marker,
@@ -74,7 +75,7 @@ class Header:
                 send_time >> 16,
                 send_time & 0xFFFF,
             )
-        if self._wide:
+        if self.wide:
             return self._pack(
                 0x90, payload_type_marker, sequence_number, timestamp, self._ssrc, self._head, wide
             )

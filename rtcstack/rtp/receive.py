@@ -61,6 +61,7 @@ class ReceiveStream:
         packets: those not yet told, when the section wants packets.
         rtx: its retransmissions, or None.
         layout: the shape of the newest packet's header extension.
+        mid_bytes: the section's MID as packets name it.
         cname: of its sender, once told.
         packets_received, bytes_received, header_bytes_received: retransmissions included; bytes
             of payload, and of headers and padding.
@@ -90,6 +91,7 @@ class ReceiveStream:
         "key_frames",
         "last_packet_at",
         "layout",
+        "mid_bytes",
         "nack",
         "nack_count",
         "packets",
@@ -158,6 +160,7 @@ class ReceiveStream:
     def update(self, section: ReceiveSection, extension_ids: ExtensionIds) -> None:
         """Bind the stream to what is agreed now; what is held stays."""
         self.section = section
+        self.mid_bytes = section.mid.encode()
         self._reader.ids = extension_ids
         self.layout = None
         self._codecs = {codec.payload_type: codec for codec in section.codecs if codec.apt is None}
@@ -398,6 +401,7 @@ class RtxStream:
         "last_packet_at",
         "layout",
         "malformed",
+        "mid_bytes",
         "packets_received",
         "primary",
         "reception",
@@ -421,6 +425,7 @@ class RtxStream:
     def update(self, section: ReceiveSection) -> None:
         """Bind to what is agreed now."""
         self.section = section
+        self.mid_bytes = section.mid.encode()
         self._original_types = {
             codec.payload_type: codec.apt for codec in section.codecs if codec.apt is not None
         }

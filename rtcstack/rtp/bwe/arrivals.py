@@ -84,12 +84,12 @@ class TransportArrivals:
         for number in numbers:
             if following is None:
                 following = self._next = number + (1 << 16)
-            # The newest is at least what the feedback starts with; near enough to unwrap by.
             index = unwrap(number, following, 16)
             if abs(index - following) > MAX_JUMP:
                 noted.clear()
                 following = self._next = index = number + (1 << 16)
-            noted.setdefault(index, now)
+            if index >= following:  # a later one was told as lost already
+                noted.setdefault(index, now)
         self.packets += len(numbers)
         self._bytes += size
         if self._rate_since is None:
@@ -109,10 +109,7 @@ class TransportArrivals:
         assert self._next is not None
         numbers = sorted(noted)
         packets: list[TransportFeedback] = []
-        # A late packet is told of again from where it stands: it was told as lost before.
-        base = min(self._next, numbers[0])
-        if numbers[0] - base > MAX_JUMP // 2:
-            base = numbers[0]
+        base = self._next
         arrivals: list[Arrival] = []
         reference = before = 0
         for number in numbers:

@@ -116,8 +116,10 @@ class SentPackets:
         reference = self._reference.unwrap(feedback.reference_time & 0xFF_FFFF) * TICKS_PER_UNIT
         results: list[PacketResult] = []
         sent = self._sent
-        position = max(base, self._oldest)
         end = min(base + feedback.status_count, self._next)
+        for number in range(self._oldest, min(base, self._next)):
+            sent.pop(number, None)  # the feedback on these was lost itself
+        position = max(base, self._oldest)
         for offset, ticks in feedback.arrivals:
             number = base + offset
             if number >= end:
@@ -140,5 +142,5 @@ class SentPackets:
             entry = sent.pop(lost, None)
             if entry is not None:
                 results.append(PacketResult(entry[0], None, entry[1], entry[2]))
-        self._oldest = max(self._oldest, end)
+        self._oldest = max(self._oldest, end, min(base, self._next))
         return results

@@ -1,0 +1,241 @@
+"""Google Congestion Control: the estimate from delays, losses and probes together.
+
+Spec: draft-ietf-rmcat-gcc-02; RFC 8298 and RFC 8836 for what is asked of such a control.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from rtcstack.rtp.bwe.aimd import AimdControl
+from rtcstack.rtp.bwe.delay import DelayDetector, Usage
+from rtcstack.rtp.bwe.estimator import PacketResult
+from rtcstack.rtp.bwe.loss import LossControl
+from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResults
+from rtcstack.rtp.pacer import PACE_MULTIPLIER, Probe
+
+__all__ = ["GoogleCongestionControl"]
+
+MIN_BPS = 30_000
+"""Below this nothing useful can be sent."""
+
+THROUGHPUT_WINDOW_S = 0.5
+MIN_THROUGHPUT_SPAN_S = 0.1
+MAX_THROUGHPUT_PACKETS = 8192
+
+LIMITED_SHARE = 0.65
+LIMITED_BUDGET_S = 0.5
+LIMITED_START, LIMITED_STOP = 0.8, 0.5
+"""An application is limited that leaves most of a budget of 65 % of the estimate unused."""
+
+TICK_S = 1.0
+SILENCE_S = 3.0
+"""When feedback stays away for so long though packets are sent, the rate falls."""
+
+SILENCE_FACTOR = 0.8
+
+
+class Throughput:
+    """What arrives, over the last half second of the peer's clock."""
+
+    __slots__ = ("_bytes", "_packets")
+
+    def __init__(self) -> None:
+        self._packets: deque[tuple[float, int]] = deque()
+        self._bytes = 0
+
+    def arrived(self, at: float, size: int) -> None:
+        """Take a packet."""
+        packets = self._packets
+        packets.append((at, size))
+        self._bytes += size
+        horizon = at - THROUGHPUT_WINDOW_S
+        while packets[0][0] < horizon or len(packets) > MAX_THROUGHPUT_PACKETS:
+            self._bytes -= packets.popleft()[1]
+
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether any packet was taken."""
+        return bool(self._packets)
+
+    @property
+    def bps(self) -> float | None:
+        """The rate, or None while too little has come."""
+        packets = self._packets
+        if len(packets) < 3:
+            return None
+        span = packets[-1][0] - packets[0][0]
+        if span < MIN_THROUGHPUT_SPAN_S:
+            return None
+        return (self._bytes - packets[0][1]) * 8 / span
+
+
+class LimitDetector:
+    """Whether the application sends less than it might."""
+
+    __slots__ = ("_budget_bytes", "_updated_at", "limited")
+
+    def __init__(self) -> None:
+        self._budget_bytes = 0.0
+        self._updated_at: float | None = None
+        self.limited = False
+
+    def sent(self, size: int, estimate_bps: float, now: float) -> None:
+        """So many bytes left, or none and time has passed."""
+        elapsed = now - self._updated_at if self._updated_at is not None else 0.0
+        self._updated_at = now
+        per_s = LIMITED_SHARE * estimate_bps / 8
+        whole = per_s * LIMITED_BUDGET_S
+        budget = min(self._budget_bytes + per_s * elapsed, whole) - size
+        self._budget_bytes = max(budget, -whole)
+        if self._budget_bytes > LIMITED_START * whole:
+            self.limited = True
+        elif self._budget_bytes < LIMITED_STOP * whole:
+            self.limited = False
+
+
+class GoogleCongestionControl:
+    """The estimator of the house; see `BandwidthEstimator`.
+
+    Args:
+        start_bps: the estimate to begin with.
+
+    Attributes:
+        delay, loss, throughput: its parts, to be looked at.
+    """
+
+    __slots__ = (
+        "_aimd",
+        "_bounds",
+        "_feedback_at",
+        "_limit",
+        "_probe_results",
+        "_probes",
+        "_remote_bps",
+        "_rtt_s",
+        "_sent_at",
+        "_start_bps",
+        "_tick_at",
+        "delay",
+        "loss",
+        "throughput",
+    )
+
+    def __init__(self, start_bps: int = 300_000) -> None:
+        self._start_bps = start_bps
+        self._aimd = AimdControl(start_bps)
+        self._bounds = (MIN_BPS, 5_000_000)
+        self._limit = LimitDetector()
+        self._probes = ProbeControl()
+        self._probe_results = ProbeResults()
+        self._remote_bps: int | None = None
+        self._rtt_s = 0.2
+        self._sent_at: float | None = None
+        self._feedback_at: float | None = None
+        self._tick_at: float | None = None
+        self.delay = DelayDetector()
+        self.loss = LossControl()
+        self.throughput = Throughput()
+
+    @property
+    def estimate_bps(self) -> int:
+        """The least of what delays, losses and the peer allow, within bounds."""
+        rate = self._aimd.rate_bps
+        if self.loss.bound_bps is not None:
+            rate = min(rate, self.loss.bound_bps)
+        if self._remote_bps is not None:
+            rate = min(rate, self._remote_bps)
+        return int(min(max(rate, self._bounds[0]), self._bounds[1]))
+
+    @property
+    def pacing_bps(self) -> float:
+        """How fast what has queued up may leave."""
+        return PACE_MULTIPLIER * self.estimate_bps
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the application sends less than it might."""
+        return self._limit.limited
+
+    def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
+        """See `BandwidthEstimator`. Probing goes up to twice what the streams can use."""
+        low = max(min_bps, MIN_BPS)
+        self._bounds = (low, max(2 * max_bps, low))
+        self._probes.raised_bound(2.0 * max_bps, self.estimate_bps, self._sent_at or 0.0)
+
+    def on_sent(self, size: int, now: float) -> None:
+        """See `BandwidthEstimator`."""
+        self._limit.sent(size, self.estimate_bps, now)
+        self._sent_at = now
+        if self._tick_at is None:
+            self._tick_at = now + TICK_S
+        if not self._probes.has_started:
+            self._feedback_at = now
+            self._probes.start(self.estimate_bps, now)
+
+    def on_results(self, results: Sequence[PacketResult], now: float) -> None:
+        """See `BandwidthEstimator`."""
+        self._feedback_at = now
+        lost = 0
+        delay, throughput = self.delay, self.throughput
+        for sent_at, arrived_at, size, _ in results:
+            if arrived_at is None:
+                lost += 1
+            else:
+                delay.arrived(sent_at, arrived_at)
+                throughput.arrived(arrived_at, size)
+        self.loss.count(lost, len(results), self.estimate_bps, self._rtt_s, now)
+        aimd = self._aimd
+        shown = self._probe_results.rate_bps(results)
+        if shown is not None:
+            if delay.usage is not Usage.OVER and shown > aimd.rate_bps:
+                aimd.set_estimate(shown, now)
+            self._probes.on_result(shown, now)
+        aimd.update(delay.usage, throughput.bps, limited=self._limit.limited, now=now)
+
+    def on_report(self, fraction_lost: float, now: float) -> None:
+        """See `BandwidthEstimator`; of no use where transport-wide feedback says it sooner."""
+        if self.throughput.has_arrivals:
+            return
+        self._feedback_at = now
+        self.loss.update(fraction_lost, self.estimate_bps, self._rtt_s, now)
+        # Without delays to go by, the rate grows as long as nothing is lost.
+        self._aimd.update(Usage.NORMAL, None, limited=self._limit.limited, now=now)
+
+    def on_rtt(self, rtt_s: float) -> None:
+        """See `BandwidthEstimator`."""
+        self._rtt_s = self._aimd.rtt_s = rtt_s
+
+    def on_remote_estimate(self, bitrate_bps: int, now: float) -> None:
+        """See `BandwidthEstimator`."""
+        self._feedback_at = now
+        self._remote_bps = bitrate_bps
+        if not self.throughput.has_arrivals:  # the peer does the estimating
+            self._aimd.set_estimate(min(bitrate_bps, self._bounds[1]), now)
+
+    def handle_timeout(self, now: float) -> None:
+        """See `BandwidthEstimator`."""
+        if self._tick_at is None or now < self._tick_at:
+            return
+        self._tick_at = now + TICK_S
+        sent_at, feedback_at = self._sent_at, self._feedback_at
+        if sent_at is None or now - sent_at > 2 * TICK_S:
+            self._tick_at = None  # nothing is sent: nothing to do until something is
+            return
+        self._limit.sent(0, self.estimate_bps, now)
+        if feedback_at is not None and now - feedback_at > SILENCE_S:
+            self._aimd.rate_bps = max(self._aimd.rate_bps * SILENCE_FACTOR, MIN_BPS)
+        if self._limit.limited:
+            self._probes.limited(self.estimate_bps, now)
+
+    def next_timeout(self) -> float | None:
+        """See `BandwidthEstimator`."""
+        return self._tick_at
+
+    def take_probes(self) -> list[Probe]:
+        """See `BandwidthEstimator`."""
+        probes, self._probes.waiting = self._probes.waiting, []
+        for probe in probes:
+            self._probe_results.expect(probe)
+        return probes

@@ -1,0 +1,238 @@
+"""The way out: from the pacer's queues to bytes, and the congestion control that sets the pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rtcstack.rtp.bwe.allocation import Demand, allocate
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator, SentPackets
+from rtcstack.rtp.events import BitrateAllocated, RtpEvent
+from rtcstack.rtp.outgoing import Outgoing
+from rtcstack.rtp.pacer import Pacer
+from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
+from rtcstack.rtp.send import SendStream
+
+__all__ = ["Sending"]
+
+START_BPS = 300_000
+"""The estimate to begin with."""
+
+DEFAULT_MAX_BPS = 5_000_000
+"""What a video stream without a bound is taken to want at most, as far as probing goes."""
+
+AUDIO_BPS = 64_000
+"""What an audio stream without a bound is taken to want."""
+
+MIN_CHANGE = 0.02
+"""A share that changed by less is not told of."""
+
+
+class Sending:
+    """Takes packets from the pacer, gives them their last numbers, and tells streams their shares.
+
+    Args:
+        events: gets `BitrateAllocated`.
+        make_estimator: makes the estimator; None for the one of the house.
+
+    Attributes:
+        pacer: the queues.
+        estimator: or None while no stream has congestion control: then nothing is paced.
+        sent: packets on their way.
+    """
+
+    __slots__ = (
+        "_events",
+        "_make_estimator",
+        "_streams",
+        "_told",
+        "_told_estimate",
+        "estimator",
+        "pacer",
+        "sent",
+    )
+
+    def __init__(
+        self, events: list[RtpEvent], make_estimator: Callable[[], BandwidthEstimator] | None
+    ) -> None:
+        self._events = events
+        self._make_estimator = make_estimator
+        self._streams: list[SendStream] = []
+        self._told: dict[SendStream, int] = {}
+        self._told_estimate = 0
+        self.pacer = Pacer(self._pad)
+        self.estimator: BandwidthEstimator | None = None
+        self.sent = SentPackets()
+
+    @property
+    def estimate_bps(self) -> int | None:
+        """The estimate, or None without congestion control."""
+        return self.estimator.estimate_bps if self.estimator is not None else None
+
+    def set_streams(self, streams: Sequence[SendStream], now: float) -> None:
+        """These are sent now; their bounds may have changed."""
+        self._streams = list(streams)
+        self._told = {stream: bps for stream, bps in self._told.items() if stream in self._streams}
+        controlled = any(s.parameters.transport_cc or s.parameters.remb for s in streams)
+        if not controlled:
+            self.estimator = None
+            self.pacer.rate_bps = None
+            for stream in streams:
+                stream.bitrate_bps = None
+            return
+        if self.estimator is None:
+            self.estimator = self._make()
+        active = [s for s in streams if s.active]
+        least = sum(s.parameters.min_bitrate_bps for s in active)
+        most = sum(_most(s) for s in active)
+        self.estimator.set_bounds(least, START_BPS, most)
+        self._told_estimate = 0
+        self._allocate(now)
+
+    def _make(self) -> BandwidthEstimator:
+        if self._make_estimator is not None:
+            return self._make_estimator()
+        from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
+
+        return GoogleCongestionControl()
+
+    def take(self, now: float) -> list[bytes]:
+        """The RTP packets to send now."""
+        estimator = self.estimator
+        if estimator is not None:
+            for probe in estimator.take_probes():
+                self.pacer.probe(probe)
+        packets = self.pacer.take(now)
+        if not packets:
+            return []
+        out: list[bytes] = []
+        append = out.append
+        sent = self.sent
+        send_time = int(now * 262_144) & 0xFF_FFFF
+        total = 0
+        for packet in packets:
+            stream = packet.stream
+            payload = packet.payload
+            data = packet.wire
+            if data is None:
+                header = packet.header
+                second = packet.second
+                number = packet.sequence_number & 0xFFFF
+                if header.wide:
+                    wide = sent.next_number()
+                    data = header.write(second, number, packet.timestamp, send_time, wide & 0xFFFF)
+                    if packet.padding:
+                        data = _padded(data, packet.padding)
+                    elif payload:
+                        data += payload
+                    sent.sent(len(data), now, packet.probe)
+                else:
+                    data = header.write(second, number, packet.timestamp, send_time, 0)
+                    data = _padded(data, packet.padding) if packet.padding else data + payload
+                if packet.keep:
+                    packet.wire = data
+            packet.sent_at = now
+            append(data)
+            size = packet.size
+            total += size
+            stream.packets_sent += 1
+            stream.bytes_sent += len(payload)
+            stream.header_bytes_sent += size - len(payload)
+            if packet.repeats:
+                _count_repeated(stream, packet)
+            else:
+                stream.earn_resend_credit(size)
+        if estimator is not None:
+            estimator.on_sent(total, now)
+        return out
+
+    def _pad(self, wanted_bytes: int, now: float) -> list[Outgoing]:
+        for stream in self._streams:
+            if stream.active and stream.parameters.kind == "video":
+                packets = stream.make_padding(wanted_bytes, now)
+                if packets:
+                    return packets
+        return []
+
+    # -- what the peer tells ----------------------------------------------------------------------
+
+    def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
+        """Transport-wide feedback came."""
+        results = self.sent.results(feedback)
+        if self.estimator is not None and results:
+            self.estimator.on_results(results, now)
+            self._allocate(now)
+
+    def on_remote_estimate(self, bitrate_bps: int, now: float) -> None:
+        """The peer's own estimate came."""
+        if self.estimator is not None:
+            self.estimator.on_remote_estimate(bitrate_bps, now)
+            self._allocate(now)
+
+    def on_loss(self, fraction_lost: float, now: float) -> None:
+        """A report told of losses."""
+        if self.estimator is not None:
+            self.estimator.on_report(fraction_lost, now)
+            self._allocate(now)
+
+    def on_rtt(self, rtt_s: float) -> None:
+        """The round-trip time was measured."""
+        if self.estimator is not None:
+            self.estimator.on_rtt(rtt_s)
+
+    # -- time and shares --------------------------------------------------------------------------
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        if self.estimator is not None:
+            self.estimator.handle_timeout(now)
+            self._allocate(now)
+
+    def next_timeout(self, now: float) -> float | None:
+        """When a packet may leave or the estimator wants to be called."""
+        due = self.pacer.next_at(now)
+        if self.estimator is not None:
+            other = self.estimator.next_timeout()
+            if other is not None and (due is None or other < due):
+                due = other
+        return due
+
+    def _allocate(self, now: float) -> None:
+        estimator = self.estimator
+        if estimator is None:
+            return
+        self.pacer.rate_bps = estimator.pacing_bps
+        estimate = estimator.estimate_bps
+        if abs(estimate - self._told_estimate) < MIN_CHANGE * self._told_estimate:
+            return
+        self._told_estimate = estimate
+        active = [s for s in self._streams if s.active]
+        demands = [Demand(s.parameters.min_bitrate_bps, _bound(s), s.parameters.priority) for s in active]
+        for stream, share in zip(active, allocate(estimate, demands), strict=True):
+            stream.bitrate_bps = share
+            told = self._told.get(stream)
+            if told is None or abs(share - told) >= MIN_CHANGE * told or (not share) != (not told):
+                self._told[stream] = share
+                self._events.append(BitrateAllocated(stream, share, estimate))
+
+
+def _bound(stream: SendStream) -> int | None:
+    bound = stream.parameters.max_bitrate_bps
+    return AUDIO_BPS if bound is None and stream.parameters.kind == "audio" else bound
+
+
+def _most(stream: SendStream) -> int:
+    bound = _bound(stream)
+    return DEFAULT_MAX_BPS if bound is None else bound
+
+
+def _padded(header: bytes, padding: int) -> bytes:
+    first = header[0] | 0x20
+    return bytes((first,)) + header[1:] + bytes(padding - 1) + bytes((padding,))
+
+
+def _count_repeated(stream: SendStream, packet: Outgoing) -> None:
+    if packet.padding:
+        stream.padding_packets += 1
+    else:
+        stream.repeated_packets += 1
+        stream.repeated_bytes += len(packet.payload)

@@ -1,0 +1,525 @@
+"""The media engine of one transport: RTP and RTCP in the clear on one side, media on the other.
+
+Spec: RFC 3550; RFC 8834 (RTP in WebRTC); RFC 8843, section 9 (many sections on one transport).
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from rtcstack.engine import Buffer
+from rtcstack.errors import ParseError
+from rtcstack.rtp.bwe.arrivals import TransportArrivals
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator
+from rtcstack.rtp.control import Control
+from rtcstack.rtp.demux import Demux, Role, Route, Verdict
+from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
+from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.layout import Layout
+from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
+from rtcstack.rtp.parameters import ReceiveSection, SendParameters
+from rtcstack.rtp.receive import ReceiveStream, RtxStream
+from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
+from rtcstack.rtp.send import SendStream
+from rtcstack.rtp.sending import Sending
+
+__all__ = ["MAX_RECEIVE_STREAMS", "MAX_STREAMS_PER_SECTION", "Drop", "RtpSession"]
+
+MAX_RECEIVE_STREAMS = 1024
+"""Streams received on one transport; the one that is silent longest gives way to a new one."""
+
+MAX_STREAMS_PER_SECTION = 16
+"""Streams received for one section, likewise: a simulcast's layers, and those they replaced."""
+
+SILENT_S = 2.0
+"""A stream that another took the place of is forgotten when it was silent for so long."""
+
+DEFAULT_RTT_S = 0.1
+"""Round-trip time while none was measured."""
+
+
+class Drop(StrEnum):
+    """Why a packet was dropped."""
+
+    MALFORMED = "malformed"
+    TOO_LONG = "too-long"
+    UNKNOWN_MID = "unknown-mid"
+    UNKNOWN_RID = "unknown-rid"
+    UNKNOWN_PAYLOAD_TYPE = "unknown-payload-type"
+    AMBIGUOUS = "ambiguous"
+    PROBATION = "probation"
+    NO_PRIMARY = "no-primary"
+
+
+class RtpSession:
+    """All media of one transport, as an engine (see `rtcstack.engine.Engine`).
+
+    Packets are plain RTP and RTCP, mixed; `rtcstack.rtp.packet.is_rtcp` tells them apart. Nothing
+    is sent before `start`.
+
+    Args:
+        ntp_offset_s: NTP time (seconds since 1900) minus the monotonic time that is handed in.
+        make_estimator: makes what estimates the bandwidth once a stream has congestion control;
+            None for the one of the house (`rtcstack.rtp.bwe.gcc`).
+        rng: for what must not be guessed; a seeded one makes runs repeatable.
+
+    Attributes:
+        drops: count by reason of packets that were dropped before they reached a stream.
+        rtp_packets_received: RTP packets, dropped ones included.
+        control: RTCP, with its counts.
+        sending: the pacer and the congestion control.
+    """
+
+    __slots__ = (
+        "_arrivals",
+        "_current",
+        "_demux",
+        "_events",
+        "_now",
+        "_ntp_offset_s",
+        "_receive_streams",
+        "_rng",
+        "_send_streams",
+        "_started",
+        "_urgent",
+        "control",
+        "drops",
+        "rtp_packets_received",
+        "sending",
+    )
+
+    def __init__(
+        self,
+        *,
+        ntp_offset_s: float = 0.0,
+        make_estimator: Callable[[], BandwidthEstimator] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._rng = rng or secrets.SystemRandom()
+        self._ntp_offset_s = ntp_offset_s
+        self._now = 0.0
+        self._started = False
+        self._events: list[RtpEvent] = []
+        self._demux = Demux()
+        self._receive_streams: dict[int, ReceiveStream | RtxStream] = {}
+        self._current: dict[tuple[str, str | None], ReceiveStream] = {}
+        self._send_streams: dict[int, SendStream] = {}
+        self._urgent: dict[ReceiveStream, None] = {}
+        self._arrivals: TransportArrivals | None = None
+        self.sending = Sending(self._events, make_estimator)
+        self.control = Control(
+            self._send_streams,
+            self._receive_streams,
+            self._events,
+            rng=self._rng,
+            ntp_offset_s=ntp_offset_s,
+            on_goodbye=self._on_goodbye,
+            on_feedback=self.sending.on_feedback,
+            on_estimate=self.sending.on_remote_estimate,
+            on_loss=self.sending.on_loss,
+            on_rtt=self._on_rtt,
+        )
+        self.drops: dict[Drop, int] = {}
+        self.rtp_packets_received = 0
+
+    # -- what is agreed ---------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """The transport can carry packets: from now on media is sent, and reports are."""
+        self._started = True
+        self._now = now
+        self._schedule_reports(now)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether packets may leave."""
+        return self._started
+
+    def set_receive_section(self, section: ReceiveSection) -> None:
+        """Receive for a section, or change what is agreed for it; its streams go on."""
+        self._demux.set_section(section)
+        self._rebind()
+        self._schedule_reports(self._now)
+
+    def remove_receive_section(self, mid: str) -> None:
+        """Receive for a section no more: its streams end."""
+        self._demux.remove_section(mid)
+        for stream in self.receive_streams:
+            if stream.section.mid == mid:
+                self._end(stream, "removed")
+        self._rebind()
+
+    def _rebind(self) -> None:
+        sections = self._demux.sections
+        for stream in list(self._receive_streams.values()):
+            section = sections.get(stream.section.mid)
+            if section is not None:
+                if isinstance(stream, ReceiveStream):
+                    stream.update(section, self._demux.ids)
+                else:
+                    stream.update(section)
+        wanted = any(section.transport_cc for section in sections.values())
+        if wanted and self._arrivals is None:
+            self._arrivals = TransportArrivals()
+        elif not wanted:
+            self._arrivals = None
+        self.control.receiver_time = any(section.receiver_time for section in sections.values())
+        self._agree_size()
+
+    def _agree_size(self) -> None:
+        self.control.reduced_size = all(
+            section.reduced_size for section in self._demux.sections.values()
+        ) and all(stream.parameters.reduced_size for stream in self._send_streams.values())
+
+    def add_send_stream(self, parameters: SendParameters) -> SendStream:
+        """Send a stream.
+
+        Raises:
+            ValueError: if its SSRC, or that of its retransmissions, is in use.
+        """
+        if parameters.ssrc in self._send_streams or parameters.rtx_ssrc in self._send_streams:
+            raise ValueError("the SSRC is in use")
+        stream = SendStream(
+            parameters,
+            ExtensionIds(parameters.extensions),
+            self.sending.pacer,
+            rng=self._rng,
+            ntp_offset_s=self._ntp_offset_s,
+            rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
+        )
+        self._register(stream)
+        return stream
+
+    def _register(self, stream: SendStream) -> None:
+        parameters = stream.parameters
+        self._send_streams[parameters.ssrc] = stream
+        if parameters.rtx_ssrc is not None:
+            self._send_streams[parameters.rtx_ssrc] = stream
+        self.control.cname = self.control.cname or parameters.cname
+        self._agree_size()
+        self.sending.set_streams(self.send_streams, self._now)
+        self._schedule_reports(self._now)
+
+    def update_send_stream(self, stream: SendStream, parameters: SendParameters) -> None:
+        """Change what is agreed for a stream: its bounds, its payload type, its extensions.
+
+        Raises:
+            ValueError: if the SSRC of its media is another.
+        """
+        if parameters.ssrc != stream.ssrc:
+            raise ValueError("a stream keeps its SSRC")
+        for ssrc in [s for s, each in self._send_streams.items() if each is stream]:
+            del self._send_streams[ssrc]
+        stream.update(parameters, ExtensionIds(parameters.extensions))
+        self._register(stream)
+
+    def set_active(self, stream: SendStream, active: bool) -> None:
+        """Let a stream send, or not; its share of the bandwidth goes to the others."""
+        stream.active = active
+        self.sending.set_streams(self.send_streams, self._now)
+
+    def remove_send_stream(self, stream: SendStream) -> None:
+        """Send a stream no more, and tell the peer so."""
+        if self._send_streams.get(stream.ssrc) is not stream:
+            return
+        gone = [ssrc for ssrc, each in self._send_streams.items() if each is stream]
+        for ssrc in gone:
+            del self._send_streams[ssrc]
+        stream.active = False
+        self.sending.pacer.drop([stream])
+        self.sending.set_streams(self.send_streams, self._now)
+        if self._started:
+            self.control.say_goodbye(gone)
+
+    def close(self, now: float, reason: str = "") -> None:
+        """Say goodbye for all streams; the next drain gives it, and nothing else after it."""
+        self._now = now
+        if self._started and self._send_streams:
+            self.control.say_goodbye(list(self._send_streams), reason)
+        self.sending.pacer.drop(self.send_streams)
+        self._send_streams.clear()
+        self.sending.set_streams([], now)
+        self._urgent.clear()
+        self._arrivals = None
+        self.control.timer.stop()
+
+    @property
+    def send_streams(self) -> list[SendStream]:
+        """The streams that are sent, in the order in which they were added."""
+        return list(dict.fromkeys(self._send_streams.values()))
+
+    @property
+    def receive_streams(self) -> list[ReceiveStream]:
+        """The streams that are received, in the order of their first packets."""
+        return [s for s in self._receive_streams.values() if isinstance(s, ReceiveStream)]
+
+    def current_stream(self, mid: str, rid: str | None = None) -> ReceiveStream | None:
+        """The stream that came last in its place."""
+        return self._current.get((mid, rid))
+
+    @property
+    def header_extension_ids(self) -> ExtensionIds:
+        """Numbers of the header extensions that are received."""
+        return self._demux.ids
+
+    # -- the five verbs ---------------------------------------------------------------------------
+
+    def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
+        """Take RTP and RTCP packets that arrived together."""
+        self._now = now
+        streams = self._receive_streams
+        ids = self._demux.ids
+        wide_id, mid_id = ids.transport_cc, ids.mid
+        numbers: list[int] = []
+        size = 0
+        for data in datagrams:
+            if type(data) is not bytes:
+                data = bytes(data)
+            if len(data) > 1 and 192 <= data[1] <= 223:
+                self.control.receive(data, now)
+                continue
+            self.rtp_packets_received += 1
+            if len(data) > MAX_PACKET_BYTES:
+                self._drop(Drop.TOO_LONG)
+                continue
+            try:
+                packet = parse(data)
+            except ParseError:
+                self._drop(Drop.MALFORMED)
+                continue
+            stream = streams.get(packet.ssrc)
+            start = packet.extension_start
+            if start:
+                block = data[start : packet.extension_end]
+                profile = packet.extension_profile
+                layout = stream.layout if stream is not None else None
+                if layout is None or not layout.fits(block, profile):
+                    layout = Layout(block, profile, wide_id, mid_id)
+                    if stream is not None:
+                        stream.layout = layout
+                packet.layout = layout
+                at = layout.transport_cc
+                if at >= 0:
+                    numbers.append(block[at] << 8 | block[at + 1])
+                    size += len(data)
+                if layout.mid is not None and stream is not None:
+                    first, end = layout.mid
+                    if block[first:end] != stream.mid_bytes:
+                        self._move(stream, block[first:end])
+                        stream = None
+            if stream is None:
+                self._begin(packet, now)
+            else:
+                stream.receive(packet, now)
+        if numbers and self._arrivals is not None:
+            self._arrivals.arrived(numbers, size, now)
+        if self._urgent:
+            self._serve_urgent(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self._now = now
+        self._serve_urgent(now)
+        self._give_feedback(now)
+        if self._started:
+            due = self.control.timer.due_at
+            if due is not None and now >= due:
+                self.control.bandwidth_bps = self.sending.estimate_bps
+                self.control.report(now)
+                self._forget_silent(now)
+        self.sending.handle_timeout(now)
+
+    def next_timeout(self) -> float | None:
+        """The earliest time at which something is due."""
+        now = self._now
+        if self._started and self.control.is_pending:
+            return now
+        dues = [stream.next_at(now) for stream in self._urgent]
+        if self._arrivals is not None:
+            dues.append(self._arrivals.due_at)
+        if self._started:
+            dues.append(self.control.timer.due_at)
+            dues.append(self.sending.next_timeout(now))
+        return min((due for due in dues if due is not None), default=None)
+
+    def drain(self, now: float) -> list[bytes]:
+        """Take the packets to send now, RTCP first."""
+        self._now = now
+        if not self._started:
+            return []
+        self._give_feedback(now)
+        control = self.control.take()
+        packets = self.sending.take(now)
+        return control + packets if control else packets
+
+    def events(self) -> list[RtpEvent]:
+        """Take what happened, oldest first."""
+        for stream in self._urgent:
+            if stream.packets:
+                self._events.append(PacketsReceived(stream, stream.packets))
+                stream.packets = []
+        if not self._events:
+            return []
+        events = self._events[:]
+        self._events.clear()
+        return events
+
+    # -- streams that come and go -----------------------------------------------------------------
+
+    def _drop(self, reason: Drop) -> None:
+        self.drops[reason] = self.drops.get(reason, 0) + 1
+
+    def _begin(self, packet: RtpPacket, now: float) -> None:
+        """The first packet of an SSRC: find its place, and hand it on."""
+        route = self._demux.route(packet)
+        if isinstance(route, Verdict):
+            self._drop(Drop(route.value))
+            return
+        stream: ReceiveStream | RtxStream | None
+        if route.role is Role.REPEATED:
+            stream = self._begin_repeated(packet.ssrc, route)
+        else:
+            stream = self._begin_media(packet.ssrc, route, now)
+        if stream is None:
+            self._drop(Drop.NO_PRIMARY)
+            return
+        stream.layout = packet.layout
+        kept = self._demux.released(packet.ssrc)
+        if kept is not None:
+            stream.receive(kept, now)
+        stream.receive(packet, now)
+
+    def _begin_media(self, ssrc: int, route: Route, now: float) -> ReceiveStream:
+        section = route.section
+        self._make_room(section.mid)
+        stream = ReceiveStream(
+            section,
+            ssrc,
+            route.rid,
+            route.codec,
+            self._demux.ids,
+            self._events,
+            wake=self._wake,
+            rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
+        )
+        self._receive_streams[ssrc] = stream
+        replaced = self._current.get((section.mid, route.rid))
+        self._current[section.mid, route.rid] = stream
+        self._events.append(StreamStarted(stream, replaced))
+        if self._arrivals is not None and not self._arrivals.media_ssrc:
+            self._arrivals.media_ssrc = ssrc
+        self._schedule_reports(now)
+        return stream
+
+    def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
+        primary: ReceiveStream | RtxStream | None
+        if route.primary_ssrc is not None:
+            primary = self._receive_streams.get(route.primary_ssrc)
+        else:
+            primary = self._current.get((route.section.mid, route.rid))
+        if not isinstance(primary, ReceiveStream):
+            return None
+        self._make_room(route.section.mid)
+        if primary.rtx is not None:
+            self._receive_streams.pop(primary.rtx.ssrc, None)
+        stream = RtxStream(ssrc, primary)
+        primary.rtx = stream
+        self._receive_streams[ssrc] = stream
+        return stream
+
+    def _make_room(self, mid: str) -> None:
+        """Let the stream that is silent longest give way, if there are too many."""
+        streams = self._receive_streams.values()
+        of_section = [s for s in streams if s.section.mid == mid]
+        if len(of_section) >= 2 * MAX_STREAMS_PER_SECTION:  # each with its retransmissions
+            self._evict(of_section)
+        elif len(self._receive_streams) >= MAX_RECEIVE_STREAMS:
+            self._evict(list(streams))
+
+    def _evict(self, streams: Sequence[ReceiveStream | RtxStream]) -> None:
+        oldest = min(streams, key=lambda stream: stream.last_packet_at)
+        self._end(oldest if isinstance(oldest, ReceiveStream) else oldest.primary, "evicted")
+
+    def _end(self, stream: ReceiveStream, reason: str, text: str = "") -> None:
+        if self._receive_streams.get(stream.ssrc) is stream:
+            del self._receive_streams[stream.ssrc]
+        if stream.rtx is not None:
+            self._receive_streams.pop(stream.rtx.ssrc, None)
+        place = (stream.section.mid, stream.rid)
+        if self._current.get(place) is stream:
+            del self._current[place]
+        self._urgent.pop(stream, None)
+        if stream.packets:
+            self._events.append(PacketsReceived(stream, stream.packets))
+            stream.packets = []
+        self._events.append(StreamEnded(stream, reason, text))
+
+    def _move(self, stream: ReceiveStream | RtxStream, mid: bytes) -> None:
+        """A known SSRC names another section: it is a stream of that one from now on."""
+        if isinstance(stream, ReceiveStream):
+            self._end(stream, "moved")
+        else:
+            self._receive_streams.pop(stream.ssrc, None)
+            stream.primary.rtx = None
+
+    def _forget_silent(self, now: float) -> None:
+        for stream in self.receive_streams:
+            current = self._current.get((stream.section.mid, stream.rid))
+            if current is not stream and now - stream.last_packet_at > SILENT_S:
+                self._end(stream, "replaced")
+
+    def _on_goodbye(self, ssrc: int, text: str) -> None:
+        stream = self._receive_streams.get(ssrc)
+        if isinstance(stream, ReceiveStream):
+            self._end(stream, "bye", text)
+        elif stream is not None:
+            self._receive_streams.pop(ssrc, None)
+            stream.primary.rtx = None
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def _schedule_reports(self, now: float) -> None:
+        sections = self._demux.sections.values()
+        streams = self._send_streams.values()
+        if self._started and (self._receive_streams or streams):
+            has_video = any(s.kind == "video" for s in sections) or any(
+                s.parameters.kind == "video" for s in streams
+            )
+            if self.control.timer.due_at is None or has_video:
+                self.control.timer.start(now, has_video=has_video)
+
+    def _wake(self, stream: ReceiveStream) -> None:
+        self._urgent[stream] = None
+
+    def _serve_urgent(self, now: float) -> None:
+        """Look after the streams that miss something or have something to tell."""
+        done: list[ReceiveStream] = []
+        for stream in self._urgent:
+            stream.handle_timeout(now)
+            self.control.ask(stream, now)
+            if not stream.packets and stream.next_at(now) is None:
+                done.append(stream)
+        for stream in done:
+            del self._urgent[stream]
+
+    def _give_feedback(self, now: float) -> None:
+        arrivals = self._arrivals
+        if arrivals is None or arrivals.due_at is None or now < arrivals.due_at:
+            return
+        arrivals.sender_ssrc = self.control.reporter
+        for feedback in arrivals.feedback(now):
+            self._send_feedback(feedback)
+
+    def _send_feedback(self, feedback: TransportFeedback) -> None:
+        self.control.feed_back(feedback.to_bytes())
+
+    def _on_rtt(self, rtt_s: float) -> None:
+        for sender in self._send_streams.values():
+            sender.rtt_s = rtt_s
+        for stream in self._receive_streams.values():
+            if isinstance(stream, ReceiveStream):
+                stream.set_rtt(rtt_s)
+        self.sending.on_rtt(rtt_s)
