@@ -29,6 +29,8 @@ missing=()
 for command in "${!wanted[@]}"; do
   have "$command" || missing+=("${wanted[$command]}")
 done
+# what the driver that playwright brings is linked with, and a small system does not have
+ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || missing+=(libatomic1)
 bash "$(dirname "$0")/find_python.sh" >/dev/null 2>&1 || missing+=(python3 python3-venv)
 
 [ ${#missing[@]} -eq 0 ] && exit 0
