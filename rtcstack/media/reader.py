@@ -62,7 +62,14 @@ class TrackReader:
                 elif waiter in self._waiters:
                     self._waiters.remove(waiter)
                 raise
-        return self._queue.popleft()
+        frame = self._queue.popleft()
+        self._track.source.consumed()
+        return frame
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next frame drops one."""
+        return len(self._queue) == self._queue.maxlen
 
     def __aiter__(self) -> TrackReader:
         return self

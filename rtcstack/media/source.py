@@ -191,6 +191,14 @@ class TrackSource:
     def released(self) -> None:
         """No track is left, or the source has ended: let go of devices, files and threads."""
 
+    def consumed(self) -> None:
+        """A reader took a frame: there may be room again."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a frame that is pushed now drops none that waits for a reader."""
+        return not any(track.has_full_reader for track in self.tracks)
+
     # -- for tracks ---------------------------------------------------------------------------------------
 
     def attach(self, track: MediaStreamTrack) -> None:

@@ -184,6 +184,11 @@ class MediaStreamTrack(EventTarget):
         """Whether anybody reads."""
         return bool(self._sinks)
 
+    @property
+    def has_full_reader(self) -> bool:
+        """Whether a reader has not read for long."""
+        return any(isinstance(sink, TrackReader) and sink.is_full for sink in self._sinks)
+
     def add_sink(self, sink: TrackSink) -> None:
         """Have each frame brought, from now on. A track that has ended says so at once."""
         if self._state is MediaStreamTrackState.ENDED:

@@ -1,0 +1,310 @@
+"""Recording tracks, and encoded frames as they came, to files: webm, mp4, mkv, ogg, ivf, wav, mp3.
+
+One thread encodes and writes. What comes faster than it can write waits in bounded queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import av
+
+from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.media.frames import Frame
+from rtcstack.media.track import MediaStreamTrack
+from rtcstack.media.writers import (
+    EncodedAudioWriter,
+    EncodedVideoWriter,
+    RawAudioWriter,
+    RawVideoWriter,
+    Writer,
+)
+
+__all__ = ["EncodedInput", "MediaRecorder"]
+
+MAX_QUEUED_VIDEO = 60
+"""Pictures that wait to be written; when one more comes, the oldest raw one is dropped."""
+
+MAX_QUEUED_AUDIO = 1500
+"""Audio frames that wait: 30 s of 20 ms, so that a slow disk leaves no hole in the sound."""
+
+_START_WAIT_S = 3.0
+"""A file's header names all streams: inputs that give nothing for this long are left out."""
+
+
+class _Input:
+    """What is recorded into one stream of the file."""
+
+    __slots__ = ("_recorder", "dropped", "limit", "queued", "track", "writer")
+
+    def __init__(
+        self, recorder: MediaRecorder, writer: Writer, limit: int, track: MediaStreamTrack | None
+    ) -> None:
+        self._recorder = recorder
+        self.writer = writer
+        self.limit = limit
+        self.track = track
+        self.queued = 0
+        self.dropped = 0
+
+    def deliver(self, frame: Frame) -> None:
+        """For the track."""
+        self._recorder.enqueue(self, frame)
+
+    def track_ended(self) -> None:
+        """For the track."""
+
+
+class EncodedInput:
+    """Takes encoded frames for one stream of the file. Made by `MediaRecorder.add_encoded`."""
+
+    __slots__ = ("_input", "_recorder")
+
+    def __init__(self, recorder: MediaRecorder, entry: _Input) -> None:
+        self._recorder = recorder
+        self._input = entry
+
+    def write(
+        self, data: bytes, timestamp: int, *, key_frame: bool = True, width: int = 0, height: int = 0
+    ) -> None:
+        """Add a frame; on the loop's thread.
+
+        Args:
+            data: as a depacketizer assembled it.
+            timestamp: RTP timestamp, unwrapped.
+            key_frame: needs no other. What comes before the first is left out.
+            width, height: in pixels, of key frames where known.
+        """
+        self._recorder.enqueue(self._input, (data, timestamp, key_frame, width, height))
+
+
+class MediaRecorder:
+    """Writes tracks to a file.
+
+    Args:
+        file: path; or an object with ``write`` and ``seek``.
+        format: FFmpeg's name of the format; None to go by the path's ending.
+        video_codec: FFmpeg's name of the encoder; None for what suits the format.
+        audio_codec: likewise.
+        video_bitrate_bps: to aim at.
+        audio_bitrate_bps: to aim at.
+        options: FFmpeg's, for the format.
+
+    Tracks and encoded inputs are added before `start`.
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str] | Any,
+        format: str | None = None,  # noqa: A002 - FFmpeg's name
+        *,
+        video_codec: str | None = None,
+        audio_codec: str | None = None,
+        video_bitrate_bps: int = 2_000_000,
+        audio_bitrate_bps: int = 96_000,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        self._file = os.fspath(file) if isinstance(file, str | os.PathLike) else file
+        self._format = format
+        self._options = options or {}
+        self._video_codec = video_codec
+        self._audio_codec = audio_codec
+        self._video_bitrate_bps = video_bitrate_bps
+        self._audio_bitrate_bps = audio_bitrate_bps
+        self._inputs: list[_Input] = []
+        self._queue: deque[tuple[_Input, Any, float]] = deque()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._finished: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._error: Exception | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were left out because writing did not keep up."""
+        return sum(entry.dropped for entry in self._inputs)
+
+    def add_track(self, track: MediaStreamTrack) -> None:
+        """Record this track, encoded anew.
+
+        Raises:
+            InvalidStateError: recording has begun.
+        """
+        self._check_not_started()
+        if any(entry.track is track for entry in self._inputs):
+            return
+        writer: Writer
+        if track.kind == "video":
+            writer = RawVideoWriter(self._video_codec, self._video_bitrate_bps)
+            self._inputs.append(_Input(self, writer, MAX_QUEUED_VIDEO, track))
+        else:
+            writer = RawAudioWriter(self._audio_codec, self._audio_bitrate_bps)
+            self._inputs.append(_Input(self, writer, MAX_QUEUED_AUDIO, track))
+
+    def add_encoded(self, codec: str, *, channels: int = 2) -> EncodedInput:
+        """Record encoded frames as they are, without encoding them anew.
+
+        Args:
+            codec: "vp8", "vp9", "av1" (webm, mkv), "h264", "h265" (mp4, mkv), "opus", "pcmu", "pcma".
+            channels: of audio.
+
+        Raises:
+            InvalidStateError: recording has begun.
+            OperationError: the codec cannot be recorded.
+        """
+        self._check_not_started()
+        writer: Writer
+        if codec in ("vp8", "vp9", "av1", "h264", "h265"):
+            writer, limit = EncodedVideoWriter(codec), MAX_QUEUED_VIDEO
+        elif codec in ("opus", "pcmu", "pcma"):
+            writer, limit = EncodedAudioWriter(codec, channels), MAX_QUEUED_AUDIO
+        else:
+            raise OperationError(f"{codec.upper()} cannot be recorded as it is")
+        entry = _Input(self, writer, limit, None)
+        self._inputs.append(entry)
+        return EncodedInput(self, entry)
+
+    def _check_not_started(self) -> None:
+        if self._thread is not None:
+            raise InvalidStateError("the recorder has been started")
+
+    async def start(self) -> None:
+        """Begin to record.
+
+        Raises:
+            InvalidStateError: it was started before, or has nothing to record.
+        """
+        self._check_not_started()
+        if not self._inputs:
+            raise InvalidStateError("the recorder has nothing to record")
+        self._loop = asyncio.get_running_loop()
+        self._finished = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="rtcstack-recorder", daemon=True)
+        self._thread.start()
+        for entry in self._inputs:
+            if entry.track is not None:
+                entry.track.add_sink(entry)
+
+    async def stop(self) -> None:
+        """Write what waits, and close the file. Harmless when it was stopped before.
+
+        Raises:
+            OperationError: the file could not be written.
+        """
+        if self._thread is None or self._finished is None:
+            return
+        for entry in self._inputs:
+            if entry.track is not None:
+                entry.track.remove_sink(entry)
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        await asyncio.shield(self._finished)
+        self._thread.join()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise OperationError(f"{self._file!r} cannot be recorded: {error}") from error
+
+    def enqueue(self, entry: _Input, item: Any) -> None:
+        """For the inputs: something to write."""
+        with self._wake:
+            if self._thread is None or self._stopping or self._error is not None:
+                return
+            if entry.queued >= entry.limit:
+                entry.dropped += 1
+                if entry.track is None:
+                    return  # encoded frames depend on those before: the new one goes
+                for i, (other, _, _) in enumerate(self._queue):
+                    if other is entry:
+                        del self._queue[i]
+                        entry.queued -= 1
+                        break
+            entry.queued += 1
+            self._queue.append((entry, item, time.monotonic()))
+            self._wake.notify()
+
+    # -- on our own thread --------------------------------------------------------------------
+
+    def _take(self, timeout_s: float | None) -> tuple[_Input, Any, float] | None:
+        """The next item; None when the time is over, or all is written and nothing will come."""
+        with self._wake:
+            while not self._queue:
+                if self._stopping or not self._wake.wait(timeout_s):
+                    return None
+            entry, item, at = self._queue.popleft()
+            entry.queued -= 1
+            return entry, item, at
+
+    def _run(self) -> None:
+        try:
+            self._record()
+        except Exception as exc:
+            self._error = exc
+            with self._wake:
+                self._queue.clear()
+        finally:
+            finished, loop = self._finished, self._loop
+            assert finished is not None
+            assert loop is not None
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_settle, finished)
+
+    def _record(self) -> None:
+        early = self._wait_for_first()
+        if not early:
+            return
+        container = av.open(self._file, "w", format=self._format, options=self._options)
+        try:
+            began_at = early[0][2]
+            seen: set[int] = set()
+            for entry, item, at in early:
+                # a stream is opened with its first frame, which tells its size or rate
+                if id(entry) not in seen and entry.writer.open(container, item, at - began_at):
+                    seen.add(id(entry))
+            for entry, item, _ in early:
+                if id(entry) in seen:
+                    entry.writer.write(item)
+            early.clear()
+            while (taken := self._take(None)) is not None:
+                entry, item, _ = taken
+                if id(entry) in seen:
+                    entry.writer.write(item)
+            for entry in self._inputs:
+                if id(entry) in seen:
+                    entry.writer.flush()
+        finally:
+            container.close()
+
+    def _wait_for_first(self) -> list[tuple[_Input, Any, float]]:
+        """Items until each input has given one that it can begin with, or the wait is over."""
+        early: list[tuple[_Input, Any, float]] = []
+        missing = {id(entry) for entry in self._inputs}
+        deadline: float | None = None
+        while missing:
+            wait_s = None if deadline is None else deadline - time.monotonic()
+            if wait_s is not None and wait_s <= 0:
+                break
+            taken = self._take(wait_s)
+            if taken is None:
+                break
+            entry, item, at = taken
+            if id(entry) in missing:
+                if not entry.writer.can_begin(item):
+                    continue
+                missing.discard(id(entry))
+            if deadline is None:
+                deadline = at + _START_WAIT_S
+            early.append(taken)
+        return early
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,352 @@
+"""What puts one stream into a recorded file: raw frames through an encoder, encoded ones as they are."""
+
+from __future__ import annotations
+
+import io
+import struct
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from rtcstack.codecs.coders.audio import SampleCutter, make_frame
+from rtcstack.codecs.coders.video import FrameFitter
+from rtcstack.errors import OperationError
+from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
+
+__all__ = ["EncodedAudioWriter", "EncodedVideoWriter", "RawAudioWriter", "RawVideoWriter", "Writer"]
+
+_MAX_SILENCE_S = 60.0
+"""Silence that is written for a gap in the sound; a longer one becomes this long."""
+
+_VIDEO_OPTIONS = {
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "1"},
+    "libx264": {"preset": "veryfast"},
+}
+_KEY_FRAME_EVERY = 150
+"""Frames: five seconds at 30 a second, for players to jump to."""
+
+
+class Writer(Protocol):
+    """One stream of a file. Used on the recorder's thread."""
+
+    def can_begin(self, item: Any) -> bool:
+        """Whether the stream can begin with this."""
+
+    def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
+        """Add the stream to the file.
+
+        Args:
+            container: whose header is not yet written.
+            item: the first.
+            offset_s: when it came, since the file's beginning.
+
+        Returns:
+            Whether the stream can begin with this.
+        """
+
+    def write(self, item: Any) -> None:
+        """Add a frame."""
+
+    def flush(self) -> None:
+        """There are no more."""
+
+
+def _names(container: OutputContainer) -> set[str]:
+    return set(container.format.name.split(","))
+
+
+class RawVideoWriter:
+    """Encodes pictures. All become of the first one's size: files have one."""
+
+    def __init__(self, codec: str | None, bitrate_bps: int) -> None:
+        self._codec = codec
+        self._bitrate_bps = bitrate_bps
+        self._reformatter = VideoReformatter()
+        self._fitter: FrameFitter | None = None
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._offset = 0
+        self._first: float | None = None
+        self._last = -1
+
+    def can_begin(self, item: Any) -> bool:
+        """Always."""
+        return True
+
+    def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
+        """See `Writer`."""
+        frame: av.VideoFrame = item
+        codec = self._codec
+        if codec is None:
+            suited = {"webm": "libvpx", "ivf": "libvpx", "mp4": "libx264", "mov": "libx264"}
+            codec = next((c for f, c in suited.items() if f in _names(container)), None)
+            codec = codec or container.default_video_codec
+        if not codec or codec == "none":
+            raise OperationError(f"{container.format.name} holds no video")
+        options = dict(_VIDEO_OPTIONS.get(codec, {}))
+        stream = container.add_stream(codec, rate=30, options=options)
+        assert isinstance(stream, VideoStream)
+        stream.width = max(2, frame.width & ~1)
+        stream.height = max(2, frame.height & ~1)
+        formats = [f.name for f in stream.codec_context.codec.video_formats or ()]
+        stream.pix_fmt = "yuv420p" if not formats or "yuv420p" in formats else formats[0]
+        stream.codec_context.time_base = VIDEO_TIME_BASE
+        stream.codec_context.gop_size = _KEY_FRAME_EVERY
+        stream.bit_rate = self._bitrate_bps
+        stream.codec_context.open(strict=False)
+        self._container, self._stream = container, stream
+        self._fitter = FrameFitter(stream.pix_fmt, 1.0, even=True)
+        self._offset = int(offset_s * VIDEO_CLOCK_RATE)
+        return True
+
+    def write(self, item: Any) -> None:
+        """Encode a picture."""
+        frame: av.VideoFrame = item
+        stream, container = self._stream, self._container
+        assert stream is not None
+        assert container is not None
+        at = frame.time or 0.0
+        if self._first is None:
+            self._first = at
+        pts = self._offset + round((at - self._first) * VIDEO_CLOCK_RATE)
+        if pts <= self._last:
+            return  # of the same time, or out of order
+        self._last = pts
+        fitter = self._fitter
+        assert fitter is not None
+        own = fitter.own(frame)  # PyAV writes the time into what it encodes, and frames are shared
+        if (own.width, own.height) != (stream.width, stream.height):
+            own = self._reformatter.reformat(own, stream.width, stream.height, threads=1)
+        own.pts, own.time_base = pts, VIDEO_TIME_BASE
+        own.pict_type = 0
+        container.mux(stream.encode(own))
+
+    def flush(self) -> None:
+        """Write what the encoder still holds."""
+        if self._stream is not None and self._container is not None:
+            self._container.mux(self._stream.encode(None))
+
+
+class RawAudioWriter:
+    """Encodes sound. Gaps become silence, so that it stays with the pictures."""
+
+    def __init__(self, codec: str | None, bitrate_bps: int) -> None:
+        self._codec = codec
+        self._bitrate_bps = bitrate_bps
+        self._container: OutputContainer | None = None
+        self._stream: AudioStream | None = None
+        self._cutter: SampleCutter | None = None
+        self._resampler: av.AudioResampler | None = None
+        self._rate = 48_000
+        self._samples = 960
+        self._next: int | None = None
+        self._written = 0
+
+    def can_begin(self, item: Any) -> bool:
+        """Always."""
+        return True
+
+    def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
+        """See `Writer`."""
+        frame: av.AudioFrame = item
+        codec = self._codec
+        if codec is None:
+            suited = {"webm": "libopus", "ogg": "libopus", "wav": "pcm_s16le", "mp4": "aac", "mov": "aac"}
+            codec = next((c for f, c in suited.items() if f in _names(container)), None)
+            codec = codec or container.default_audio_codec
+        if not codec or codec == "none":
+            raise OperationError(f"{container.format.name} holds no audio")
+        self._rate = frame.sample_rate if codec.startswith("pcm") else 48_000
+        channels = 1 if frame.layout.nb_channels == 1 else 2
+        stream = container.add_stream(codec, rate=self._rate)
+        assert isinstance(stream, AudioStream)
+        stream.layout = "mono" if channels == 1 else "stereo"
+        if not codec.startswith("pcm"):
+            stream.bit_rate = self._bitrate_bps
+        context = stream.codec_context
+        context.time_base = Fraction(1, self._rate)
+        context.open(strict=False)
+        self._samples = context.frame_size or self._rate // 50
+        self._cutter = SampleCutter(self._rate, channels, self._samples)
+        if context.format.name != "s16":
+            self._resampler = av.AudioResampler(context.format.name, stream.layout.name, self._rate)
+        self._container, self._stream = container, stream
+        self._written = int(offset_s * self._rate)
+        return True
+
+    def write(self, item: Any) -> None:
+        """Encode what is complete."""
+        cutter = self._cutter
+        assert cutter is not None
+        for at, piece in cutter.cut(item):
+            if self._next is not None and at > self._next:
+                missing = min(at - self._next, int(_MAX_SILENCE_S * self._rate))
+                for _ in range(missing // self._samples):
+                    self._encode(bytes(len(piece)))
+            self._next = at + self._samples
+            self._encode(bytes(piece))
+
+    def _encode(self, piece: bytes) -> None:
+        stream, container, cutter = self._stream, self._container, self._cutter
+        assert stream is not None
+        assert container is not None
+        assert cutter is not None
+        frame = make_frame(self._samples, self._rate, cutter.channels or 1)
+        plane = frame.planes[0]
+        plane.update(piece.ljust(plane.buffer_size, b"\0"))
+        frame.pts = self._written
+        self._written += self._samples
+        for ready in [frame] if self._resampler is None else self._resampler.resample(frame):
+            container.mux(stream.encode(ready))
+
+    def flush(self) -> None:
+        """Write what the encoder still holds."""
+        if self._stream is not None and self._container is not None:
+            self._container.mux(self._stream.encode(None))
+
+
+class EncodedVideoWriter:
+    """Writes encoded pictures as they are, from the first key frame on."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._container: OutputContainer | None = None
+        self._stream: Stream | None = None
+        self._template: InputContainer | None = None  # the file's stream refers to it
+        self._offset = 0
+        self._first: int | None = None
+        self._last = -1
+
+    def can_begin(self, item: Any) -> bool:
+        """With a key frame."""
+        return bool(item[2])
+
+    def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
+        """See `Writer`."""
+        data, _, key_frame, width, height = item
+        if not key_frame:
+            return False
+        stream: Stream
+        if self._codec == "av1":
+            stream = container.add_mux_stream(
+                "av1", width=width or 640, height=height or 480, time_base=VIDEO_TIME_BASE
+            )
+        else:
+            raw = {"h264": "h264", "h265": "hevc"}.get(self._codec)
+            if raw is None:
+                head = _ivf(self._codec, width or 640, height or 480, data)
+                self._template = av.open(io.BytesIO(head), "r", format="ivf")
+            else:
+                self._template = av.open(io.BytesIO(data), "r", format=raw)
+            stream = container.add_stream_from_template(self._template.streams.video[0])
+        self._container, self._stream = container, stream
+        self._offset = int(offset_s * VIDEO_CLOCK_RATE)
+        return True
+
+    def write(self, item: Any) -> None:
+        """Add a picture."""
+        data, timestamp, key_frame, _, _ = item
+        container, stream = self._container, self._stream
+        if container is None or stream is None or not data:
+            return
+        if self._first is None:
+            if not key_frame:
+                return
+            self._first = timestamp
+        pts = self._offset + timestamp - self._first
+        if pts <= self._last:
+            return
+        self._last = pts
+        packet = av.Packet(data)
+        packet.pts = packet.dts = pts
+        packet.time_base = VIDEO_TIME_BASE
+        packet.is_keyframe = key_frame
+        packet.stream = stream
+        container.mux(packet)
+
+    def flush(self) -> None:
+        """Nothing is held."""
+        if self._template is not None:
+            self._template.close()
+
+
+class EncodedAudioWriter:
+    """Writes encoded sound as it is."""
+
+    def __init__(self, codec: str, channels: int) -> None:
+        self._codec = codec
+        self._channels = channels
+        self._rate = 48_000 if codec == "opus" else 8_000
+        self._container: OutputContainer | None = None
+        self._stream: Stream | None = None
+        self._template: InputContainer | None = None
+        self._offset = 0
+        self._first: int | None = None
+        self._last = -1
+
+    def can_begin(self, item: Any) -> bool:
+        """Always."""
+        return True
+
+    def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
+        """See `Writer`."""
+        layout = "mono" if self._channels == 1 else "stereo"
+        names = {"opus": ("libopus", "ogg"), "pcmu": ("pcm_mulaw", "wav"), "pcma": ("pcm_alaw", "wav")}
+        codec, form = names[self._codec]
+        # a file of one silent frame tells the muxer what its header needs
+        file = io.BytesIO()
+        with av.open(file, "w", format=form) as example:
+            stream = example.add_stream(codec, rate=self._rate)
+            assert isinstance(stream, AudioStream)
+            stream.layout = layout
+            frame = make_frame(self._rate // 50, self._rate, 1 if self._channels == 1 else 2)
+            plane = frame.planes[0]
+            plane.update(bytes(plane.buffer_size))
+            frame.pts = 0
+            example.mux(stream.encode(frame))
+            example.mux(stream.encode(None))
+        file.seek(0)
+        self._template = av.open(file, "r")
+        self._container = container
+        self._stream = container.add_stream_from_template(self._template.streams.audio[0])
+        self._offset = int(offset_s * self._rate)
+        return True
+
+    def write(self, item: Any) -> None:
+        """Add a packet."""
+        data, timestamp, *_ = item
+        container, stream = self._container, self._stream
+        if container is None or stream is None or not data:
+            return
+        if self._first is None:
+            self._first = timestamp
+        pts = self._offset + timestamp - self._first
+        if pts <= self._last:
+            return
+        self._last = pts
+        packet = av.Packet(data)
+        packet.pts = packet.dts = pts
+        packet.time_base = Fraction(1, self._rate)
+        packet.is_keyframe = True
+        packet.stream = stream
+        container.mux(packet)
+
+    def flush(self) -> None:
+        """Nothing is held."""
+        if self._template is not None:
+            self._template.close()
+
+
+def _ivf(codec: str, width: int, height: int, frame: bytes) -> bytes:
+    """An IVF file of one frame: a header of 32 octets, then size, time and data of each frame."""
+    header = struct.pack(
+        "<4sHH4sHHIIII", b"DKIF", 0, 32, codec.upper().encode() + b"0", width, height, 90_000, 1, 1, 0
+    )
+    return header + struct.pack("<IQ", len(frame), 0) + frame
