@@ -73,9 +73,11 @@ class Outcome:
             bot.candidates_sent, bot.candidates_received, page["candidatesSent"], page["candidatesReceived"]
         )
         down, up = self.sent, self.received
+        tracks = [] if bot.media is None else [track.kind for track in bot.media.tracks]
         return [
             ("offered by the right side", bot.offered == self.bot_offers),
             ("candidates trickled both ways", candidates > 0),
+            ("the page's tracks reached the bot", set(page["kinds"]) <= set(tracks)),
             ("file from bot to page: same SHA-256", same(down, page["received"])),
             ("file from page to bot: same SHA-256", same(up, page["sent"]) and page["sent"]["verified"]),
             ("candidate pair and DTLS known", {"candidate pair", "DTLS version"} <= bot.facts.keys()),
@@ -183,6 +185,7 @@ def show_outcome(console: Console, outcome: Outcome) -> bool:
         facts.add_row("browser", outcome.page["agent"])
         for title in dict.fromkeys([*outcome.bot.facts, *outcome.page["facts"]]):
             facts.add_row(title, outcome.bot.facts.get(title) or outcome.page["facts"][title])
+        facts.add_row("the page's tracks", ", ".join(outcome.page["kinds"]) or "none")
         for title, transfer in (("bot -> page", outcome.sent), ("page -> bot", outcome.received)):
             if transfer is not None:
                 rate = f"{transfer.megabytes_per_second:.1f} MB/s"

@@ -67,6 +67,7 @@ class Visitor:
             "timeline": call.timeline,
             "candidatesSent": call.candidates_sent,
             "candidatesReceived": call.candidates_received,
+            "kinds": [],
             "sent": sent.described(),
             "received": received.described(),
             "facts": await summary(call.pc),

@@ -61,6 +61,14 @@ LOUDEST = """async (ms) => {
   return loudest;
 }"""
 
+SMALL_PICTURES = """if (isSecureContext) {
+  // several encoders and decoders run beside each other on one machine
+  const ask = MediaDevices.prototype.getUserMedia;
+  MediaDevices.prototype.getUserMedia = function (wanted) {
+    return ask.call(this, { ...wanted, ...(wanted.video ? { video: { width: 320, height: 180 } } : {}) });
+  };
+}"""
+
 NO_DEVICES = """navigator.mediaDevices.getUserMedia = async () => {
   throw new DOMException("no", "NotAllowedError");
 };"""
@@ -166,8 +174,7 @@ async def enter(site: Site) -> AsyncIterator[Enter]:
     async def enter(name: str, *, script: str = "", width: int = 1100, room: str = room) -> Person:
         # a context each: people do not share a process
         context = await site.browser.new_context(viewport={"width": width, "height": 740})
-        if script:
-            await context.add_init_script(script)
+        await context.add_init_script(SMALL_PICTURES + script)
         person = Person(await context.new_page(), name)
         people.append(person)
         await person.page.goto(f"{site.url}/?name={name}&room={room}")

@@ -141,8 +141,11 @@ function showNote(ms, what, state) {
 }
 
 function showFacts(facts) {
-  const cells = Object.entries(facts).map(([key, value]) => [make("dt", { textContent: key }), make("dd", { textContent: value })]);
-  $("facts").replaceChildren(...cells.flat());
+  const pairs = Object.entries(facts).map(([title, value]) => [
+    make("dt", { textContent: title }),
+    make("dd", { textContent: value }),
+  ]);
+  $("facts").replaceChildren(...pairs.flat());
 }
 
 function begun({ detail: { call } }) {
@@ -180,9 +183,10 @@ async function everySecond() {
   if (phone.call !== call) return;
   $("headline").textContent = headline(figures);
   $("rows").replaceChildren(
-    ...rows(figures).map(([title, ...cells]) =>
-      make("tr", {}, make("th", { scope: "row", textContent: title }), ...cells.map((textContent) => make("td", { textContent }))),
-    ),
+    ...rows(figures).map(([title, ...values]) => {
+      const cells = values.map((textContent) => make("td", { textContent }));
+      return make("tr", {}, make("th", { scope: "row", textContent: title }), ...cells);
+    }),
   );
 }
 

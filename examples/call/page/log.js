@@ -48,7 +48,8 @@ export class Log {
   }
 
   failed({ key, name }) {
-    this.#file(key, name).replaceChildren(make("b", { textContent: name }), make("small", { textContent: "not transferred" }));
+    const row = this.#file(key, name);
+    row.replaceChildren(make("b", { textContent: name }), make("small", { textContent: "not transferred" }));
     this.#done(key);
   }
 

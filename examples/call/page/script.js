@@ -24,7 +24,9 @@ async function runCall(phone, step, name, bytes) {
   const sent = await call.sendFile("page.bin", randomBlob(bytes));
   const { blob, ...file } = arrived;
   const { timeline, candidatesSent, candidatesReceived } = call;
-  const report = { timeline, candidatesSent, candidatesReceived, sent, received: file, facts: await call.summary() };
+  const kinds = call.pc.getSenders().flatMap(({ track }) => track?.kind ?? []);
+  const facts = await call.summary();
+  const report = { timeline, candidatesSent, candidatesReceived, kinds, sent, received: file, facts };
   phone.signal({ type: "report", report: { step, agent: navigator.userAgent, ...report } });
 }
 

@@ -32,16 +32,17 @@ export class Meter {
     const since = (member) => (before ? (stats[member] ?? 0) - (before[member] ?? 0) : 0);
     const seconds = before ? (stats.timestamp - before.timestamp) / 1000 : 0;
     const far = report.get(stats.remoteId); // what the receiver of our packets reports
-    const lost = since("packetsLost");
+    const bytes = since(way === "sent" ? "bytesSent" : "bytesReceived");
+    const lost = Math.max(since("packetsLost"), 0); // it falls when a late packet comes after all
+    const loss = before && lost / Math.max(since("packetsReceived") + lost, 1);
     return {
       codec: report.get(stats.codecId)?.mimeType?.split("/")[1],
       width: stats.frameWidth,
       height: stats.frameHeight,
       fps: stats.framesPerSecond ?? (stats.kind === "video" ? 0 : undefined),
-      kbps: seconds > 0 ? (8 * since(way === "sent" ? "bytesSent" : "bytesReceived")) / seconds / 1000 : undefined,
-      loss: way === "sent" ? far?.fractionLost : before ? Math.max(lost, 0) / Math.max(since("packetsReceived") + lost, 1) : undefined,
+      kbps: seconds > 0 ? (8 * bytes) / seconds / 1000 : undefined,
+      loss: way === "sent" ? far?.fractionLost : loss,
       jitterMs: 1000 * ((way === "sent" ? far?.jitter : stats.jitter) ?? NaN),
-      level: stats.audioLevel,
     };
   }
 }
@@ -76,7 +77,9 @@ export function rows(figures) {
 /** One line over the picture. */
 export function headline({ received: { video }, rttMs }) {
   const parts = [];
-  if (video?.width && video.kbps > 0) parts.push(`${video.width} × ${video.height}`, `${video.fps ?? 0} fps`, rate(video.kbps));
+  if (video?.width && video.kbps > 0) {
+    parts.push(`${video.width} × ${video.height}`, `${video.fps} fps`, rate(video.kbps));
+  }
   if (Number.isFinite(rttMs)) parts.push(`${Math.round(rttMs)} ms`);
   return parts.join(" · ");
 }

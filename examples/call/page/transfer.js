@@ -51,7 +51,9 @@ export function receiveFile(channel, progress = () => {}) {
       if (typeof data === "string") {
         if (head) throw new Error("a second beginning");
         head = JSON.parse(data);
-        if (!Number.isInteger(head.size) || head.size < 0 || head.size > MAX_FILE_BYTES) throw new Error("no such size");
+        if (!Number.isInteger(head.size) || head.size < 0 || head.size > MAX_FILE_BYTES) {
+          throw new Error("no such size");
+        }
         start = performance.now();
       } else {
         if (!head || size + data.byteLength > head.size) throw new Error("more than was announced");
