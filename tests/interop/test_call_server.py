@@ -149,7 +149,7 @@ def test_whatever_is_sent_is_an_object_or_refused(text: str) -> None:
 # sockets
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "file://"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "file://", "http://[", "//"])
 async def test_another_sites_page_is_refused(url: str, origin: str) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.ws_connect(f"{url}/signaling", headers={"Origin": url}):
