@@ -84,7 +84,7 @@ class Pacer:
     """The queues of one transport.
 
     Args:
-        pad: makes up to so many bytes of packets for a probe when there is no media; may make
+        pad: makes packets of at least so many bytes for a probe when there is no media; may make
             none.
 
     Attributes:
@@ -210,7 +210,7 @@ class Pacer:
             if waiting:
                 packets = [waiting.popleft()]
             elif self._pad is not None:
-                packets = self._pad(probe.min_bytes - probe.bytes, now)
+                packets = self._pad(1, now)  # as little as it can, for the pace
                 for packet in packets:
                     self.queued_bytes += packet.size
             else:

@@ -52,6 +52,9 @@ MAX_HEADERS = 512
 
 MAX_PADDING_BYTES = 224
 
+PADDING_CHOICE = 32
+"""How many of the newest packets are looked at for one long enough to probe with."""
+
 FORWARDED = (
     Extension.AUDIO_LEVEL,
     Extension.VIDEO_ORIENTATION,
@@ -448,7 +451,7 @@ class SendStream:
             return []
         out: list[Outgoing] = []
         size = 0
-        for number in range(self._next - 1, self._oldest - 1, -1):
+        for number in range(self._next - 1, max(self._oldest, self._next - PADDING_CHOICE) - 1, -1):
             packet = self._history.get(number)
             if packet is None or packet.sent_at == NEVER or len(packet.payload) < MAX_PADDING_BYTES:
                 continue
