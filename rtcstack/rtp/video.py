@@ -457,7 +457,7 @@ class VideoAssembler:
         since = self._blocked_since if self._blocked_since is not None else now
         if not waiting and now - since >= MAX_BLOCKED_S:
             self.reset(now)
-        elif waiting or now - since >= self._wait_s:
+        elif waiting or now >= since + self._wait_s:
             self.wants_key_frame = True
             self.deadline = now + self.rtt_s + KEY_FRAME_RETRY_S
         else:
