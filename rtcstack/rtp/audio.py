@@ -38,6 +38,9 @@ SLACK_S = 0.04
 SHRINK_INTERVAL_S = 0.5
 """Between two frames that are left out, unless they are silent."""
 
+TOLERANCE_S = 0.001
+"""Players are not more exact than this."""
+
 _SILENT_BYTES = 2
 """Frames this short are the silence that DTX sends."""
 
@@ -227,7 +230,7 @@ class AudioJitterBuffer:
                     self.late += 1
                     self.discarded += 1
                 continue
-            if unit.redundant and (not self._playing or at <= timestamp - MAX_JUMP_S * rate):
+            if unit.redundant and (at <= timestamp - MAX_JUMP_S * rate or self._is_before_all(at)):
                 continue
             frame = EncodedFrame(unit.data, at, packet.payload_type, packet.ssrc, now)
             frame.duration = unit.duration
@@ -245,6 +248,10 @@ class AudioJitterBuffer:
         if len(self._frames) > MAX_FRAMES:
             self.flushes += 1
             self.reset()
+
+    def _is_before_all(self, timestamp: int) -> bool:
+        """Whether nothing is to be played before this yet: no reason to begin with a copy."""
+        return not self._playing and (not self._frames or timestamp < min(self._frames))
 
     # -- the player -------------------------------------------------------------------------------
 
@@ -287,11 +294,13 @@ class AudioJitterBuffer:
         if not self._frames:
             return False
         target_s = self.target_s
-        if self.level_s < target_s and now - self._first_at < target_s:
+        enough_s = target_s + self._duration / self._clock_rate
+        if self.level_s < enough_s and now - self._first_at < target_s - TOLERANCE_S:
             return False
         self._next = min(self._frames)
         self._playing = True
         self._dry = 0
+        self._shrunk_at = now
         return True
 
     def _bridge(self, following: EncodedFrame, first: int) -> Playout:

@@ -1,0 +1,301 @@
+"""The jitter buffer of audio: delay, losses, silence, copies, bounds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtcstack.rtp.audio import MAX_DRY_S, MAX_FRAMES, AudioJitterBuffer, Playout, Pulled
+from rtcstack.rtp.capture import HeaderReader
+from rtcstack.rtp.delay import DelayTarget
+from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.frames import AudioUnit
+from rtcstack.rtp.header import make_header
+from rtcstack.rtp.packet import RtpPacket, parse
+from tests.unit.rtp.media import Speech
+
+HEADER = make_header(7)
+READER = HeaderReader(ExtensionIds(), 48000)
+STEP = 960
+STEP_S = 0.02
+
+
+def packet(index: int, timestamp: int | None = None, payload: bytes | None = None) -> RtpPacket:
+    if timestamp is None:
+        timestamp = index * STEP
+    data = HEADER.write(111, index & 0xFFFF, timestamp & 0xFFFFFFFF, 0, 0)
+    p = parse(data + (payload if payload is not None else b"%d" % index))
+    p.index = index
+    return p
+
+
+class Player:
+    """Plays a buffer at its pace while packets arrive at theirs."""
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self.buffer = AudioJitterBuffer(48000)
+        self.buffer.min_delay_s = delay_s
+        self.now = 10.0
+        self.played: list[Playout] = []
+
+    def put(self, *packets: RtpPacket) -> None:
+        for each in packets:
+            self.buffer.insert(each, Speech(), READER, self.now)
+
+    def pull(self, count: int = 1) -> Playout:
+        for _ in range(count):
+            out = self.buffer.pop(self.now)
+            self.played.append(out)
+            self.now += out.duration / 48000
+        return self.played[-1]
+
+    def play(self, arrivals: Sequence[tuple[float, RtpPacket]], seconds: float) -> None:
+        """Deliver packets at their times (from now on) and pull without a pause."""
+        start = self.now
+        waiting = sorted(arrivals, key=lambda each: each[0])
+        while self.now < start + seconds:
+            while waiting and start + waiting[0][0] <= self.now:
+                self.buffer.insert(waiting[0][1], Speech(), READER, start + waiting[0][0])
+                waiting.pop(0)
+            self.pull()
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(out.frame.data) for out in self.played if out.what is Pulled.FRAME and out.frame]
+
+    @property
+    def kinds(self) -> list[tuple[str, int]]:
+        return [(kind.value, len(list(group))) for kind, group in groupby(out.what for out in self.played)]
+
+
+def test_silence_until_something_comes() -> None:
+    player = Player()
+    assert player.pull().what is Pulled.SILENCE
+    player.put(packet(0))
+    assert player.pull(2).what is Pulled.FRAME
+
+
+def test_a_steady_stream_is_played_whole_with_little_delay() -> None:
+    player = Player()
+    player.play([(i * STEP_S, packet(i)) for i in range(501)], 10.0)
+    buffer = player.buffer
+    assert player.numbers == list(range(len(player.numbers)))
+    assert buffer.concealed == 0
+    assert buffer.emitted >= 498 * STEP
+    assert buffer.delay_s / buffer.emitted < 0.03
+
+
+def test_a_lost_packet_is_concealed_once_with_the_copy_in_the_next() -> None:
+    player = Player(0.08)
+    player.put(packet(0), packet(1), packet(3, payload=b"F3"), packet(4))
+    player.pull(2)
+    out = player.pull()
+    assert out.what is Pulled.CONCEAL
+    assert out.frame is not None
+    assert out.frame.data == b"F3"
+    player.pull(2)
+    assert [o.what for o in player.played[-2:]] == [Pulled.FRAME, Pulled.FRAME]
+    assert (player.buffer.concealed, player.buffer.concealment_events) == (STEP, 1)
+
+
+def test_without_a_copy_nothing_is_offered() -> None:
+    player = Player(0.08)
+    player.put(packet(0), packet(1), packet(3), packet(4))
+    assert player.pull(3) == Playout(Pulled.CONCEAL, None, STEP)
+
+
+def test_of_a_long_gap_only_the_last_frame_has_a_copy() -> None:
+    player = Player(0.06)
+    player.put(packet(0), packet(4, payload=b"F4"))
+    player.pull(4)
+    assert [o.what for o in player.played] == [Pulled.FRAME] + [Pulled.CONCEAL] * 3
+    assert [o.frame is not None for o in player.played] == [True, False, False, True]
+
+
+def test_a_late_packet_is_still_played_and_the_delay_grows() -> None:
+    player = Player()
+    player.put(packet(0))
+    assert player.pull(2).what is Pulled.FRAME
+    assert player.pull().what is Pulled.CONCEAL  # dry: 1 is late
+    player.put(packet(1), packet(2))
+    player.pull(2)
+    assert player.numbers == [0, 1, 2]
+    assert player.buffer.inserted == STEP
+
+
+def test_what_was_made_up_for_while_dry_is_not_made_up_for_again() -> None:
+    player = Player()
+    player.put(packet(0))
+    player.pull(3)  # filling, the frame, then one concealed: 1 never comes
+    player.put(packet(2))
+    player.pull()
+    assert [o.what.value for o in player.played] == ["silence", "frame", "conceal", "frame"]
+    assert player.buffer.concealed == STEP
+
+
+def test_dry_for_long_is_silence_and_then_it_fills_again() -> None:
+    player = Player()
+    player.put(packet(0))
+    player.pull(2 + int(MAX_DRY_S / STEP_S))
+    assert player.played[-1].what is Pulled.CONCEAL
+    assert player.pull(3).what is Pulled.SILENCE
+    player.put(packet(100))
+    assert player.pull(2).what is Pulled.FRAME
+
+
+def test_a_pause_of_the_sender_is_no_loss() -> None:
+    player = Player(0.18)
+    player.put(packet(0), packet(1, timestamp=10 * STEP))
+    player.pull(10)
+    assert player.kinds == [("frame", 1), ("silence", 9)]
+    assert player.pull().what is Pulled.FRAME
+    assert player.buffer.concealed == 0
+
+
+@pytest.mark.parametrize("jitter_s", [0.03, 0.06])
+def test_jitter_makes_the_delay_grow_until_almost_nothing_is_late(jitter_s: float) -> None:
+    rng = random.Random(3)
+    player = Player()
+    player.play([(i * STEP_S + rng.random() * jitter_s, packet(i)) for i in range(1500)], 30.0)
+    buffer = player.buffer
+    assert buffer.target_s >= jitter_s * 0.8
+    assert buffer.target_s <= jitter_s + 0.04
+    assert len(player.numbers) > 1440
+    assert player.numbers == sorted(player.numbers)
+
+
+def test_when_the_network_calms_down_the_delay_shrinks() -> None:
+    rng = random.Random(4)
+    player = Player()
+    rough = [(i * STEP_S + rng.random() * 0.2, packet(i)) for i in range(500)]
+    calm = [(i * STEP_S, packet(i)) for i in range(500, 2500)]
+    player.play(rough, 10.0)
+    start, count = player.buffer.delay_s, player.buffer.emitted
+    player.play([(t - 10.0, p) for t, p in calm], 40.0)
+    late = (player.buffer.delay_s - start) / (player.buffer.emitted - count)
+    assert player.buffer.target_s <= 0.04
+    assert player.buffer.level_s < 0.15
+    assert late < 0.12
+    assert player.buffer.removed > 0
+    assert any(out.skipped for out in player.played)
+
+
+def test_the_wanted_delay_is_kept() -> None:
+    player = Player()
+    player.buffer.min_delay_s = 0.5
+    player.play([(i * STEP_S, packet(i)) for i in range(500)], 9.0)
+    assert player.buffer.target_s == 0.5
+    mean = player.buffer.delay_s / player.buffer.emitted
+    assert mean == pytest.approx(0.5, abs=0.05)
+    assert player.buffer.concealed == 0
+
+
+def test_faster_clock_of_the_sender_never_fills_the_buffer() -> None:
+    player = Player()
+    player.play([(i * STEP_S * 0.999, packet(i)) for i in range(30_000)], 590.0)
+    assert player.buffer.flushes == 0
+    assert player.buffer.level_s < 0.2
+
+
+def test_slower_clock_of_the_sender_is_bridged() -> None:
+    player = Player()
+    player.play([(i * STEP_S * 1.001, packet(i)) for i in range(10_000)], 199.0)
+    assert len(player.numbers) >= 9900
+    assert player.numbers == sorted(player.numbers)
+
+
+def test_roll_over_of_timestamps() -> None:
+    player = Player()
+    base = 2**32 - 50 * STEP
+    player.play([(i * STEP_S, packet(i, base + i * STEP)) for i in range(200)], 4.0)
+    assert player.numbers == list(range(199)) or player.numbers == list(range(200))
+
+
+@pytest.mark.parametrize("jump", [2**31, 2**31 - 1, -48000 * 60, 48000 * 3600, 48000 * 6])
+def test_a_new_beginning_of_timestamps(jump: int) -> None:
+    player = Player()
+    first = [(i * STEP_S, packet(i, 10**9 + i * STEP)) for i in range(100)]
+    then = [(i * STEP_S, packet(i, 10**9 + jump + i * STEP)) for i in range(100, 300)]
+    player.play(first + then, 6.0)
+    assert set(range(110, 290)) <= set(player.numbers)
+    assert len(player.buffer) < 20
+
+
+def test_nobody_pulls() -> None:
+    player = Player()
+    for i in range(10 * MAX_FRAMES):
+        player.put(packet(i))
+        assert len(player.buffer) <= MAX_FRAMES
+    assert player.buffer.flushes >= 5
+
+
+class Red:
+    """Each packet repeats the frame before it."""
+
+    def split(self, payload: bytes) -> Sequence[AudioUnit]:
+        number = int(payload)
+        units = [AudioUnit(payload, 0, STEP)]
+        if number:
+            units.insert(0, AudioUnit(b"%d" % (number - 1), -STEP, STEP, redundant=True))
+        return units
+
+
+def test_redundancy_fills_single_losses() -> None:
+    player = Player(0.04)
+    for i in range(40):
+        if i % 3 != 1:
+            player.buffer.insert(packet(i), Red(), READER, player.now)
+        player.pull()
+    assert player.numbers == list(range(len(player.numbers)))
+    assert len(player.numbers) >= 36
+    assert player.buffer.concealed == 0
+
+
+def test_malformed_payloads_are_counted() -> None:
+    player = Player()
+    player.put(packet(0, payload=b"\xff"), packet(1, payload=b""))
+    assert (player.buffer.malformed, len(player.buffer)) == (1, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 2**32 - 1), st.floats(0, 0.3), st.integers(0, 3)),
+        max_size=60,
+    ),
+    st.booleans(),
+)
+def test_arbitrary_packets(steps: list[tuple[int, int, float, int]], small: bool) -> None:
+    player = Player()
+    for index, timestamp, wait, pulls in steps:
+        player.put(packet(index, timestamp % (200 * STEP) if small else timestamp))
+        for _ in range(pulls):
+            out = player.pull()
+            assert 0 < out.duration <= 48000
+            assert (out.frame is not None) or out.what is not Pulled.FRAME
+        player.now += wait
+        assert len(player.buffer) <= MAX_FRAMES
+
+
+def test_the_target_forgets() -> None:
+    target = DelayTarget()
+    rng = random.Random(1)
+    now = 0.0
+    for i in range(300):
+        target.arrived(i * 0.02, i * 0.02 + rng.random() * 0.3)
+    assert target.target_s >= 0.26
+    for i in range(300, 900):
+        now = i * 0.02 + 0.3
+        target.arrived(i * 0.02, now)
+    assert target.target_s == pytest.approx(0.02)
+
+
+def test_the_target_for_very_long() -> None:
+    target = DelayTarget()
+    for i in range(60_000):
+        target.arrived(i * 0.02, i * 0.02 + (0.05 if i % 10 == 0 else 0.0))
+    assert target.target_s == pytest.approx(0.06)
