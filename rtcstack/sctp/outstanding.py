@@ -118,8 +118,9 @@ class Outstanding:
         self._queue = queue
         self._rto = rto
         self._chunks: dict[int, SentChunk] = {}  # every chunk above cumulative_tsn, in order
-        self._lost: deque[SentChunk] = deque()  # to be sent again; some may have been acked since
-        self._resent: deque[SentChunk] = deque()  # sent again, in the order of sending
+        # Made when something is lost: an empty deque is 700 bytes, and most associations are idle.
+        self._lost: deque[SentChunk] | None = None  # to be sent again; some may have been acked since
+        self._resent: deque[SentChunk] | None = None  # sent again, in the order of sending
         self._gaps: tuple[int, ...] = ()  # the gap blocks of the last SACK, as they came
         self._ranges: dict[int, int] = {}  # the same as first to last TSN
         self._highest_tsn = self.cumulative_tsn  # highest one acknowledged
@@ -210,6 +211,8 @@ class Outstanding:
         self.chunks_retransmitted += 1
         self.flight_bytes += len(chunk.data)
         self.peer_window_bytes -= len(chunk.data)
+        if self._resent is None:
+            self._resent = deque()
         self._resent.append(chunk)
         resent_tsns = self._resent_tsns
         resent_tsns[chunk.tsn] = True
@@ -406,6 +409,8 @@ class Outstanding:
         if chunk.message.limited and self._given_up(chunk, now):
             self.abandon(chunk.message, now)
         else:
+            if self._lost is None:
+                self._lost = deque()
             self._lost.append(chunk)
 
     def _widen_reordering_window(self, now: float) -> None:
@@ -420,11 +425,12 @@ class Outstanding:
             return
         self._timed_out = False
         self.congestion.on_spurious_timeout()
-        for chunk in self._lost:
+        lost = self._lost or ()
+        for chunk in lost:
             if chunk.state == LOST and chunk.transmissions == 1:
                 chunk.state = IN_FLIGHT
                 self.flight_bytes += len(chunk.data)
-        self._lost = deque(chunk for chunk in self._lost if chunk.state == LOST)
+        self._lost = deque(chunk for chunk in lost if chunk.state == LOST)
         self._cursor = self.cumulative_tsn + 1
 
     # -- timers -------------------------------------------------------------------------------
@@ -482,6 +488,8 @@ class Outstanding:
                 chunk.data = head[:1] + bytes((head[1] | FLAG_IMMEDIATE,)) + head[2:]
                 chunk.state = LOST
                 self.flight_bytes -= len(chunk.data)
+                if self._lost is None:
+                    self._lost = deque()
                 self._lost.appendleft(chunk)
                 self.probe_due = True
                 return
@@ -504,7 +512,7 @@ class Outstanding:
                 if chunk.message.limited and self._given_up(chunk, now):
                     self.abandon(chunk.message, now)
         self._lost = deque(chunk for chunk in self._chunks.values() if chunk.state == LOST)
-        self._resent.clear()
+        self._resent = None
         self._cursor = self.next_tsn
         if self._lost and not self._timed_out:
             self.congestion.on_timeout()
