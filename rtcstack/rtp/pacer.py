@@ -168,8 +168,7 @@ class Pacer:
                 lane.clear()
             self.queued_bytes = 0
             return everything
-        if self.queued_bytes * 8 > rate_bps * MAX_QUEUE_S:
-            rate_bps = self.queued_bytes * 8 / MAX_QUEUE_S
+        rate_bps = self._hurried(rate_bps)
         debt = max(0.0, self._debt_bytes - (now - self._updated_at) * rate_bps / 8)
         self._updated_at = now
         out: list[Outgoing] = []
@@ -191,6 +190,10 @@ class Pacer:
             self.queued_bytes -= packet.size
         self.queued_bytes = max(0, self.queued_bytes)
         return out
+
+    def _hurried(self, rate_bps: float) -> float:
+        """The pace that empties the queue in time."""
+        return max(rate_bps, self.queued_bytes * 8 / MAX_QUEUE_S)
 
     def _take_probe(self, now: float, out: list[Outgoing]) -> None:
         """Packets for the probe in hand: media if there is any, else padding."""
@@ -238,9 +241,10 @@ class Pacer:
             if self.rate_bps is None:
                 return now
             # Wait until half a burst may leave, or what is left if that is less.
-            room = min(self.rate_bps * BURST_S / 16, self.queued_bytes)
-            excess = self._debt_bytes - (self.rate_bps * BURST_S / 8 - room)
-            paced = self._updated_at + max(0.0, excess) * 8 / self.rate_bps
+            rate_bps = self._hurried(self.rate_bps)
+            room = min(rate_bps * BURST_S / 16, self.queued_bytes)
+            excess = self._debt_bytes - (rate_bps * BURST_S / 8 - room)
+            paced = self._updated_at + max(0.0, excess) * 8 / rate_bps
             if due is None or paced < due:
                 due = paced
         return due
