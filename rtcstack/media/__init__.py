@@ -1,0 +1,1 @@
+"""Tracks, what feeds them (players, generated media) and what they feed (recorders, relays)."""

@@ -1,7 +1,7 @@
 """H.264, H.265 and AV1, and every hardware encoder, through PyAV.
 
-FFmpeg lets some encoders change their bit rate while they run; the others must be opened anew, which
-makes a key frame. How often that happens is bounded here.
+x264 changes its bit rate while it runs; the others must be opened anew for that, which makes a key
+frame. How often that happens is bounded here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["AvEncoder", "Recipe", "recipes"]
 
 _TIME_BASE = Fraction(1, CLOCK_RATE)
 _NO_KEY_FRAMES = 1_000_000
-"""Frames between key frames that nobody asked for: nine hours at 30 a second."""
+"""Frames between key frames that nobody asked for: nine hours at 30 frames a second."""
 
 _RATE_FALLS_BELOW = 0.80
 _RATE_RISES_ABOVE = 1.35
@@ -50,15 +50,17 @@ class Recipe:
         name: FFmpeg's.
         options: from the settings, the bit rate and the threads.
         pixel_format: what it takes.
-        follows_bitrate: its bit rate may change while it runs, downward from the first.
-        headroom: by how much the first bit rate is opened above the wanted one, for it to rise to.
+        headroom: how many times the first bit rate it is opened with: below that, its bit rate may
+            change while it runs. 1 for encoders that must be opened anew.
     """
 
     name: str
     options: Callable[[VideoSettings, int, int], dict[str, str]]
     pixel_format: str = "yuv420p"
-    follows_bitrate: bool = False
+    headroom: int = 1
 
+
+_X264_HEADROOM = 6
 
 _H264_PROFILES = {0x42: "baseline", 0x4D: "main", 0x58: "main", 0x64: "high"}
 
@@ -73,6 +75,35 @@ def h264_profile(parameters: VideoSettings) -> str:
     return _H264_PROFILES.get(idc, "baseline")
 
 
+# H.264, table A-1: level_idc, macroblocks a second, macroblocks of a frame
+_H264_LEVELS = (
+    (10, 1_485, 99),
+    (11, 3_000, 396),
+    (12, 6_000, 396),
+    (13, 11_880, 396),
+    (21, 19_800, 792),
+    (22, 20_250, 1_620),
+    (30, 40_500, 1_620),
+    (31, 108_000, 3_600),
+    (32, 216_000, 5_120),
+    (40, 245_760, 8_192),
+    (42, 522_240, 8_704),
+    (50, 589_824, 22_080),
+    (51, 983_040, 36_864),
+    (52, 2_073_600, 36_864),
+    (60, 4_177_920, 139_264),
+)
+
+
+def h264_level(width: int, height: int, frame_rate: float) -> int:
+    """The lowest level that allows this size and rate, as level_idc."""
+    blocks = -(-width // 16) * -(-height // 16)
+    for level, per_second, per_frame in _H264_LEVELS:
+        if blocks <= per_frame and blocks * frame_rate <= per_second:
+            return level
+    return 62
+
+
 def _x264(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
     private = f"scenecut=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:sliced-threads={int(threads > 1)}"
     if settings.parameters.get("packetization-mode", "0") != "1":
@@ -82,8 +113,10 @@ def _x264(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, 
         "tune": "zerolatency",
         "profile": h264_profile(settings),
         "forced-idr": "1",
-        "maxrate": str(bitrate_bps),
-        "bufsize": str(bitrate_bps // 2),
+        # x264 lets the bit rate change below the maximum that it was opened with, which must equal the
+        # bit rate at that moment; what one frame may take is then the buffer's business
+        "maxrate": str(bitrate_bps * _X264_HEADROOM),
+        "bufsize": str(bitrate_bps * 3 // 4),
         "x264-params": private,
     }
 
@@ -123,7 +156,7 @@ def _aom(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, s
 def _vpx(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
     return {
         "deadline": "realtime",
-        "cpu-used": "-8",
+        "cpu-used": "-10",
         "lag-in-frames": "0",
         "static-thresh": "1",
         "maxrate": str(bitrate_bps),
@@ -152,7 +185,7 @@ def _nvenc(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str,
 
 
 _SOFTWARE = {
-    "h264": (Recipe("libx264", _x264, follows_bitrate=True), Recipe("libopenh264", _hardware)),
+    "h264": (Recipe("libx264", _x264, headroom=_X264_HEADROOM), Recipe("libopenh264", _hardware)),
     "h265": (Recipe("libx265", _x265),),
     "av1": (Recipe("libsvtav1", _svt), Recipe("libaom-av1", _aom)),
     "vp8": (Recipe("libvpx", _vpx), Recipe("libvpx-vp8", _vpx)),
@@ -175,7 +208,7 @@ def recipes(codec: str, implementation: str | None = None) -> tuple[Recipe, ...]
         return (*known, *(r for r in software if r.name != implementation))
     nvenc = implementation.endswith("_nvenc")
     pixel_format = "yuv420p" if nvenc or implementation.endswith("_v4l2m2m") else "nv12"
-    chosen = Recipe(implementation, _nvenc if nvenc else _hardware, pixel_format, follows_bitrate=nvenc)
+    chosen = Recipe(implementation, _nvenc if nvenc else _hardware, pixel_format)
     return (chosen, *software)
 
 
@@ -239,7 +272,7 @@ class AvEncoder:
             context = self._open(size, time.timestamp)
             if own.format.name != self._recipe.pixel_format:
                 own = self._fitter.own(frame)
-        elif self._recipe.follows_bitrate:
+        if self._recipe.headroom > 1:
             context.bit_rate = min(self._bitrate_bps, self._opened_bps)
         own.pts = time.timestamp
         own.time_base = _TIME_BASE
@@ -273,7 +306,7 @@ class AvEncoder:
         wanted, opened = self._bitrate_bps, self._opened_bps
         if wanted == opened:
             return False
-        if self._recipe.follows_bitrate and wanted < opened and (not key_frame or wanted > opened / 4):
+        if self._recipe.headroom > 1 and wanted <= opened:
             return False
         if key_frame:
             return True  # a key frame is due anyway
@@ -313,11 +346,15 @@ class AvEncoder:
         context.pix_fmt = recipe.pixel_format
         context.time_base = _TIME_BASE
         context.framerate = Fraction(self._clock.frame_rate).limit_denominator(1001)
-        context.bit_rate = self._bitrate_bps
+        context.bit_rate = self._bitrate_bps * recipe.headroom
         context.gop_size = _NO_KEY_FRAMES
         context.max_b_frames = 0
         context.thread_count = threads
-        context.options = recipe.options(self._settings, self._bitrate_bps, threads)
+        options = recipe.options(self._settings, self._bitrate_bps, threads)
+        if recipe.name == "libx264":
+            # stated here, for x264 would go by the maximum bit rate, of which no use is made
+            options["level"] = str(h264_level(width, height, self._clock.frame_rate))
+        context.options = options
         context.open(strict=False)
         return context
 

@@ -281,7 +281,7 @@ class Vpx:
         config.rc_max_quantizer = 56
         config.rc_undershoot_pct = 100 if codec == "vp8" else 50
         config.rc_overshoot_pct = 15 if codec == "vp8" else 50
-        config.rc_buf_sz, config.rc_buf_initial_sz, config.rc_buf_optimal_sz = 1000, 500, 600
+        config.rc_buf_sz, config.rc_buf_initial_sz, config.rc_buf_optimal_sz = 1000, 750, 833
         config.rc_dropframe_thresh = 0
         config.rc_resize_allowed = 0
         config.kf_mode = _KEY_FRAMES_DISABLED
@@ -326,6 +326,10 @@ class Vpx:
         value = c_int(0)
         self._lib.vpx_codec_control_(self._context, _GET_LAST_QUANTIZER_64, byref(value))
         return value.value
+
+    def set_speed(self, speed: int) -> None:
+        """Spend more or less time on each frame; see the class."""
+        self._control(_SET_CPU_USED, speed)
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """Aim at another bit rate from the next frame on; makes no key frame."""
