@@ -32,6 +32,9 @@ MAX_UNTAKEN_PACKETS = 1024
 EARLY_PACKETS = 16
 """How many packets from before the first one may still come and are taken."""
 
+OUTAGE_S = 1.0
+"""After so long without a packet senders have forgotten what was lost: a key frame is asked for."""
+
 _ORIGINAL_SEQUENCE_NUMBER = Struct("!H").unpack_from
 
 Sink = Callable[[RtpPacket, ReceiveCodec, float], None]
@@ -280,8 +283,13 @@ class ReceiveStream:
                 self.assembler.reset(now)
             return True
         if index > before:
-            if not self.nack.lost(before + 1, index, now) and self.assembler is not None:
-                self.assembler.reset(now)
+            if self.assembler is not None:
+                if not self.nack.lost(before + 1, index, now):
+                    self.assembler.reset(now)
+                elif now - self.last_packet_at > OUTAGE_S:
+                    self.key_frames.wanted = True
+            else:
+                self.nack.lost(before + 1, index, now)
             self._wake(self)
             return True
         if self.nack.found(index):
