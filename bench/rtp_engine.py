@@ -25,7 +25,7 @@ from rtcstack.rtp.session import RtpSession
 PACKETS_PER_FRAME = 10
 PAYLOAD = bytes(1160)
 KEY_PAYLOAD = b"\x01" + bytes(1159)
-IDS = {Extension.MID: 4, Extension.ABS_SEND_TIME: 2, Extension.TRANSPORT_CC: 3}
+IDS: dict[str, int] = {Extension.MID: 4, Extension.ABS_SEND_TIME: 2, Extension.TRANSPORT_CC: 3}
 
 
 class Plain:
@@ -83,7 +83,7 @@ def run(total: int, *, congestion_control: bool, raw: bool, profile_name: str) -
     srtp_a = SrtpContext(split_keys(profile, material, is_client=True))
     srtp_b = SrtpContext(split_keys(profile, material, is_client=False))
     a, b = RtpSession(rng=random.Random(1)), RtpSession(rng=random.Random(2))
-    ids = IDS if congestion_control else {Extension.MID: 4}
+    ids: dict[str, int] = IDS if congestion_control else {Extension.MID: 4}
     stream = a.add_send_stream(
         SendParameters(
             mid="0",

@@ -123,7 +123,7 @@ class RawVideoWriter:
         assert fitter is not None
         own = fitter.own(frame)  # PyAV writes the time into what it encodes, and frames are shared
         if (own.width, own.height) != (stream.width, stream.height):
-            own = self._reformatter.reformat(own, stream.width, stream.height, threads=1)
+            own = self._reformatter.reformat(own, stream.width, stream.height)
         own.pts, own.time_base = pts, VIDEO_TIME_BASE
         own.pict_type = 0
         container.mux(stream.encode(own))
@@ -235,6 +235,8 @@ class EncodedVideoWriter:
             return False
         stream: Stream
         if self._codec == "av1":
+            if not hasattr(container, "add_mux_stream"):
+                raise OperationError("AV1: recording it as it is needs PyAV 18")
             stream = container.add_mux_stream(
                 "av1", width=width or 640, height=height or 480, time_base=VIDEO_TIME_BASE
             )

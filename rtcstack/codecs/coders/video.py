@@ -226,7 +226,7 @@ class FrameFitter:
             self._reformatter = VideoReformatter()
         try:
             return self._reformatter.reformat(
-                frame, width, height, self._format, interpolation="FAST_BILINEAR", threads=1
+                frame, width, height, self._format, interpolation="FAST_BILINEAR"
             )
         except (av.FFmpegError, ValueError) as exc:
             raise OperationError(f"frame of format {frame.format.name} cannot be converted: {exc}") from exc

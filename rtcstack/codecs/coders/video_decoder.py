@@ -79,12 +79,13 @@ class VideoDecoder:
         why = "; ".join(reasons) or "PyAV has no decoder for it"
         raise OperationError(f"{self._codec.upper()} cannot be decoded: {why}")
 
-    def decode(self, data: bytes, timestamp: int = 0) -> list[av.VideoFrame]:
+    def decode(self, data: bytes, timestamp: int = 0, *, key_frame: bool = False) -> list[av.VideoFrame]:
         """Decode one frame.
 
         Args:
             data: as the codec's depacketizer assembles it.
             timestamp: RTP timestamp; becomes the frame's pts, in ticks of 90 kHz.
+            key_frame: it needs no other: should what came before stand in its way, that is forgotten.
 
         Returns:
             Mostly one frame; none when it is damaged, or decoding must wait for a key frame.
@@ -92,12 +93,11 @@ class VideoDecoder:
         if not data:
             self.failures += 1  # to FFmpeg, no bytes would be the end of the stream
             return []
-        packet = av.Packet(data)
-        packet.pts = packet.dts = timestamp
-        packet.time_base = _TIME_BASE
-        try:
-            frames = self._context.decode(packet)
-        except (av.FFmpegError, ValueError, MemoryError):
+        frames = self._try(data, timestamp)
+        if frames is None and key_frame:
+            self._context.flush_buffers()
+            frames = self._try(data, timestamp)
+        if frames is None:
             self.failures += 1
             self._failures_in_row += 1
             if self._failures_in_row >= _MAX_FAILURES:
@@ -109,3 +109,12 @@ class VideoDecoder:
             frame.time_base = _TIME_BASE
         self.frames_decoded += len(frames)
         return frames
+
+    def _try(self, data: bytes, timestamp: int) -> list[av.VideoFrame] | None:
+        packet = av.Packet(data)
+        packet.pts = packet.dts = timestamp
+        packet.time_base = _TIME_BASE
+        try:
+            return self._context.decode(packet)
+        except (av.FFmpegError, ValueError, MemoryError):
+            return None

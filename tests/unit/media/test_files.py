@@ -134,6 +134,8 @@ async def test_gaps_in_the_sound_become_silence(tmp_path: Path) -> None:
     [("vp8", "webm"), ("vp9", "webm"), ("av1", "webm"), ("h264", "mp4"), ("h264", "mkv"), ("h265", "mp4")],
 )
 async def test_encoded_frames_are_recorded_as_they_are(codec: str, ending: str, tmp_path: Path) -> None:
+    if codec == "av1" and int(av.__version__.partition(".")[0]) < 18:
+        pytest.skip("PyAV before 18 cannot write AV1 that it did not encode")
     path = str(tmp_path / f"call.{ending}")
     settings = VideoSettings(bitrate_bps=800_000, parameters={"packetization-mode": "1"})
     encoder = registry.video_encoder(codec, settings)
