@@ -37,8 +37,8 @@ __all__ = ["MAX_NACKED", "MAX_PENDING", "MAX_REFERENCE_TIMES", "Control"]
 MAX_PENDING = 64
 """RTCP packets that wait for the next drain; the oldest are dropped first."""
 
-MAX_NACKED = 600
-"""Packets that one NACK asks for: what fits a datagram at worst is 290 words of up to 17."""
+MAX_NACKED = 280
+"""Packets that one NACK asks for: at worst each takes a word of its own, and it must fit a datagram."""
 
 MAX_REFERENCE_TIMES = 32
 """Receivers whose reference time is answered."""

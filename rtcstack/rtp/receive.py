@@ -188,6 +188,7 @@ class ReceiveStream:
                         rid=self.rid,
                     )
                 self.assembler.rtt_s = self.nack.rtt_s
+                self.assembler.asks = self.nack.asks
                 sinks.append(self._assemble)
             else:
                 self.assembler = None
@@ -303,6 +304,8 @@ class ReceiveStream:
     def _change_codec(self, codec: ReceiveCodec) -> None:
         self.payload_type = codec.payload_type
         self.nack.asks = codec.nack
+        if self.assembler is not None:
+            self.assembler.asks = codec.nack
         if codec.clock_rate != self.reception.clock_rate and codec.depacketizer is not None:
             self.reception.clock_rate = codec.clock_rate
             self._reader.set_clock_rate(codec.clock_rate)

@@ -286,8 +286,10 @@ class SendStream:
         self._next = number + len(packets)
         if parameters.nack:
             self._remember(packets, now)
-        self._last_timestamp = wire_timestamp
-        self._last_captured_at = now if captured_at is None else captured_at
+        if payload_type == parameters.payload_type:
+            # Others may repeat one timestamp for long (RFC 4733): no clock to report by.
+            self._last_timestamp = wire_timestamp
+            self._last_captured_at = now if captured_at is None else captured_at
         self.frames_sent += 1
         if key_frame:
             self.key_frames_sent += 1

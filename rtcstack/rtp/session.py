@@ -337,13 +337,19 @@ class RtpSession:
         now = self._now
         if self._started and self.control.is_pending:
             return now
-        dues = [stream.next_at(now) for stream in self._urgent]
-        if self._arrivals is not None:
-            dues.append(self._arrivals.due_at)
+        due = self._arrivals.due_at if self._arrivals is not None else None
+        for stream in self._urgent:
+            other = stream.next_at(now)
+            if other is not None and (due is None or other < due):
+                due = other
         if self._started:
-            dues.append(self.control.timer.due_at)
-            dues.append(self.sending.next_timeout(now))
-        return min((due for due in dues if due is not None), default=None)
+            other = self.control.timer.due_at
+            if other is not None and (due is None or other < due):
+                due = other
+            other = self.sending.next_timeout(now)
+            if other is not None and (due is None or other < due):
+                due = other
+        return due
 
     def drain(self, now: float) -> list[bytes]:
         """Take the packets to send now, RTCP first."""

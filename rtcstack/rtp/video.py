@@ -84,6 +84,7 @@ class VideoAssembler:
         ssrc, mid, rid: for the frames.
 
     Attributes:
+        asks: as above.
         deadline: when `handle_timeout` wants to be called, or None.
         wants_key_frame: set when a key frame is to be asked for; whoever asks clears it.
         rtt_s: round-trip time.
@@ -95,7 +96,6 @@ class VideoAssembler:
     """
 
     __slots__ = (
-        "_asks",
         "_blocked_since",
         "_complete",
         "_emit",
@@ -112,6 +112,7 @@ class VideoAssembler:
         "_unwrapper",
         "_wake",
         "_where",
+        "asks",
         "deadline",
         "frames",
         "frames_dropped",
@@ -139,7 +140,7 @@ class VideoAssembler:
         self._emit = emit
         self._wake = wake
         self._missing = missing
-        self._asks = asks
+        self.asks = asks
         self._ssrc = ssrc
         self._mid = mid
         self._rid = rid
@@ -383,7 +384,7 @@ class VideoAssembler:
     @property
     def _wait_s(self) -> float:
         """How long retransmissions are waited for before a key frame is asked for."""
-        if not self._asks:
+        if not self.asks:
             return REORDERING_S
         return min(max(6 * self.rtt_s + 0.1, MIN_WAIT_S), MAX_WAIT_S)
 

@@ -115,7 +115,6 @@ class GoogleCongestionControl:
         "_remote_bps",
         "_rtt_s",
         "_sent_at",
-        "_start_bps",
         "_tick_at",
         "delay",
         "loss",
@@ -123,7 +122,6 @@ class GoogleCongestionControl:
     )
 
     def __init__(self, start_bps: int = 300_000) -> None:
-        self._start_bps = start_bps
         self._aimd = AimdControl(start_bps)
         self._bounds = (MIN_BPS, 5_000_000)
         self._limit = LimitDetector()
@@ -161,6 +159,8 @@ class GoogleCongestionControl:
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
         """See `BandwidthEstimator`. Probing goes up to twice what the streams can use."""
         low = max(min_bps, MIN_BPS)
+        if self._sent_at is None:
+            self._aimd.rate_bps = float(start_bps)
         self._bounds = (low, max(2 * max_bps, low))
         self._probes.raised_bound(2.0 * max_bps, self.estimate_bps, self._sent_at or 0.0)
 
