@@ -111,19 +111,20 @@ def compounds(
         waiting = waiting[MAX_BLOCKS:]
     packets: list[bytes] = []
     current, ssrcs, described = b"", list[int](), 0
+    name_bytes = len(_names(cname, [0]))
     for each in reports:
         data = each.to_bytes()
         new = each.ssrc not in ssrcs
-        described_after = described + (len(cname.encode()) + 12 if new else 0)
+        described_after = described + (name_bytes if new else 0)
         if current and len(current) + len(data) + described_after > MAX_RTCP_BYTES:
-            packets.append(current + SourceDescription.of_cname(cname, *ssrcs).to_bytes())
-            current, ssrcs, described_after = b"", [], len(cname.encode()) + 12
+            packets.append(current + _names(cname, ssrcs))
+            current, ssrcs, described_after = b"", [], name_bytes
             new = True
         current += data
         described = described_after
         if new:
             ssrcs.append(each.ssrc)
-    current += SourceDescription.of_cname(cname, *ssrcs).to_bytes()
+    current += _names(cname, ssrcs)
     for data in extra:
         if len(current) + len(data) > MAX_RTCP_BYTES:
             packets.append(current)
@@ -132,6 +133,11 @@ def compounds(
         current += data
     packets.append(current)
     return packets
+
+
+def _names(cname: str, ssrcs: Sequence[int]) -> bytes:
+    """A description of each source, in a packet of its own: some peers misread longer ones."""
+    return b"".join([SourceDescription.of_cname(cname, ssrc).to_bytes() for ssrc in ssrcs])
 
 
 def goodbye(ssrcs: Sequence[int], cname: str, reason: str = "") -> bytes:
