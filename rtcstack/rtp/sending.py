@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rtcstack.rtp.bwe.allocation import Demand, allocate
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator, SentPackets
+from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.events import BitrateAllocated, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
 from rtcstack.rtp.pacer import Pacer
@@ -91,8 +92,6 @@ class Sending:
     def _make(self) -> BandwidthEstimator:
         if self._make_estimator is not None:
             return self._make_estimator()
-        from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
-
         return GoogleCongestionControl()
 
     def take(self, now: float) -> list[bytes]:
