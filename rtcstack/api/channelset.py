@@ -36,6 +36,9 @@ __all__ = ["ChannelSet"]
 DEFAULT_MAX_MESSAGE_SIZE = 65_536
 """What a peer takes that does not say (RFC 8841, section 6)."""
 
+MAX_UTF8_BYTES = 4
+"""Most bytes that a character takes in UTF-8."""
+
 _PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
 
 
@@ -73,8 +76,6 @@ class ChannelSet:
         )
         self.transport: Transport | None = None
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
-        self.opened = 0
-        self.closed_count = 0
         self.is_closed = False
         self._objects: dict[Channel, RTCDataChannel] = {}
         self._drainers: list[tuple[Channel, int, asyncio.Future[None]]] = []
@@ -127,8 +128,8 @@ class ChannelSet:
     def send(self, channel: Channel, data: str | bytes) -> None:
         """Queue a message. See `RTCDataChannel.send`."""
         size = len(data)
-        if isinstance(data, str) and not data.isascii():
-            size = len(data.encode("utf-8", "replace"))
+        if isinstance(data, str) and size * MAX_UTF8_BYTES > self.max_message_size and not data.isascii():
+            size = len(data.encode("utf-8", "replace"))  # near the limit only: the engine encodes it again
         if size > self.max_message_size:
             raise TypeError(f"{size} bytes exceed the peer's maximum message size of {self.max_message_size}")
         self.engine.send(channel, data, monotonic())
@@ -205,13 +206,11 @@ class ChannelSet:
             elif isinstance(event, ChannelAnnounced):
                 target = RTCDataChannel(self, event.channel)
                 objects[event.channel] = target
-                self.opened += 1
                 self._on_channel(target)
                 target.on_opened()
             elif isinstance(event, ChannelOpened):
                 target = objects.get(event.channel)
                 if target is not None:
-                    self.opened += 1
                     target.on_opened()
             elif isinstance(event, ChannelClosing):
                 target = objects.get(event.channel)
@@ -233,7 +232,6 @@ class ChannelSet:
         target = self._objects.pop(channel, None)
         if target is None:
             return
-        self.closed_count += 1
         error = None
         if cause is not None:
             error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)

@@ -106,8 +106,8 @@ def _add_connection(report: RTCStatsReport, connection: RTCPeerConnection, now: 
         "PC",
         now,
         {
-            "dataChannelsOpened": 0 if channels is None else channels.opened,
-            "dataChannelsClosed": 0 if channels is None else channels.closed_count,
+            "dataChannelsOpened": 0 if channels is None else channels.engine.channels_opened,
+            "dataChannelsClosed": 0 if channels is None else channels.engine.channels_closed,
         },
     )
 
