@@ -101,7 +101,6 @@ class RTCDataChannel(EventTarget):
         self._channel = channel
         self._state = RTCDataChannelState.CONNECTING
         self._binary_type = "arraybuffer"
-        self._low_threshold = 0
         self._early: list[str | bytes] | None = []
         self._early_bytes = 0
         self._inbox: deque[str | bytes] | None = None
@@ -169,13 +168,12 @@ class RTCDataChannel(EventTarget):
     @property
     def bufferedAmountLowThreshold(self) -> int:
         """When `bufferedAmount` falls to this or below, "bufferedamountlow" is fired."""
-        return self._low_threshold
+        return self._channel.low_threshold_bytes
 
     @bufferedAmountLowThreshold.setter
     def bufferedAmountLowThreshold(self, value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise TypeError(f"bufferedAmountLowThreshold must be an integer of 0 or more, not {value!r}")
-        self._low_threshold = value
         self._channels.set_buffered_amount_low_threshold(self._channel, value)
 
     @property

@@ -106,9 +106,6 @@ class Negotiator:
         Raises:
             InvalidStateError: an offer cannot be made in this signaling state.
         """
-        state = self.negotiation.state
-        if state not in (SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER):
-            raise InvalidStateError(f"createOffer in signaling state {state!s}")
 
         def restart(key: str, credentials: tuple[str, str]) -> bool:
             return ice_restart or credentials in self._credentials_to_replace
@@ -128,9 +125,6 @@ class Negotiator:
         Raises:
             InvalidStateError: there is none.
         """
-        state = self.negotiation.state
-        if state not in (SignalingState.HAVE_REMOTE_OFFER, SignalingState.HAVE_LOCAL_PRANSWER):
-            raise InvalidStateError(f"createAnswer in signaling state {state!s}")
         restarted = restarted_transports(self.negotiation)
 
         def restart(key: str, credentials: tuple[str, str]) -> bool:
@@ -171,17 +165,10 @@ class Negotiator:
                 f"setLocalDescription: the {sdp_type} is not the one that {made_by} last gave"
             )
         if not text:
-            if sdp_type is SdpType.OFFER:
-                last = last if last is not None and self._is_fresh(last) else self.create_offer()
-            else:
-                last = last if last is not None and self._is_fresh(last) else self.create_answer()
+            # What was created before may have gone out of date; what has not comes out the same.
+            last = self.create_offer() if sdp_type is SdpType.OFFER else self.create_answer()
         assert last is not None
         self._apply(Side.LOCAL, last.as_type(sdp_type))
-
-    def _is_fresh(self, last: Description) -> bool:
-        """Whether what was created still says what creating it now would say."""
-        again = self.create_offer if last.type is SdpType.OFFER else self.create_answer
-        return again().sdp == last.sdp
 
     def set_remote(self, given: RTCSessionDescription) -> None:
         """Apply a remote description; an offer that comes in between rolls ours back first.

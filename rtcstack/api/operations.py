@@ -31,6 +31,13 @@ class Operation(Coroutine[Any, Any, T], Generic[T]):
         self._future = future
         self._iterator: Generator[Any, None, T] | None = None
 
+    @classmethod
+    def of(cls, function: Callable[[], T]) -> Operation[T]:
+        """An operation outside of the chain: done at once; what it raises, the awaiter gets."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        _settle(future, function)
+        return cls(future)
+
     def __await__(self) -> Generator[Any, None, T]:
         return self._future.__await__()
 
@@ -54,6 +61,18 @@ class Operation(Coroutine[Any, Any, T], Generic[T]):
         """The coroutine protocol, for the loop."""
         if self._iterator is not None:
             self._iterator.close()
+
+
+def _settle(future: asyncio.Future[T], function: Callable[[], T]) -> None:
+    """Run the function; the future gets what it gives or raises, unless it was cancelled."""
+    try:
+        result = function()
+    except Exception as exc:
+        if not future.done():
+            future.set_exception(exc)
+    else:
+        if not future.done():
+            future.set_result(result)
 
 
 class OperationsChain:
@@ -105,14 +124,7 @@ class OperationsChain:
         self._after.append(callback)
 
     def _execute(self, operation: Callable[[], Any], future: asyncio.Future[Any]) -> None:
-        try:
-            result = operation()
-        except Exception as exc:
-            if not future.done():
-                future.set_exception(exc)
-        else:
-            if not future.done():
-                future.set_result(result)
+        _settle(future, operation)
         asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:

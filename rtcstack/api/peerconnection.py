@@ -39,7 +39,6 @@ from rtcstack.api.stats import RTCStatsReport, collect
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
 from rtcstack.api.transceiverset import TransceiverSet
 from rtcstack.api.transportset import TransportEntry, TransportSet
-from rtcstack.clock import timestamp_ms
 from rtcstack.dtls import DtlsRole
 from rtcstack.errors import InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
@@ -90,7 +89,6 @@ class RTCPeerConnection(EventTarget):
         self.transports = TransportSet(self.configuration, self, self.chain.after)
         self.transceivers = TransceiverSet(self)
         self.negotiator = Negotiator(self)
-        self.created_at_ms = timestamp_ms()
         self._channels: ChannelSet | None = None
         self._sctp: RTCSctpTransport | None = None
         self._ice_gathering_state = RTCIceGatheringState.NEW
@@ -353,16 +351,11 @@ class RTCPeerConnection(EventTarget):
             NotSupportedError: another algorithm.
             TypeError: "expires" is not a number.
         """
-        loop = asyncio.get_running_loop()
         if isinstance(keygenAlgorithm, Mapping) and "RSA" in str(keygenAlgorithm.get("name", "")).upper():
             # an RSA key takes a good part of a second
+            loop = asyncio.get_running_loop()
             return Operation(loop.run_in_executor(None, RTCCertificate.generate, keygenAlgorithm))
-        future: asyncio.Future[RTCCertificate] = loop.create_future()
-        try:
-            future.set_result(RTCCertificate.generate(keygenAlgorithm))
-        except Exception as exc:
-            future.set_exception(exc)
-        return Operation(future)
+        return Operation.of(lambda: RTCCertificate.generate(keygenAlgorithm))
 
     # -- data channels ----------------------------------------------------------------------------
 
@@ -538,12 +531,7 @@ class RTCPeerConnection(EventTarget):
         Raises:
             InvalidAccessError: the track is not sent or received here, or more than once.
         """
-        future: asyncio.Future[RTCStatsReport] = asyncio.get_running_loop().create_future()
-        try:
-            future.set_result(collect(self, selector))
-        except Exception as exc:
-            future.set_exception(exc)
-        return Operation(future)
+        return Operation.of(lambda: collect(self, selector))
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -157,14 +157,7 @@ class RTCRtpSender:
                 was negotiated, differ.
             TypeError, ValueError: see `check_encodings`.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            self._set_parameters(parameters)
-        except Exception as exc:
-            future.set_exception(exc)
-        else:
-            future.set_result(None)
-        return Operation(future)
+        return Operation.of(lambda: self._set_parameters(parameters))
 
     def _set_parameters(self, parameters: RTCRtpSendParameters) -> None:
         if self.stopped:
@@ -192,17 +185,14 @@ class RTCRtpSender:
             TypeError: another kind.
             InvalidStateError: the transceiver is stopped.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if withTrack is not None and withTrack.kind != self.kind:
-            future.set_exception(
-                TypeError(f"replaceTrack of a {self.kind} sender with a {withTrack.kind} track")
-            )
-        elif self.stopped:
-            future.set_exception(InvalidStateError("replaceTrack on a sender that is stopped"))
-        else:
-            self._track = withTrack
-            future.set_result(None)
-        return Operation(future)
+        return Operation.of(lambda: self._replace_track(withTrack))
+
+    def _replace_track(self, track: MediaStreamTrack | None) -> None:
+        if track is not None and track.kind != self.kind:
+            raise TypeError(f"replaceTrack of a {self.kind} sender with a {track.kind} track")
+        if self.stopped:
+            raise InvalidStateError("replaceTrack on a sender that is stopped")
+        self._track = track
 
     def setStreams(self, *streams: MediaStream) -> None:
         """Say which streams the track belongs to; needs negotiation to reach the peer.

@@ -82,7 +82,6 @@ class TransportEntry:
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
-        self.remote_certificates: tuple[bytes, ...] = ()
         self.remote_candidates: list[Candidate] = []
         self.ended_ufrag: str | None = None
         self.tls_id: str | None = None
@@ -91,6 +90,11 @@ class TransportEntry:
         self._abandon_timer: asyncio.TimerHandle | None = None
         self._ice_object: RTCIceTransport | None = None
         self._dtls_object: RTCDtlsTransport | None = None
+
+    @property
+    def remote_certificates(self) -> tuple[bytes, ...]:
+        """The peer's certificates in DER; empty before DTLS has connected."""
+        return () if self.dtls_details is None else self.dtls_details.remote_certificates
 
     @property
     def ice_transport(self) -> RTCIceTransport:
@@ -220,7 +224,6 @@ class TransportEntry:
         self.dtls_state = state
         if isinstance(event, DtlsConnected):
             self.dtls_details = event
-            self.remote_certificates = event.remote_certificates
         if isinstance(event, DtlsFailed):
             error = RTCError(
                 event.detail,

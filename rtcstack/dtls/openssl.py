@@ -23,7 +23,6 @@ __all__ = [
     "IANA_NAMES",
     "MAX_BIO_CHUNK_BYTES",
     "WANT_READ",
-    "ZERO_RETURN",
     "RecordLayer",
     "as_chunks",
     "shared_context",
@@ -36,7 +35,6 @@ MAX_BIO_CHUNK_BYTES = 16_000
 """OpenSSL reads its BIO in one go of at most about 16 KB per "datagram": records beyond are cut."""
 
 WANT_READ: int = _lib.SSL_ERROR_WANT_READ
-ZERO_RETURN: int = _lib.SSL_ERROR_ZERO_RETURN
 
 _DTLS_1_2 = 0xFEFD
 

@@ -28,7 +28,7 @@ from rtcstack.clock import monotonic
 from rtcstack.engine import Run
 from rtcstack.ice.candidates import PairView, host_addresses, to_aioice, to_candidate
 from rtcstack.ice.config import IceConfig, IceServer
-from rtcstack.ice.endpoint import Address, DatagramSink, EndpointCounters, UdpEndpoint
+from rtcstack.ice.endpoint import Address, EndpointCounters, UdpEndpoint
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["AdoptedConnection"]
@@ -81,7 +81,7 @@ class AdoptedConnection(aioice.Connection):
     Args:
         config: see `IceConfig`.
         controlling: the initial role.
-        sink: takes what is not STUN.
+        deliver: takes what is not STUN: DTLS, SRTP and the time of the pass.
         on_candidate: a local candidate was found.
         on_server_error: a server failed: the server, the local address, a STUN error code (701
             for no answer) and text (webrtc-pc, section 4.8.2, RTCPeerConnectionIceErrorEvent).
@@ -95,7 +95,7 @@ class AdoptedConnection(aioice.Connection):
         config: IceConfig,
         *,
         controlling: bool,
-        sink: DatagramSink,
+        deliver: Callable[[list[Run], list[bytes], float], None],
         on_candidate: Callable[[Candidate, IceServer | None], None],
         on_server_error: Callable[[IceServer, Address | None, int, str], None],
         on_selected: Callable[[PairView], None],
@@ -107,7 +107,7 @@ class AdoptedConnection(aioice.Connection):
         self._queue: Any = _Unread()
         self._check_list_state: Any = _Unread()
         self._config = config
-        self._sink = sink
+        self._deliver = deliver
         self._on_candidate = on_candidate
         self._on_server_error = on_server_error
         self._on_selected = on_selected
@@ -164,7 +164,7 @@ class AdoptedConnection(aioice.Connection):
                 continue  # an address that went away, or that the sandbox does not let us use
             protocol = _Protocol(self)
             endpoint = UdpEndpoint(
-                loop, sock, self._sink_of(protocol), functools.partial(protocol.connection_lost, None)
+                loop, sock, _SocketSink(self, protocol), functools.partial(protocol.connection_lost, None)
             )
             protocol.endpoint = endpoint
             protocol.connection_made(endpoint)
@@ -183,9 +183,6 @@ class AdoptedConnection(aioice.Connection):
             protocols.append(protocol)
             self._report(candidate, None)
         return protocols
-
-    def _sink_of(self, protocol: _Protocol) -> DatagramSink:
-        return _SocketSink(self, protocol)
 
     async def _gather_reflexive(self, server: IceServer, protocol: _Protocol) -> None:
         local = protocol.local_candidate
@@ -434,9 +431,9 @@ class AdoptedConnection(aioice.Connection):
         self.last_received = now
         kind = data[0] if data else 255
         if 20 <= kind < 64:
-            self._sink.on_datagrams([Run(data, len(data))], [], now)
+            self._deliver([Run(data, len(data))], [], now)
         elif 128 <= kind < 192:
-            self._sink.on_datagrams([], [data], now)
+            self._deliver([], [data], now)
 
     # -- the selected pair ------------------------------------------------------------------------
 
@@ -514,16 +511,16 @@ class AdoptedConnection(aioice.Connection):
 class _SocketSink:
     """Ties a socket's packets to the protocol whose socket it is."""
 
-    __slots__ = ("_connection", "_protocol", "_sink")
+    __slots__ = ("_connection", "_deliver", "_protocol")
 
     def __init__(self, connection: AdoptedConnection, protocol: _Protocol) -> None:
         self._connection = connection
         self._protocol = protocol
-        self._sink = connection._sink
+        self._deliver = connection._deliver
 
     def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
         self._connection.last_received = now
-        self._sink.on_datagrams(dtls, srtp, now)
+        self._deliver(dtls, srtp, now)
 
     def accepts_from(self, address: Address) -> bool:
         return self._connection.accepts_from(address)

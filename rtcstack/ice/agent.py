@@ -78,7 +78,7 @@ class _Generation:
         self.connection = AdoptedConnection(
             config,
             controlling=controlling,
-            sink=agent,
+            deliver=agent.observer.on_datagrams,
             on_candidate=self._on_candidate,
             on_server_error=agent.observer.on_ice_server_error,
             on_selected=self._on_selected,
@@ -297,19 +297,6 @@ class IceAgent:
         """Every pair of a generation has failed and no more will come."""
         if generation is self._newest and self.state in (IceState.CHECKING, IceState.DISCONNECTED):
             self._set_state(IceState.FAILED)
-
-    # DatagramSink, for the sockets of all generations
-
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        """Packets arrived on any generation's sockets."""
-        self.observer.on_datagrams(dtls, srtp, now)
-
-    def accepts_from(self, address: Address) -> bool:
-        """The sockets ask their own connection."""
-        return self._active.connection.accepts_from(address)
-
-    def on_stun(self, data: bytes, address: Address, now: float) -> None:
-        """The sockets hand STUN to their own connection."""
 
     # -- states and time --------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from rtcstack.errors import ParseError, RTCError
-from rtcstack.jsep.session import Section, Session, Transport
+from rtcstack.jsep.session import Section, Session
 from rtcstack.jsep.states import SdpType, SignalingState
 from rtcstack.sdp import IceOptions, SessionDescription, parse_session
 
@@ -135,7 +135,3 @@ class Negotiation:
         """RTCRtpTransceiver.mid."""
         section = self.session.section_of(transceiver)
         return None if section is None else section.mid
-
-    def transport_of(self, section: Section) -> Transport | None:
-        """The transport that a section uses now."""
-        return self.session.transport(section.transport)

@@ -62,6 +62,40 @@ def _names(container: OutputContainer) -> set[str]:
     return set(container.format.name.split(","))
 
 
+class _Timeline:
+    """Places a track's items in the file: it begins where the recording is, and only goes on.
+
+    Args:
+        offset: of the first item, in ticks of the file's clock.
+        scale: ticks of the file's clock in one unit of the items' times.
+    """
+
+    def __init__(self, offset: int = 0, scale: int = 1) -> None:
+        self._offset = offset
+        self._scale = scale
+        self._first: float | None = None
+        self._last = -1
+
+    def place(self, at: float) -> int | None:
+        """The time of an item in the file; None for one of the same time, or out of order.
+
+        Args:
+            at: the item's time, from any origin.
+        """
+        if self._first is None:
+            self._first = at
+        pts = self._offset + round((at - self._first) * self._scale)
+        if pts <= self._last:
+            return None
+        self._last = pts
+        return pts
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was an item."""
+        return self._first is not None
+
+
 class RawVideoWriter:
     """Encodes pictures. All become of the first one's size: files have one."""
 
@@ -72,9 +106,7 @@ class RawVideoWriter:
         self._fitter: FrameFitter | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._offset = 0
-        self._first: float | None = None
-        self._last = -1
+        self._timeline = _Timeline()
 
     def can_begin(self, item: Any) -> bool:
         """Always."""
@@ -103,7 +135,7 @@ class RawVideoWriter:
         stream.codec_context.open(strict=False)
         self._container, self._stream = container, stream
         self._fitter = FrameFitter(stream.pix_fmt, 1.0, even=True)
-        self._offset = int(offset_s * VIDEO_CLOCK_RATE)
+        self._timeline = _Timeline(int(offset_s * VIDEO_CLOCK_RATE), VIDEO_CLOCK_RATE)
         return True
 
     def write(self, item: Any) -> None:
@@ -112,13 +144,9 @@ class RawVideoWriter:
         stream, container = self._stream, self._container
         assert stream is not None
         assert container is not None
-        at = frame.time or 0.0
-        if self._first is None:
-            self._first = at
-        pts = self._offset + round((at - self._first) * VIDEO_CLOCK_RATE)
-        if pts <= self._last:
-            return  # of the same time, or out of order
-        self._last = pts
+        pts = self._timeline.place(frame.time or 0.0)
+        if pts is None:
+            return
         fitter = self._fitter
         assert fitter is not None
         own = fitter.own(frame)  # PyAV writes the time into what it encodes, and frames are shared
@@ -220,9 +248,7 @@ class EncodedVideoWriter:
         self._container: OutputContainer | None = None
         self._stream: Stream | None = None
         self._template: InputContainer | None = None  # the file's stream refers to it
-        self._offset = 0
-        self._first: int | None = None
-        self._last = -1
+        self._timeline = _Timeline()
 
     def can_begin(self, item: Any) -> bool:
         """With a key frame."""
@@ -249,7 +275,7 @@ class EncodedVideoWriter:
                 self._template = av.open(io.BytesIO(data), "r", format=raw)
             stream = container.add_stream_from_template(self._template.streams.video[0])
         self._container, self._stream = container, stream
-        self._offset = int(offset_s * VIDEO_CLOCK_RATE)
+        self._timeline = _Timeline(int(offset_s * VIDEO_CLOCK_RATE))
         return True
 
     def write(self, item: Any) -> None:
@@ -258,14 +284,11 @@ class EncodedVideoWriter:
         container, stream = self._container, self._stream
         if container is None or stream is None or not data:
             return
-        if self._first is None:
-            if not key_frame:
-                return
-            self._first = timestamp
-        pts = self._offset + timestamp - self._first
-        if pts <= self._last:
+        if not self._timeline.has_begun and not key_frame:
             return
-        self._last = pts
+        pts = self._timeline.place(timestamp)
+        if pts is None:
+            return
         packet = av.Packet(data)
         packet.pts = packet.dts = pts
         packet.time_base = VIDEO_TIME_BASE
@@ -289,9 +312,7 @@ class EncodedAudioWriter:
         self._container: OutputContainer | None = None
         self._stream: Stream | None = None
         self._template: InputContainer | None = None
-        self._offset = 0
-        self._first: int | None = None
-        self._last = -1
+        self._timeline = _Timeline()
 
     def can_begin(self, item: Any) -> bool:
         """Always."""
@@ -318,7 +339,7 @@ class EncodedAudioWriter:
         self._template = av.open(file, "r")
         self._container = container
         self._stream = container.add_stream_from_template(self._template.streams.audio[0])
-        self._offset = int(offset_s * self._rate)
+        self._timeline = _Timeline(int(offset_s * self._rate))
         return True
 
     def write(self, item: Any) -> None:
@@ -327,12 +348,9 @@ class EncodedAudioWriter:
         container, stream = self._container, self._stream
         if container is None or stream is None or not data:
             return
-        if self._first is None:
-            self._first = timestamp
-        pts = self._offset + timestamp - self._first
-        if pts <= self._last:
+        pts = self._timeline.place(timestamp)
+        if pts is None:
             return
-        self._last = pts
         packet = av.Packet(data)
         packet.pts = packet.dts = pts
         packet.time_base = Fraction(1, self._rate)

@@ -133,11 +133,6 @@ class RtpSession:
         self._now = now
         self._schedule_reports(now)
 
-    @property
-    def is_started(self) -> bool:
-        """Whether packets may leave."""
-        return self._started
-
     def set_receive_section(self, section: ReceiveSection) -> None:
         """Receive for a section, or change what is agreed for it; its streams go on."""
         self._demux.set_section(section)

@@ -77,6 +77,7 @@ class Channel:
         label, protocol, ordered, max_retransmits, max_packet_lifetime_ms, priority: as opened.
         negotiated: whether both applications agreed on the channel by themselves.
         state: see `ChannelState`.
+        low_threshold_bytes: see `DataChannels.set_buffered_amount_low_threshold`.
         messages_sent, messages_received, bytes_sent, bytes_received: user data handed in and delivered.
     """
 
@@ -84,7 +85,6 @@ class Channel:
         "_acked",
         "_error",
         "_inbound_reset",
-        "_low_threshold_bytes",
         "_name_bytes",
         "_outbound_reset",
         "_reset_begun",
@@ -92,6 +92,7 @@ class Channel:
         "bytes_sent",
         "id",
         "label",
+        "low_threshold_bytes",
         "max_packet_lifetime_ms",
         "max_retransmits",
         "messages_received",
@@ -128,7 +129,7 @@ class Channel:
         self.bytes_sent = 0
         self.bytes_received = 0
         self._acked = negotiated  # before the ACK messages are sent in order (RFC 8832, section 6)
-        self._low_threshold_bytes = 0
+        self.low_threshold_bytes = 0
         self._name_bytes = 0  # of the OPEN that announced it, if the peer did
         self._inbound_reset = False
         self._outbound_reset = False
@@ -305,8 +306,8 @@ class DataChannels:
         assert channel.id is not None
         if channel.priority != 256:
             self.association.set_priority(channel.id, channel.priority)
-        if channel._low_threshold_bytes:
-            self.association.set_buffered_low_threshold(channel.id, channel._low_threshold_bytes)
+        if channel.low_threshold_bytes:
+            self.association.set_buffered_low_threshold(channel.id, channel.low_threshold_bytes)
 
     def _opened(self, channel: Channel) -> None:
         channel.state = ChannelState.OPEN
@@ -349,7 +350,7 @@ class DataChannels:
 
     def set_buffered_amount_low_threshold(self, channel: Channel, threshold_bytes: int) -> None:
         """Set at which buffered amount `BufferedAmountLow` is told."""
-        channel._low_threshold_bytes = threshold_bytes
+        channel.low_threshold_bytes = threshold_bytes
         if channel.id is not None and channel.state is not ChannelState.CLOSED:
             self.association.set_buffered_low_threshold(channel.id, threshold_bytes)
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 from typing import Any
 
+import numpy
 import pytest
 
 from rtcstack import (
@@ -64,7 +65,6 @@ async def test_kinds_of_binary(kind: Any) -> None:
 
 
 async def test_numpy_goes_as_bytes() -> None:
-    numpy = pytest.importorskip("numpy")
     array = numpy.arange(100, dtype="<f4").reshape(10, 10)
     async with pair() as (a, b):
         mine, theirs = await open_channels(a, b)

@@ -151,15 +151,8 @@ def dtls_records(data: bytes) -> None:
     assert server.received() == []
 
 
-class _Sink:
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        raise AssertionError("STUN is not data")
-
-    def accepts_from(self, address: tuple[str, int]) -> bool:
-        return False
-
-    def on_stun(self, data: bytes, address: tuple[str, int], now: float) -> None:
-        pass
+def _deliver(dtls: list[Run], srtp: list[bytes], now: float) -> None:
+    raise AssertionError("STUN is not data")
 
 
 def stun(data: bytes) -> None:
@@ -169,7 +162,7 @@ def stun(data: bytes) -> None:
         connection = AdoptedConnection(
             IceConfig(include_loopback=True, use_ipv6=False),
             controlling=True,
-            sink=_Sink(),
+            deliver=_deliver,
             on_candidate=lambda candidate, server: None,
             on_server_error=lambda server, local, code, text: None,
             on_selected=lambda pair: None,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from rtcstack.codecs.payload.base import joined
 from rtcstack.errors import ParseError
+from rtcstack.rtp.frames import PayloadInfo
 
-__all__ = ["START_CODE", "nal_units", "read_ue"]
+__all__ = ["START_CODE", "assembled", "nal_units", "read_ue"]
 
 START_CODE = b"\x00\x00\x00\x01"
 
@@ -38,6 +41,26 @@ def nal_units(stream: bytes) -> list[bytes]:
     if not units:
         raise ParseError("byte stream holds no NAL unit")
     return units
+
+
+def assembled(codec: str, payloads: Sequence[PayloadInfo]) -> bytes:
+    """The access unit of a frame's payloads, whose fragments must fit together.
+
+    Args:
+        codec: its name, for the error.
+        payloads: in order.
+
+    Raises:
+        ParseError: a fragment's beginning or end is missing.
+    """
+    open_unit = False
+    for info in payloads:
+        if info.continues is not open_unit:
+            raise ParseError(f"{codec} fragments do not fit together")
+        open_unit = info.continued
+    if open_unit:
+        raise ParseError(f"{codec} NAL unit is cut short")
+    return joined(payloads)
 
 
 def read_ue(bits: int, length: int, at: int) -> tuple[int, int]:

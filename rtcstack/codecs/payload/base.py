@@ -10,7 +10,14 @@ from typing import Protocol
 
 from rtcstack.rtp.frames import PayloadInfo
 
-__all__ = ["DEFAULT_PAYLOAD_BYTES", "MIN_PAYLOAD_BYTES", "Packetizer", "joined", "split_evenly"]
+__all__ = [
+    "DEFAULT_PAYLOAD_BYTES",
+    "MIN_PAYLOAD_BYTES",
+    "Packetizer",
+    "PictureNumbers",
+    "joined",
+    "split_evenly",
+]
 
 DEFAULT_PAYLOAD_BYTES = 1160
 """Bytes of a payload when nothing else is asked for: with RTP header, extensions, SRTP tag, UDP and
@@ -46,6 +53,30 @@ class Packetizer(Protocol):
         Raises:
             ParseError: the frame is not of the codec's form.
         """
+
+
+class PictureNumbers:
+    """What VP8 and VP9 count: pictures, and those of the base layer.
+
+    Args:
+        picture_id: of the first frame, 0 to 32767; random is best, so that a stream that begins
+            again is not taken for the old one.
+        tl0_pic_idx: of the first base-layer frame, 0 to 255.
+    """
+
+    __slots__ = ("_picture_id", "_tl0_pic_idx")
+
+    def __init__(self, picture_id: int, tl0_pic_idx: int) -> None:
+        self._picture_id = picture_id & 0x7FFF
+        self._tl0_pic_idx = (tl0_pic_idx - 1) & 0xFF
+
+    def take(self, temporal_id: int | None) -> tuple[int, int]:
+        """The next frame's picture id, and the base-layer number that goes with it."""
+        picture_id = self._picture_id
+        self._picture_id = (picture_id + 1) & 0x7FFF
+        if temporal_id == 0:
+            self._tl0_pic_idx = (self._tl0_pic_idx + 1) & 0xFF
+        return picture_id, self._tl0_pic_idx
 
 
 def joined(payloads: Sequence[PayloadInfo]) -> bytes:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtcstack.codecs.payload.annexb import START_CODE, nal_units, read_ue
-from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, joined, split_evenly
+from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units, read_ue
+from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, split_evenly
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -74,14 +74,7 @@ class H264Depacketizer:
         Raises:
             ParseError: a fragment's beginning or end is missing.
         """
-        open_unit = False
-        for info in payloads:
-            if info.continues is not open_unit:
-                raise ParseError("H.264 fragments do not fit together")
-            open_unit = info.continued
-        if open_unit:
-            raise ParseError("H.264 NAL unit is cut short")
-        return joined(payloads)
+        return assembled("H.264", payloads)
 
 
 def _fragment(payload: bytes) -> PayloadInfo:

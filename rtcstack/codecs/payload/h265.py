@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtcstack.codecs.payload.annexb import START_CODE, nal_units
-from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, joined, split_evenly
+from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units
+from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, split_evenly
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -81,14 +81,7 @@ class H265Depacketizer:
         Raises:
             ParseError: a fragment's beginning or end is missing.
         """
-        open_unit = False
-        for info in payloads:
-            if info.continues is not open_unit:
-                raise ParseError("H.265 fragments do not fit together")
-            open_unit = info.continued
-        if open_unit:
-            raise ParseError("H.265 NAL unit is cut short")
-        return joined(payloads)
+        return assembled("H.265", payloads)
 
 
 def _describe(info: PayloadInfo, kind: int) -> None:

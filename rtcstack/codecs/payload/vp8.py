@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, joined, split_evenly
+from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, PictureNumbers, joined, split_evenly
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -103,11 +103,10 @@ class Vp8Packetizer:
         tl0_pic_idx: of the first base-layer frame, 0 to 255.
     """
 
-    __slots__ = ("_picture_id", "_tl0_pic_idx")
+    __slots__ = ("_numbers",)
 
     def __init__(self, picture_id: int = 0, tl0_pic_idx: int = 0) -> None:
-        self._picture_id = picture_id & 0x7FFF
-        self._tl0_pic_idx = (tl0_pic_idx - 1) & 0xFF
+        self._numbers = PictureNumbers(picture_id, tl0_pic_idx)
 
     def packetize(
         self,
@@ -121,15 +120,12 @@ class Vp8Packetizer:
     ) -> list[bytes]:
         """The payloads of one frame; see `Packetizer`. The picture id counts on by one."""
         octet = _X | (_N if discardable else 0)
-        picture_id = self._picture_id
-        self._picture_id = (picture_id + 1) & 0x7FFF
+        picture_id, tl0_pic_idx = self._numbers.take(temporal_id)
         if temporal_id is None:
             rest = bytes((_I, _M | picture_id >> 8, picture_id & 0xFF))
         else:
-            if temporal_id == 0:
-                self._tl0_pic_idx = (self._tl0_pic_idx + 1) & 0xFF
             layer = (temporal_id & 3) << 6 | (_Y if layer_sync else 0)
-            rest = bytes((_I | _L | _T, _M | picture_id >> 8, picture_id & 0xFF, self._tl0_pic_idx, layer))
+            rest = bytes((_I | _L | _T, _M | picture_id >> 8, picture_id & 0xFF, tl0_pic_idx, layer))
         follow = bytes((octet,)) + rest
         pieces = split_evenly(len(frame), max_payload_bytes - len(follow))
         payloads = [follow + frame[start:end] for start, end in pieces]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, joined, split_evenly
+from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, PictureNumbers, joined, split_evenly
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -141,11 +141,10 @@ class Vp9Packetizer:
         tl0_pic_idx: of the first base-layer frame, 0 to 255.
     """
 
-    __slots__ = ("_picture_id", "_tl0_pic_idx")
+    __slots__ = ("_numbers",)
 
     def __init__(self, picture_id: int = 0, tl0_pic_idx: int = 0) -> None:
-        self._picture_id = picture_id & 0x7FFF
-        self._tl0_pic_idx = (tl0_pic_idx - 1) & 0xFF
+        self._numbers = PictureNumbers(picture_id, tl0_pic_idx)
 
     def packetize(
         self,
@@ -159,14 +158,11 @@ class Vp9Packetizer:
     ) -> list[bytes]:
         """The payloads of one frame; see `Packetizer`. The picture id counts on by one."""
         octet = _I | (0 if key_frame else _P)
-        picture_id = self._picture_id
-        self._picture_id = (picture_id + 1) & 0x7FFF
+        picture_id, tl0_pic_idx = self._numbers.take(temporal_id)
         rest = bytes((_M | picture_id >> 8, picture_id & 0xFF))
         if temporal_id is not None:
             octet |= _L
-            if temporal_id == 0:
-                self._tl0_pic_idx = (self._tl0_pic_idx + 1) & 0xFF
-            rest += bytes(((temporal_id & 7) << 5 | (0x10 if layer_sync else 0), self._tl0_pic_idx))
+            rest += bytes(((temporal_id & 7) << 5 | (0x10 if layer_sync else 0), tl0_pic_idx))
         structure = b""
         if key_frame and (size := vp9_frame_size(frame)) is not None:
             structure = b"\x10" + size[0].to_bytes(2, "big") + size[1].to_bytes(2, "big")

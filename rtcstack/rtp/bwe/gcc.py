@@ -151,11 +151,6 @@ class GoogleCongestionControl:
         """How fast what has queued up may leave."""
         return PACE_MULTIPLIER * self.estimate_bps
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether the application sends less than it might."""
-        return self._limit.limited
-
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
         """See `BandwidthEstimator`. Probing goes up to twice what the streams can use."""
         low = max(min_bps, MIN_BPS)

@@ -5,7 +5,6 @@ Spec: RFC 4585, section 6; RFC 5104, section 4.3.1; draft-alvestrand-rmcat-remb-
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar
@@ -197,8 +196,3 @@ class ReceiverEstimate:
             raise ParseError("RTCP receiver estimate is shorter than its sources")
         bitrate = (word & 0x3_FFFF) << (word >> 18 & 0x3F)
         return cls(sender, bitrate, Struct(f"!{count}I").unpack_from(body, 16))
-
-
-def nacks(sender_ssrc: int, media_ssrc: int, sequence_numbers: Iterable[int]) -> Nack:
-    """A NACK for these packets, oldest first, however far their unwrapped numbers have grown."""
-    return Nack(sender_ssrc, media_ssrc, tuple(number & 0xFFFF for number in sequence_numbers))
