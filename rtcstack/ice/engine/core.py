@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rtcstack.ice.config import IceConfig
 from rtcstack.ice.engine.events import IceCounters, IceEvent, Transmit
 from rtcstack.ice.engine.pair import Path
-from rtcstack.ice.engine.transactions import Transactions
+from rtcstack.ice.transactions import Transactions
 from rtcstack.ice.stun import Address
 
 if TYPE_CHECKING:

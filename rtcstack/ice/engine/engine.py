@@ -29,7 +29,7 @@ from rtcstack.ice.engine.events import (
     Transmit,
 )
 from rtcstack.ice.engine.generation import Generation
-from rtcstack.ice.engine.pair import Pair, Path
+from rtcstack.ice.engine.pair import Pair, PairState, Path
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
 from rtcstack.sdp.candidate import Candidate
 
@@ -208,6 +208,15 @@ class IceEngine:
         """The peer's newest generation is complete."""
         self.newest.end_remote()
         self._maybe_completed()
+
+    def nominate(self, pair: Pair, now: float) -> None:
+        """Have packets take this valid pair; only the controlling agent may.
+
+        A pair of a lower priority than the nominated one needs `IceConfig.renomination` at both ends
+        (or a peer that takes the latest nomination for the valid one, as browsers do).
+        """
+        if self._core.controlling and pair.state is PairState.SUCCEEDED and not self._closed:
+            self.active.nominate(pair, now)
 
     def restart(self, ufrag: str | None, pwd: str | None, now: float) -> None:
         """Make a new generation. The active pair stays in use until it is replaced; a second restart

@@ -8,6 +8,7 @@ Spec: RFC 8445, section 5.1.1; RFC 8656.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -241,7 +242,16 @@ class Gathering:
             self._core.events.append(CandidateFound(self._ufrag, public, server))
 
     def _public(self, candidate: Candidate) -> Candidate | None:
-        """The candidate as the peer may see it, or None when it may not."""
+        """The candidate as the peer may see it, or None when it may not.
+
+        Where the machine's own addresses are not to be told, they are not told as related ones.
+        """
+        if self._core.config.policy is GatherPolicy.NO_HOST:
+            if candidate.type == "host":
+                return None
+            if candidate.type == "srflx":
+                anywhere = "::" if ":" in candidate.address else "0.0.0.0"
+                return dataclasses.replace(candidate, related_address=anywhere, related_port=0)
         return candidate
 
     # -- STUN servers -----------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Generation:
         self._early: dict[tuple[int, Address], _EarlyCheck] = {}
         self._next_check_at = 0.0
         self._nominating: Pair | None = None
+        self._pinned: Pair | None = None
         self._nomination = 0
         self._decide_at: float | None = None
 
@@ -397,6 +398,8 @@ class Generation:
             self._select(best)
         if not self._core.controlling or self._core.config.lite or self._nominating is best:
             return
+        if settled and self._pinned is selected:
+            return
         if settled and (selected is best or (selected is not None and best.priority <= selected.priority)):
             return
         if best.nominated and selected is best:
@@ -406,10 +409,15 @@ class Generation:
         if now < wait_until and self.checklist.has_better_pending(best):
             self._decide_at = wait_until
             return
-        self.nominate(best, now)
+        self._nominate(best, now)
 
     def nominate(self, pair: Pair, now: float) -> None:
-        """Tell the peer to use this pair (the controlling agent's right)."""
+        """Tell the peer to use this pair, and stay with it while it works (the controlling agent's
+        right)."""
+        self._pinned = pair
+        self._nominate(pair, now)
+
+    def _nominate(self, pair: Pair, now: float) -> None:
         self._nominating = pair
         if self._core.config.renomination:
             self._nomination += 1
@@ -418,7 +426,7 @@ class Generation:
     def revive(self, now: float) -> None:
         """The selected pair has gone silent: check all others again."""
         self.reviving = True
-        self._nominating = None
+        self._nominating = self._pinned = None
         self.checklist.revive()
         self._next_check_at = min(self._next_check_at, now)
 

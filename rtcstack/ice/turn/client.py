@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rtcstack.engine import Run
 from rtcstack.errors import ParseError
-from rtcstack.ice.engine.transactions import MAX_SENDS, RTO_S, Transactions
+from rtcstack.ice.transactions import MAX_SENDS, RTO_S, Transactions
 from rtcstack.ice.stun import (
     Address,
     Attribute,
