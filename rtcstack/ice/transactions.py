@@ -109,6 +109,10 @@ class Transactions(Generic[OwnerT]):
             del self._waiting[next(iter(self._waiting))]
         self._waiting[transaction_id] = Transaction(owner, subject, path, remote, data, now, rto_s, sends_max)
 
+    def ids(self) -> list[bytes]:
+        """The IDs of those that wait."""
+        return list(self._waiting)
+
     def get(self, transaction_id: bytes) -> Transaction[OwnerT] | None:
         """The transaction with this ID, if it waits."""
         return self._waiting.get(transaction_id)

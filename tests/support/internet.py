@@ -173,9 +173,7 @@ class Nat:
     def send(self, source: Address, destination: Address, data: bytes) -> None:
         """Send a datagram from inside."""
         if destination[0] in self._inside:
-            self._net.network.at(
-                self._net.now + 0.0005, self._deliver_inside, (destination, source, data)
-            )
+            self._net.network.at(self._net.now + 0.0005, self._deliver_inside, (destination, source, data))
             return
         if destination[0].startswith(("10.", "192.168.")):
             return  # private, and not ours
@@ -285,7 +283,9 @@ class ModelServer:
         else:
             self._on_message(source, StunMessage(data))
 
-    def _answer(self, client: Address, request: StunMessage, kind: int, *attributes: tuple[int, bytes]) -> None:
+    def _answer(
+        self, client: Address, request: StunMessage, kind: int, *attributes: tuple[int, bytes]
+    ) -> None:
         key = None
         if request.method != Method.BINDING and Attribute.USERNAME in request:
             key = long_term_key(self.USERNAME, self.REALM, self.PASSWORD)
@@ -604,7 +604,9 @@ def connect_hosts(
     for me, other, controlling in ((a, b, True), (b, a, False)):
         ufrag, remote = me.engine.newest.ufrag, other.engine.newest
 
-        def on_event(event: IceEvent, *, me: IceHost = me, other: IceHost = other, ufrag: str = ufrag) -> None:
+        def on_event(
+            event: IceEvent, *, me: IceHost = me, other: IceHost = other, ufrag: str = ufrag
+        ) -> None:
             if isinstance(event, CandidateFound) and event.ufrag == ufrag and trickle:
                 candidate = event.candidate
 

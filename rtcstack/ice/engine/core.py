@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rtcstack.ice.config import IceConfig
 from rtcstack.ice.engine.events import IceCounters, IceEvent, Transmit
 from rtcstack.ice.engine.pair import Path
-from rtcstack.ice.transactions import Transactions
 from rtcstack.ice.stun import Address
+from rtcstack.ice.transactions import Transactions
 
 if TYPE_CHECKING:
     from rtcstack.ice.engine.checks import Check

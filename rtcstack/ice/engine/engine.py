@@ -100,6 +100,18 @@ class IceEngine:
         """The path with this id, while it is in use."""
         return self._core.paths.get(identifier)
 
+    def transaction_ids(self) -> list[bytes]:
+        """Of the requests that wait for answers."""
+        return self._core.transactions.ids()
+
+    def find_pair(self, path: int, remote: Address) -> Pair | None:
+        """The pair with these ends."""
+        known = self._core.paths.get(path)
+        if known is None:
+            return None
+        pairs = (g.checklist.find(known, remote) for g in self._by_ufrag.values())
+        return next((pair for pair in pairs if pair is not None), None)
+
     def accepts_from(self, remote: Address) -> bool:
         """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
         return any(generation.accepts(remote) for generation in self._by_ufrag.values())

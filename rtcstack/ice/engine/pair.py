@@ -117,17 +117,24 @@ class Pair:
         rtt_s: last round trip, or None.
         heard_at: when anything came from the peer.
         consent_at: when the peer last agreed to receive from us.
+        packets_sent, bytes_sent, packets_received, bytes_received: what is not STUN; the shell counts.
+        data_received_at: when such a packet came last, or None.
     """
 
     __slots__ = (
+        "bytes_received",
+        "bytes_sent",
         "consent_at",
         "consent_requests_sent",
+        "data_received_at",
         "heard_at",
         "local",
         "nominate_on_success",
         "nominated",
         "nominated_at",
         "nomination",
+        "packets_received",
+        "packets_sent",
         "path",
         "priority",
         "remote",
@@ -161,6 +168,11 @@ class Pair:
         self.responses_sent = 0
         self.responses_received = 0
         self.consent_requests_sent = 0
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self.packets_received = 0
+        self.bytes_received = 0
+        self.data_received_at: float | None = None
         self.priority = 0
         self.update_priority(controlling=controlling)
 

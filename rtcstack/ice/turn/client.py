@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from rtcstack.engine import Run
 from rtcstack.errors import ParseError
-from rtcstack.ice.transactions import MAX_SENDS, RTO_S, Transactions
 from rtcstack.ice.stun import (
     Address,
     Attribute,
@@ -26,6 +25,7 @@ from rtcstack.ice.stun import (
     encode_address,
     long_term_key,
 )
+from rtcstack.ice.transactions import MAX_SENDS, RTO_S, Transactions
 from rtcstack.ice.turn.framing import TurnFraming
 from rtcstack.ice.turn.peers import Channel, Grant, Permission
 

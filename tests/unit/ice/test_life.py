@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from rtcstack.ice.config import GatherPolicy, IceConfig
@@ -178,7 +180,7 @@ def test_consent_checks_are_spread_and_cost_little() -> None:
     seen = requests(net)
     run(net, 200)
     times = [t for t, source, _ in seen if source[0] == "192.0.2.1"]
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     assert all(1.6 <= gap <= 2.4 for gap in gaps)
     assert max(gaps) - min(gaps) > 0.2, "randomised (RFC 7675, section 5.1)"
 
@@ -215,9 +217,7 @@ def test_a_restart_loses_no_packet(seed: int) -> None:
     kind = list(Rule)[seed % 3]
     nats = [Nat(net, f"203.0.113.{i}", mapping=Rule.ENDPOINT, filtering=kind) for i in (1, 2)]
     servers = (server.stun, server.turn)
-    a, b = (
-        IceHost(net, f"10.0.{i}.2", nat=nat, servers=servers, seed=seed) for i, nat in enumerate(nats)
-    )
+    a, b = (IceHost(net, f"10.0.{i}.2", nat=nat, servers=servers, seed=seed) for i, nat in enumerate(nats))
     connect_hosts(a, b)
     assert net.network.run(until=10, condition=lambda: a.connected and b.connected)
     run(net, 1)

@@ -84,9 +84,7 @@ def test_losses_do_not_keep_nats_from_being_crossed(b_kind: tuple[Rule, Rule], s
 def test_two_hosts_behind_one_nat(hairpin: bool) -> None:
     net = Internet()
     server = ModelServer(net, "198.51.100.1")
-    nat = Nat(
-        net, "203.0.113.1", mapping=Rule.ENDPOINT, filtering=Rule.ADDRESS_AND_PORT, hairpin=hairpin
-    )
+    nat = Nat(net, "203.0.113.1", mapping=Rule.ENDPOINT, filtering=Rule.ADDRESS_AND_PORT, hairpin=hairpin)
     a, b = (IceHost(net, f"10.0.0.{i}", nat=nat, servers=(server.stun,)) for i in (2, 3))
     connect_hosts(a, b)
     net.network.run(until=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,9 +107,7 @@ attributes = st.lists(
 def test_what_is_written_can_be_read(
     pairs: list[tuple[int, bytes]], transaction_id: bytes, key: bytes | None, fingerprint: bool
 ) -> None:
-    data = encode(
-        Method.ALLOCATE, Class.ERROR, transaction_id, pairs, key=key, fingerprint=fingerprint
-    )
+    data = encode(Method.ALLOCATE, Class.ERROR, transaction_id, pairs, key=key, fingerprint=fingerprint)
     message = StunMessage(data)
     assert (message.method, message.kind) == (Method.ALLOCATE, Class.ERROR)
     assert message.transaction_id == transaction_id
@@ -127,7 +127,9 @@ def test_a_changed_byte_is_noticed(data: st.DataObject, key: bytes) -> None:
         read = StunMessage(bytes(changed))
     except ParseError:
         return
-    raise AssertionError(f"byte {at} was changed unnoticed: {read}")
+    # the one change that is not refused: FINGERPRINT has become something else
+    assert not read.has_fingerprint
+    assert at >= len(message) - 8
 
 
 @given(st.binary(max_size=200), st.booleans())
@@ -141,10 +143,8 @@ def test_bytes_of_every_kind(body: bytes, with_header: bool) -> None:
         for attribute in Attribute:
             message.get(attribute)
             for read in (message.text, message.number, message.address):
-                try:
+                with contextlib.suppress(ParseError):
                     read(attribute)
-                except ParseError:
-                    pass
         message.error()
     except ParseError:
         return
