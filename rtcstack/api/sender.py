@@ -13,21 +13,30 @@ from typing import TYPE_CHECKING
 
 from rtcstack.api.capabilities import capabilities
 from rtcstack.api.dictionaries import as_dictionary
+from rtcstack.api.events import RTCErrorEvent
+from rtcstack.api.mediabinding import SsrcPair, choose_codec, is_sent, new_ssrc, send_layers
 from rtcstack.api.operations import Operation
 from rtcstack.api.parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
+    RTCRtpCodec,
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
 )
 from rtcstack.api.receiver import codec_parameters, extension_parameters
-from rtcstack.errors import InvalidModificationError, InvalidStateError
+from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
+from rtcstack.events import EventTarget, HandlerAttribute
+from rtcstack.media.pipeline.audio_out import AudioOutbound
+from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport
+    from rtcstack.api.transportset import TransportEntry
     from rtcstack.jsep.session import Section
+    from rtcstack.media.pipeline.carrier import MediaCarrier
 
 __all__ = ["MAX_ENCODINGS", "RTCRtpSender", "check_encodings"]
 
@@ -75,11 +84,16 @@ def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodi
     return result
 
 
-class RTCRtpSender:
+class RTCRtpSender(EventTarget):
     """Sends one track.
+
+    Events: error, an `RTCErrorEvent`, when an encoder cannot do what was negotiated (beyond the
+    W3C's, whose senders fail in silence).
 
     Spec: webrtc-pc, section 5.2.
     """
+
+    onerror = HandlerAttribute("error")
 
     def __init__(
         self,
@@ -88,13 +102,20 @@ class RTCRtpSender:
         streams: Sequence[MediaStream],
         encodings: Sequence[object],
         on_changed: Callable[[], None],
+        *,
+        cname: str = "-",
     ) -> None:
+        super().__init__()
         self.kind = kind
+        self.cname = cname
         self._track = track
         self._streams = {s.id: s for s in streams}
         self._encodings = check_encodings(kind, encodings or [RTCRtpEncodingParameters()])
         self._on_changed = on_changed
-        self._transport: RTCDtlsTransport | None = None
+        self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self._encodings]
+        self._entry: TransportEntry | None = None
+        self._carrier: MediaCarrier | None = None
+        self.outbound: AudioOutbound | VideoOutbound | None = None
         self._section: Section | None = None
         self._transaction: str | None = None
         self.stopped = False
@@ -110,7 +131,7 @@ class RTCRtpSender:
     @property
     def transport(self) -> RTCDtlsTransport | None:
         """What it is sent over; None before negotiation."""
-        return self._transport
+        return None if self._entry is None else self._entry.dtls_transport
 
     @property
     def encodings(self) -> list[RTCRtpEncodingParameters]:
@@ -140,7 +161,7 @@ class RTCRtpSender:
         return RTCRtpSendParameters(
             codecs=() if section is None else codec_parameters(section.send_codecs),
             headerExtensions=() if section is None else extension_parameters(section.send_extensions),
-            rtcp=RTCRtcpParameters(reducedSize=section is not None and section.rtcp_rsize),
+            rtcp=RTCRtcpParameters(cname=self.cname, reducedSize=section is not None and section.rtcp_rsize),
             transactionId=self._transaction,
             encodings=[copy.copy(e) for e in self._encodings],
         )
@@ -172,8 +193,21 @@ class RTCRtpSender:
                 raise InvalidModificationError(f"{name} cannot be changed")
         if [e.rid for e in parameters.encodings] != [e.rid for e in self._encodings]:
             raise InvalidModificationError("encodings cannot be added, removed, renamed or reordered")
-        self._encodings = check_encodings(self.kind, parameters.encodings)
+        encodings = check_encodings(self.kind, parameters.encodings)
+        for encoding in encodings:
+            self._check_codec(encoding)
+        self._encodings = encodings
         self._transaction = None
+        self._update_outbound()
+
+    def _check_codec(self, encoding: RTCRtpEncodingParameters) -> None:
+        section, wanted = self._section, encoding.codec
+        if wanted is None or section is None or not section.send_codecs:
+            return
+        wanted = encoding.codec = as_dictionary(RTCRtpCodec, wanted)
+        found = choose_codec(section, wanted)
+        if found is None or found.mime_type.lower() != wanted.mimeType.lower():
+            raise InvalidModificationError(f"{wanted.mimeType} has not been negotiated")
 
     def replaceTrack(self, withTrack: MediaStreamTrack | None) -> Operation[None]:
         """Send another track, or none, without negotiation.
@@ -193,6 +227,7 @@ class RTCRtpSender:
         if self.stopped:
             raise InvalidStateError("replaceTrack on a sender that is stopped")
         self._track = track
+        self._update_track()
 
     def setStreams(self, *streams: MediaStream) -> None:
         """Say which streams the track belongs to; needs negotiation to reach the peer.
@@ -210,12 +245,66 @@ class RTCRtpSender:
         self._track = track
         if track is not None:
             self._track_id = track.id
+        self._update_track()
 
     def set_streams(self, streams: Sequence[MediaStream]) -> None:
         """For addTrack: no check, no negotiation of its own."""
         self._streams = {s.id: s for s in streams}
 
-    def bind(self, section: Section | None, transport: RTCDtlsTransport | None) -> None:
+    def bind(self, section: Section | None, entry: TransportEntry | None) -> None:
         """Take over what has been agreed."""
         self._section = section
-        self._transport = transport
+        self._entry = entry
+        self._update_outbound()
+
+    def stop(self) -> None:
+        """Send nothing any more, for good."""
+        self.stopped = True
+        self._close_outbound()
+
+    def _update_track(self) -> None:
+        if self.outbound is not None:
+            self.outbound.set_track(self._track)
+
+    def _close_outbound(self) -> None:
+        outbound, self.outbound = self.outbound, None
+        if outbound is not None:
+            outbound.close()
+
+    def _update_outbound(self) -> None:
+        """Bring what is sent in line with what was agreed and set."""
+        section, entry = self._section, self._entry
+        sends = section is not None and entry is not None and not self.stopped and is_sent(section)
+        if not sends:
+            if self.outbound is not None:
+                self.outbound.set_sending(False)
+            return
+        assert section is not None
+        assert entry is not None
+        layers = send_layers(section, self._encodings, self.ssrcs, self.cname)
+        carrier = entry.carrier
+        outbound = self.outbound
+        if outbound is not None and (carrier is not self._carrier or len(outbound.streams) != len(layers)):
+            if carrier is self._carrier:
+                # an SSRC never begins anew on the same keys
+                self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self._encodings]
+                layers = send_layers(section, self._encodings, self.ssrcs, self.cname)
+            self._close_outbound()
+            outbound = None
+        self._carrier = carrier
+        if not layers:
+            return
+        if outbound is None:
+            make = AudioOutbound if self.kind == "audio" else VideoOutbound
+            try:
+                outbound = self.outbound = make(carrier, coder_pool(), layers, self._tell_error)
+            except OperationError as exc:
+                self._tell_error(exc)
+                return
+        else:
+            outbound.update(layers)
+        outbound.set_track(self._track)
+        outbound.set_sending(True)
+
+    def _tell_error(self, error: Exception) -> None:
+        self.dispatchEvent(RTCErrorEvent("error", error))

@@ -141,6 +141,7 @@ def _add_transport(
     transport, ice = entry.transport, entry.transport.ice
     counters = transport.dtls.counters
     details = entry.dtls_details
+    media = transport.media
     own = _add_certificate(report, f"CF{key}L", connection.transports.certificate.der, now)
     remote = None
     if entry.remote_certificates:
@@ -151,10 +152,10 @@ def _add_transport(
         f"T{key}",
         now,
         {
-            "packetsSent": counters.packets_sent + transport.srtp_packets_sent,
-            "bytesSent": counters.bytes_sent + transport.srtp_bytes_sent,
-            "packetsReceived": counters.packets_received + transport.srtp_packets_received,
-            "bytesReceived": counters.bytes_received + transport.srtp_bytes_received,
+            "packetsSent": counters.packets_sent + (media.packets_sent if media else 0),
+            "bytesSent": counters.bytes_sent + (media.bytes_sent if media else 0),
+            "packetsReceived": counters.packets_received + (media.packets_received if media else 0),
+            "bytesReceived": counters.bytes_received + (media.bytes_received if media else 0),
             "iceRole": str(entry.ice_transport.role),
             "iceLocalUsernameFragment": ice.ufrag,
             "iceState": str(ice.state),

@@ -166,7 +166,13 @@ class RTCRtpTransceiver:
             direction=Direction.INACTIVE if self.stopping else Direction(self._direction.value),
             codec_preferences=self._preferences,
             msids=self._sender.msids,
-            send_encodings=tuple(SendEncoding(e.rid) for e in encodings) if simulcast else (),
+            send_encodings=tuple(
+                SendEncoding(e.rid)
+                if simulcast
+                else SendEncoding(None, pair.ssrc, pair.rtx_ssrc if self.kind == "video" else None)
+                for e, pair in zip(encodings, self._sender.ssrcs, strict=True)
+            ),
+            cname=self._sender.cname,
             stopping=self.stopping,
             stopped=self.stopped,
             created_by_add_track=self.created_by_add_track,
@@ -179,7 +185,8 @@ class RTCRtpTransceiver:
 
     def _stop_sending_and_receiving(self, *, tell: bool = True) -> None:
         self.stopping = True
-        self._sender.stopped = True
+        self._sender.stop()
+        self._receiver.stop()
         self._direction = RTCRtpTransceiverDirection.INACTIVE
         if tell:
             self._receiver.track.end()
