@@ -204,10 +204,8 @@ def test_payload_types_run_out_gracefully() -> None:
 
 
 def test_default_capabilities() -> None:
-    everything = default_capabilities(h265=True)
+    everything = default_capabilities()
     assert any(codec.name == "h265" for codec in everything.of("video").send)
-    little = default_capabilities(h264=False, av1=False)
-    assert {codec.name for codec in little.of("video").send} == {"vp8", "vp9", "rtx"}
     shared: dict[int, str] = {}
     for kind in ("audio", "video"):
         for codec in everything.of(kind).send:
@@ -218,3 +216,26 @@ def test_default_capabilities() -> None:
         assert len(set(ids)) == len(ids)
         assert all(1 <= each <= 14 for each in ids)
     assert everything.of("smell").send == ()
+
+
+def test_capabilities_follow_the_coders() -> None:
+    few = default_capabilities(
+        lambda codec: codec.name in ("vp8", "pcmu"),
+        lambda codec: codec.name in ("vp8", "vp9", "pcmu", "opus"),
+    )
+    video, audio = few.of("video"), few.of("audio")
+    assert [codec.payload_type for codec in video.send] == [96, 97]
+    assert [codec.payload_type for codec in video.receive] == [96, 97, 98, 99, 100, 101]
+    assert [(codec.name, codec.clock_rate) for codec in audio.send] == [
+        ("pcmu", 8000),
+        ("telephone-event", 8000),
+    ]
+    assert [codec.name for codec in audio.receive] == [
+        "opus",
+        "red",
+        "pcmu",
+        "telephone-event",
+        "telephone-event",
+    ]
+    nothing = default_capabilities(lambda codec: False, lambda codec: False)
+    assert nothing.of("audio").send == nothing.of("video").receive == ()
