@@ -61,10 +61,10 @@ PREFERENCES: dict[str, bool | int | str] = {
     "media.navigator.permission.disabled": True,
     "media.navigator.streams.fake": True,
     "media.autoplay.default": 0,
-    # H.264 by FFmpeg's library of the system: the plugin for it would have to be downloaded
+    # H.264 is offered, and decoded by the system's FFmpeg. To encode it Firefox has a plugin that it
+    # would download, and with FFmpeg's encoder it sends nothing.
     "gfx.blacklist.webrtc.hw.acceleration.h264": 1,
     "media.navigator.mediadatadecoder_h264_enabled": True,
-    "media.webrtc.encoder_creation_strategy": 1,
     "media.webrtc.hw.h264.enabled": True,
 }
 
