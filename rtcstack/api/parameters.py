@@ -78,9 +78,11 @@ class RTCRtpHeaderExtensionCapability:
 
     Attributes:
         uri: what it means.
+        direction: who may send it; "stopped" leaves it out of the negotiation.
     """
 
     uri: str
+    direction: RTCRtpTransceiverDirection | str = RTCRtpTransceiverDirection.SENDRECV
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rtcstack.api.capabilities import capabilities
+from rtcstack.api.encodedtransform import RTCRtpScriptTransform
 from rtcstack.api.events import RTCErrorEvent
 from rtcstack.api.mediabinding import is_received, receive_section, received_codecs
 from rtcstack.api.parameters import (
@@ -30,6 +31,7 @@ from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
+from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import Delivery
 
@@ -93,6 +95,7 @@ class RTCRtpReceiver(EventTarget):
         self._encoded_track: MediaStreamTrack | None = None
         self._simulcast_tracks: dict[str, MediaStreamTrack] = {}
         self._errors_told: set[str] = set()
+        self._transform: RTCRtpScriptTransform | None = None
         self._inbound: AudioInbound | VideoInbound | None = None
         self._sync = PlayoutSync()
         self._source = ReceiverSource(kind, f"remote {kind}", self._on_demand)
@@ -176,7 +179,37 @@ class RTCRtpReceiver(EventTarget):
         self._target_ms = value
         self._update()
 
+    @property
+    def transform(self) -> RTCRtpScriptTransform | None:
+        """What encoded frames pass through before they are decoded, or None.
+
+        Raises:
+            InvalidStateError: the transform is in use elsewhere.
+
+        Spec: webrtc-encoded-transform, section 4.
+        """
+        return self._transform
+
+    @transform.setter
+    def transform(self, value: RTCRtpScriptTransform | None) -> None:
+        if value is self._transform:
+            return
+        if value is not None:
+            if not isinstance(value, RTCRtpScriptTransform):
+                raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
+            value.attach(None, self.requestKeyFrame if self.kind == "video" else None)
+        if self._transform is not None:
+            self._transform.detach()
+        self._transform = value
+        if self._inbound is not None:
+            self._inbound.transform = value
+
     # -- beyond the W3C's -------------------------------------------------------------------------
+
+    @property
+    def headerExtensionIds(self) -> ExtensionIds | None:
+        """Numbers of the header extensions of what arrives, for `RTCRtpSender.sendPackets`."""
+        return None if self._carrier is None else self._carrier.session.header_extension_ids
 
     @property
     def encodedTrack(self) -> MediaStreamTrack:
@@ -246,6 +279,7 @@ class RTCRtpReceiver(EventTarget):
             inbound = self._inbound = AudioInbound(
                 coder_pool(), self._source, self._encoded_source, self._sync
             )
+            inbound.transform = self._transform
         assert isinstance(inbound, AudioInbound)
         return inbound
 
@@ -255,6 +289,7 @@ class RTCRtpReceiver(EventTarget):
             inbound = self._inbound = VideoInbound(
                 coder_pool(), self._source, self._sync, self._wake, self._tell_error
             )
+            inbound.transform = self._transform
             inbound.set_rids(self._rids)
         assert isinstance(inbound, VideoInbound)
         return inbound
@@ -284,6 +319,7 @@ class RTCRtpReceiver(EventTarget):
     def stop(self) -> None:
         """Receive nothing any more, for good."""
         self.stopped = True
+        self.transform = None
         self._update()
         if self._inbound is not None:
             self._inbound.close()

@@ -26,15 +26,15 @@ from rtcstack.media.pipeline.level import VOICE_LEVEL, audio_level
 from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
 from rtcstack.rtp.send import SendStream
 
-__all__ = ["AudioOutbound"]
+__all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
 
 _REPORT_EVERY = 50
 """Frames between looks at the loss that the peer reports: a second."""
 
-_Result = tuple[list[EncodedAudio], int | None, float | None]
+AudioResult = tuple[list[EncodedAudio], int | None, float | None]
 
 
-class _Coder:
+class AudioCoder:
     """What belongs to the encoder's thread. The loop only sets the wishes."""
 
     __slots__ = (
@@ -59,7 +59,7 @@ class _Coder:
         self.wants_level = False
         self.implementation = ""
 
-    def encode(self, frame: av.AudioFrame) -> _Result:
+    def encode(self, frame: av.AudioFrame) -> AudioResult:
         """On the thread: what is complete with this sound."""
         encoder = self._encoder
         if encoder is None:
@@ -117,8 +117,8 @@ class AudioOutbound(Outbound):
         self.tones_until = 0.0
         """Monotonic seconds until which sound gives way to telephone events."""
         self._clock = RtpClock(self.layer.send.clock_rate)
-        self._jobs: CoderStream[av.AudioFrame, _Result] | None = None
-        self._coder: _Coder | None = None
+        self._jobs: CoderStream[av.AudioFrame, AudioResult] | None = None
+        self._coder: AudioCoder | None = None
         self._red = self._make_red()
 
     @property
@@ -166,14 +166,14 @@ class AudioOutbound(Outbound):
                 jobs = self._open()
             jobs.submit(frame)
 
-    def _open(self) -> CoderStream[av.AudioFrame, _Result]:
+    def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
         layer, track = self.layer, self.track
         base = AudioSettings(
             bitrate_bps=layer.max_bitrate_bps,
             ptime_ms=layer.ptime_ms or 20,
             content="" if track is None else track.contentHint,
         )
-        coder = self._coder = _Coder(layer.codec, audio_settings(base, layer.parameters))
+        coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
         coder.wants_level = bool(self.stream.extension_ids.audio_level)
         self._jobs = self._pool.stream(
             coder.encode,
@@ -185,7 +185,7 @@ class AudioOutbound(Outbound):
         )
         return self._jobs
 
-    def _encoded(self, result: _Result) -> None:
+    def _encoded(self, result: AudioResult) -> None:
         units, level, captured = result
         if not units:
             return

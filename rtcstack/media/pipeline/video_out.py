@@ -25,7 +25,7 @@ from rtcstack.media.pipeline.clock import RtpClock, captured_at
 from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
 from rtcstack.rtp.send import SendStream
 
-__all__ = ["VideoLayer", "VideoOutbound", "default_bitrate"]
+__all__ = ["VideoCoder", "VideoLayer", "VideoOutbound", "default_bitrate"]
 
 _HEADERS_SHARE = 0.95
 """Of a stream's bit rate, what is left for pictures after RTP headers."""
@@ -62,7 +62,7 @@ def default_bitrate(width: int, height: int) -> int:
     return 12_000_000
 
 
-class _Coder:
+class VideoCoder:
     """What belongs to the encoder's thread. The loop only sets the two wishes."""
 
     __slots__ = ("_encoder", "_settings", "bitrate_bps", "codec", "implementation", "key_frame_wanted")
@@ -124,7 +124,7 @@ class VideoLayer:
         self.dropped_before = 0
         self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
         self._clock = RtpClock(CLOCK_RATE)
-        self._coder: _Coder | None = None
+        self._coder: VideoCoder | None = None
         self._jobs: CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]] | None = None
         self._share_bps: int | None = stream.bitrate_bps
         self._cap_bps: int | None = layer.max_bitrate_bps
@@ -239,7 +239,7 @@ class VideoLayer:
             parameters=layer.parameters,
             implementation=layer.implementation,
         )
-        coder = self._coder = _Coder(layer.codec, settings)
+        coder = self._coder = VideoCoder(layer.codec, settings)
         self._jobs = self._owner.pool.stream(
             coder.encode, self._encoded, on_error=self._failed, finish=coder.close
         )
