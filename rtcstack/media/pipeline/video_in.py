@@ -31,6 +31,7 @@ from rtcstack.media.pipeline.inbound import (
     SourceNotes,
     as_encoded,
 )
+from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
@@ -131,6 +132,9 @@ class VideoFeed:
         self.assembly_s = 0.0
         self.processing_s = 0.0
         self.last_frame_at = 0.0
+        self.frame_rate = FrameRate()
+        self.frames_shown = 0
+        self.waiting_s = 0.0
         self._dropped_before = 0
         self._time_before = 0.0
         self._shown_at = 0.0
@@ -237,12 +241,14 @@ class VideoFeed:
         self.frames_decoded += len(pictures)
         self.key_frames_decoded += frame.key_frame
         self.processing_s += now - frame.first_received_at
+        self.waiting_s += frame.received_at - frame.first_received_at
         wait_s = self._owner.wait_s(frame.capture_time, now)
         self._owner.notes.played(frame, time.time())
         for picture in pictures:
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
+            self.waiting_s += wait_s
             if wait_s > 0 or self._waiting:
                 self._hold(picture, now + wait_s, now)
             else:
@@ -278,6 +284,8 @@ class VideoFeed:
                 self.freeze_count += 1
                 self.freezes_s += delay
         self._shown_at = now
+        self.frames_shown += 1
+        self.frame_rate.count(now)
         self.main.push(picture)
         if self._owner.shown is self:
             self._owner.main.push(picture)

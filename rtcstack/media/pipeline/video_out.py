@@ -15,7 +15,7 @@ import av
 from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.video import CLOCK_RATE, EncodedUnit, VideoEncoder, VideoSettings
 from rtcstack.codecs.payload.base import Packetizer
-from rtcstack.codecs.pool import CoderPool, CoderStream
+from rtcstack.codecs.pool import MAX_QUEUED_VIDEO, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_encoder, video_packetizer
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
@@ -23,6 +23,7 @@ from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, capture_time
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock, captured_at
 from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
+from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["VideoCoder", "VideoLayer", "VideoOutbound", "default_bitrate"]
@@ -65,7 +66,15 @@ def default_bitrate(width: int, height: int) -> int:
 class VideoCoder:
     """What belongs to the encoder's thread. The loop only sets the two wishes."""
 
-    __slots__ = ("_encoder", "_settings", "bitrate_bps", "codec", "implementation", "key_frame_wanted")
+    __slots__ = (
+        "_encoder",
+        "_settings",
+        "bitrate_bps",
+        "codec",
+        "encode_time_s",
+        "implementation",
+        "key_frame_wanted",
+    )
 
     def __init__(self, codec: str, settings: VideoSettings) -> None:
         self._encoder: VideoEncoder | None = None
@@ -74,9 +83,11 @@ class VideoCoder:
         self.bitrate_bps = settings.bitrate_bps
         self.key_frame_wanted = True
         self.implementation = ""
+        self.encode_time_s = 0.0
 
     def encode(self, frame: av.VideoFrame) -> tuple[list[EncodedUnit], float | None]:
         """On the thread: one picture."""
+        began = monotonic()
         encoder = self._encoder
         if encoder is None:
             settings = replace(self._settings, bitrate_bps=self.bitrate_bps)
@@ -91,6 +102,7 @@ class VideoCoder:
             raise
         if force and not any(unit.key_frame for unit in units):
             self.key_frame_wanted = True  # the picture was left out
+        self.encode_time_s += monotonic() - began
         return units, capture_time(frame)
 
     def close(self) -> None:
@@ -121,7 +133,9 @@ class VideoLayer:
         self.frames_encoded = 0
         self.key_frames_encoded = 0
         self.errors = 0
-        self.dropped_before = 0
+        self.frame_rate = FrameRate()
+        self._dropped_before = 0
+        self._time_before = 0.0
         self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
         self._clock = RtpClock(CLOCK_RATE)
         self._coder: VideoCoder | None = None
@@ -137,7 +151,20 @@ class VideoLayer:
     @property
     def frames_dropped(self) -> int:
         """Pictures that the encoder had no time for."""
-        return self.dropped_before + (self._jobs.dropped if self._jobs is not None else 0)
+        return self._dropped_before + (self._jobs.dropped if self._jobs is not None else 0)
+
+    @property
+    def encode_time_s(self) -> float:
+        """Seconds that the encoder took in all."""
+        return self._time_before + (self._coder.encode_time_s if self._coder is not None else 0.0)
+
+    @property
+    def limited_by(self) -> str:
+        """What keeps the pictures from being better: "bandwidth", "cpu" or "none" (webrtc-stats)."""
+        if self._share_bps is not None and self.target_bps < 0.98 * (self._cap_bps or 0):
+            return "bandwidth"
+        jobs = self._jobs
+        return "cpu" if jobs is not None and jobs.queued >= MAX_QUEUED_VIDEO else "none"
 
     @property
     def implementation(self) -> str:
@@ -180,8 +207,10 @@ class VideoLayer:
     def release(self) -> None:
         """Close the encoder."""
         if self._jobs is not None:
-            self.dropped_before += self._jobs.dropped
+            self._dropped_before += self._jobs.dropped
             self._jobs.close()
+        if self._coder is not None:
+            self._time_before += self._coder.encode_time_s
         self._jobs = None
         self._coder = None
         self._last_frame = None
@@ -263,6 +292,7 @@ class VideoLayer:
         for unit in units:
             timestamp, when = self._clock.map(unit.timestamp, now if at is None else at)
             self.frames_encoded += 1
+            self.frame_rate.count(now)
             self.key_frames_encoded += unit.key_frame
             self.width, self.height = unit.width, unit.height
             transform = self._owner.transform
