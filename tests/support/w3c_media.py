@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import math
 from abc import ABC, abstractmethod
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 import av
 
+from tests.support.collector import Collector
 from tests.support.media import (
     LOOK_PICTURES,
     LOOK_S,
@@ -128,61 +128,24 @@ class MediaKit(ABC):
         """The peer is being closed."""
 
 
-class Watch:
-    """Reads a track to its end, and keeps nothing but what somebody is looking for."""
+class Watch(Collector):
+    """Reads a track to its end."""
 
     def __init__(self, kit: MediaKit, track: Any) -> None:
+        super().__init__()
         self.track = track
         self._kit = kit
-        self._pictures: Pictures | None = None
-        self._sound: Sound | None = None
-        self._came = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        async for frame in self._kit.frames(self.track):
-            if self._pictures is not None:
-                pictures = self._pictures
-                pictures.width, pictures.height, thumb = await self._kit.picture(frame)
-                pictures.times_s.append(asyncio.get_running_loop().time())
-                pictures.thumbs.append(thumb)
-                self._came.set()
-            if self._sound is not None:
-                self._sound.sample_rate, samples = self._kit.sound(frame)
-                self._sound.samples += samples
-                self._came.set()
-
-    async def look(self, count: int, timeout_s: float) -> Pictures:
-        """The pictures that come next."""
-        self._pictures = pictures = Pictures()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while len(pictures.thumbs) < count:
-                    await self._wait()
-        self._pictures = None
-        return pictures
-
-    async def listen(self, duration_s: float, timeout_s: float) -> Sound:
-        """What is heard next."""
-        self._sound = sound = Sound()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while len(sound.samples) < max(1, 2 * sound.sample_rate * duration_s):
-                    await self._wait()
-        self._sound = None
-        return sound
-
-    async def _wait(self) -> None:
-        """Wait for a frame; what went wrong in reading them is the caller's to know."""
-        self._came.clear()
-        came = asyncio.ensure_future(self._came.wait())
         try:
-            await asyncio.wait([came, self._task], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            came.cancel()
-        if self._task.done():
-            await self._task
-            await asyncio.sleep(0.05)  # the track has ended: nothing more comes
+            async for frame in self._kit.frames(self.track):
+                if self.wants_pictures:
+                    self.put_picture(*await self._kit.picture(frame))
+                if self.wants_sound:
+                    self.put_sound(*self._kit.sound(frame))
+        except Exception as error:
+            self.fail(error)
 
     async def stop(self) -> None:
         """Read no more."""
