@@ -4,7 +4,7 @@
 
     async def seal(transformer):
         async for frame in transformer.readable:
-            frame.data = cipher.seal(frame.data)
+            frame.data = frame.data[:10] + cipher.seal(frame.data[10:])
             transformer.writable.write(frame)
 
 In a browser the transform runs in a worker; here it runs as a task of the event loop. A plain function
@@ -116,8 +116,9 @@ class RTCEncodedVideoFrame(_EncodedFrame):
 
     Attributes:
         data: the codec's bytes (H.264 and H.265: Annex B); to be set to others. What stands in them is
-            cut into packets by the codec's payload format: VP8 survives any bytes, VP9 too; H.264, H.265
-            and AV1 are cut at their units, so these must stay readable.
+            cut into packets by the codec's payload format. VP8: the first 10 bytes must stay readable
+            (receivers look for key frames there); VP9: any bytes; H.264, H.265 and AV1 are cut at their
+            units, which must stay readable.
 
     Spec: webrtc-encoded-transform, section 5.1.
     """
