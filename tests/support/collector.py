@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from tests.support.media import Pictures, Sound
+from tests.support.media import LISTEN_S, LOOK_PICTURES, LOOK_S, Looks, Pictures, Sound
 
 __all__ = ["Collector"]
 
 
-class Collector:
+class Collector(Looks):
     """Pictures and samples are put in as they come; a look takes those that come after it began."""
 
     def __init__(self) -> None:
@@ -50,17 +50,17 @@ class Collector:
         self._failure = error
         self._came.set()
 
-    async def look(self, count: int, timeout_s: float) -> Pictures:
+    async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
         """The pictures that come next; fewer when the time is up."""
-        self._pictures = pictures = Pictures()
+        self._pictures = taken = Pictures()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while len(pictures.thumbs) < count:
+                while len(taken.thumbs) < pictures:
                     await self._wait()
         self._pictures = None
-        return pictures
+        return taken
 
-    async def listen(self, duration_s: float, timeout_s: float) -> Sound:
+    async def listen(self, duration_s: float = LISTEN_S, timeout_s: float = LOOK_S) -> Sound:
         """What is heard next; less when the time is up."""
         self._sound = sound = Sound()
         with contextlib.suppress(TimeoutError):

@@ -24,6 +24,7 @@ from gi.repository import Gst, GstSdp, GstWebRTC  # noqa: E402 - after the versi
 
 from tests.support.collector import Collector  # noqa: E402
 from tests.support.media import (  # noqa: E402
+    LISTEN_S,
     LOOK_PICTURES,
     LOOK_S,
     THUMB_HEIGHT,
@@ -116,11 +117,18 @@ class Section:
         """The payload type of a codec; of H.264 the one that is sent here."""
         numbers = [number for number, name in self._payload_types if name == codec]
         if codec == "H264":
-            for number in numbers:
-                parameters = self._parameters.get(str(number), "")
-                if "packetization-mode=1" in parameters and "profile-level-id=42e01f" in parameters:
-                    return number
+            numbers.sort(key=self._h264_rank)
         return numbers[0] if numbers else None
+
+    def _h264_rank(self, number: int) -> bool:
+        """Constrained baseline in fragments first: what is sent here."""
+        parameters = self._parameters.get(str(number), "")
+        return "packetization-mode=1" not in parameters or "profile-level-id=42e0" not in parameters
+
+    def parameters(self, payload_type: int) -> str:
+        """What caps must say to be found equal to this payload type's."""
+        pairs = re.findall(r"(packetization-mode|profile-level-id)=(\w+)", self._parameters.get(str(payload_type), ""))
+        return ",".join(f"{name}=(string){value}" for name, value in pairs)
 
     def first(self, codecs: dict[str, Coder]) -> str | None:
         """The first codec of the section that can be sent here."""
@@ -179,7 +187,7 @@ class GStreamerTransceiver(Transceiver):
     async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
         return await self.collector.look(pictures, timeout_s)
 
-    async def listen(self, duration_s: float = 0.3, timeout_s: float = LOOK_S) -> Sound:
+    async def listen(self, duration_s: float = LISTEN_S, timeout_s: float = LOOK_S) -> Sound:
         return await self.collector.listen(duration_s, timeout_s)
 
 
@@ -259,7 +267,9 @@ class GStreamerPeer(Peer):
             return None
         return self._webrtc.emit("get-transceiver", transceiver.line)
 
-    def _link(self, transceiver: GStreamerTransceiver, line: int, codec: str, payload_type: int) -> None:
+    def _link(
+        self, transceiver: GStreamerTransceiver, line: int, codec: str, payload_type: int, parameters: str
+    ) -> None:
         """Build the way from a source to a section, and feed it."""
         source, coder = transceiver.source, transceiver.coders[codec]
         if isinstance(source, Card):
@@ -279,7 +289,7 @@ class GStreamerPeer(Peer):
         )
         part = Gst.parse_bin_from_description(text, True)
         self._pipeline.add(part)
-        negotiated = Gst.Caps.from_string(",".join(filter(None, (rtp, coder.parameters))))
+        negotiated = Gst.Caps.from_string(",".join(filter(None, (rtp, parameters))))
         template = self._webrtc.get_pad_template("sink_%u")
         pad = self._webrtc.request_pad(template, f"sink_{line}", negotiated)
         assert pad is not None, f"webrtcbin has no place for {rtp}"
@@ -391,7 +401,7 @@ class GStreamerPeer(Peer):
         for line, transceiver in enumerate(self._transceivers):
             if transceiver.line is None:
                 codec, coder = next(iter(transceiver.wanted().items()))
-                self._link(transceiver, line, codec, coder.payload_type)
+                self._link(transceiver, line, codec, coder.payload_type, coder.parameters)
         return await self._make("offer")
 
     async def accept_offer(self, offer: Description) -> Description:
@@ -407,7 +417,7 @@ class GStreamerPeer(Peer):
             assert codec is not None, "no codec in common"
             payload_type = section.payload_type(codec)
             assert payload_type is not None
-            self._link(transceiver, line, codec, payload_type)
+            self._link(transceiver, line, codec, payload_type, section.parameters(payload_type))
         return await self._make("answer")
 
     async def accept_answer(self, answer: Description) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.media import (
+    LISTEN_S,
     LOOK_PICTURES,
     LOOK_S,
     Pictures,
@@ -325,7 +326,7 @@ class RemoteTransceiver(Transceiver):
     async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
         return Pictures.from_json(await self._call("look", pictures, timeout_s))
 
-    async def listen(self, duration_s: float = 0.3, timeout_s: float = LOOK_S) -> Sound:
+    async def listen(self, duration_s: float = LISTEN_S, timeout_s: float = LOOK_S) -> Sound:
         return Sound.from_json(await self._call("listen", duration_s, timeout_s))
 
 

@@ -20,10 +20,10 @@ from tests.support.media import (
     THUMB_WIDTH,
     Card,
     Colour,
+    Looks,
     Pictures,
     Sound,
     Tone,
-    Transceiver,
     code_of,
     strip_top,
 )
@@ -214,7 +214,7 @@ async def _expect(attempt: Callable[[], Awaitable[list[str]]], what: str, timeou
 
 
 async def expect_card(
-    transceiver: Transceiver, card: Card, *, scaled_by: float = 1.0, timeout_s: float = EXPECT_S
+    where: Looks, card: Card, *, scaled_by: float = 1.0, timeout_s: float = EXPECT_S
 ) -> None:
     """Wait until what arrives is this card, whole, moving and in time.
 
@@ -223,12 +223,12 @@ async def expect_card(
     """
 
     async def attempt() -> list[str]:
-        return see(await transceiver.look()).faults(card, scaled_by=scaled_by)
+        return see(await where.look()).faults(card, scaled_by=scaled_by)
 
     await _expect(attempt, "the picture", timeout_s)
 
 
-async def expect_tone(transceiver: Transceiver, tone: Tone, *, timeout_s: float = EXPECT_S) -> None:
+async def expect_tone(where: Looks, tone: Tone, *, timeout_s: float = EXPECT_S) -> None:
     """Wait until what arrives is this tone, without gaps or noise.
 
     Raises:
@@ -236,26 +236,26 @@ async def expect_tone(transceiver: Transceiver, tone: Tone, *, timeout_s: float 
     """
 
     async def attempt() -> list[str]:
-        return hear(await transceiver.listen()).faults(tone)
+        return hear(await where.listen()).faults(tone)
 
     await _expect(attempt, "the tone", timeout_s)
 
 
-async def expect_silence(transceiver: Transceiver, *, timeout_s: float = EXPECT_S) -> None:
+async def expect_silence(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
     """Wait until nothing is heard: zeros, or no samples at all."""
 
     async def attempt() -> list[str]:
-        heard = hear(await transceiver.listen(timeout_s=0.8))
+        heard = hear(await where.listen(timeout_s=0.8))
         return [f"level {heard.level:.4f} at {heard.frequency_hz:.0f} Hz"] if heard.level > QUIET else []
 
     await _expect(attempt, "silence", timeout_s)
 
 
-async def expect_black(transceiver: Transceiver, *, timeout_s: float = EXPECT_S) -> None:
+async def expect_black(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
     """Wait until black pictures arrive."""
 
     async def attempt() -> list[str]:
-        seen = see(await transceiver.look(3))
+        seen = see(await where.look(3))
         if seen.pictures < 1:
             return ["no pictures"]
         return [] if max(max(colour) for colour in seen.colours) < 30 else [f"shows {seen.colours}"]
@@ -263,11 +263,11 @@ async def expect_black(transceiver: Transceiver, *, timeout_s: float = EXPECT_S)
     await _expect(attempt, "black", timeout_s)
 
 
-async def expect_no_pictures(transceiver: Transceiver, *, timeout_s: float = EXPECT_S) -> None:
+async def expect_no_pictures(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
     """Wait until no more pictures come."""
 
     async def attempt() -> list[str]:
-        seen = see(await transceiver.look(2, timeout_s=0.7))
+        seen = see(await where.look(2, timeout_s=0.7))
         # one may be on its way
         return [f"{seen.pictures} pictures came"] if seen.pictures > 1 else []
 

@@ -17,12 +17,14 @@ from typing import Any, TypedDict
 __all__ = [
     "CELLS",
     "CODE_BITS",
+    "LISTEN_S",
     "LOOK_PICTURES",
     "LOOK_S",
     "THUMB_HEIGHT",
     "THUMB_WIDTH",
     "Card",
     "Colour",
+    "Looks",
     "Pictures",
     "Sound",
     "Source",
@@ -47,7 +49,8 @@ CELLS = CODE_BITS + 4
 
 LOOK_PICTURES = 10
 LOOK_S = 4.0
-"""How many pictures a look takes, and how long it waits for them at most."""
+LISTEN_S = 0.3
+"""How many pictures a look takes and how long it waits for them at most; how much sound is listened to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,19 @@ class TransceiverInfo(TypedDict):
     currentDirection: str | None
 
 
-class Transceiver(ABC):
+class Looks(ABC):
+    """What can be looked at and listened to."""
+
+    @abstractmethod
+    async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
+        """The pictures that come next, fewer when the time is up before."""
+
+    @abstractmethod
+    async def listen(self, duration_s: float = LISTEN_S, timeout_s: float = LOOK_S) -> Sound:
+        """What is heard next; less, or nothing, when the time is up before."""
+
+
+class Transceiver(Looks):
     """A transceiver at one peer."""
 
     @abstractmethod
@@ -233,11 +248,3 @@ class Transceiver(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Stop it; to be negotiated."""
-
-    @abstractmethod
-    async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
-        """The pictures that come next, fewer when the time is up before."""
-
-    @abstractmethod
-    async def listen(self, duration_s: float = 0.3, timeout_s: float = LOOK_S) -> Sound:
-        """What is heard next; less, or nothing, when the time is up before."""

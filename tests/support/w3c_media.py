@@ -15,6 +15,7 @@ import av
 
 from tests.support.collector import Collector
 from tests.support.media import (
+    LISTEN_S,
     LOOK_PICTURES,
     LOOK_S,
     THUMB_HEIGHT,
@@ -213,7 +214,7 @@ class W3CTransceiver(Transceiver):
     async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
         return await self.watch().look(pictures, timeout_s)
 
-    async def listen(self, duration_s: float = 0.3, timeout_s: float = LOOK_S) -> Sound:
+    async def listen(self, duration_s: float = LISTEN_S, timeout_s: float = LOOK_S) -> Sound:
         return await self.watch().listen(duration_s, timeout_s)
 
     async def release(self) -> None:
