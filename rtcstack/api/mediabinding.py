@@ -227,6 +227,7 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
         delivery=delivery,
         transport_cc=_TRANSPORT_CC in extensions
         and any("transport-cc" in codec.rtcp_fb for codec in section.receive_codecs),
+        remb=any("goog-remb" in codec.rtcp_fb for codec in section.receive_codecs),
         reduced_size=section.rtcp_rsize,
         receiver_time=any("rrtr" in codec.rtcp_fb for codec in section.receive_codecs),
         min_delay_s=min_delay_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import WINDOW, LossModel
 from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResult, ProbeResults
+from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.rtcp import Arrival, TransportFeedback, parse
 
 
@@ -509,3 +511,39 @@ def test_by_weight() -> None:
     assert allocate(900, [Demand(0, None, 1.0), Demand(0, None, 2.0)]) == [300, 600]
     assert allocate(900, [Demand(0, 100, 2.0), Demand(0, None, 1.0)]) == [100, 800]
     assert allocate(150, [Demand(100, None, 1.0), Demand(100, None, 2.0)]) == [0, 150]
+
+
+# -- the receiver's own estimate ------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, (1 << 24) - 1), st.integers(0, 1500), st.floats(0, 10)), max_size=100)
+)
+def test_absurd_send_times_never_raise(packets: list[tuple[int, int, float]]) -> None:
+    estimator = ReceivingEstimator()
+    now = 1000.0
+    for send_time, size, wait in packets:
+        now += wait
+        estimator.arrived(send_time, size, now)
+        if estimator.due_at is not None and estimator.due_at <= now:
+            told = estimator.take(now)
+            assert told is None or told >= 5000
+            assert estimator.due_at is None or estimator.due_at > now
+
+
+def test_the_estimate_is_told_every_second_and_sooner_when_it_falls() -> None:
+    estimator = ReceivingEstimator()
+    told: list[tuple[float, int]] = []
+    for i in range(600):
+        now = 1000.0 + i * 0.01
+        queue = max(0.0, (i - 400) * 0.01 * 0.3)  # from the fourth second on it grows
+        estimator.arrived(int((now - queue) * (1 << 18)) & 0xFF_FFFF, 1250, now)
+        if estimator.due_at is not None and estimator.due_at <= now:
+            rate = estimator.take(now)
+            assert rate is not None
+            told.append((now - 1000, rate))
+    before = [at for at, _ in told if at < 4]
+    assert [b - a for a, b in pairwise(before)] == pytest.approx([1.0] * (len(before) - 1))
+    assert max(rate for _, rate in told) == pytest.approx(1.5e6, rel=0.05)
+    fallen = next(at for at, rate in told if rate < 1e6)
+    assert fallen < 4.7

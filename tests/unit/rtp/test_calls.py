@@ -10,9 +10,11 @@ import pytest
 
 from rtcstack.rtp.audio import Pulled
 from rtcstack.rtp.events import FrameReceived, KeyFrameRequested, PacketsReceived
+from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source
 from tests.support.link import START_S, BurstLoss, Network
 from tests.unit.rtp.media import (
+    IDS,
     Call,
     Plain,
     audio_parameters,
@@ -129,8 +131,9 @@ class Adaptive(Call):
     def __init__(self, rate_bps: float, **settings: Any) -> None:
         forth = {"rate_bytes_per_s": rate_bps / 8, "queue_bytes": 60_000, "delay_s": 0.025}
         forth |= settings.pop("forth", {})
+        default = video_parameters(transport_cc=True, max_bitrate_bps=settings.pop("max_bps", 4_000_000))
         super().__init__(
-            video_parameters(transport_cc=True, max_bitrate_bps=settings.pop("max_bps", 4_000_000)),
+            settings.pop("parameters", default),
             forth=forth,
             **settings,
         )
@@ -208,6 +211,34 @@ def test_losses_of_a_bottleneck_without_a_queue_are_not_taken_for_random() -> No
     call.run(31)
     assert 1.2e6 < call.mean(10, 30) < 2e6
     assert call.forth.overflowed < 0.04 * call.forth.delivered
+
+
+def test_a_peer_that_only_knows_remb_is_told_what_it_may_send() -> None:
+    ids = {uri: number for uri, number in IDS.items() if uri != Extension.TRANSPORT_CC}
+    call = Adaptive(
+        1e6,
+        parameters=video_parameters(extensions=ids, remb=True, max_bitrate_bps=4_000_000),
+        section=video_section(extensions=ids, transport_cc=False, remb=True, sources=(Source(1001, 1002),)),
+    )
+    call.film(60)
+    call.network.at(START_S + 20, lambda _: call.forth.set_rate(500e3 / 8), None)
+    call.network.at(START_S + 40, lambda _: call.forth.set_rate(2e6 / 8), None)
+    call.run(20)
+    assert call.mean(5, 20) == pytest.approx(1e6, rel=0.25)
+    assert call.forth.queue_delay_mean_s < 0.06
+    call.network.run(until=24)
+    call.forth.reset_counts()
+    call.network.run(until=40)
+    assert call.mean(25, 40) == pytest.approx(0.5e6, rel=0.25)
+    assert call.forth.queue_delay_mean_s < 0.06
+    call.network.run(until=62)
+    assert call.mean(50, 60) > 0.8e6
+    assert call.receiver.receive_estimate_bps == pytest.approx(call.sender.sending.estimate_bps, rel=0.2)
+    call.network.run(until=70)
+    # nothing arrives, nothing is told
+    received = call.a.received
+    call.network.run(until=75)
+    assert call.a.received - received < 20
 
 
 def test_two_calls_share_a_link() -> None:
