@@ -18,7 +18,10 @@ from rtcstack.media.source import TrackSource
 if TYPE_CHECKING:
     import av
 
-__all__ = ["EncodedMedia", "EncodedSource"]
+__all__ = ["RTP_CLOCK_RATES", "EncodedMedia", "EncodedSource"]
+
+RTP_CLOCK_RATES = {"pcmu": 8_000, "pcma": 8_000, "g722": 8_000}
+"""Of the codecs whose RTP clock is not 90 kHz (video) or 48 kHz (RFC 3551, section 6)."""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,12 @@ class EncodedMedia:
     def name(self) -> str:
         """The codec's name in lower case: "vp8"."""
         return self.codec.partition("/")[2].lower()
+
+    @property
+    def ticks(self) -> int:
+        """`pts` in ticks of the codec's RTP clock."""
+        rate = RTP_CLOCK_RATES.get(self.name, 90_000 if self.kind == "video" else 48_000)
+        return self.pts * rate * self.time_base.numerator // self.time_base.denominator
 
     @property
     def time(self) -> float:

@@ -17,7 +17,7 @@ from rtcstack.codecs.coders.video import EncodedUnit, VideoSettings
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderStream
 from rtcstack.codecs.registry import can_encode
 from rtcstack.errors import OperationError
-from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoded import RTP_CLOCK_RATES, EncodedMedia, EncodedSource
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame
 from rtcstack.media.pipeline.audio_out import AudioCoder, AudioResult
 from rtcstack.media.pipeline.coders import coder_pool
@@ -30,7 +30,6 @@ KEY_FRAME_INTERVAL_S = 1.0
 """However many peers ask, key frames are made no more often than this."""
 
 _DEFAULT_VIDEO_BPS = 1_000_000
-_CLOCK_RATES = {"pcmu": 8_000, "pcma": 8_000, "g722": 8_000}
 
 
 class MediaEncoder(EncodedSource):
@@ -179,7 +178,7 @@ class MediaEncoder(EncodedSource):
 
     def _made_audio(self, result: AudioResult) -> None:
         units, level, captured = result
-        rate = _CLOCK_RATES.get(self._name, 48_000)
+        rate = RTP_CLOCK_RATES.get(self._name, 48_000)
         for unit in units:
             self.frames += 1
             self.push_encoded(
