@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtcstack.jsep import Codec, CodecFormat, codecs_match, default_capabilities, same_codec
-from rtcstack.jsep.codecs import answered, common
+from rtcstack.jsep.codecs import Match, answered, common
 from rtcstack.jsep.h264 import ProfileLevel, answer_profile_level_id
 from rtcstack.jsep.numbers import PayloadTypes
 
@@ -150,6 +150,30 @@ def test_common_formats_stand_in_their_order() -> None:
         video("VP8", 124),
     ]
     assert numbers(theirs) == [(98, 120), (99, 121), (96, 124)]
+
+
+def test_an_answer_may_leave_out_the_profile_of_a_number() -> None:
+    constrained = video("H264", 102, "packetization-mode=1;profile-level-id=42e02a")
+    baseline = video("H264", 106, "packetization-mode=1;profile-level-id=42002a")
+    answer = video("H264", 102, "packetization-mode=1;level-asymmetry-allowed=1")
+    # by itself it says baseline; as an answer, what its number was offered for
+    assert [match.ours for match in common([constrained, baseline], [answer])] == [baseline]
+    assert [match.ours for match in common([constrained, baseline], [answer], answers=True)] == [constrained]
+    assert Match(answer, constrained) in common([answer], [constrained, baseline], answers=True)
+    # a number does not make another mode, profile or codec the same
+    others = [
+        video("H264", 102, "profile-level-id=42e01f"),
+        video("H264", 102),
+        video("H264", 102, "packetization-mode=1;profile-level-id=64001f"),
+        video("VP8", 102),
+    ]
+    for other in others:
+        assert common([constrained], [other], answers=True) == []
+
+
+def test_an_answer_may_have_other_numbers() -> None:
+    offered, answer = video("VP8", 96), video("VP8", 120)
+    assert [match.ours for match in common([offered], [answer], answers=True)] == [offered]
 
 
 def test_retransmission_is_followed_to_what_it_repairs() -> None:
