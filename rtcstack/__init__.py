@@ -83,9 +83,11 @@ from rtcstack.errors import (
 from rtcstack.events import Event, EventTarget
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.encoder import MediaEncoder
-from rtcstack.media.player import MediaPlayer
+from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
+from rtcstack.media.player import MediaPlayer, camera, microphone, screen
+from rtcstack.media.processed import processed
 from rtcstack.media.recorder import MediaRecorder
-from rtcstack.media.sinks import MediaBlackhole, MediaRelay
+from rtcstack.media.sinks import CallbackSink, MediaBlackhole, MediaRelay, save_picture
 from rtcstack.media.source import TrackSource
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.testsources import TestPatternSource, ToneSource
@@ -95,6 +97,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Blob",
+    "CallbackSink",
     "DOMException",
     "EncodedMedia",
     "EncodedSource",
@@ -181,4 +184,13 @@ __all__ = [
     "ToneSource",
     "TrackSource",
     "UnknownError",
+    "audio_frame",
+    "audio_to_numpy",
+    "camera",
+    "microphone",
+    "processed",
+    "save_picture",
+    "screen",
+    "video_frame",
+    "video_to_numpy",
 ]

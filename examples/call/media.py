@@ -152,10 +152,12 @@ class Media:
 
     async def _record(self, path: Path) -> None:
         """Write what arrives to a file, as it was encoded."""
+        receivers = [receiver for receiver in self._pc.getReceivers() if receiver.track in self.tracks]
+        if not receivers:
+            return
         recorder = self._recorder = MediaRecorder(path)
-        for receiver in self._pc.getReceivers():
-            if receiver.track in self.tracks:
-                recorder.add_track(receiver.encodedTrack)
+        for receiver in receivers:
+            recorder.add_track(receiver.encodedTrack)
         await recorder.start()
         self.recording = path
 
