@@ -19,6 +19,14 @@ from rtcstack.api.configuration import (
 from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, RTCDataChannelState
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.api.dtlstransport import RTCDtlsTransport, RTCDtlsTransportState
+from rtcstack.api.dtmf import RTCDTMFSender, RTCDTMFToneChangeEvent
+from rtcstack.api.encodedtransform import (
+    RTCEncodedAudioFrame,
+    RTCEncodedFrameMetadata,
+    RTCEncodedVideoFrame,
+    RTCRtpScriptTransform,
+    RTCRtpScriptTransformer,
+)
 from rtcstack.api.events import (
     MessageEvent,
     RTCDataChannelEvent,
@@ -41,11 +49,13 @@ from rtcstack.api.parameters import (
     RTCRtpCapabilities,
     RTCRtpCodec,
     RTCRtpCodecParameters,
+    RTCRtpContributingSource,
     RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability,
     RTCRtpHeaderExtensionParameters,
     RTCRtpReceiveParameters,
     RTCRtpSendParameters,
+    RTCRtpSynchronizationSource,
     RTCRtpTransceiverDirection,
 )
 from rtcstack.api.peerconnection import RTCPeerConnection, RTCSignalingState
@@ -59,6 +69,7 @@ from rtcstack.config import Settings
 from rtcstack.errors import (
     DOMException,
     InvalidAccessError,
+    InvalidCharacterError,
     InvalidModificationError,
     InvalidStateError,
     NetworkError,
@@ -70,19 +81,37 @@ from rtcstack.errors import (
     UnknownError,
 )
 from rtcstack.events import Event, EventTarget
+from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoder import MediaEncoder
+from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
+from rtcstack.media.player import MediaPlayer, camera, microphone, screen
+from rtcstack.media.processed import processed
+from rtcstack.media.recorder import MediaRecorder
+from rtcstack.media.sinks import CallbackSink, MediaBlackhole, MediaRelay, save_picture
+from rtcstack.media.source import TrackSource
 from rtcstack.media.stream import MediaStream
+from rtcstack.media.testsources import TestPatternSource, ToneSource
 from rtcstack.media.track import MediaStreamTrack
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Blob",
+    "CallbackSink",
     "DOMException",
+    "EncodedMedia",
+    "EncodedSource",
     "Event",
     "EventTarget",
     "InvalidAccessError",
+    "InvalidCharacterError",
     "InvalidModificationError",
     "InvalidStateError",
+    "MediaBlackhole",
+    "MediaEncoder",
+    "MediaPlayer",
+    "MediaRecorder",
+    "MediaRelay",
     "MediaStream",
     "MediaStreamTrack",
     "MessageEvent",
@@ -95,6 +124,8 @@ __all__ = [
     "RTCBundlePolicy",
     "RTCCertificate",
     "RTCConfiguration",
+    "RTCDTMFSender",
+    "RTCDTMFToneChangeEvent",
     "RTCDataChannel",
     "RTCDataChannelEvent",
     "RTCDataChannelInit",
@@ -102,6 +133,9 @@ __all__ = [
     "RTCDtlsFingerprint",
     "RTCDtlsTransport",
     "RTCDtlsTransportState",
+    "RTCEncodedAudioFrame",
+    "RTCEncodedFrameMetadata",
+    "RTCEncodedVideoFrame",
     "RTCError",
     "RTCErrorEvent",
     "RTCIceCandidate",
@@ -124,13 +158,17 @@ __all__ = [
     "RTCRtpCapabilities",
     "RTCRtpCodec",
     "RTCRtpCodecParameters",
+    "RTCRtpContributingSource",
     "RTCRtpEncodingParameters",
     "RTCRtpHeaderExtensionCapability",
     "RTCRtpHeaderExtensionParameters",
     "RTCRtpReceiveParameters",
     "RTCRtpReceiver",
+    "RTCRtpScriptTransform",
+    "RTCRtpScriptTransformer",
     "RTCRtpSendParameters",
     "RTCRtpSender",
+    "RTCRtpSynchronizationSource",
     "RTCRtpTransceiver",
     "RTCRtpTransceiverDirection",
     "RTCRtpTransceiverInit",
@@ -142,5 +180,17 @@ __all__ = [
     "RTCStatsReport",
     "RTCTrackEvent",
     "Settings",
+    "TestPatternSource",
+    "ToneSource",
+    "TrackSource",
     "UnknownError",
+    "audio_frame",
+    "audio_to_numpy",
+    "camera",
+    "microphone",
+    "processed",
+    "save_picture",
+    "screen",
+    "video_frame",
+    "video_to_numpy",
 ]

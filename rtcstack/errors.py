@@ -13,6 +13,7 @@ from typing import ClassVar
 __all__ = [
     "DOMException",
     "InvalidAccessError",
+    "InvalidCharacterError",
     "InvalidModificationError",
     "InvalidStateError",
     "NetworkError",
@@ -104,6 +105,12 @@ class SyntaxError(DOMException):  # noqa: A001 - the W3C's name
     """The string did not match the expected pattern (a server's URL, for example)."""
 
     default_name = "SyntaxError"
+
+
+class InvalidCharacterError(DOMException):
+    """A text has characters that are not allowed."""
+
+    default_name = "InvalidCharacterError"
 
 
 class RTCError(OperationError):

@@ -10,6 +10,7 @@ declare -A wanted=(
   [turnserver]=coturn
   [node]=nodejs
   [npm]=npm
+  [pulseaudio]=pulseaudio # Firefox's audio does not run without a sound card: this is one
 )
 # Other names under which the same program may stand on another system.
 declare -A also=(
@@ -31,6 +32,20 @@ for command in "${!wanted[@]}"; do
 done
 # what the driver that playwright brings is linked with, and a small system does not have
 ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || missing+=(libatomic1)
+# GStreamer's webrtcbin, in the system's Python
+gstreamer=(
+  python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-libav
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+)
+/usr/bin/python3 - 2>/dev/null <<'PYTHON' || missing+=("${gstreamer[@]}")
+import gi, sys
+gi.require_version("Gst", "1.0")
+gi.require_version("GstWebRTC", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+needed = "webrtcbin nicesrc dtlsenc vp8enc vp9enc x264enc avdec_h264 avenc_g722 opusenc mulawenc videoscale"
+sys.exit(not all(map(Gst.ElementFactory.find, needed.split())))
+PYTHON
 bash "$(dirname "$0")/find_python.sh" >/dev/null 2>&1 || missing+=(python3 python3-venv)
 
 [ ${#missing[@]} -eq 0 ] && exit 0

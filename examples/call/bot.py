@@ -1,4 +1,4 @@
-"""The bot: a member of a room who answers calls, echoes the chat, and sends and takes files.
+"""The bot: a member of a room who answers calls, sends back what it sees, hears and reads, and files.
 
 In the chat, `/file 1000000` asks it for a file of that many bytes; it echoes anything else.
 """
@@ -17,6 +17,7 @@ from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
 from examples.call.media import Media
 from examples.call.transfer import Transfer
+from rtcstack import RTCPeerConnection
 from rtcstack.errors import DOMException
 
 __all__ = ["Bot"]
@@ -33,12 +34,17 @@ class Bot:
 
     Args:
         signaling: the room.
+        media: makes what is done with a call's sound and picture.
         on_event: told of what happens, for whoever shows it: a name, the call, and a value.
     """
 
     def __init__(
-        self, signaling: Signaling, on_event: Callable[[str, Call, Any], None] = lambda *_: None
+        self,
+        signaling: Signaling,
+        on_event: Callable[[str, Call, Any], None] = lambda *_: None,
+        media: Callable[[RTCPeerConnection], Media] = Media,
     ) -> None:
+        self._media = media
         self.calls: dict[str, Call] = {}
         self._sending: set[Call] = set()
         self._signaling = signaling
@@ -95,7 +101,7 @@ class Bot:
             lambda data: self._signaling.signal(name, {**data, "call": number}),
             polite=self._signaling.name > name,
             ice_servers=self._signaling.ice_servers,
-            media=Media,
+            media=self._media,
             on_chat=self._chat,
             on_file=lambda call, transfer: self._on_event("received", call, transfer),
             on_progress=lambda call, *amounts: self._on_event("receiving", call, amounts),

@@ -1,9 +1,11 @@
 """Two calls between Chromium and the bot through the signalling server, and a report of each.
 
-The first is offered by the browser, the second by the bot. In each, candidates are trickled both
-ways, either side opens a data channel, and a file goes each way, its SHA-256 compared at both ends.
-Without Chromium a second Python process takes the browser's part. Exits with 0 only if all of it
-worked.
+The first is offered by the browser, the second by the bot. In each, the browser sends its (fake)
+camera and microphone; the bot sends a test picture and a tone in the first, and the browser's own
+picture and sound, changed, in the second. The bot shows what arrives while it does, records the call
+as it was encoded, and keeps a picture. Candidates are trickled both ways, either side opens a data
+channel, and a file goes each way, its SHA-256 compared at both ends. Without Chromium a second Python
+process takes the browser's part. Exits with 0 only if all of it worked.
 """
 
 from __future__ import annotations
@@ -16,20 +18,27 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+import av
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from examples.call.bot import Bot
 from examples.call.call import Call
 from examples.call.client import join
+from examples.call.media import Media
 from examples.call.server import start
+from examples.call.statistics import Figures, Meter, Stream
 from examples.call.transfer import Transfer
+from rtcstack import RTCPeerConnection
 
 STEPS = ("offer", "answer")
 """What the visitor does in each call."""
@@ -49,7 +58,17 @@ CHROMIUM_FLAGS = (
     "--no-default-browser-check",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
 )
+
+BARS = (
+    (180, 180, 180), (180, 180, 16), (16, 180, 180), (16, 180, 16),
+    (180, 16, 180), (180, 16, 16), (16, 16, 180), (16, 16, 16),
+)  # fmt: skip
+"""The bars of the test picture, as red, green and blue."""
+
+TOLERANCE = 40
+"""Of each colour: codecs and two conversions of colour are between."""
 
 
 @dataclass
@@ -62,6 +81,8 @@ class Outcome:
     sent: Transfer | None = None
     received: Transfer | None = None
     page: dict[str, Any] = field(default_factory=dict)
+    figures: Figures = field(default_factory=Figures)
+    meter: Meter = field(default_factory=Meter)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def checks(self) -> list[tuple[str, bool]]:
@@ -72,8 +93,13 @@ class Outcome:
         candidates = min(
             bot.candidates_sent, bot.candidates_received, page["candidatesSent"], page["candidatesReceived"]
         )
-        down, up = self.sent, self.received
         tracks = [] if bot.media is None else [track.kind for track in bot.media.tracks]
+        return [*self._transport_checks(page, bot, tracks, candidates), *self._media_checks(page, bot)]
+
+    def _transport_checks(
+        self, page: dict[str, Any], bot: Call, tracks: list[str], candidates: int
+    ) -> list[tuple[str, bool]]:
+        down, up = self.sent, self.received
         return [
             ("offered by the right side", bot.offered == self.bot_offers),
             ("candidates trickled both ways", candidates > 0),
@@ -83,16 +109,65 @@ class Outcome:
             ("candidate pair and DTLS known", {"candidate pair", "DTLS version"} <= bot.facts.keys()),
         ]
 
+    def _media_checks(self, page: dict[str, Any], bot: Call) -> list[tuple[str, bool]]:
+        """What has to be true of sound and pictures; nothing where the page has no camera."""
+        seen, media = page.get("media"), bot.media
+        if seen is None or media is None:
+            return []
+        at_bot = self.figures.received
+        checks = [
+            ("pictures reached the page", bool(seen["received"].get("video", {}).get("width"))),
+            ("sound reached the page", seen["energy"] > 0),
+            ("pictures reached the bot", "video" in at_bot and bool(at_bot["video"].width)),
+            ("sound reached the bot", "audio" in at_bot),
+            ("a picture was kept", media.picture is not None and media.picture.stat().st_size > 0),
+            ("the recording can be read", {"video", "audio"} <= set(recorded(media.recording))),
+        ]
+        if not self.bot_offers:
+            checks.append(("the page sees the test picture's colours", shows_bars(seen["colours"])))
+        return checks
+
 
 def same(ours: Transfer | None, theirs: dict[str, Any]) -> bool:
     """Whether both ends saw the same file, and the sender had it confirmed."""
     return ours is not None and ours.verified and ours.sha256 == theirs["sha256"]
 
 
+def shows_bars(colours: list[list[int]]) -> bool:
+    """Whether these are the test picture's, from left to right."""
+    return len(colours) == len(BARS) and all(
+        abs(seen - meant) <= TOLERANCE
+        for colour, bar in zip(colours, BARS, strict=True)
+        for seen, meant in zip(colour, bar, strict=True)
+    )
+
+
+def recorded(path: Path | None) -> dict[str, str]:
+    """Each kind of stream in a file, and what it holds, in words; {} if it cannot be read."""
+    if path is None:
+        return {}
+    found: dict[str, str] = {}
+    try:
+        with av.open(str(path)) as container:
+            counts: Counter[int] = Counter()
+            times: dict[int, float] = {}
+            for packet in container.demux():
+                if packet.pts is not None and packet.time_base is not None:
+                    counts[packet.stream_index] += 1
+                    times[packet.stream_index] = float(packet.pts * packet.time_base)
+            for stream in container.streams:
+                length = f"{counts[stream.index]} frames, {times.get(stream.index, 0.0):.1f} s"
+                found[stream.type] = f"{stream.codec_context.name}, {length}"
+    except (av.FFmpegError, OSError):
+        return {}
+    return found
+
+
 class Show:
     """Takes the bot's events and shows them as they come."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, directory: Path) -> None:
+        self._directory = directory
         self.outcomes = [
             Outcome("Call 1: the page offers", bot_offers=False),
             Outcome("Call 2: the bot offers", bot_offers=True),
@@ -105,6 +180,28 @@ class Show:
             console=console,
         )
         self._bars: dict[tuple[int, str], TaskID] = {}
+
+    def media(self, pc: RTCPeerConnection) -> Media:
+        """What the bot does with the next call's sound and picture."""
+        number = sum(outcome.bot is not None for outcome in self.outcomes) + 1
+        return Media(pc, self._directory, f"call-{number}", answers=number > 1)
+
+    async def watch(self) -> None:
+        """Read each call's statistics once a second."""
+        while True:
+            await asyncio.sleep(1.0)
+            for outcome in self.outcomes:
+                if outcome.bot is not None and outcome.bot.pc.connectionState == "connected":
+                    outcome.figures = outcome.meter.read(await outcome.bot.pc.getStats())
+
+    def __rich__(self) -> Group:
+        """What is shown while the calls last."""
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for number, outcome in enumerate(self.outcomes, 1):
+            if outcome.bot is not None and not outcome.done.is_set():
+                for title, text in outcome.figures.rows():
+                    table.add_row(f"call {number}, {title}", text)
+        return Group(self.progress, table)
 
     def event(self, kind: str, call: Call, value: Any) -> None:
         """Something happened at the bot."""
@@ -185,6 +282,9 @@ def show_outcome(console: Console, outcome: Outcome) -> bool:
         facts.add_row("browser", outcome.page["agent"])
         for title in dict.fromkeys([*outcome.bot.facts, *outcome.page["facts"]]):
             facts.add_row(title, outcome.bot.facts.get(title) or outcome.page["facts"][title])
+        for title, text in outcome.figures.rows():
+            facts.add_row(f"bot: {title}", text)
+        show_media(facts, outcome)
         facts.add_row("the page's tracks", ", ".join(outcome.page["kinds"]) or "none")
         for title, transfer in (("bot -> page", outcome.sent), ("page -> bot", outcome.received)):
             if transfer is not None:
@@ -194,6 +294,25 @@ def show_outcome(console: Console, outcome: Outcome) -> bool:
     for text, passed in checks:
         console.print(f"[green]ok[/]      {text}" if passed else f"[red]FAILED[/]  {text}")
     return all(passed for _, passed in checks)
+
+
+def show_media(facts: Table, outcome: Outcome) -> None:
+    """What the browser says of sound and pictures, and what was kept of them."""
+    seen = outcome.page.get("media")
+    media = None if outcome.bot is None else outcome.bot.media
+    if seen is None or media is None:
+        return
+    facts.add_row("page: first picture", f"{seen['firstPictureMs']:.0f} ms after dialling")
+    for way in ("received", "sent"):
+        for kind in ("video", "audio"):
+            stream = seen[way].get(kind)
+            if stream is not None:
+                members = {k: stream.get(k) for k in ("codec", "width", "height", "fps", "kbps", "loss")}
+                facts.add_row(f"page: {kind} {way}", str(Stream(**members)))
+    if media.picture is not None:
+        facts.add_row("picture", str(media.picture))
+    for kind, text in recorded(media.recording).items():
+        facts.add_row(f"recording: {kind}", f"{media.recording}: {text}")
 
 
 def show_timelines(console: Console, outcome: Outcome) -> None:
@@ -213,22 +332,25 @@ def show_timelines(console: Console, outcome: Outcome) -> None:
     console.print(grid)
 
 
-async def main(size: int, timeout_s: float, *, browser: bool = True) -> int:
+async def main(size: int, timeout_s: float, directory: Path, *, browser: bool = True) -> int:
     """Run both calls and print the report; the exit code."""
     console = Console()
-    show = Show(console)
+    directory.mkdir(parents=True, exist_ok=True)
+    show = Show(console, directory)
     runner, port = await start()
     url = f"http://localhost:{port}"
     try:
         async with join(url, "lobby", "bot") as signaling:
-            bot = asyncio.create_task(Bot(signaling, show.event).run())
-            with show.progress:
+            bot = asyncio.create_task(Bot(signaling, show.event, show.media).run())
+            watching = asyncio.create_task(show.watch())
+            with Live(get_renderable=show.__rich__, console=console, transient=True):
                 async with visitor(url, size, console, browser=browser):
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(timeout_s):
                             for outcome in show.outcomes:
                                 await outcome.done.wait()
                             await asyncio.sleep(0.1)  # the last "bye"
+            watching.cancel()
             bot.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await bot
@@ -244,9 +366,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m examples.call.demo", description=__doc__)
     parser.add_argument("--bytes", type=int, default=20_000_000, help="size of each file")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for both calls together")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("recordings"), help="where recordings and pictures go"
+    )
     parser.add_argument("--python", action="store_true", help="no browser: two Python processes")
     arguments = parser.parse_args()
     try:
-        sys.exit(asyncio.run(main(arguments.bytes, arguments.timeout, browser=not arguments.python)))
+        sys.exit(
+            asyncio.run(
+                main(arguments.bytes, arguments.timeout, arguments.directory, browser=not arguments.python)
+            )
+        )
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,15 +8,24 @@ from __future__ import annotations
 import functools
 
 from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
-from rtcstack.jsep import Capabilities, default_capabilities
+from rtcstack.codecs import registry
+from rtcstack.jsep import Capabilities, CodecFormat, default_capabilities
 
 __all__ = ["capabilities", "our_capabilities"]
 
 
 @functools.cache
 def our_capabilities() -> Capabilities:
-    """What this end can do; made once."""
-    return default_capabilities()
+    """What this end can do with the coders that are installed; made once."""
+    return default_capabilities(_can_encode, _can_decode)
+
+
+def _can_encode(codec: CodecFormat) -> bool:
+    return registry.can_encode(codec.name, codec.fmtp)
+
+
+def _can_decode(codec: CodecFormat) -> bool:
+    return registry.can_decode(codec.name, codec.fmtp)
 
 
 def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtcstack.errors import RTCError
 from rtcstack.events import Event
 
 if TYPE_CHECKING:
@@ -138,13 +137,13 @@ class RTCErrorEvent(Event):
     """Something failed.
 
     Attributes:
-        error: what.
+        error: what; an RTCError, but for a sender or receiver whose codec fails (OperationError).
 
     Spec: webrtc-pc, section 11.2.
     """
 
     __slots__ = ("error",)
 
-    def __init__(self, type: str, error: RTCError) -> None:  # noqa: A002
+    def __init__(self, type: str, error: Exception) -> None:  # noqa: A002
         super().__init__(type)
         self.error = error

@@ -40,6 +40,7 @@ from rtcstack.jsep import (
     with_local_candidates,
     with_remote_candidate,
 )
+from rtcstack.jsep.session import Section
 from rtcstack.sdp import Candidate
 
 if TYPE_CHECKING:
@@ -213,16 +214,22 @@ class Negotiator:
         elif isinstance(effect, TransportRemoved):
             connection.transports.remove(effect.transport.key)
         elif isinstance(effect, SectionChanged):
-            section = effect.new
-            transceiver = None if section is None else connection.transceivers.get(section.transceiver)
-            if section is not None and transceiver is not None:
-                entry = connection.transports.get(section.transport)
-                transport = None if entry is None else entry.dtls_transport
-                transceiver.sender.bind(section, transport)
-                transceiver.receiver.bind(section, transport)
-                direction = section.current_direction
-                if direction is not None and direction.send:
-                    transceiver.has_sent = True
+            self._bind(effect.old, effect.new)
+
+    def _bind(self, old: Section | None, new: Section | None) -> None:
+        """A section has changed: so may have what its transceiver sends and receives."""
+        connection = self._connection
+        before = None if old is None else connection.transceivers.get(old.transceiver)
+        transceiver = None if new is None else connection.transceivers.get(new.transceiver)
+        if before is not None and before is not transceiver:
+            before.sender.bind(None, None)
+            before.receiver.bind(None, None)
+        if new is not None and transceiver is not None:
+            entry = connection.transports.get(new.transport)
+            transceiver.sender.bind(new, entry)
+            transceiver.receiver.bind(new, entry)
+            if new.current_direction is not None and new.current_direction.send:
+                transceiver.has_sent = True
 
     def _after(self, old: Negotiation, fire: list[Callable[[], None]]) -> None:
         """What is done once all effects are carried out."""

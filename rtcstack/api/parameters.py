@@ -13,11 +13,13 @@ __all__ = [
     "RTCRtpCapabilities",
     "RTCRtpCodec",
     "RTCRtpCodecParameters",
+    "RTCRtpContributingSource",
     "RTCRtpEncodingParameters",
     "RTCRtpHeaderExtensionCapability",
     "RTCRtpHeaderExtensionParameters",
     "RTCRtpReceiveParameters",
     "RTCRtpSendParameters",
+    "RTCRtpSynchronizationSource",
     "RTCRtpTransceiverDirection",
 ]
 
@@ -76,9 +78,11 @@ class RTCRtpHeaderExtensionCapability:
 
     Attributes:
         uri: what it means.
+        direction: who may send it; "stopped" leaves it out of the negotiation.
     """
 
     uri: str
+    direction: RTCRtpTransceiverDirection | str = RTCRtpTransceiverDirection.SENDRECV
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +183,34 @@ class RTCRtpSendParameters(RTCRtpReceiveParameters):
     transactionId: str = ""
     encodings: list[RTCRtpEncodingParameters] = field(default_factory=list)
     degradationPreference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpContributingSource:
+    """A source whose media was played (webrtc-pc, section 5.3.1).
+
+    Attributes:
+        timestamp: when, in milliseconds since the Unix epoch.
+        source: its CSRC or SSRC.
+        audioLevel: 0 (silence) to 1, or None when not told.
+        rtpTimestamp: of what was played.
+        captureTimestamp: when that was captured by its sender's clock, in milliseconds since the
+            Unix epoch, or None (webrtc-extensions).
+    """
+
+    timestamp: float
+    source: int
+    audioLevel: float | None
+    rtpTimestamp: int
+    captureTimestamp: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpSynchronizationSource(RTCRtpContributingSource):
+    """Likewise, of the stream itself (webrtc-pc, section 5.3.2).
+
+    Attributes:
+        voiceActivityFlag: whether its sender heard a voice, or None when not told.
+    """
+
+    voiceActivityFlag: bool | None = None

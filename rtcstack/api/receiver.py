@@ -5,22 +5,46 @@ Spec: webrtc-pc, section 5.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rtcstack.api.capabilities import capabilities
+from rtcstack.api.encodedtransform import RTCRtpScriptTransform
+from rtcstack.api.events import RTCErrorEvent
+from rtcstack.api.mediabinding import is_received, receive_section, received_codecs
 from rtcstack.api.parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
     RTCRtpCodecParameters,
+    RTCRtpContributingSource,
     RTCRtpHeaderExtensionParameters,
     RTCRtpReceiveParameters,
+    RTCRtpSynchronizationSource,
 )
+from rtcstack.clock import timestamp_ms
+from rtcstack.events import EventTarget, HandlerAttribute
+from rtcstack.media.pipeline.audio_in import AudioInbound
+from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceiverSource
+from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
+from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.packet import RtpPacket
+from rtcstack.rtp.parameters import Delivery
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport
+    from rtcstack.api.transportset import TransportEntry
     from rtcstack.jsep.session import Codec, HeaderExtension, Section
+    from rtcstack.media.pipeline.carrier import MediaCarrier
+
+MAX_JITTER_BUFFER_TARGET_MS = 4000.0
+
+MAX_ERRORS_TOLD = 16
+"""Different errors that one receiver tells; a peer must not be able to make events without end."""
 
 __all__ = ["RTCRtpReceiver", "codec_parameters", "extension_parameters"]
 
@@ -46,27 +70,49 @@ def extension_parameters(
     return tuple(RTCRtpHeaderExtensionParameters(e.uri, e.id) for e in extensions)
 
 
-class RTCRtpReceiver:
+class RTCRtpReceiver(EventTarget):
     """Receives one track.
+
+    Nothing is decoded that nobody reads: a decoder runs while somebody reads `track` (or a layer of
+    `simulcastTracks`). `encodedTrack` brings the frames as they were encoded.
+
+    Events: error, an `RTCErrorEvent`, when what arrives cannot be decoded here (beyond the W3C's).
 
     Spec: webrtc-pc, section 5.3.
     """
 
+    onerror = HandlerAttribute("error")
+
     def __init__(self, kind: str) -> None:
-        self._track = MediaStreamTrack(kind, label=f"remote {kind}", muted=True)
-        self._transport: RTCDtlsTransport | None = None
+        super().__init__()
+        self.kind = kind
+        self._entry: TransportEntry | None = None
+        self._carrier: MediaCarrier | None = None
         self._section: Section | None = None
+        self._mid: str | None = None
+        self._target_ms: float | None = None
+        self._packet_sink: Callable[[list[RtpPacket]], object] | None = None
+        self._encoded_track: MediaStreamTrack | None = None
+        self._simulcast_tracks: dict[str, MediaStreamTrack] = {}
+        self._errors_told: set[str] = set()
+        self._transform: RTCRtpScriptTransform | None = None
+        self._inbound: AudioInbound | VideoInbound | None = None
+        self._sync = PlayoutSync()
+        self._source = ReceiverSource(kind, f"remote {kind}", self._on_demand)
+        self._encoded_source: EncodedReceiverSource | None = None
+        self._track = MediaStreamTrack(kind, label=f"remote {kind}", source=self._source)
+        self.stopped = False
         self.streams: list[MediaStream] = []
 
     @property
     def track(self) -> MediaStreamTrack:
-        """What arrives; muted while nothing does."""
+        """What arrives; muted while nothing does. Of simulcast, the largest layer that comes."""
         return self._track
 
     @property
     def transport(self) -> RTCDtlsTransport | None:
         """What it arrives over; None before negotiation."""
-        return self._transport
+        return None if self._entry is None else self._entry.dtls_transport
 
     @staticmethod
     def getCapabilities(kind: str) -> RTCRtpCapabilities | None:
@@ -88,7 +134,264 @@ class RTCRtpReceiver:
             rtcp=RTCRtcpParameters(reducedSize=section.rtcp_rsize),
         )
 
-    def bind(self, section: Section | None, transport: RTCDtlsTransport | None) -> None:
-        """Take over what has been agreed."""
+    def getSynchronizationSources(self) -> list[RTCRtpSynchronizationSource]:
+        """Who was heard or seen in the last ten seconds, the newest first, by SSRC."""
+        return [
+            RTCRtpSynchronizationSource(*note, voiceActivityFlag=voice)
+            for note, voice in self._sources(contributing=False)
+        ]
+
+    def getContributingSources(self) -> list[RTCRtpContributingSource]:
+        """Whose media a mixer put together in the last ten seconds, the newest first, by CSRC."""
+        return [RTCRtpContributingSource(*note) for note, _ in self._sources(contributing=True)]
+
+    def _sources(
+        self, *, contributing: bool
+    ) -> list[tuple[tuple[float, int, float | None, int, float | None], bool | None]]:
+        if self._inbound is None:
+            return []
+        now = timestamp_ms() / 1000
+        found = []
+        for note in self._inbound.notes.recent(now, contributing=contributing):
+            level = None if note.audio_level is None else 10 ** (-note.audio_level / 20)
+            if note.audio_level == 127:
+                level = 0.0
+            captured = None if note.capture_time is None else note.capture_time * 1000
+            found.append(((note.at * 1000, note.source, level, note.rtp_timestamp, captured), note.voice))
+        return found
+
+    @property
+    def jitterBufferTarget(self) -> float | None:
+        """Least time that media waits before it is played, in milliseconds, 0 to 4000; None to leave
+        it to the network.
+
+        Raises:
+            ValueError: out of range (RangeError).
+
+        Spec: webrtc-extensions, section 9.
+        """
+        return self._target_ms
+
+    @jitterBufferTarget.setter
+    def jitterBufferTarget(self, value: float | None) -> None:
+        if value is not None and not 0 <= value <= MAX_JITTER_BUFFER_TARGET_MS:
+            raise ValueError(f"jitterBufferTarget must be 0 to 4000 ms, not {value}")
+        self._target_ms = value
+        self._update()
+
+    @property
+    def transform(self) -> RTCRtpScriptTransform | None:
+        """What encoded frames pass through before they are decoded, or None.
+
+        Raises:
+            InvalidStateError: the transform is in use elsewhere.
+
+        Spec: webrtc-encoded-transform, section 4.
+        """
+        return self._transform
+
+    @transform.setter
+    def transform(self, value: RTCRtpScriptTransform | None) -> None:
+        if value is self._transform:
+            return
+        if value is not None:
+            if not isinstance(value, RTCRtpScriptTransform):
+                raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
+            value.attach(None, self.requestKeyFrame if self.kind == "video" else None)
+        if self._transform is not None:
+            self._transform.detach()
+        self._transform = value
+        if self._inbound is not None:
+            self._inbound.transform = value
+
+    # -- beyond the W3C's -------------------------------------------------------------------------
+
+    @property
+    def headerExtensionIds(self) -> ExtensionIds | None:
+        """Numbers of the header extensions of what arrives, for `RTCRtpSender.sendPackets`."""
+        return None if self._carrier is None else self._carrier.session.header_extension_ids
+
+    @property
+    def encodedTrack(self) -> MediaStreamTrack:
+        """What arrives, as `EncodedMedia` frames: nothing is decoded for it. Can be sent as it is by
+        another connection's `addTrack`, and recorded."""
+        if self._encoded_track is None:
+            if self.kind == "video":
+                source = self._video().feed(None if not self._rids else self._rids[0]).encoded
+            else:
+                self._audio()
+                assert self._encoded_source is not None
+                source = self._encoded_source
+            self._encoded_track = source.track()
+        return self._encoded_track
+
+    @property
+    def simulcastTracks(self) -> Mapping[str, MediaStreamTrack]:
+        """The layers that the peer may send, by rid: each is decoded by itself, while it is read."""
+        if self.kind == "video":
+            inbound = self._video()
+            for rid in [rid for rid in self._simulcast_tracks if rid not in self._rids]:
+                del self._simulcast_tracks[rid]
+            for rid in self._rids:
+                if rid not in self._simulcast_tracks:
+                    self._simulcast_tracks[rid] = inbound.feed(rid).main.track()
+        return dict(self._simulcast_tracks)
+
+    def setPacketSink(self, sink: Callable[[list[RtpPacket]], object] | None) -> None:
+        """Have RTP packets brought, decrypted and without duplicates, in order of arrival.
+
+        Args:
+            sink: called once for what arrived together, on the loop's thread; None to end it.
+        """
+        self._packet_sink = sink
+        if self._inbound is None and sink is not None:
+            self._audio() if self.kind == "audio" else self._video()
+        self._update()
+
+    def requestKeyFrame(self) -> None:
+        """Ask the peer for a key frame; at most one request leaves in 0.3 s. Nothing for audio."""
+        if isinstance(self._inbound, VideoInbound):
+            for feed in self._inbound.feeds.values():
+                feed.request_key_frame()
+
+    @property
+    def inbound(self) -> AudioInbound | VideoInbound | None:
+        """What receives, for statistics."""
+        return self._inbound
+
+    @property
+    def section(self) -> Section | None:
+        """What was agreed."""
+        return self._section
+
+    # -- what was agreed, and who reads -----------------------------------------------------------
+
+    @property
+    def _rids(self) -> tuple[str, ...]:
+        return () if self._section is None else self._section.receive_rids
+
+    def _audio(self) -> AudioInbound:
+        inbound = self._inbound
+        if inbound is None:
+            self._encoded_source = EncodedReceiverSource(
+                "audio/opus", "remote audio", self._on_demand, lambda: None
+            )
+            inbound = self._inbound = AudioInbound(
+                coder_pool(), self._source, self._encoded_source, self._sync
+            )
+            inbound.transform = self._transform
+        assert isinstance(inbound, AudioInbound)
+        return inbound
+
+    def _video(self) -> VideoInbound:
+        inbound = self._inbound
+        if inbound is None:
+            inbound = self._inbound = VideoInbound(
+                coder_pool(), self._source, self._sync, self._wake, self._tell_error
+            )
+            inbound.transform = self._transform
+            inbound.set_rids(self._rids)
+        assert isinstance(inbound, VideoInbound)
+        return inbound
+
+    def _wake(self) -> None:
+        if self._carrier is not None:
+            self._carrier.wake()
+
+    def _tell_error(self, error: Exception) -> None:
+        text = str(error)
+        if text not in self._errors_told and len(self._errors_told) < MAX_ERRORS_TOLD:
+            self._errors_told.add(text)
+            self.dispatchEvent(RTCErrorEvent("error", error))
+
+    def set_sync(self, sync: PlayoutSync) -> None:
+        """The stream that it belongs to, whose sound and pictures are played together."""
+        self._sync = sync
+        if self._inbound is not None:
+            self._inbound.sync = sync
+
+    def bind(self, section: Section | None, entry: TransportEntry | None) -> None:
+        """Take over what has been described."""
         self._section = section
-        self._transport = transport
+        self._entry = entry
+        self._update()
+
+    def stop(self) -> None:
+        """Receive nothing any more, for good."""
+        self.stopped = True
+        self.transform = None
+        self._update()
+        if self._inbound is not None:
+            self._inbound.close()
+
+    def _on_demand(self) -> None:
+        """Somebody began to read, or nobody does any more."""
+        inbound = self._inbound
+        if inbound is not None:
+            if isinstance(inbound, AudioInbound):
+                self._update()
+            inbound.update_demand()
+
+    def _delivery(self) -> Delivery:
+        inbound = self._inbound
+        wanted = Delivery.FRAMES if self.kind == "video" else Delivery(0)
+        if isinstance(inbound, AudioInbound):
+            if inbound.wants_playout:
+                wanted |= Delivery.PLAYOUT
+            if inbound.wants_frames:
+                wanted |= Delivery.FRAMES
+        if self._packet_sink is not None:
+            wanted |= Delivery.PACKETS
+        return wanted
+
+    def _update(self) -> None:
+        """Bring what is received in line with what was described, and with who reads."""
+        section, entry = self._section, self._entry
+        receives = section is not None and entry is not None and not self.stopped and is_received(section)
+        carrier = entry.carrier if entry is not None and receives else None
+        if self._carrier is not None and (carrier is not self._carrier or self._mid != _mid(section)):
+            if self._mid is not None:
+                self._carrier.receivers.pop(self._mid, None)
+                self._carrier.session.remove_receive_section(self._mid)
+            self._mid = None
+        self._carrier = carrier
+        if carrier is None or section is None:
+            if self._inbound is not None:
+                self._inbound.set_receiving(False)
+            return
+        inbound: AudioInbound | VideoInbound = self._audio() if self.kind == "audio" else self._video()
+        inbound.codecs = received_codecs(section)
+        min_delay_s = (self._target_ms or 0.0) / 1000
+        if isinstance(inbound, VideoInbound):
+            inbound.set_rids(section.receive_rids)
+            inbound.min_delay_s = min_delay_s
+        self._mid = section.mid
+        carrier.receivers[section.mid] = self
+        carrier.session.set_receive_section(receive_section(section, self._delivery(), min_delay_s))
+        inbound.set_receiving(True)
+
+    # -- ReceiveOwner -----------------------------------------------------------------------------
+
+    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+        """A stream's first packet came."""
+        if self._inbound is not None:
+            self._inbound.on_stream_started(event, now)
+
+    def on_stream_ended(self, event: StreamEnded, now: float) -> None:
+        """A stream is gone."""
+        if self._inbound is not None:
+            self._inbound.on_stream_ended(event, now)
+
+    def on_frame(self, event: FrameReceived, now: float) -> None:
+        """A whole frame came."""
+        if self._inbound is not None:
+            self._inbound.on_frame(event, now)
+
+    def on_packets(self, event: PacketsReceived, now: float) -> None:
+        """Packets came."""
+        if self._packet_sink is not None:
+            self._packet_sink(event.packets)
+
+
+def _mid(section: Section | None) -> str | None:
+    return None if section is None else section.mid

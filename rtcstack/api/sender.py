@@ -13,21 +13,42 @@ from typing import TYPE_CHECKING
 
 from rtcstack.api.capabilities import capabilities
 from rtcstack.api.dictionaries import as_dictionary
+from rtcstack.api.dtmf import RTCDTMFSender
+from rtcstack.api.encodedtransform import RTCRtpScriptTransform
+from rtcstack.api.events import RTCErrorEvent
+from rtcstack.api.mediabinding import SsrcPair, choose_codec, is_sent, new_ssrc, send_layers
 from rtcstack.api.operations import Operation
 from rtcstack.api.parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
+    RTCRtpCodec,
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
 )
 from rtcstack.api.receiver import codec_parameters, extension_parameters
-from rtcstack.errors import InvalidModificationError, InvalidStateError
+from rtcstack.clock import monotonic
+from rtcstack.errors import (
+    InvalidModificationError,
+    InvalidStateError,
+    NotFoundError,
+    OperationError,
+    ParseError,
+)
+from rtcstack.events import EventTarget, HandlerAttribute
+from rtcstack.media.pipeline.audio_out import AudioOutbound
+from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.packet import RtpPacket, parse
+from rtcstack.serial import Unwrapper
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport
+    from rtcstack.api.transportset import TransportEntry
     from rtcstack.jsep.session import Section
+    from rtcstack.media.pipeline.carrier import MediaCarrier
 
 __all__ = ["MAX_ENCODINGS", "RTCRtpSender", "check_encodings"]
 
@@ -75,11 +96,16 @@ def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodi
     return result
 
 
-class RTCRtpSender:
+class RTCRtpSender(EventTarget):
     """Sends one track.
+
+    Events: error, an `RTCErrorEvent`, when an encoder cannot do what was negotiated (beyond the
+    W3C's, whose senders fail in silence).
 
     Spec: webrtc-pc, section 5.2.
     """
+
+    onerror = HandlerAttribute("error")
 
     def __init__(
         self,
@@ -88,15 +114,25 @@ class RTCRtpSender:
         streams: Sequence[MediaStream],
         encodings: Sequence[object],
         on_changed: Callable[[], None],
+        *,
+        cname: str = "-",
     ) -> None:
+        super().__init__()
         self.kind = kind
+        self.cname = cname
         self._track = track
         self._streams = {s.id: s for s in streams}
         self._encodings = check_encodings(kind, encodings or [RTCRtpEncodingParameters()])
         self._on_changed = on_changed
-        self._transport: RTCDtlsTransport | None = None
+        self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self._encodings]
+        self._entry: TransportEntry | None = None
+        self._carrier: MediaCarrier | None = None
+        self.outbound: AudioOutbound | VideoOutbound | None = None
         self._section: Section | None = None
         self._transaction: str | None = None
+        self._transform: RTCRtpScriptTransform | None = None
+        self._dtmf: RTCDTMFSender | None = None
+        self._unwrapper: Unwrapper | None = None
         self.stopped = False
         # Written in descriptions while there is no track, so that an offer names the same track
         # before and after replaceTrack.
@@ -110,7 +146,128 @@ class RTCRtpSender:
     @property
     def transport(self) -> RTCDtlsTransport | None:
         """What it is sent over; None before negotiation."""
-        return self._transport
+        return None if self._entry is None else self._entry.dtls_transport
+
+    @property
+    def dtmf(self) -> RTCDTMFSender | None:
+        """Sends telephone tones; None for video."""
+        if self._dtmf is None and self.kind == "audio":
+            self._dtmf = RTCDTMFSender(self)
+        return self._dtmf
+
+    @property
+    def transform(self) -> RTCRtpScriptTransform | None:
+        """What encoded frames pass through before they are sent, or None.
+
+        Raises:
+            InvalidStateError: the transform is in use elsewhere.
+
+        Spec: webrtc-encoded-transform, section 4.
+        """
+        return self._transform
+
+    @transform.setter
+    def transform(self, value: RTCRtpScriptTransform | None) -> None:
+        if value is self._transform:
+            return
+        if value is not None:
+            if not isinstance(value, RTCRtpScriptTransform):
+                raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
+            value.attach(self._generate_key_frame if self.kind == "video" else None, None)
+        if self._transform is not None:
+            self._transform.detach()
+        self._transform = value
+        if self.outbound is not None:
+            self.outbound.transform = value
+
+    def _generate_key_frame(self, rid: str | None) -> int:
+        outbound = self.outbound
+        return outbound.generate_key_frame(rid) if isinstance(outbound, VideoOutbound) else 0
+
+    def generateKeyFrame(self, rids: Sequence[str] | None = None) -> Operation[None]:
+        """Make the next picture a key frame, of some simulcast layers or of all.
+
+        Raises:
+            InvalidStateError: it is no video sender, or does not send.
+            NotFoundError: there is no layer of one of the names.
+
+        Spec: webrtc-encoded-transform, section 4.
+        """
+        return Operation.of(lambda: self._generate_key_frames(rids))
+
+    def _generate_key_frames(self, rids: Sequence[str] | None) -> None:
+        if self.kind != "video" or self.outbound is None or not self.outbound.is_sending:
+            raise InvalidStateError("generateKeyFrame needs a video sender that sends")
+        known = [e.rid for e in self._encodings]
+        for rid in rids or ():
+            if rid not in known:
+                raise NotFoundError(f"the sender has no layer {rid!r}")
+        wanted: Sequence[str | None] = rids or (None,)
+        for each in wanted:
+            self._generate_key_frame(each)
+
+    def sendPackets(self, packets: Sequence[RtpPacket | bytes], source: ExtensionIds | None = None) -> int:
+        """Send RTP packets that were made elsewhere, or received, without touching what is in them.
+
+        They leave under this sender's SSRC, payload type and numbers; what they are numbered by stays
+        in order, gaps too. For a sender without a track. Packets of a receiver come by
+        `RTCRtpReceiver.setPacketSink`.
+
+        Args:
+            packets: received ones, or RTP packets as bytes, in the clear.
+            source: `RTCRtpReceiver.headerExtensionIds` of where they came from, to send on the header
+                extensions that tell of the media; None to leave them out.
+
+        Returns:
+            How many were taken; the others were too late, or there was no room for them.
+
+        Raises:
+            InvalidStateError: nothing is negotiated to be sent, or there is a track.
+            ValueError: bytes are no RTP packet.
+        """
+        outbound = self.outbound
+        if outbound is None or not outbound.is_sending or self._track is not None:
+            raise InvalidStateError("sendPackets needs a sender that may send and has no track")
+        stream = outbound.streams[0]
+        now = monotonic()
+        taken = 0
+        for each in packets:
+            packet = self._parse(each) if isinstance(each, bytes) else each
+            taken += stream.send_rtp(packet, now, source)
+        outbound.carrier.wake()
+        return taken
+
+    def _parse(self, data: bytes) -> RtpPacket:
+        try:
+            packet = parse(data)
+        except ParseError as exc:
+            raise ValueError(f"sendPackets: {exc}") from None
+        if self._unwrapper is None:
+            self._unwrapper = Unwrapper(16)
+        packet.index = self._unwrapper.unwrap(packet.sequence_number)
+        return packet
+
+    @property
+    def telephone_event(self) -> int | None:
+        """Payload type for tones, of the clock rate of the sound; None when they cannot be sent."""
+        section, outbound = self._section, self.audio_outbound
+        if section is None or outbound is None or not outbound.is_sending:
+            return None
+        rate = outbound.layer.send.clock_rate
+        for codec in section.send_codecs:
+            if codec.name == "telephone-event" and codec.clock_rate == rate:
+                return codec.payload_type
+        return None
+
+    @property
+    def audio_outbound(self) -> AudioOutbound | None:
+        """What sends, of an audio sender."""
+        return self.outbound if isinstance(self.outbound, AudioOutbound) else None
+
+    @property
+    def section(self) -> Section | None:
+        """What was agreed."""
+        return self._section
 
     @property
     def encodings(self) -> list[RTCRtpEncodingParameters]:
@@ -140,7 +297,7 @@ class RTCRtpSender:
         return RTCRtpSendParameters(
             codecs=() if section is None else codec_parameters(section.send_codecs),
             headerExtensions=() if section is None else extension_parameters(section.send_extensions),
-            rtcp=RTCRtcpParameters(reducedSize=section is not None and section.rtcp_rsize),
+            rtcp=RTCRtcpParameters(cname=self.cname, reducedSize=section is not None and section.rtcp_rsize),
             transactionId=self._transaction,
             encodings=[copy.copy(e) for e in self._encodings],
         )
@@ -172,8 +329,21 @@ class RTCRtpSender:
                 raise InvalidModificationError(f"{name} cannot be changed")
         if [e.rid for e in parameters.encodings] != [e.rid for e in self._encodings]:
             raise InvalidModificationError("encodings cannot be added, removed, renamed or reordered")
-        self._encodings = check_encodings(self.kind, parameters.encodings)
+        encodings = check_encodings(self.kind, parameters.encodings)
+        for encoding in encodings:
+            self._check_codec(encoding)
+        self._encodings = encodings
         self._transaction = None
+        self._update_outbound()
+
+    def _check_codec(self, encoding: RTCRtpEncodingParameters) -> None:
+        section, wanted = self._section, encoding.codec
+        if wanted is None or section is None or not section.send_codecs:
+            return
+        wanted = encoding.codec = as_dictionary(RTCRtpCodec, wanted)
+        found = choose_codec(section, wanted)
+        if found is None or found.mime_type.lower() != wanted.mimeType.lower():
+            raise InvalidModificationError(f"{wanted.mimeType} has not been negotiated")
 
     def replaceTrack(self, withTrack: MediaStreamTrack | None) -> Operation[None]:
         """Send another track, or none, without negotiation.
@@ -193,6 +363,7 @@ class RTCRtpSender:
         if self.stopped:
             raise InvalidStateError("replaceTrack on a sender that is stopped")
         self._track = track
+        self._update_track()
 
     def setStreams(self, *streams: MediaStream) -> None:
         """Say which streams the track belongs to; needs negotiation to reach the peer.
@@ -210,12 +381,70 @@ class RTCRtpSender:
         self._track = track
         if track is not None:
             self._track_id = track.id
+        self._update_track()
 
     def set_streams(self, streams: Sequence[MediaStream]) -> None:
         """For addTrack: no check, no negotiation of its own."""
         self._streams = {s.id: s for s in streams}
 
-    def bind(self, section: Section | None, transport: RTCDtlsTransport | None) -> None:
+    def bind(self, section: Section | None, entry: TransportEntry | None) -> None:
         """Take over what has been agreed."""
         self._section = section
-        self._transport = transport
+        self._entry = entry
+        self._update_outbound()
+
+    def stop(self) -> None:
+        """Send nothing any more, for good."""
+        self.stopped = True
+        if self._dtmf is not None:
+            self._dtmf.close()
+        self.transform = None
+        self._close_outbound()
+
+    def _update_track(self) -> None:
+        if self.outbound is not None:
+            self.outbound.set_track(self._track)
+
+    def _close_outbound(self) -> None:
+        outbound, self.outbound = self.outbound, None
+        if outbound is not None:
+            outbound.close()
+
+    def _update_outbound(self) -> None:
+        """Bring what is sent in line with what was agreed and set."""
+        section, entry = self._section, self._entry
+        sends = section is not None and entry is not None and not self.stopped and is_sent(section)
+        if not sends:
+            if self.outbound is not None:
+                self.outbound.set_sending(False)
+            return
+        assert section is not None
+        assert entry is not None
+        layers = send_layers(section, self._encodings, self.ssrcs, self.cname)
+        carrier = entry.carrier
+        outbound = self.outbound
+        if outbound is not None and (carrier is not self._carrier or len(outbound.streams) != len(layers)):
+            if carrier is self._carrier:
+                # an SSRC never begins anew on the same keys
+                self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self._encodings]
+                layers = send_layers(section, self._encodings, self.ssrcs, self.cname)
+            self._close_outbound()
+            outbound = None
+        self._carrier = carrier
+        if not layers:
+            return
+        if outbound is None:
+            make = AudioOutbound if self.kind == "audio" else VideoOutbound
+            try:
+                outbound = self.outbound = make(carrier, coder_pool(), layers, self._tell_error)
+            except OperationError as exc:
+                self._tell_error(exc)
+                return
+        else:
+            outbound.update(layers)
+        outbound.transform = self._transform
+        outbound.set_track(self._track)
+        outbound.set_sending(True)
+
+    def _tell_error(self, error: Exception) -> None:
+        self.dispatchEvent(RTCErrorEvent("error", error))

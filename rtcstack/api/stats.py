@@ -9,6 +9,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rtcstack.api.mediastats import MediaStatistics
 from rtcstack.clock import timestamp_ms
 from rtcstack.dtls.fingerprint import certificate_fingerprint
 from rtcstack.errors import InvalidAccessError
@@ -48,6 +49,10 @@ class RTCStatsReport(Mapping[str, RTCStats]):
         self._stats[identifier] = stats
         return identifier
 
+    def add_members(self, identifier: str, members: Mapping[str, Any]) -> None:
+        """Add to an object that is there."""
+        self._stats[identifier].update(members)
+
     def of_type(self, kind: str) -> list[RTCStats]:
         """All objects of a type."""
         return [s for s in self._stats.values() if s["type"] == kind]
@@ -74,8 +79,10 @@ def collect(
     report = RTCStatsReport()
     now = timestamp_ms()
     entries = list(connection.transports)
+    transceivers = connection.transceivers.all
+    senders = [t.sender for t in transceivers]
+    receivers = [t.receiver for t in transceivers]
     if selector is not None:
-        transceivers = connection.transceivers.all
         if isinstance(selector, MediaStreamTrack):
             matches = [
                 t for t in transceivers if selector in (t.sender.track, t.receiver.track) and not t.stopped
@@ -88,13 +95,24 @@ def collect(
             matches = [t for t in transceivers if selector in (t.sender, t.receiver)]
             if not matches:
                 raise TypeError("getStats: the selector is no track, sender or receiver of this connection")
-        used = {matches[0].sender.transport}
+        chosen = matches[0]
+        senders = [chosen.sender] if selector in (chosen.sender, chosen.sender.track) else []
+        receivers = [chosen.receiver] if selector in (chosen.receiver, chosen.receiver.track) else []
+        used = {chosen.sender.transport}
         entries = [e for e in entries if e.dtls_transport in used]
     else:
         _add_connection(report, connection, now)
         _add_channels(report, connection, now)
+    names = {}
     for entry in entries:
-        _add_transport(report, connection, entry, now)
+        names[entry.dtls_transport] = _add_transport(report, connection, entry, now)
+    media = MediaStatistics(report.add, now)
+    for sender in senders:
+        if sender.transport in names:
+            media.add_sender(sender, names[sender.transport])
+    for receiver in receivers:
+        if receiver.transport in names:
+            media.add_receiver(receiver, names[receiver.transport])
     return report
 
 
@@ -135,25 +153,30 @@ def _add_channels(report: RTCStatsReport, connection: RTCPeerConnection, now: fl
 
 def _add_transport(
     report: RTCStatsReport, connection: RTCPeerConnection, entry: TransportEntry, now: float
-) -> None:
+) -> str:
     key = entry.key
     transport, ice = entry.transport, entry.transport.ice
     counters = transport.dtls.counters
     details = entry.dtls_details
+    media = transport.media
     own = _add_certificate(report, f"CF{key}L", connection.transports.certificate.der, now)
     remote = None
     if entry.remote_certificates:
         remote = _add_certificate(report, f"CF{key}R", entry.remote_certificates[0], now)
     selected = _add_pairs(report, entry, now)
-    report.add(
+    if selected is not None and media is not None:
+        estimate = media.session.sending.estimate_bps
+        if estimate is not None:
+            report.add_members(selected, {"availableOutgoingBitrate": estimate})
+    return report.add(
         "transport",
         f"T{key}",
         now,
         {
-            "packetsSent": counters.packets_sent + transport.srtp_packets_sent,
-            "bytesSent": counters.bytes_sent + transport.srtp_bytes_sent,
-            "packetsReceived": counters.packets_received + transport.srtp_packets_received,
-            "bytesReceived": counters.bytes_received + transport.srtp_bytes_received,
+            "packetsSent": counters.packets_sent + (media.packets_sent if media else 0),
+            "bytesSent": counters.bytes_sent + (media.bytes_sent if media else 0),
+            "packetsReceived": counters.packets_received + (media.packets_received if media else 0),
+            "bytesReceived": counters.bytes_received + (media.bytes_received if media else 0),
             "iceRole": str(entry.ice_transport.role),
             "iceLocalUsernameFragment": ice.ufrag,
             "iceState": str(ice.state),

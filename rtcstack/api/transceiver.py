@@ -6,17 +6,22 @@ Spec: webrtc-pc, section 5.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rtcstack.api.capabilities import capabilities
+from rtcstack.api.capabilities import capabilities, our_capabilities
 from rtcstack.api.dictionaries import as_dictionary, enum_member
-from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters, RTCRtpTransceiverDirection
+from rtcstack.api.parameters import (
+    RTCRtpCodec,
+    RTCRtpEncodingParameters,
+    RTCRtpHeaderExtensionCapability,
+    RTCRtpTransceiverDirection,
+)
 from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sender import RTCRtpSender
 from rtcstack.errors import InvalidModificationError, InvalidStateError
 from rtcstack.jsep.intents import SendEncoding, TransceiverIntent
-from rtcstack.jsep.session import CodecFormat
+from rtcstack.jsep.session import CodecFormat, HeaderExtension
 from rtcstack.media.stream import MediaStream
 from rtcstack.sdp import Direction
 
@@ -24,6 +29,10 @@ if TYPE_CHECKING:
     from rtcstack.api.peerconnection import RTCPeerConnection
 
 __all__ = ["RTCRtpTransceiver", "RTCRtpTransceiverInit"]
+
+
+MANDATORY_EXTENSIONS = ("urn:ietf:params:rtp-hdrext:sdes:mid",)
+"""Without it bundled sections could not be told apart (webrtc-extensions, section 4)."""
 
 
 @dataclass(slots=True)
@@ -67,6 +76,7 @@ class RTCRtpTransceiver:
         self._receiver = receiver
         self._direction = direction
         self._preferences: tuple[CodecFormat, ...] | None = None
+        self._extensions: tuple[HeaderExtension, ...] | None = None
         self.created_by_add_track = created_by_add_track
         self.used_by_add_track = created_by_add_track
         self.fired_direction: RTCRtpTransceiverDirection | None = None
@@ -156,6 +166,61 @@ class RTCRtpTransceiver:
             raise InvalidModificationError("codec preferences need at least one codec that carries media")
         self._preferences = tuple(formats)
 
+    def getHeaderExtensionsToNegotiate(self) -> list[RTCRtpHeaderExtensionCapability]:
+        """The header extensions that are known here, each with the direction to be negotiated.
+
+        Spec: webrtc-extensions, section 4 (RTP header extension control).
+        """
+        return [
+            RTCRtpHeaderExtensionCapability(e.uri, _shown(e.direction)) for e in self._extensions_or_default()
+        ]
+
+    def setHeaderExtensionsToNegotiate(self, extensions: Sequence[RTCRtpHeaderExtensionCapability]) -> None:
+        """Choose the header extensions that the next offer or answer has.
+
+        Args:
+            extensions: all that `getHeaderExtensionsToNegotiate` gave, in that order, with their
+                directions changed; "stopped" leaves one out.
+
+        Raises:
+            InvalidModificationError: others, or in another order; or one that cannot be left out.
+        """
+        known = self._extensions_or_default()
+        wanted = [as_dictionary(RTCRtpHeaderExtensionCapability, e) for e in extensions]
+        if [e.uri for e in wanted] != [e.uri for e in known]:
+            raise InvalidModificationError("the header extensions must be those that were given, in order")
+        changed = []
+        for old, new in zip(known, wanted, strict=True):
+            direction = enum_member(RTCRtpTransceiverDirection, "direction", new.direction)
+            stopped = direction in (RTCRtpTransceiverDirection.STOPPED, RTCRtpTransceiverDirection.INACTIVE)
+            if stopped and old.uri in MANDATORY_EXTENSIONS:
+                raise InvalidModificationError(f"{old.uri} cannot be left out")
+            changed.append(
+                replace(old, direction=Direction.INACTIVE if stopped else Direction(direction.value))
+            )
+        self._extensions = tuple(changed)
+        self._connection.update_negotiation_needed()
+
+    def getNegotiatedHeaderExtensions(self) -> list[RTCRtpHeaderExtensionCapability]:
+        """Likewise, with what was last negotiated: "stopped" for what is not in use."""
+        section = self._connection.negotiation.section_of(self.key)
+        sent = {e.uri for e in section.send_extensions} if section is not None else set()
+        received = {e.uri for e in section.receive_extensions} if section is not None else set()
+        found = []
+        for extension in self._extensions_or_default():
+            uri = extension.uri
+            if uri in sent:
+                direction = Direction.SENDRECV if uri in received else Direction.SENDONLY
+            else:
+                direction = Direction.RECVONLY if uri in received else Direction.INACTIVE
+            found.append(RTCRtpHeaderExtensionCapability(uri, _shown(direction)))
+        return found
+
+    def _extensions_or_default(self) -> tuple[HeaderExtension, ...]:
+        if self._extensions is not None:
+            return self._extensions
+        return our_capabilities().of(self.kind).header_extensions
+
     def intent(self) -> TransceiverIntent:
         """What the negotiation has to know."""
         encodings = self._sender.encodings
@@ -165,8 +230,15 @@ class RTCRtpTransceiver:
             kind=self.kind,
             direction=Direction.INACTIVE if self.stopping else Direction(self._direction.value),
             codec_preferences=self._preferences,
+            header_extensions=self._extensions,
             msids=self._sender.msids,
-            send_encodings=tuple(SendEncoding(e.rid) for e in encodings) if simulcast else (),
+            send_encodings=tuple(
+                SendEncoding(e.rid)
+                if simulcast
+                else SendEncoding(None, pair.ssrc, pair.rtx_ssrc if self.kind == "video" else None)
+                for e, pair in zip(encodings, self._sender.ssrcs, strict=True)
+            ),
+            cname=self._sender.cname,
             stopping=self.stopping,
             stopped=self.stopped,
             created_by_add_track=self.created_by_add_track,
@@ -179,7 +251,8 @@ class RTCRtpTransceiver:
 
     def _stop_sending_and_receiving(self, *, tell: bool = True) -> None:
         self.stopping = True
-        self._sender.stopped = True
+        self._sender.stop()
+        self._receiver.stop()
         self._direction = RTCRtpTransceiverDirection.INACTIVE
         if tell:
             self._receiver.track.end()
@@ -198,6 +271,12 @@ class RTCRtpTransceiver:
 
     def __repr__(self) -> str:
         return f"<RTCRtpTransceiver {self.kind} mid={self.mid} {self.direction}>"
+
+
+def _shown(direction: Direction) -> RTCRtpTransceiverDirection:
+    if direction is Direction.INACTIVE:
+        return RTCRtpTransceiverDirection.STOPPED
+    return RTCRtpTransceiverDirection(direction.value)
 
 
 def _same(a: RTCRtpCodec, b: RTCRtpCodec) -> bool:

@@ -7,7 +7,9 @@ tracks).
 from __future__ import annotations
 
 import functools
+import secrets
 import uuid
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
 from rtcstack.errors import InvalidAccessError
 from rtcstack.jsep.intents import TransceiverIntent
 from rtcstack.jsep.session import Section
+from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
 
@@ -42,6 +45,8 @@ class TransceiverSet:
         self._all: list[RTCRtpTransceiver] = []
         self._streams: dict[str, MediaStream] = {}
         self._default_stream_id = str(uuid.uuid4())
+        self._cname = secrets.token_urlsafe(12)
+        self._syncs: weakref.WeakValueDictionary[str, PlayoutSync] = weakref.WeakValueDictionary()
         self.next_key = 0
 
     @property
@@ -70,7 +75,12 @@ class TransceiverSet:
         """Make a transceiver."""
         direction = _Direction(init.direction)
         sender = RTCRtpSender(
-            kind, track, init.streams, init.sendEncodings, self._connection.update_negotiation_needed
+            kind,
+            track,
+            init.streams,
+            init.sendEncodings,
+            self._connection.update_negotiation_needed,
+            cname=self._cname,
         )
         transceiver = RTCRtpTransceiver(
             self._connection,
@@ -225,6 +235,13 @@ class TransceiverSet:
             stream = self._streams[stream_id] = MediaStream(id=stream_id)
         return stream
 
+    def _sync(self, stream_id: str) -> PlayoutSync:
+        """What keeps the sound and the pictures of a stream together."""
+        sync = self._syncs.get(stream_id)
+        if sync is None:
+            sync = self._syncs[stream_id] = PlayoutSync()
+        return sync
+
     def _associate(
         self,
         receiver: RTCRtpReceiver,
@@ -236,6 +253,8 @@ class TransceiverSet:
         removals += [functools.partial(s.lose, track) for s in receiver.streams if s not in wanted]
         additions += [functools.partial(s.receive, track) for s in wanted if s not in receiver.streams]
         receiver.streams = wanted
+        if wanted:
+            receiver.set_sync(self._sync(wanted[0].id))
         used = {s.id for t in self._all for s in t.receiver.streams}
         for stream_id in [i for i in self._streams if i not in used]:
             del self._streams[stream_id]

@@ -22,6 +22,8 @@ from rtcstack.events import Event
 from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
+from rtcstack.media.pipeline.carrier import MediaCarrier
+from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate, Fingerprint
 from rtcstack.transport import Transport
@@ -90,6 +92,17 @@ class TransportEntry:
         self._abandon_timer: asyncio.TimerHandle | None = None
         self._ice_object: RTCIceTransport | None = None
         self._dtls_object: RTCDtlsTransport | None = None
+        self._carrier: MediaCarrier | None = None
+
+    @property
+    def carrier(self) -> MediaCarrier:
+        """What media travels over; made when there is some."""
+        if self._carrier is None:
+            path = self.transport.attach_media()
+            self._carrier = MediaCarrier(path.session, self.transport.wake)
+            if path.srtp is not None:
+                self._carrier.opened()
+        return self._carrier
 
     @property
     def remote_certificates(self) -> tuple[bytes, ...]:
@@ -235,11 +248,21 @@ class TransportEntry:
                 self._dtls_object.dispatchEvent(RTCErrorEvent("error", error))
         if self._dtls_object is not None:
             self._dtls_object.dispatchEvent(Event("statechange"))
+        if self._carrier is not None:
+            if state is DtlsState.CONNECTED and self.transport.dtls.srtp_keys is not None:
+                self._carrier.opened()
+            elif state in (DtlsState.CLOSED, DtlsState.FAILED):
+                self._carrier.closed()
         self._owner.observer.on_transport_state(self)
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """Passed on."""
         self._owner.observer.on_channel_events(events)
+
+    def on_media_events(self, events: list[RtpEvent], now: float) -> None:
+        """Told to the senders and receivers that they are of."""
+        if self._carrier is not None:
+            self._carrier.dispatch(events, now)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -249,6 +272,8 @@ class TransportEntry:
             self._abandon_timer.cancel()
             self._abandon_timer = None
         self.in_use = False
+        if self._carrier is not None:
+            self._carrier.closed()
         task = self.transport.abandon()
         self.dtls_state = DtlsState.CLOSED
         return task

@@ -56,6 +56,7 @@ _AUDIO_DEPACKETIZERS: Mapping[str, AudioDepacketizer] = {
     "pcmu": OctetDepacketizer(),
     "pcma": OctetDepacketizer(),
 }
+_NO_PARAMETERS: Mapping[str, str] = {}
 
 
 def video_depacketizer(codec: str) -> Depacketizer:
@@ -190,9 +191,30 @@ def _number(parameters: Mapping[str, str], name: str, low: int, high: int) -> in
     return max(low, min(int(text), high))
 
 
+def can_encode(codec: str, parameters: Mapping[str, str] = _NO_PARAMETERS) -> bool:
+    """Whether something here encodes it; tells by making the encoder, once.
+
+    Args:
+        codec: by its encoding name in lower case.
+        parameters: of the format. They decide for VP9 only, whose profile 2 has ten bits a sample.
+    """
+    return _has_encoder(codec) and not _is_deep(codec, parameters)
+
+
+def can_decode(codec: str, parameters: Mapping[str, str] = _NO_PARAMETERS) -> bool:
+    """Whether something here decodes it; tells by making the decoder, once. See `can_encode`."""
+    if not _has_decoder(codec):
+        return False
+    # FFmpeg's own decoder knows every depth; builds of libvpx may not
+    return not _is_deep(codec, parameters) or video_decoder(codec).implementation == "vp9"
+
+
+def _is_deep(codec: str, parameters: Mapping[str, str]) -> bool:
+    return codec == "vp9" and parameters.get("profile-id", "0") != "0"
+
+
 @cache
-def can_encode(codec: str) -> bool:
-    """Whether something here encodes it; tells by making the encoder, once."""
+def _has_encoder(codec: str) -> bool:
     try:
         if codec in _AUDIO_DEPACKETIZERS:
             audio_encoder(codec, AudioSettings()).close()
@@ -204,8 +226,7 @@ def can_encode(codec: str) -> bool:
 
 
 @cache
-def can_decode(codec: str) -> bool:
-    """Whether something here decodes it; tells by making the decoder, once."""
+def _has_decoder(codec: str) -> bool:
     try:
         if codec in _AUDIO_DEPACKETIZERS:
             audio_decoder(codec).close()

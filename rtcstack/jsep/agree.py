@@ -36,8 +36,8 @@ def agree(
     )
     if section.kind == "application":
         return replace(section, sctp=_sctp(local, remote))
-    send = common(local.codecs, remote.codecs)
-    receive = common(remote.codecs, local.codecs)
+    send = common(local.codecs, remote.codecs, answers=True)
+    receive = common(remote.codecs, local.codecs, answers=True)
     if not send or not receive:
         raise InvalidAccessError(f"m= section {section.index} is answered with none of the formats offered")
     can_send = capabilities.of(section.kind).send

@@ -78,6 +78,21 @@ def codecs_match(first: CodecFormat, second: CodecFormat, *, ignore_asymmetrical
     return same_codec(first, second) and (ignore_asymmetrical or a == b)
 
 
+def _may_be_same(first: Codec, second: Codec) -> bool:
+    """Whether formats differ in nothing but an H.264 profile that one of them leaves out."""
+    if same_codec(first, second):
+        return first.name != "rtx"
+    profiles = [codec.fmtp.get("profile-level-id") for codec in (first, second)]
+    if first.name != "h264" or all(profiles):
+        return False
+    stated = f"profile-level-id={profiles[0] or profiles[1] or h264.DEFAULT}"
+    return same_codec(*(_with_parameter(codec, stated) for codec in (first, second)))
+
+
+def _with_parameter(codec: Codec, parameter: str) -> Codec:
+    return replace(codec, parameters=";".join(filter(None, (codec.parameters, parameter))))
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A format that both sides have."""
@@ -86,18 +101,27 @@ class Match:
     theirs: Codec
 
 
-def common(ours: Sequence[Codec], theirs: Sequence[Codec]) -> list[Match]:
+def common(ours: Sequence[Codec], theirs: Sequence[Codec], *, answers: bool = False) -> list[Match]:
     """The formats of `theirs` that `ours` has too, in their order.
 
     A retransmission format counts when the format that it repairs does, on both sides; RED for
     audio when the format that it carries does.
+
+    Args:
+        ours, theirs: formats of the two sides.
+        answers: one side answered the other. Then a payload type of both means one format, also
+            where the answer leaves out which profile it is of (RFC 3264, section 6.1).
     """
     matches: dict[int, Match] = {}
+    by_number = {codec.payload_type: codec for codec in ours} if answers else {}
     known: dict[_Identity, Codec] = {}
     for codec in ours:
         known.setdefault(_identity(codec), codec)
     for their in theirs:
         our = known.get(_identity(their)) if their.name != "rtx" else None
+        numbered = by_number.get(their.payload_type)
+        if numbered is not None and _may_be_same(numbered, their):
+            our = numbered
         if our is not None:
             matches.setdefault(their.payload_type, Match(our, their))
     our_rtx = {codec.apt: codec for codec in ours if codec.name == "rtx"}

@@ -1,95 +1,136 @@
-"""What rtcstack can do unless it is told otherwise, numbered as Chromium numbers it."""
+"""What rtcstack offers unless it is told otherwise, as far as the coders at hand allow.
+
+Numbered as Chromium numbers it where Chromium has it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from rtcstack.jsep.intents import Capabilities, MediaCapabilities
-from rtcstack.jsep.session import Codec, HeaderExtension
+from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
+from rtcstack.sdp import Direction
 
 __all__ = ["default_capabilities"]
 
 _VIDEO_FEEDBACK = ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli")
 
-_AUDIO = (
-    Codec(
-        mime_type="audio/opus",
-        clock_rate=48000,
-        channels=2,
-        payload_type=111,
-        parameters="minptime=10;useinbandfec=1",
-        rtcp_fb=("transport-cc",),
-    ),
+_OPUS = Codec(
+    mime_type="audio/opus",
+    clock_rate=48000,
+    channels=2,
+    payload_type=111,
+    parameters="minptime=10;useinbandfec=1",
+    rtcp_fb=("transport-cc",),
+)
+_CODED_AT_8_KHZ = (
     Codec(mime_type="audio/G722", clock_rate=8000, payload_type=9),
     Codec(mime_type="audio/PCMU", clock_rate=8000, payload_type=0),
     Codec(mime_type="audio/PCMA", clock_rate=8000, payload_type=8),
-    Codec(mime_type="audio/telephone-event", clock_rate=48000, payload_type=110),
-    Codec(mime_type="audio/telephone-event", clock_rate=8000, payload_type=126),
+)
+# What needs no coder of its own, beside the codec that it goes with.
+_RED = Codec(mime_type="audio/red", clock_rate=48000, channels=2, payload_type=63, parameters="111/111")
+_EVENTS_AT_48_KHZ = Codec(mime_type="audio/telephone-event", clock_rate=48000, payload_type=110)
+_EVENTS_AT_8_KHZ = Codec(mime_type="audio/telephone-event", clock_rate=8000, payload_type=126)
+
+# Name, payload type, that of its retransmissions, parameters. H.264's level is 4.2: 1080p at 60 frames
+# a second, which one core decodes. The others stay at what peers expect, for some compare levels.
+_H264 = "level-asymmetry-allowed=1;packetization-mode="
+_VIDEO = (
+    ("VP8", 96, 97, ""),
+    ("VP9", 98, 99, "profile-id=0"),
+    ("VP9", 100, 101, "profile-id=2"),
+    ("H264", 102, 103, f"{_H264}1;profile-level-id=42e02a"),
+    ("H264", 104, 105, f"{_H264}0;profile-level-id=42e02a"),
+    ("H264", 106, 107, f"{_H264}1;profile-level-id=42002a"),
+    ("H264", 108, 109, f"{_H264}0;profile-level-id=42002a"),
+    ("H264", 127, 125, f"{_H264}1;profile-level-id=4d002a"),
+    ("H264", 39, 40, f"{_H264}0;profile-level-id=4d002a"),
+    ("H264", 112, 113, f"{_H264}1;profile-level-id=64002a"),
+    ("H264", 114, 115, f"{_H264}0;profile-level-id=64002a"),
+    ("AV1", 45, 46, "level-idx=5;profile=0;tier=0"),
+    ("H265", 49, 50, "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"),
 )
 
-_SDES = "urn:ietf:params:rtp-hdrext:sdes:"
+_HDREXT = "urn:ietf:params:rtp-hdrext:"
 _EXPERIMENT = "http://www.webrtc.org/experiments/rtp-hdrext/"
 
 _ABS_SEND_TIME = HeaderExtension(_EXPERIMENT + "abs-send-time", 2)
 _TRANSPORT_CC = HeaderExtension(
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", 3
 )
-_MID = HeaderExtension(_SDES + "mid", 4)
+_MID = HeaderExtension(_HDREXT + "sdes:mid", 4)
+_ABS_CAPTURE_TIME = HeaderExtension(_EXPERIMENT + "abs-capture-time", 5)
 
 _AUDIO_EXTENSIONS = (
-    HeaderExtension("urn:ietf:params:rtp-hdrext:ssrc-audio-level", 1),
+    HeaderExtension(_HDREXT + "ssrc-audio-level", 1),
+    HeaderExtension(_HDREXT + "csrc-audio-level", 6, Direction.RECVONLY),
     _ABS_SEND_TIME,
     _TRANSPORT_CC,
     _MID,
+    _ABS_CAPTURE_TIME,
 )
 _VIDEO_EXTENSIONS = (
-    HeaderExtension("urn:ietf:params:rtp-hdrext:toffset", 14),
     _ABS_SEND_TIME,
     HeaderExtension("urn:3gpp:video-orientation", 13),
     _TRANSPORT_CC,
-    HeaderExtension(_EXPERIMENT + "playout-delay", 5),
     _MID,
-    HeaderExtension(_SDES + "rtp-stream-id", 10),
-    HeaderExtension(_SDES + "repaired-rtp-stream-id", 11),
+    HeaderExtension(_HDREXT + "sdes:rtp-stream-id", 10),
+    HeaderExtension(_HDREXT + "sdes:repaired-rtp-stream-id", 11),
+    _ABS_CAPTURE_TIME,
 )
 
+Judge = Callable[[CodecFormat], bool]
 
-def _video(name: str, payload_type: int, rtx_payload_type: int, parameters: str = "") -> tuple[Codec, Codec]:
-    return (
-        Codec(
+
+def default_capabilities(
+    can_encode: Judge = lambda codec: True, can_decode: Judge = lambda codec: True
+) -> Capabilities:
+    """The codecs and header extensions, in order of preference.
+
+    Args:
+        can_encode: whether there is an encoder for a format; asked about codecs only, not about
+            retransmissions, redundancy and telephone events.
+        can_decode: whether there is a decoder.
+    """
+    return Capabilities(
+        {
+            "audio": MediaCapabilities(
+                tuple(_audio(can_encode)), tuple(_audio(can_decode)), _AUDIO_EXTENSIONS
+            ),
+            "video": MediaCapabilities(
+                tuple(_video(can_encode)), tuple(_video(can_decode)), _VIDEO_EXTENSIONS
+            ),
+        }
+    )
+
+
+def _audio(is_known: Judge) -> Iterator[Codec]:
+    has_opus = is_known(_OPUS)
+    if has_opus:
+        yield from (_OPUS, _RED)
+    others = [codec for codec in _CODED_AT_8_KHZ if is_known(codec)]
+    yield from others
+    if has_opus:
+        yield _EVENTS_AT_48_KHZ
+    if others:
+        yield _EVENTS_AT_8_KHZ
+
+
+def _video(is_known: Judge) -> Iterator[Codec]:
+    for name, payload_type, rtx_payload_type, parameters in _VIDEO:
+        codec = Codec(
             mime_type=f"video/{name}",
             clock_rate=90000,
             payload_type=payload_type,
             parameters=parameters,
             rtcp_fb=_VIDEO_FEEDBACK,
-        ),
-        Codec(
-            mime_type="video/rtx",
-            clock_rate=90000,
-            payload_type=rtx_payload_type,
-            parameters=f"apt={payload_type}",
-        ),
-    )
-
-
-def default_capabilities(*, h264: bool = True, av1: bool = True, h265: bool = False) -> Capabilities:
-    """The codecs and header extensions, in order of preference.
-
-    Args:
-        h264, av1, h265: whether the coders that are installed know these.
-    """
-    video = [*_video("VP8", 96, 97), *_video("VP9", 98, 99, "profile-id=0")]
-    if h264:
-        asymmetry = "level-asymmetry-allowed=1;packetization-mode="
-        video += _video("H264", 102, 103, f"{asymmetry}1;profile-level-id=42001f")
-        video += _video("H264", 104, 107, f"{asymmetry}0;profile-level-id=42001f")
-        video += _video("H264", 108, 109, f"{asymmetry}1;profile-level-id=42e01f")
-        video += _video("H264", 114, 115, f"{asymmetry}0;profile-level-id=42e01f")
-    if av1:
-        video += _video("AV1", 45, 46, "level-idx=5;profile=0;tier=0")
-    if h265:
-        video += _video("H265", 49, 50, "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST")
-    return Capabilities(
-        {
-            "audio": MediaCapabilities(_AUDIO, _AUDIO, _AUDIO_EXTENSIONS),
-            "video": MediaCapabilities(tuple(video), tuple(video), _VIDEO_EXTENSIONS),
-        }
-    )
+        )
+        if is_known(codec):
+            yield codec
+            yield Codec(
+                mime_type="video/rtx",
+                clock_rate=90000,
+                payload_type=rtx_payload_type,
+                parameters=f"apt={payload_type}",
+            )

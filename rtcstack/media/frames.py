@@ -67,7 +67,8 @@ def video_frame(
         array: height x width x channels for "rgb24", "bgr24" and "rgba", height x width for
             "gray", 3/2 height x width for "yuv420p".
         format: FFmpeg's name of the pixel format.
-        pts: when it is to be shown, in `time_base`; None to take the time when it is pushed.
+        pts: when it is to be shown, in `time_base`; None to take the time when it is pushed, or (in
+            `processed`) that of the frame it was made from.
         time_base: seconds in a tick.
     """
     frame = av.VideoFrame.from_ndarray(array, format=format)

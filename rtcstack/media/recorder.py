@@ -16,6 +16,7 @@ from typing import Any
 import av
 
 from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.frames import Frame
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.media.writers import (
@@ -41,21 +42,36 @@ _START_WAIT_S = 3.0
 class _Input:
     """What is recorded into one stream of the file."""
 
-    __slots__ = ("_recorder", "dropped", "limit", "queued", "track", "writer")
+    __slots__ = ("_codec", "_recorder", "dropped", "limit", "queued", "track", "writer")
 
     def __init__(
-        self, recorder: MediaRecorder, writer: Writer, limit: int, track: MediaStreamTrack | None
+        self,
+        recorder: MediaRecorder,
+        writer: Writer,
+        limit: int,
+        track: MediaStreamTrack | None,
+        codec: str | None = None,
     ) -> None:
         self._recorder = recorder
+        self._codec = codec
         self.writer = writer
         self.limit = limit
         self.track = track
         self.queued = 0
         self.dropped = 0
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether it takes frames as they were encoded."""
+        return self._codec is not None
+
     def deliver(self, frame: Frame) -> None:
         """For the track."""
-        self._recorder.enqueue(self, frame)
+        if not isinstance(frame, EncodedMedia):
+            self._recorder.enqueue(self, frame)
+        elif frame.name == self._codec:  # a file's stream cannot go over to another codec
+            item = (frame.data, frame.ticks, frame.key_frame, frame.width or 0, frame.height or 0)
+            self._recorder.enqueue(self, item)
 
     def track_ended(self) -> None:
         """For the track."""
@@ -132,16 +148,21 @@ class MediaRecorder:
         return sum(entry.dropped for entry in self._inputs)
 
     def add_track(self, track: MediaStreamTrack) -> None:
-        """Record this track, encoded anew.
+        """Record this track: encoded anew, or, if it brings encoded frames, as they are.
 
         Raises:
             InvalidStateError: recording has begun.
+            OperationError: its codec cannot be recorded as it is.
         """
         self._check_not_started()
         if any(entry.track is track for entry in self._inputs):
             return
         writer: Writer
-        if track.kind == "video":
+        if isinstance(track.source, EncodedSource):
+            codec = track.source.codec.partition("/")[2].lower()
+            self.add_encoded(codec)
+            self._inputs[-1].track = track
+        elif track.kind == "video":
             writer = RawVideoWriter(self._video_codec, self._video_bitrate_bps)
             self._inputs.append(_Input(self, writer, MAX_QUEUED_VIDEO, track))
         else:
@@ -167,7 +188,7 @@ class MediaRecorder:
             writer, limit = EncodedAudioWriter(codec, channels), MAX_QUEUED_AUDIO
         else:
             raise OperationError(f"{codec.upper()} cannot be recorded as it is")
-        entry = _Input(self, writer, limit, None)
+        entry = _Input(self, writer, limit, None, codec)
         self._inputs.append(entry)
         return EncodedInput(self, entry)
 
@@ -191,6 +212,8 @@ class MediaRecorder:
         for entry in self._inputs:
             if entry.track is not None:
                 entry.track.add_sink(entry)
+                if isinstance(entry.track.source, EncodedSource):
+                    entry.track.source.request_key_frame()
 
     async def stop(self) -> None:
         """Write what waits, and close the file. Harmless when it was stopped before.
@@ -219,7 +242,7 @@ class MediaRecorder:
                 return
             if entry.queued >= entry.limit:
                 entry.dropped += 1
-                if entry.track is None:
+                if entry.is_encoded:
                     return  # encoded frames depend on those before: the new one goes
                 for i, (other, _, _) in enumerate(self._queue):
                     if other is entry:

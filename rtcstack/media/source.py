@@ -58,6 +58,8 @@ class TrackSource:
         self._interval_s = 0.0
         self._started_at: float | None = None
         self._samples = 0
+        self.frames = 0
+        """Frames given so far."""
 
     @property
     def kind(self) -> str:
@@ -103,6 +105,7 @@ class TrackSource:
         """
         if self._ended:
             return
+        self.frames += 1
         self._observe(frame)
         for ref in self._tracks:
             track = ref()

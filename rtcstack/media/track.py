@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, blank
 from rtcstack.media.reader import MAX_QUEUED, TrackReader
 from rtcstack.media.source import TrackSink, TrackSource
@@ -248,6 +249,8 @@ class MediaStreamTrack(EventTarget):
         if not sinks:
             return
         if not self.enabled:
+            if isinstance(frame, EncodedMedia):
+                return  # there is no black to put in its place
             frame = blank(frame)
         for sink in sinks:
             try:

@@ -31,6 +31,8 @@ class PayloadInfo:
         parts: the units of a payload that holds several (NAL units, OBUs); () when `data` is it.
         continues: the first part goes on from the packet before.
         continued: the last part goes on in the next packet.
+        starts_sequence: it holds what a decoder begins with (parameter sets); where `starts_frame`
+            is None, this tells where a stream may be begun.
     """
 
     data: bytes
@@ -49,6 +51,7 @@ class PayloadInfo:
     parts: tuple[bytes, ...] = ()
     continues: bool = False
     continued: bool = False
+    starts_sequence: bool = False
 
 
 class Depacketizer(Protocol):

@@ -161,6 +161,7 @@ class Pacer:
         lanes = self._lanes
         rate_bps = self.rate_bps
         if rate_bps is None:
+            self._probes.clear()
             if not self.queued_bytes:
                 return []
             everything = [*lanes[0], *lanes[1], *lanes[2]]
@@ -178,9 +179,12 @@ class Pacer:
             debt += packet.size
             out.append(packet)
         if self._probes:
+            start = len(out)
             self._take_probe(now, out)
+            debt += sum(packet.size for packet in out[start:])
         limit = rate_bps * BURST_S / 8
-        for lane in lanes[1:]:
+        # Beside a probe nothing leaves: what is measured is its rate, and it takes what waits.
+        for lane in () if self._probes else lanes[1:]:
             while lane and debt < limit:
                 packet = lane.popleft()
                 debt += packet.size
@@ -236,7 +240,9 @@ class Pacer:
         lanes = self._lanes
         if lanes[0]:
             return now
-        due = self._probes[0].due_at(now) if self._probes else None
+        if self._probes:
+            return self._probes[0].due_at(now)
+        due: float | None = None
         if lanes[1] or lanes[2]:
             if self.rate_bps is None:
                 return now

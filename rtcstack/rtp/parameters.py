@@ -74,6 +74,8 @@ class ReceiveSection:
         sources: streams that the peer has announced.
         delivery: the forms in which media is handed on.
         transport_cc: transport-wide feedback is agreed.
+        remb: the sender goes by our estimate (``goog-remb``). It is told of one only where no section
+            has transport-wide feedback, and absolute send times are agreed.
         reduced_size: RTCP need not begin with a report (RFC 5506).
         receiver_time: the peer answers receiver reference times (``rcvr-rtt``; RFC 3611).
         min_delay_s: least that playout waits, from `jitterBufferTarget`; 0 for none.
@@ -87,6 +89,7 @@ class ReceiveSection:
     sources: tuple[Source, ...] = ()
     delivery: Delivery = Delivery.FRAMES
     transport_cc: bool = False
+    remb: bool = False
     reduced_size: bool = False
     receiver_time: bool = False
     min_delay_s: float = 0.0

@@ -14,15 +14,16 @@ from rtcstack.engine import Buffer
 from rtcstack.errors import ParseError
 from rtcstack.rtp.bwe.arrivals import TransportArrivals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
+from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.control import Control
 from rtcstack.rtp.demux import Demux, Role, Route, Verdict
 from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
-from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.extensions import Extension, ExtensionIds
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
 from rtcstack.rtp.parameters import ReceiveSection, SendParameters
 from rtcstack.rtp.receive import ReceiveStream, RtxStream
-from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
+from rtcstack.rtp.rtcp.feedback import ReceiverEstimate
 from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.sending import Sending
 
@@ -33,6 +34,9 @@ MAX_RECEIVE_STREAMS = 1024
 
 MAX_STREAMS_PER_SECTION = 16
 """Streams received for one section, likewise: a simulcast's layers, and those they replaced."""
+
+MAX_TOLD = 32
+"""Streams that one estimate names; it holds for the transport anyway."""
 
 SILENT_S = 2.0
 """A stream that another took the place of is forgotten when it was silent for so long."""
@@ -77,6 +81,7 @@ class RtpSession:
         "_arrivals",
         "_current",
         "_demux",
+        "_estimator",
         "_events",
         "_now",
         "_ntp_offset_s",
@@ -109,6 +114,7 @@ class RtpSession:
         self._send_streams: dict[int, SendStream] = {}
         self._urgent: dict[ReceiveStream, None] = {}
         self._arrivals: TransportArrivals | None = None
+        self._estimator: ReceivingEstimator | None = None  # for peers without one of their own
         self.sending = Sending(self._events, make_estimator)
         self.control = Control(
             self._send_streams,
@@ -161,6 +167,12 @@ class RtpSession:
             self._arrivals = TransportArrivals()
         elif not wanted:
             self._arrivals = None
+        if wanted or not any(
+            section.remb and Extension.ABS_SEND_TIME in section.extensions for section in sections.values()
+        ):
+            self._estimator = None
+        elif self._estimator is None:
+            self._estimator = ReceivingEstimator()
         self.control.receiver_time = any(section.receiver_time for section in sections.values())
         self._agree_size()
 
@@ -238,7 +250,7 @@ class RtpSession:
         self._send_streams.clear()
         self.sending.set_streams([], now)
         self._urgent.clear()
-        self._arrivals = None
+        self._arrivals = self._estimator = None
         self.control.timer.stop()
 
     @property
@@ -260,6 +272,11 @@ class RtpSession:
         """Numbers of the header extensions that are received."""
         return self._demux.ids
 
+    @property
+    def receive_estimate_bps(self) -> int | None:
+        """What the peer is told that it may send (REMB); None where it estimates itself."""
+        return self._estimator.estimate_bps if self._estimator is not None else None
+
     # -- the five verbs ---------------------------------------------------------------------------
 
     def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
@@ -268,6 +285,7 @@ class RtpSession:
         streams = self._receive_streams
         ids = self._demux.ids
         wide_id, mid_id = ids.transport_cc, ids.mid
+        estimator = self._estimator
         numbers: list[int] = []
         size = 0
         for data in datagrams:
@@ -300,6 +318,10 @@ class RtpSession:
                 if at >= 0:
                     numbers.append(block[at] << 8 | block[at + 1])
                     size += len(data)
+                if estimator is not None:
+                    first, end = layout.spans.get(ids.abs_send_time, (0, 0))
+                    if end - first == 3:
+                        estimator.arrived(int.from_bytes(block[first:end], "big"), len(data), now)
                 if layout.mid is not None and stream is not None:
                     first, end = layout.mid
                     if block[first:end] != stream.mid_bytes:
@@ -333,6 +355,8 @@ class RtpSession:
         if self._started and self.control.is_pending:
             return now
         due = self._arrivals.due_at if self._arrivals is not None else None
+        if self._estimator is not None:
+            due = self._estimator.due_at
         for stream in self._urgent:
             other = stream.next_at(now)
             if other is not None and (due is None or other < due):
@@ -507,15 +531,18 @@ class RtpSession:
             del self._urgent[stream]
 
     def _give_feedback(self, now: float) -> None:
-        arrivals = self._arrivals
-        if arrivals is None or arrivals.due_at is None or now < arrivals.due_at:
-            return
-        arrivals.sender_ssrc = self.control.reporter
-        for feedback in arrivals.feedback(now):
-            self._send_feedback(feedback)
-
-    def _send_feedback(self, feedback: TransportFeedback) -> None:
-        self.control.feed_back(feedback.to_bytes())
+        """Tell the peer what arrived, or what it may send."""
+        arrivals, estimator = self._arrivals, self._estimator
+        if arrivals is not None and arrivals.due_at is not None and now >= arrivals.due_at:
+            arrivals.sender_ssrc = self.control.reporter
+            for feedback in arrivals.feedback(now):
+                self.control.feed_back(feedback.to_bytes())
+        if estimator is not None and estimator.due_at is not None and now >= estimator.due_at:
+            estimate = estimator.take(now)
+            sources = [stream.ssrc for stream in self.receive_streams if stream.section.remb]
+            if estimate is not None and sources:
+                packet = ReceiverEstimate(self.control.reporter, estimate, tuple(sources[:MAX_TOLD]))
+                self.control.feed_back(packet.to_bytes())
 
     def _on_rtt(self, rtt_s: float) -> None:
         for sender in self._send_streams.values():
@@ -523,4 +550,6 @@ class RtpSession:
         for stream in self._receive_streams.values():
             if isinstance(stream, ReceiveStream):
                 stream.set_rtt(rtt_s)
+        if self._estimator is not None:
+            self._estimator.set_rtt(rtt_s)
         self.sending.on_rtt(rtt_s)

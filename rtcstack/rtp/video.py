@@ -3,7 +3,8 @@
 A picture is all packets with one timestamp. It is complete when its first and last packet are
 known and all between them are there, and it is handed on when it follows what was handed on
 before without a gap. Behind a gap the assembler waits as long as retransmission can help, and
-asks for a key frame when that takes too long; whichever comes first ends the wait.
+asks for a key frame when that takes too long; whichever comes first ends the wait. While a key
+frame is awaited what comes is held, for packets overtake each other: it may follow the key frame.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from rtcstack.serial import Unwrapper
 __all__ = ["MAX_HELD_PACKETS", "VideoAssembler"]
 
 MAX_HELD_PACKETS = 2048
-"""Packets held back for pictures that are not complete or not yet decodable."""
+"""Packets held back for pictures that are not complete or not yet decodable. When a key frame is
+awaited the older half gives way, else all."""
 
 MAX_BLOCKED_S = 3.0
 """After so long behind a gap what is held is too old to be shown; only a key frame helps."""
@@ -110,6 +112,7 @@ class VideoAssembler:
         "_ssrc",
         "_top",
         "_unwrapper",
+        "_waiting",
         "_wake",
         "_where",
         "asks",
@@ -145,12 +148,13 @@ class VideoAssembler:
         self._mid = mid
         self._rid = rid
         self._unwrapper = Unwrapper(32)
-        self._next = -1  # number that the next picture starts with; -1 while a key frame is needed
+        self._next = 0  # number that the next picture starts with; nothing before it is taken
+        self._waiting = True  # for a key frame, wherever it starts
         self._top = -1  # the highest number that came
         self._pictures: dict[int, _Picture] = {}  # those still open, by timestamp on the wire
         self._complete: dict[int, _Picture] = {}  # by the number that they start with
         self._where: dict[int, _Picture] = {}  # every held packet's picture
-        self._fillers: set[int] = set()  # packets without payload, between pictures
+        self._fillers: dict[int, int] = {}  # timestamps of packets without payload, between pictures
         self._blocked_since: float | None = None
         self._last_tl0: int | None = None
         self.deadline: float | None = None
@@ -185,7 +189,7 @@ class VideoAssembler:
             part = depacketizer.depacketize(packet.data[start : packet.payload_end])
         except ParseError:
             self.malformed += 1
-            self._need_key_frame(now)
+            self._start_again(now)
             return
         timestamp = packet.timestamp
         picture = self._pictures.get(timestamp)
@@ -204,14 +208,15 @@ class VideoAssembler:
             picture.retransmitted = True
         # Where pictures meet: by what the format says, else by the change of timestamps.
         before = where.get(index - 1)
-        if (
-            (part.starts_frame and not part.spatial_id)
-            or index == following
-            or (before is not None and before is not picture)
-            or (before is None and index - 1 in self._fillers)
-        ):
+        if (part.starts_frame and not part.spatial_id) or index == following:
             picture.start = index
-            if before is not None and before is not picture and before.end < 0:
+        if before is None:
+            wire = self._fillers.get(index - 1)
+            if wire is not None and wire != timestamp:
+                picture.start = index
+        elif before is not picture:
+            picture.start = index
+            if before.end < 0:
                 before.end = index - 1
                 self._check(before, now)
         if packet.marker:
@@ -219,71 +224,106 @@ class VideoAssembler:
         after = where.get(index + 1)
         if after is not None and after is not picture:
             picture.end = index
-            if after.start < 0:
-                after.start = index + 1
-                self._check(after, now)
+        elif after is None and picture.end < 0 and index + 1 in self._fillers:
+            after = self._absorb(picture, index + 1)
         if index > self._top:
             self._top = index
         if picture.end >= 0:
             self._check(picture, now)
+        if after is not None and after is not picture and after.start < 0:
+            self._starts_behind(after, picture, now)
         if len(where) > MAX_HELD_PACKETS:
             self._overflow(now)
-        elif self.deadline is None and (self._next < 0 or self._has_gap):
+        elif self.deadline is None and (self._waiting or self._has_gap):
             self._block(now)
+
+    def _starts_behind(self, picture: _Picture, before: _Picture, now: float) -> None:
+        """The picture before this one ended: now it is known where this one starts."""
+        start = before.end + 1
+        if self._where.get(start) is picture:  # and was not handed on with the one before
+            picture.start = start
+            self._check(picture, now)
 
     @property
     def _has_gap(self) -> bool:
-        """Whether something is missing before the newest packet."""
-        return self._next >= 0 and self._top - self._next + 1 != len(self._where) + len(self._fillers)
+        """Whether something is missing before the newest packet, or nothing will come of it."""
+        following = self._next
+        if self._waiting or self._top < following:
+            return False
+        if self._top - following + 1 != len(self._where) + len(self._fillers):
+            return True
+        # All is there. But a picture that ended and was not handed on contradicts itself.
+        opened = self._where.get(following)
+        return opened is None or opened.end >= 0
+
+    # -- packets without payload ------------------------------------------------------------------
+    #
+    # They count only for what they stand between. One with the timestamp of the picture before it
+    # belongs to that one unless its end is known: it is in its midst, or at an end that is not told.
 
     def _fill(self, packet: RtpPacket, now: float) -> None:
-        """A packet without payload: it counts only for what it stands between."""
         index = packet.index
+        self._fillers[index] = packet.timestamp
+        if index > self._top:
+            self._top = index
         before, after = self._where.get(index - 1), self._where.get(index + 1)
-        if before is not None and before.end < 0 and before.timestamp & 0xFFFF_FFFF == packet.timestamp:
-            before.parts[index] = None  # padding in the midst of a picture, or at an end that is not told
-            self._where[index] = before
-            self._top = max(self._top, index)
-            self._check(before, now)
-            return
         if before is not None and before.end < 0:
-            before.end = index - 1
-            self._check(before, now)
-        if index < self._next:
-            return
-        self._fillers.add(index)
-        self._top = max(self._top, index)
-        if after is not None and after.start < 0:
+            after = self._absorb(before, index)
+            if before.end >= 0:
+                self._check(before, now)
+            if after is not None and after is not before and after.start < 0:
+                self._starts_behind(after, before, now)
+        elif after is not None and after.start < 0 and after.timestamp & 0xFFFF_FFFF != packet.timestamp:
             after.start = index + 1
             self._check(after, now)
-        if self._next == index:
-            self._advance(now)
         if len(self._fillers) > MAX_HELD_PACKETS:
             self._overflow(now)
+        elif self._next == index and not self._waiting:
+            self._advance(now)
+        elif self.deadline is None and self._has_gap:
+            self._block(now)
+
+    def _absorb(self, picture: _Picture, index: int) -> _Picture | None:
+        """Take the packets without payload from this one on into the picture before them.
+
+        Returns:
+            The picture that stands behind them, if there is one.
+        """
+        fillers, where = self._fillers, self._where
+        wire = picture.timestamp & 0xFFFF_FFFF
+        while fillers.get(index) == wire:
+            del fillers[index]
+            picture.parts[index] = None
+            where[index] = picture
+            index += 1
+        after = where.get(index)
+        if index in fillers or (after is not None and after is not picture):
+            picture.end = index - 1
+        return after
+
+    # -- pictures that are complete ---------------------------------------------------------------
 
     def _check(self, picture: _Picture, now: float) -> None:
         """Hand a picture on, or put it aside, if it has become complete."""
-        start, end = picture.start, picture.end
+        end = picture.end
         if end < 0:
             return
-        waiting = self._next < 0
-        if start < 0 and waiting and picture.key_frame:
-            # Formats that do not tell a start: what stands before it may have been lost for good.
-            lowest = picture.lowest
-            part = picture.parts[lowest]
-            if part is not None and not part.continues and lowest - 1 not in self._missing:
-                start = picture.start = lowest
-        if start < 0 or len(picture.parts) < end - start + 1:
-            return
-        if waiting:
-            if not picture.key_frame:
-                self.frames_dropped += 1
-                self._forget(picture)
+        if picture.start < 0:
+            if not (self._waiting and picture.key_frame):
                 return
-            self._complete[start] = picture
+            # Nothing tells where it starts. With what decoding can begin with is good enough.
+            part = picture.parts[picture.lowest]
+            if part is None or not part.starts_sequence:
+                return
+            picture.start = picture.lowest
+        start = picture.start
+        if not 0 <= end - start < len(picture.parts):
+            return
+        self._complete[start] = picture
+        if self._waiting:
+            if not picture.key_frame:
+                return
             self._jump(picture)
-        else:
-            self._complete[start] = picture
         if self._next == start:
             self._advance(now)
 
@@ -298,19 +338,27 @@ class VideoAssembler:
                 opened = self._where.get(following)
                 if opened is not None and opened.start < 0:
                     opened.start = following
-                    if opened.end >= 0 and len(opened.parts) >= opened.end - following + 1:
+                    if 0 <= opened.end - following < len(opened.parts):
                         picture = opened
             if picture is not None:
-                if not self._hand_on(picture, now):
+                if not self._hand_on(picture, now) and not self._skip_to_key_frame():
                     return
             elif following in self._fillers:
-                self._fillers.discard(following)
+                del self._fillers[following]
                 self._next = following + 1
             else:
                 break
         self._blocked_since = self.deadline = None
         if self._has_gap:
             self._block(now)
+
+    def _skip_to_key_frame(self) -> bool:
+        """Go on with a key frame that is there already; whether there is one."""
+        for start in sorted(self._complete):
+            if self._complete[start].key_frame:
+                self._jump(self._complete[start])
+                return True
+        return False
 
     def _hand_on(self, picture: _Picture, now: float) -> bool:
         start, end = picture.start, picture.end
@@ -370,14 +418,20 @@ class VideoAssembler:
 
     def _jump(self, picture: _Picture) -> None:
         """Go on with this picture; what stands before it is dropped."""
-        start = picture.start
-        self._next = start
-        older = {id(each): each for index, each in self._where.items() if index < start}
+        self._drop_before(picture.start, picture)
+        self._waiting = False
+
+    def _drop_before(self, index: int, kept: _Picture | None = None) -> None:
+        """Drop the pictures that begin before this packet, and take none such any more."""
+        older = {id(each): each for number, each in self._where.items() if number < index}
         for each in older.values():
-            if self._complete.pop(each.start, None) is not None:
-                self.frames_dropped += 1
-            self._forget(each)
-        self._fillers = {index for index in self._fillers if index >= start}
+            if each is not kept:
+                if self._complete.pop(each.start, None) is not None:
+                    self.frames_dropped += 1
+                self._forget(each)
+        for number in [number for number in self._fillers if number < index]:
+            del self._fillers[number]
+        self._next = index
 
     # -- waiting ----------------------------------------------------------------------------------
 
@@ -395,7 +449,7 @@ class VideoAssembler:
 
     def _block(self, now: float) -> None:
         self._blocked_since = now
-        self._set_deadline(now + (FIRST_KEY_FRAME_S if self._next < 0 else self._skip_wait_s))
+        self._set_deadline(now + (FIRST_KEY_FRAME_S if self._waiting else self._skip_wait_s))
 
     def _set_deadline(self, deadline: float) -> None:
         asleep = self.deadline is None
@@ -405,14 +459,25 @@ class VideoAssembler:
 
     def _need_key_frame(self, now: float) -> None:
         """What comes next cannot be decoded: go on with a key frame only, and ask for it."""
-        self._next = -1
+        self._waiting = True
         self._blocked_since = now
         self.wants_key_frame = True
         self._set_deadline(now + self.rtt_s + KEY_FRAME_RETRY_S)
 
+    def _start_again(self, now: float) -> None:
+        """Go on with a key frame: one that is held, or one that is asked for."""
+        self._need_key_frame(now)
+        if self._skip_to_key_frame():
+            self._advance(now)
+
     def _overflow(self, now: float) -> None:
         self.overflows += 1
-        self.reset(now)
+        if self._waiting:
+            numbers = sorted([*self._where, *self._fillers])
+            self._drop_before(numbers[len(numbers) // 2])
+            self._need_key_frame(now)
+        else:
+            self.reset(now)
 
     def reset(self, now: float) -> None:
         """Drop all that is held and go on with a key frame."""
@@ -421,11 +486,12 @@ class VideoAssembler:
         self._complete.clear()
         self._where.clear()
         self._fillers.clear()
+        self._next = max(self._next, self._top + 1)
         self._need_key_frame(now)
 
     def decoder_failed(self, now: float) -> None:
         """The decoder could not use what it got: hand on nothing but a key frame next."""
-        self._need_key_frame(now)
+        self._start_again(now)
 
     def _can_follow(self, picture: _Picture) -> bool:
         """Whether it can be decoded though pictures before it were lost.
@@ -444,7 +510,7 @@ class VideoAssembler:
         """The wait is over, or the next request for a key frame is due."""
         if self.deadline is None or now < self.deadline:
             return
-        waiting = self._next < 0
+        waiting = self._waiting
         if not waiting and not self._has_gap:  # it was closed; only the rest of a picture is to come
             self.deadline = self._blocked_since = None
             return
@@ -455,6 +521,10 @@ class VideoAssembler:
                 self._jump(picture)
                 self._advance(now)
                 return
+        if waiting:
+            self._start_unmarked(now)
+            if not self._waiting:
+                return
         since = self._blocked_since if self._blocked_since is not None else now
         if not waiting and now - since >= MAX_BLOCKED_S:
             self.reset(now)
@@ -463,3 +533,24 @@ class VideoAssembler:
             self.deadline = now + self.rtt_s + KEY_FRAME_RETRY_S
         else:
             self.deadline = since + self._wait_s
+
+    def _start_unmarked(self, now: float) -> None:
+        """Take a key frame whose start nothing tells, now that what may stand before it had its time.
+
+        Some senders of H.264 give parameter sets in the description only.
+        """
+        for picture in sorted(self._pictures.values(), key=lambda each: each.lowest):
+            lowest = picture.lowest
+            part = picture.parts[lowest]
+            if (
+                picture.key_frame
+                and picture.start < 0
+                and part is not None
+                and part.starts_frame is None
+                and not part.continues
+                and lowest - 1 not in self._missing
+            ):
+                picture.start = lowest
+                self._check(picture, now)
+                if not self._waiting:
+                    return

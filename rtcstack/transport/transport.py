@@ -1,4 +1,4 @@
-"""One transport: an ICE path, DTLS over it, and SCTP over that, driven by one pump.
+"""One transport: an ICE path, DTLS over it, SCTP over that and media beside it, driven by one pump.
 
 A pass is one wake-up of the loop with one reading of the clock: what the socket had is pushed up
 through the engines, what they want sent is collected once, the one timer is set anew if its
@@ -29,10 +29,12 @@ from rtcstack.dtls import (
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
 from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
+from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.transport import memory
+from rtcstack.transport.mediapath import MediaPath
 
 __all__ = ["Transport", "TransportObserver"]
 
@@ -70,6 +72,9 @@ class TransportObserver(Protocol):
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """What the data channels have to say, oldest first."""
 
+    def on_media_events(self, events: list[RtpEvent], now: float) -> None:
+        """What the RTP session has to say, oldest first."""
+
 
 class Transport:
     """One ICE and DTLS path and what runs over it. Also ICE's observer.
@@ -98,10 +103,7 @@ class Transport:
         self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
         self.channels: DataChannels | None = None
         self.closed = False
-        self.srtp_packets_sent = 0
-        self.srtp_bytes_sent = 0
-        self.srtp_packets_received = 0
-        self.srtp_bytes_received = 0
+        self.media: MediaPath | None = None
         self._dtls_wanted: tuple[DtlsRole, tuple[Fingerprint, ...]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -130,6 +132,19 @@ class Transport:
         self.channels = channels
         if self.dtls.state is DtlsState.CONNECTED:
             channels.connect(monotonic())
+            self.wake()
+
+    def attach_media(self) -> MediaPath:
+        """Run media over this transport; it flows once DTLS has connected. Only the first call counts."""
+        if self.media is None:
+            self.media = MediaPath()
+            self._connect_media(monotonic())
+        return self.media
+
+    def _connect_media(self, now: float) -> None:
+        keys = self.dtls.srtp_keys
+        if self.media is not None and keys is not None and self.dtls.state is DtlsState.CONNECTED:
+            self.media.connect(keys, now)
             self.wake()
 
     def _maybe_start_dtls(self) -> None:
@@ -161,9 +176,8 @@ class Transport:
             return
         self._in_pass = True
         try:
-            if srtp:
-                self.srtp_packets_received += len(srtp)
-                self.srtp_bytes_received += sum(map(len, srtp))
+            if srtp and self.media is not None:
+                self.media.receive(srtp, now)
             if dtls:
                 self.dtls.receive_runs(dtls, now)
                 data = self.dtls.received()
@@ -191,6 +205,8 @@ class Transport:
             self._dtls_timeout(now)
             if self.channels is not None:
                 self.channels.handle_timeout(now)
+            if self.media is not None:
+                self.media.session.handle_timeout(now)
             self._finish_pass(now)
         finally:
             self._in_pass = False
@@ -227,6 +243,9 @@ class Transport:
     def _flush(self, now: float) -> bool:
         """Send what is due; whether there was anything."""
         dtls, channels, ice = self.dtls, self.channels, self.ice
+        media = self.media.drain_runs(now) if self.media is not None else ()
+        if media:
+            ice.send_runs(media)
         for i in range(MAX_ROUNDS_PER_PASS):
             packets = channels.drain(now) if channels is not None else ()
             if packets:
@@ -235,7 +254,7 @@ class Transport:
             if runs:
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
-                return i > 0 or bool(runs)
+                return i > 0 or bool(runs) or bool(media)
         self._flush_later()
         return True
 
@@ -250,6 +269,7 @@ class Transport:
                 if self.channels is not None:
                     self.channels.connect(now)
                     self._dirty = True
+                self._connect_media(now)
                 self.observer.on_dtls_state(DtlsState.CONNECTED, event)
             elif isinstance(event, DtlsFailed):
                 self.observer.on_dtls_state(DtlsState.FAILED, event)
@@ -261,6 +281,10 @@ class Transport:
             events = self.channels.events()
             if events:
                 self.observer.on_channel_events(list(events))
+        if self.media is not None:
+            media_events = self.media.session.events()
+            if media_events:
+                self.observer.on_media_events(media_events, now)
 
     def _lose_channels(self, now: float, reason: str, error: ProtocolError | None) -> None:
         if self.channels is not None:
@@ -271,6 +295,10 @@ class Transport:
         due = self.dtls.next_timeout()
         if self.channels is not None:
             other = self.channels.next_timeout()
+            if due is None or (other is not None and other < due):
+                due = other
+        if self.media is not None:
+            other = self.media.session.next_timeout()
             if due is None or (other is not None and other < due):
                 due = other
         if due is None:
@@ -332,8 +360,12 @@ class Transport:
                 packets = self.channels.drain(now)
                 if packets:
                     self.dtls.send(packets)
+            runs: list[Run] = []
+            if self.media is not None:
+                self.media.session.close(now, "the peer connection was closed")
+                runs += self.media.drain_runs(now)
             self.dtls.close()
-            runs = self.dtls.drain_runs(now)
+            runs += self.dtls.drain_runs(now)
             if runs:
                 self.ice.send_runs(runs)
             self.closed = True

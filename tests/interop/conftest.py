@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from tests.support.chromium_peer import chromium_program, start_chromium
 from tests.support.firefox_peer import firefox_program, start_firefox
+from tests.support.gstreamer import gstreamer_available, start_gstreamer
 from tests.support.host import Host, HostGoneError, StdioHost
 from tests.support.node_peer import node_available, start_node
 from tests.support.peers import Channel, ChannelOptions, Description, Peer, connect
@@ -48,6 +49,7 @@ KINDS = {
         lambda: start_python("aiortc"), lambda: find_spec("aiortc") is not None, "the package aiortc"
     ),
     "node": Kind(start_node, node_available, "Node with node-datachannel"),
+    "gstreamer": Kind(start_gstreamer, gstreamer_available, "GStreamer with webrtcbin"),
     "rtcstack": Kind(lambda: start_python("rtcstack"), lambda: True, ""),
 }
 

@@ -7,17 +7,27 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import async_playwright
 
 import rtcstack
 from tests.support.chromium_peer import chromium_program
 
 ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def run(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
@@ -33,8 +43,62 @@ def test_the_echo_example() -> None:
     assert result.stderr == ""
 
 
+def readme_programs() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_mirror_in_the_readme_is_the_example() -> None:
+    mirror, _ = readme_programs()
+    assert (ROOT / "examples" / "mirror.py").read_text().endswith(mirror)
+
+
+async def test_the_mirror_shows_chromium_its_negative() -> None:
+    if chromium_program() is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed")
+        pytest.skip("Chromium is not installed (see tools/install_system.sh)")
+    mirror, _ = readme_programs()
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", mirror.replace("8080", str(port)), cwd=ROOT
+    )
+    try:
+        async with async_playwright() as playwright, asyncio.timeout(40):
+            browser = await playwright.chromium.launch(
+                executable_path=chromium_program(),
+                args=[
+                    "--use-fake-device-for-media-stream",
+                    "--use-fake-ui-for-media-stream",
+                    "--autoplay-policy=no-user-gesture-required",
+                ],
+            )
+            page = await browser.new_page()
+            while True:
+                try:
+                    await page.goto(f"http://localhost:{port}/")
+                    break
+                except PlaywrightError:
+                    await asyncio.sleep(0.2)  # the server is starting
+            await page.wait_for_function("v.videoWidth > 0 && v.currentTime > 1")
+            # Chromium's fake camera is green: its negative is magenta
+            colour = await page.evaluate(
+                """() => {
+                    const context = new OffscreenCanvas(1, 1).getContext("2d");
+                    context.drawImage(v, 0, 0, 1, 1);
+                    return [...context.getImageData(0, 0, 1, 1).data];
+                }"""
+            )
+            await browser.close()
+    finally:
+        process.kill()
+        await process.wait()
+    red, green, blue, _ = colour
+    assert red > green + 60
+    assert blue > green + 60
+
+
 def test_the_program_in_the_readme() -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    _, program = readme_programs()
     result = run("-c", program)
     assert (result.returncode, result.stdout) == (0, "echo: hello\n"), result.stderr
     assert result.stderr == ""
@@ -58,19 +122,24 @@ def test_every_program_explains_itself(program: str) -> None:
     assert "usage:" in result.stdout
 
 
-def test_the_demonstration_with_chromium() -> None:
+def test_the_demonstration_with_chromium(tmp_path: Path) -> None:
     if chromium_program() is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is not installed")
         pytest.skip("Chromium is not installed (see tools/install_system.sh)")
-    result = run("-m", "examples.call.demo", "--bytes", "2000000")
+    result = run("-m", "examples.call.demo", "--bytes", "2000000", "--directory", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "FAILED" not in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"call-{number}.{ending}" for number in (1, 2) for ending in ("png", "webm")
+    }
+    assert result.stdout.count("the recording can be read") == 2
     assert "No browser" not in result.stdout
     assert result.stdout.count("same SHA-256") == 4
 
 
-def test_the_demonstration_without_a_browser() -> None:
-    result = run("-m", "examples.call.demo", "--bytes", "2000000", "--python")
+def test_the_demonstration_without_a_browser(tmp_path: Path) -> None:
+    result = run("-m", "examples.call.demo", "--bytes", "2000000", "--python", "--directory", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "No browser" in result.stdout
 

@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from tests.support.host import LINE_LIMIT_BYTES, decode, encode
+from tests.support.media import Transceiver, source_from_json
 from tests.support.peers import Channel, ChannelOptions, Peer
 
 CHANNEL_METHODS = {
@@ -32,7 +33,9 @@ PEER_METHODS = {
     "addCandidate": "add_candidate",
     "nextCandidate": "next_candidate",
     "connected": "connected",
+    "capabilities": "capabilities",
 }
+TRANSCEIVER_METHODS = ("info", "prefer", "enable", "turn", "stop")
 
 
 def make_peer(stack: str, configuration: dict[str, Any]) -> Peer:
@@ -45,6 +48,10 @@ def make_peer(stack: str, configuration: dict[str, Any]) -> Peer:
         from tests.support.wrtc_peer import WrtcPeer
 
         return WrtcPeer(**configuration)
+    if stack == "gstreamer":
+        from tests.support.gstreamer_peer import GStreamerPeer
+
+        return GStreamerPeer(**configuration)
     if stack == "rtcstack":
         from tests.support.rtcstack_peer import RtcstackPeer
 
@@ -60,6 +67,7 @@ class Agent:
         self._numbers = itertools.count(1)
         self._peers: dict[int, Peer] = {}
         self._channels: dict[int, Channel] = {}
+        self._transceivers: list[Transceiver] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -88,6 +96,22 @@ class Agent:
         self._channels[number] = channel
         return number
 
+    def _number(self, transceiver: Transceiver) -> int:
+        """A transceiver keeps its number, also when it is stopped and gone from its connection."""
+        if transceiver not in self._transceivers:
+            self._transceivers.append(transceiver)
+        return self._transceivers.index(transceiver)
+
+    async def _of_transceiver(self, transceiver: Transceiver, method: str, args: list[Any]) -> Any:
+        if method == "look":
+            return (await transceiver.look(*args)).to_json()
+        if method == "listen":
+            return (await transceiver.listen(*args)).to_json()
+        if method == "replace":
+            return await transceiver.replace(source_from_json(args[0]))
+        assert method in TRANSCEIVER_METHODS, method
+        return await getattr(transceiver, method)(*args)
+
     async def _call(self, request: dict[str, Any]) -> Any:
         method, args = request["method"], request["args"]
         if method == "newPeer":
@@ -101,7 +125,21 @@ class Agent:
             if method == "receive":
                 return encode(await channel.receive())
             return await getattr(channel, CHANNEL_METHODS[method])(*args)
+        if request["transceiver"] is not None:
+            return await self._of_transceiver(self._transceivers[request["transceiver"]], method, args)
         peer = self._peers[request["peer"]]
+        if method == "send":
+            source = source_from_json(args[0])
+            assert source is not None
+            return self._number(await peer.send(source))
+        if method == "addTransceiver":
+            kind, given, direction, layers = args
+            made = await peer.add_transceiver(
+                kind, source_from_json(given), direction=direction, layers=layers
+            )
+            return self._number(made)
+        if method == "transceivers":
+            return [self._number(one) for one in await peer.transceivers()]
         if method == "createChannel":
             return self._add(await peer.create_channel(ChannelOptions(args[0], **args[1])))
         if method == "createOffer":

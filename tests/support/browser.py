@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class BrowserHost(Host):
         super().__init__(name)
         self._process: LeashedProcess | None = None
         self._runner: web.AppRunner | None = None
+        self._companions: list[Callable[[], Awaitable[None]]] = []
         self._socket: asyncio.Future[web.WebSocketResponse] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> str:
@@ -78,12 +80,19 @@ class BrowserHost(Host):
         self._ended("the browser has gone")
         return socket
 
+    def on_kill(self, end: Callable[[], Awaitable[None]]) -> None:
+        """Something else that is to end when the browser does."""
+        self._companions.append(end)
+
     async def _send(self, text: str) -> None:
         await (await self._socket).send_str(text)
 
     async def kill(self) -> None:
         if self._process is not None:
             await self._process.kill()
+        for end in self._companions:
+            await end()
+        self._companions.clear()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.browser import BrowserHost, find_program, own_addresses
+from tests.support.sound_card import SoundCard
 
 __all__ = ["firefox_program", "start_firefox"]
 
@@ -60,6 +61,11 @@ PREFERENCES: dict[str, bool | int | str] = {
     "media.navigator.permission.disabled": True,
     "media.navigator.streams.fake": True,
     "media.autoplay.default": 0,
+    # H.264 is offered, and decoded by the system's FFmpeg. To encode it Firefox has a plugin that it
+    # would download, and with FFmpeg's encoder it sends nothing.
+    "gfx.blacklist.webrtc.hw.acceleration.h264": 1,
+    "media.navigator.mediadatadecoder_h264_enabled": True,
+    "media.webrtc.hw.h264.enabled": True,
 }
 
 
@@ -87,6 +93,10 @@ async def start_firefox(*, mdns: bool = False) -> BrowserHost:
     Path(profile, "user.js").write_text("\n".join(lines) + "\n")
     # HOME: what Firefox keeps outside of its profile goes into the same directory
     environment = os.environ | {"HOME": profile, "MOZ_CRASHREPORTER_DISABLE": "1"}
+    card = await SoundCard.start()
+    if card is not None:
+        environment["PULSE_SERVER"] = card.address
+        host.on_kill(card.kill)
     await host.launch(
         program, "--headless", "--no-remote", "--profile", profile, url, directory=profile, env=environment
     )

@@ -1,6 +1,6 @@
 """Peers in another process: a remote procedure call with one line of JSON each way.
 
-    -> {"id": 7, "peer": 1, "channel": 2, "method": "send", "args": [{"base64": "AAE="}]}
+    -> {"id": 7, "peer": 1, "channel": 2, "transceiver": null, "method": "send", "args": [{"base64": "AAE="}]}
     <- {"id": 7, "result": null}        or  {"id": 7, "error": "InvalidStateError: ..."}
 
 Answers come in any order: a method that waits (`receive`, `opened`) answers when it has waited.
@@ -18,9 +18,21 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.media import (
+    LISTEN_S,
+    LOOK_PICTURES,
+    LOOK_S,
+    Pictures,
+    Sound,
+    Source,
+    Transceiver,
+    TransceiverInfo,
+    source_to_json,
+)
 from tests.support.peers import (
     TIMEOUT_S,
     Candidate,
@@ -32,6 +44,9 @@ from tests.support.peers import (
 )
 
 __all__ = ["Host", "HostGoneError", "LeashedProcess", "RemoteError", "StdioHost", "decode", "encode"]
+
+CALL_S = 600.0
+"""Longer than any test's connection lives."""
 
 LINE_LIMIT_BYTES = 16 << 20
 """Longest line of JSON that a host may send."""
@@ -141,6 +156,7 @@ class Host(ABC):
         *,
         peer: int | None = None,
         channel: int | None = None,
+        transceiver: int | None = None,
         args: list[Any] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
@@ -156,7 +172,14 @@ class Host(ABC):
         number = next(self._ids)
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        request = {"id": number, "peer": peer, "channel": channel, "method": method, "args": args or []}
+        request = {
+            "id": number,
+            "peer": peer,
+            "channel": channel,
+            "transceiver": transceiver,
+            "method": method,
+            "args": args or [],
+        }
         try:
             async with asyncio.timeout(timeout_s):
                 await self._send(json.dumps(request))
@@ -270,6 +293,43 @@ class RemoteChannel(Channel):
         await self._call("closed")
 
 
+class RemoteTransceiver(Transceiver):
+    """A transceiver of a `RemotePeer`."""
+
+    def __init__(self, host: Host, peer: int, number: int) -> None:
+        self._host = host
+        self._peer = peer
+        self._number = number
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        return await self._host.call(method, peer=self._peer, transceiver=self._number, args=list(args))
+
+    async def info(self) -> TransceiverInfo:
+        result: TransceiverInfo = await self._call("info")
+        return result
+
+    async def prefer(self, *codecs: str) -> None:
+        await self._call("prefer", *codecs)
+
+    async def replace(self, source: Source | None) -> None:
+        await self._call("replace", source_to_json(source))
+
+    async def enable(self, enabled: bool) -> None:
+        await self._call("enable", enabled)
+
+    async def turn(self, direction: str) -> None:
+        await self._call("turn", direction)
+
+    async def stop(self) -> None:
+        await self._call("stop")
+
+    async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:
+        return Pictures.from_json(await self._call("look", pictures, timeout_s))
+
+    async def listen(self, duration_s: float = LISTEN_S, timeout_s: float = LOOK_S) -> Sound:
+        return Sound.from_json(await self._call("listen", duration_s, timeout_s))
+
+
 class RemotePeer(Peer):
     """A peer in another process."""
 
@@ -289,6 +349,28 @@ class RemotePeer(Peer):
     async def next_channel(self) -> Channel:
         return RemoteChannel(self._host, self._number, await self._call("nextChannel"))
 
+    async def send(self, source: Source) -> Transceiver:
+        return RemoteTransceiver(self._host, self._number, await self._call("send", source_to_json(source)))
+
+    async def add_transceiver(
+        self,
+        kind: str,
+        source: Source | None = None,
+        *,
+        direction: str = "sendrecv",
+        layers: Sequence[dict[str, Any]] = (),
+    ) -> Transceiver:
+        args = [kind, source_to_json(source), direction, list(layers)]
+        return RemoteTransceiver(self._host, self._number, await self._call("addTransceiver", *args))
+
+    async def transceivers(self) -> list[Transceiver]:
+        numbers = await self._call("transceivers")
+        return [RemoteTransceiver(self._host, self._number, number) for number in numbers]
+
+    async def capabilities(self, kind: str) -> list[str]:
+        result: list[str] = await self._call("capabilities", kind)
+        return result
+
     async def create_offer(self, *, restart: bool = False) -> Description:
         result: Description = await self._call("createOffer", restart)
         return result
@@ -304,7 +386,8 @@ class RemotePeer(Peer):
         await self._call("addCandidate", candidate)
 
     async def next_candidate(self) -> Candidate | None:
-        result: Candidate | None = await self._call("nextCandidate")
+        # whoever trickles waits for the next negotiation's, however long the call lasts
+        result: Candidate | None = await self._host.call("nextCandidate", peer=self._number, timeout_s=CALL_S)
         return result
 
     async def connected(self) -> None:

@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
+
+from tests.support.media import Source, Transceiver
 
 __all__ = [
     "BUFFER_BYTES",
@@ -134,6 +136,36 @@ class Peer(ABC):
     @abstractmethod
     async def next_channel(self) -> Channel:
         """Take the oldest channel that the other side created, waiting for one."""
+
+    async def send(self, source: Source) -> Transceiver:
+        """addTrack with a new track that shows, or sounds, this."""
+        raise NotImplementedError(f"{self.name} has no media here")
+
+    async def add_transceiver(
+        self,
+        kind: str,
+        source: Source | None = None,
+        *,
+        direction: str = "sendrecv",
+        layers: Sequence[dict[str, Any]] = (),
+    ) -> Transceiver:
+        """addTransceiver.
+
+        Args:
+            kind: "audio" or "video".
+            source: what its new track shows or sounds; None for no track.
+            direction: that is wanted.
+            layers: sendEncodings.
+        """
+        raise NotImplementedError(f"{self.name} has no media here")
+
+    async def transceivers(self) -> list[Transceiver]:
+        """Those that there are, in their order."""
+        raise NotImplementedError(f"{self.name} has no media here")
+
+    async def capabilities(self, kind: str) -> list[str]:
+        """The names of the codecs that this stack both sends and receives, in upper case."""
+        raise NotImplementedError(f"{self.name} has no media here")
 
     @abstractmethod
     async def create_offer(self, *, restart: bool = False) -> Description:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.support.media import Source, Transceiver
 from tests.support.peers import (
     BUFFER_BYTES,
     TIMEOUT_S,
@@ -19,6 +21,7 @@ from tests.support.peers import (
     digest,
     pattern,
 )
+from tests.support.w3c_media import MediaKit, W3CTransceiver, codec_name
 
 __all__ = ["W3CChannel", "W3CPeer"]
 
@@ -129,6 +132,7 @@ class W3CPeer(Peer):
     Args:
         name: of the stack.
         pc: its RTCPeerConnection.
+        kit: how it sends and receives media.
         description: makes what its setRemoteDescription takes.
         candidate: makes what its addIceCandidate takes.
     """
@@ -139,6 +143,7 @@ class W3CPeer(Peer):
         self,
         name: str,
         pc: Any,
+        kit: MediaKit,
         description: Callable[[Description], Any],
         candidate: Callable[[Candidate], Any],
     ) -> None:
@@ -149,6 +154,8 @@ class W3CPeer(Peer):
         self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
         self._channels: asyncio.Queue[W3CChannel] = asyncio.Queue()
         self._changed = asyncio.Event()
+        self._kit = kit
+        self._transceivers: list[W3CTransceiver] = []
         pc.on("icecandidate", self._on_candidate)
         pc.on("datachannel", self._on_channel)
         pc.on("connectionstatechange", lambda *_: self._changed.set())
@@ -172,6 +179,37 @@ class W3CPeer(Peer):
     async def next_channel(self) -> Channel:
         async with asyncio.timeout(TIMEOUT_S):
             return await self._channels.get()
+
+    def transceiver(self, transceiver: Any) -> W3CTransceiver:
+        """The one and only wrapper of a transceiver."""
+        for known in self._transceivers:
+            if known.transceiver is transceiver:
+                return known
+        made = W3CTransceiver(self._kit, transceiver)
+        self._transceivers.append(made)
+        return made
+
+    async def send(self, source: Source) -> Transceiver:
+        sender = self.pc.addTrack(self._kit.make_track(source))
+        transceiver = next(one for one in self.pc.getTransceivers() if one.sender is sender)
+        return self.transceiver(transceiver)
+
+    async def add_transceiver(
+        self,
+        kind: str,
+        source: Source | None = None,
+        *,
+        direction: str = "sendrecv",
+        layers: Sequence[dict[str, Any]] = (),
+    ) -> Transceiver:
+        what = kind if source is None else self._kit.make_track(source)
+        return self.transceiver(self._kit.add_transceiver(self.pc, what, direction, list(layers)))
+
+    async def transceivers(self) -> list[Transceiver]:
+        return [self.transceiver(one) for one in self.pc.getTransceivers()]
+
+    async def capabilities(self, kind: str) -> list[str]:
+        return list(dict.fromkeys(codec_name(codec) for codec in self._kit.capabilities(kind)))
 
     async def create_offer(self, *, restart: bool = False) -> Description:
         if restart:
@@ -205,7 +243,10 @@ class W3CPeer(Peer):
         raise NotImplementedError("a peer in this process cannot vanish: kill its process")
 
     async def close(self) -> None:
+        for transceiver in self._transceivers:
+            await transceiver.release()
+        self._kit.release()
         closing = self.pc.close()
-        if closing is not None:
+        if inspect.isawaitable(closing):
             with contextlib.suppress(asyncio.CancelledError):
                 await closing

@@ -28,6 +28,10 @@ CLOCK_RATE = 90_000
 DEFAULT_DURATION = CLOCK_RATE // 30
 """What a frame is taken to last before there is a second one."""
 
+MAX_JUMP = 10 * CLOCK_RATE
+"""A frame further ahead of the last than this, or a tenth of it behind, begins a new timeline: another
+track's, mostly."""
+
 _MAX_DURATION = CLOCK_RATE
 """A longer silence of the source does not earn the next frame more bits than a second's."""
 
@@ -149,11 +153,12 @@ class FrameClock:
         max_frame_rate: frames a second; None for no limit.
     """
 
-    __slots__ = ("_credit_at", "_duration", "_interval", "_last")
+    __slots__ = ("_credit_at", "_duration", "_interval", "_last", "_offset")
 
     def __init__(self, max_frame_rate: float | None = None) -> None:
         self._interval = CLOCK_RATE / max_frame_rate if max_frame_rate else 0.0
         self._last: int | None = None
+        self._offset = 0
         self._duration = DEFAULT_DURATION
         self._credit_at = 0.0
 
@@ -169,7 +174,11 @@ class FrameClock:
         if pts is None or not base:
             timestamp = 0 if last is None else last + self._duration
         else:
-            timestamp = pts * CLOCK_RATE * base.numerator // base.denominator
+            timestamp = pts * CLOCK_RATE * base.numerator // base.denominator + self._offset
+            if last is not None and not -MAX_JUMP // 10 < timestamp - last < MAX_JUMP:
+                # goes on where the old timeline ended
+                self._offset += last + self._duration - timestamp
+                timestamp = last + self._duration
         if last is None:
             self._last = timestamp
             self._credit_at = timestamp + self._interval

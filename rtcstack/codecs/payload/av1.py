@@ -102,7 +102,7 @@ class Av1Depacketizer:
             raise ParseError("AV1 payload holds fewer elements than it says")
         info = PayloadInfo(
             payload,
-            starts_frame=False if header & _Z else None,
+            starts_frame=False if header & _Z else True if header & _N else None,
             key_frame=bool(header & _N),
             parts=tuple(parts),
             continues=bool(header & _Z),

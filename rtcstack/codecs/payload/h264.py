@@ -134,7 +134,7 @@ def _describe(info: PayloadInfo, unit: bytes) -> None:
     if kind == _IDR:
         info.key_frame = True
     elif kind == _SPS:
-        info.key_frame = True  # stands where decoding may begin
+        info.key_frame = info.starts_sequence = True
         size = h264_frame_size(unit)
         if size is not None:
             info.width, info.height = size

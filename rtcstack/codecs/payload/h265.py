@@ -87,6 +87,8 @@ class H265Depacketizer:
 def _describe(info: PayloadInfo, kind: int) -> None:
     if _FIRST_IRAP <= kind <= _LAST_IRAP or kind in (_VPS, _SPS):
         info.key_frame = True
+    if kind == _VPS:
+        info.starts_sequence = True
     info.discardable = _is_sub_layer_non_reference(kind)
 
 

@@ -12,6 +12,7 @@ from rtcstack.rtp.bwe.aimd import AimdControl
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
 from rtcstack.rtp.bwe.estimator import PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
+from rtcstack.rtp.bwe.loss_model import LossModel
 from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResults
 from rtcstack.rtp.pacer import PACE_MULTIPLIER, Probe
 
@@ -29,7 +30,13 @@ LIMITED_BUDGET_S = 0.5
 LIMITED_START, LIMITED_STOP = 0.8, 0.5
 """An application is limited that leaves most of a budget of 65 % of the estimate unused."""
 
-TICK_S = 1.0
+TICK_S = 0.5
+FEW_LOST = 0.02
+"""Losses up to this do not forbid to try out more."""
+
+QUIET_S = 3.0
+"""Who did not overuse the bottleneck for so long may be far below what it gives: a probe will tell."""
+
 SILENCE_S = 3.0
 """When feedback stays away for so long though packets are sent, the rate falls."""
 
@@ -102,7 +109,7 @@ class GoogleCongestionControl:
         start_bps: the estimate to begin with.
 
     Attributes:
-        delay, loss, throughput: its parts, to be looked at.
+        delay, loss, reported_loss, throughput: its parts, to be looked at.
     """
 
     __slots__ = (
@@ -110,6 +117,7 @@ class GoogleCongestionControl:
         "_bounds",
         "_feedback_at",
         "_limit",
+        "_overused_at",
         "_probe_results",
         "_probes",
         "_remote_bps",
@@ -118,6 +126,7 @@ class GoogleCongestionControl:
         "_tick_at",
         "delay",
         "loss",
+        "reported_loss",
         "throughput",
     )
 
@@ -125,6 +134,7 @@ class GoogleCongestionControl:
         self._aimd = AimdControl(start_bps)
         self._bounds = (MIN_BPS, 5_000_000)
         self._limit = LimitDetector()
+        self._overused_at = 0.0
         self._probes = ProbeControl()
         self._probe_results = ProbeResults()
         self._remote_bps: int | None = None
@@ -133,15 +143,17 @@ class GoogleCongestionControl:
         self._feedback_at: float | None = None
         self._tick_at: float | None = None
         self.delay = DelayDetector()
-        self.loss = LossControl()
+        self.loss = LossModel()
+        self.reported_loss = LossControl()
         self.throughput = Throughput()
 
     @property
     def estimate_bps(self) -> int:
         """The least of what delays, losses and the peer allow, within bounds."""
         rate = self._aimd.rate_bps
-        if self.loss.bound_bps is not None:
-            rate = min(rate, self.loss.bound_bps)
+        for loss in (self.loss, self.reported_loss):
+            if loss.bound_bps is not None:
+                rate = min(rate, loss.bound_bps)
         if self._remote_bps is not None:
             rate = min(rate, self._remote_bps)
         return int(min(max(rate, self._bounds[0]), self._bounds[1]))
@@ -172,29 +184,35 @@ class GoogleCongestionControl:
     def on_results(self, results: Sequence[PacketResult], now: float) -> None:
         """See `BandwidthEstimator`."""
         self._feedback_at = now
-        lost = 0
         delay, throughput = self.delay, self.throughput
         for sent_at, arrived_at, size, _ in results:
-            if arrived_at is None:
-                lost += 1
-            else:
+            if arrived_at is not None:
                 delay.arrived(sent_at, arrived_at)
                 throughput.arrived(arrived_at, size)
-        self.loss.count(lost, len(results), self.estimate_bps, self._rtt_s, now)
-        aimd = self._aimd
-        shown = self._probe_results.rate_bps(results)
+        aimd, probes = self._aimd, self._probes
+        arrived_bps = throughput.bps
+        self.loss.count(results, aimd.rate_bps, arrived_bps)
+        shown = self._probe_results.take(results)
         if shown is not None:
-            if delay.usage is not Usage.OVER and shown > aimd.rate_bps:
-                aimd.set_estimate(shown, now)
-            self._probes.on_result(shown, now)
-        aimd.update(delay.usage, throughput.bps, limited=self._limit.limited, now=now)
+            believed = probes.on_result(shown, now)
+            if believed is not None and delay.usage is not Usage.OVER:
+                self.loss.showed(believed)
+                if believed > aimd.rate_bps:
+                    aimd.set_estimate(believed, now)
+        before = aimd.rate_bps
+        aimd.update(delay.usage, arrived_bps, limited=self._limit.limited, now=now)
+        if delay.usage is Usage.OVER:
+            self._overused_at = now
+            probes.dropped(before, aimd.rate_bps, now)
+        elif probes.awaits_recovery and delay.usage is Usage.NORMAL:
+            probes.recovered(aimd.rate_bps, now)
 
     def on_report(self, fraction_lost: float, now: float) -> None:
         """See `BandwidthEstimator`; of no use where transport-wide feedback says it sooner."""
         if self.throughput.has_arrivals:
             return
         self._feedback_at = now
-        self.loss.update(fraction_lost, self.estimate_bps, self._rtt_s, now)
+        self.reported_loss.update(fraction_lost, self.estimate_bps, self._rtt_s, now)
         # Without delays to go by, the rate grows as long as nothing is lost.
         self._aimd.update(Usage.NORMAL, None, limited=self._limit.limited, now=now)
 
@@ -221,8 +239,8 @@ class GoogleCongestionControl:
         self._limit.sent(0, self.estimate_bps, now)
         if feedback_at is not None and now - feedback_at > SILENCE_S:
             self._aimd.rate_bps = max(self._aimd.rate_bps * SILENCE_FACTOR, MIN_BPS)
-        if self._limit.limited:
-            self._probes.limited(self.estimate_bps, now)
+        if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
+            self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
 
     def next_timeout(self) -> float | None:
         """See `BandwidthEstimator`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from rtcstack.rtp.bwe.estimator import PacketResult
 from rtcstack.rtp.pacer import Probe
 
-__all__ = ["ProbeControl", "ProbeResults"]
+__all__ = ["ProbeControl", "ProbeResult", "ProbeResults"]
 
 FIRST_FACTORS = (3.0, 6.0)
 FURTHER_FACTOR = 2.0
@@ -16,14 +17,37 @@ SUCCESS = 0.7
 """A result of so much of the probed rate asks for a further probe."""
 
 RESULT_TIMEOUT_S = 1.0
-LIMITED_INTERVAL_S = 5.0
-"""While the application is limited, the rate is put to the test so often."""
+INTERVAL_S = 5.0
+"""Whether there is more to be had than is used is tried out so often."""
+
+DROP = 0.66
+"""A decrease below this much of what was is a large one: once it is over, the way may be as before."""
+
+DROP_TIMEOUT_S = 5.0
+DROP_FACTOR = 0.85
+
+CAREFUL = 0.85
+"""How much of what a probe found is taken when others may have had a part in the bottleneck."""
 
 MAX_CLUSTERS = 16
 MIN_SHARE = 0.8
 """How much of a probe has to arrive."""
 
 MAX_SPAN_S = 1.0
+
+
+class ProbeResult(NamedTuple):
+    """What a probe has shown.
+
+    Attributes:
+        number: of the probe.
+        rate_bps: at which it came through.
+        held: it arrived as fast as it was sent; if not, the rate is that of the bottleneck.
+    """
+
+    number: int
+    rate_bps: float
+    held: bool
 
 
 class _Cluster:
@@ -52,9 +76,9 @@ class ProbeResults:
         while len(self._wanted) > MAX_CLUSTERS:
             self._wanted.popitem(last=False)
 
-    def rate_bps(self, results: Iterable[PacketResult]) -> float | None:
-        """The rate that these arrivals show, or None if they complete no probe."""
-        found: float | None = None
+    def take(self, results: Iterable[PacketResult]) -> ProbeResult | None:
+        """What these arrivals show, or None if they complete no probe."""
+        found: ProbeResult | None = None
         for sent_at, arrived_at, size, number in results:
             if not number or arrived_at is None or number not in self._wanted:
                 continue
@@ -73,13 +97,11 @@ class ProbeResults:
             cluster.last_arrived = max(cluster.last_arrived, arrived_at)
             packets, total = self._wanted[number]
             if cluster.packets >= packets * MIN_SHARE and cluster.bytes >= total * MIN_SHARE:
-                rate = self._judge(cluster, size)
-                if rate is not None:
-                    found = rate
+                found = self._judge(number, cluster, size) or found
         return found
 
     @staticmethod
-    def _judge(cluster: _Cluster, last_size: int) -> float | None:
+    def _judge(number: int, cluster: _Cluster, last_size: int) -> ProbeResult | None:
         sending = cluster.last_sent - cluster.first_sent
         arriving = cluster.last_arrived - cluster.first_arrived
         if not 0.0 < sending <= MAX_SPAN_S or not 0.0 < arriving <= MAX_SPAN_S:
@@ -89,18 +111,36 @@ class ProbeResults:
         if arrived_bps > 2 * sent_bps:
             return None  # held up and let go together: it says nothing of the bottleneck
         if arrived_bps < 0.9 * sent_bps:
-            return 0.95 * arrived_bps  # the bottleneck was found
-        return min(sent_bps, arrived_bps)
+            return ProbeResult(number, 0.95 * arrived_bps, False)
+        return ProbeResult(number, min(sent_bps, arrived_bps), True)
 
 
 class ProbeControl:
-    """When to probe, and how high.
+    """When to probe, how high, and what to believe.
+
+    Probes made at the start and while the application is limited are the only load that this
+    end puts on the bottleneck, and what they find is taken. Those made beside a stream that
+    already fills its estimate compete with others that do: what they find counts only when they
+    came through whole, or follow one that did.
 
     Attributes:
         max_bps: never higher than this.
+        waiting: probes to be sent.
     """
 
-    __slots__ = ("_asked_at", "_last_bps", "_next_number", "_probed_at", "_started", "max_bps", "waiting")
+    __slots__ = (
+        "_asked_at",
+        "_careful",
+        "_dropped_at",
+        "_dropped_from_bps",
+        "_last_bps",
+        "_next_number",
+        "_probed_at",
+        "_started",
+        "_trusted_from",
+        "max_bps",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.max_bps = 5_000_000.0
@@ -110,6 +150,10 @@ class ProbeControl:
         self._last_bps = 0.0  # the highest rate of the exponential search in course, 0 when it is over
         self._asked_at = 0.0
         self._probed_at: float | None = None
+        self._careful = False  # the search in course competes
+        self._trusted_from = 0  # number of its first probe whose finding counts anyhow
+        self._dropped_at: float | None = None
+        self._dropped_from_bps = 0.0
 
     def start(self, start_bps: float, now: float) -> None:
         """The first packets leave: look for what there is."""
@@ -128,22 +172,64 @@ class ProbeControl:
         """The streams can use more than before."""
         was, self.max_bps = self.max_bps, max_bps
         if self._started and max_bps > was and estimate_bps >= 0.9 * was:
-            self._probe(max_bps, now)
+            self._begin(max_bps, now, careful=False)
 
-    def on_result(self, rate_bps: float, now: float) -> None:
-        """A probe has shown this rate: if it held, try a higher one."""
+    def on_result(self, result: ProbeResult, now: float) -> float | None:
+        """A probe has shown something: if it held, try a higher one.
+
+        Returns:
+            The rate that is to be believed, or None.
+        """
+        rate_bps = result.rate_bps
+        believed: float | None = rate_bps
+        if self._careful and not result.held:
+            believed = CAREFUL * rate_bps if result.number >= self._trusted_from else None
         if self._last_bps and now - self._asked_at < RESULT_TIMEOUT_S:
-            if rate_bps >= SUCCESS * self._last_bps and self._last_bps < self.max_bps:
+            if (
+                believed is not None
+                and rate_bps >= SUCCESS * self._last_bps
+                and self._last_bps < self.max_bps
+            ):
+                self._trusted_from = min(self._trusted_from, self._next_number)
                 self._probe(FURTHER_FACTOR * rate_bps, now)
         else:
             self._last_bps = 0.0
+        return believed
 
-    def limited(self, estimate_bps: float, now: float) -> None:
-        """The application sends less than it might: probe now and then."""
+    def tick(self, estimate_bps: float, now: float, *, limited: bool) -> None:
+        """Probe now and then, for the bottleneck may have widened.
+
+        Args:
+            estimate_bps: the estimate.
+            now: monotonic seconds.
+            limited: the application sends less than it might.
+        """
         if not self._started or estimate_bps >= self.max_bps:
             return
-        if self._probed_at is None or now - self._probed_at >= LIMITED_INTERVAL_S:
-            self._probe(FURTHER_FACTOR * estimate_bps, now)
+        if self._probed_at is None or now - self._probed_at >= INTERVAL_S:
+            self._begin(FURTHER_FACTOR * estimate_bps, now, careful=not limited)
+
+    def dropped(self, before_bps: float, after_bps: float, now: float) -> None:
+        """The estimate was decreased."""
+        if after_bps < DROP * before_bps:
+            self._dropped_at = now
+            self._dropped_from_bps = before_bps
+
+    def recovered(self, estimate_bps: float, now: float) -> None:
+        """The bottleneck is not overused any more: see whether what was lost is there again."""
+        at, self._dropped_at = self._dropped_at, None
+        if at is not None and now - at < DROP_TIMEOUT_S:
+            self._begin(max(DROP_FACTOR * self._dropped_from_bps, estimate_bps), now, careful=True)
+
+    @property
+    def awaits_recovery(self) -> bool:
+        """Whether `recovered` is to be told."""
+        return self._dropped_at is not None
+
+    def _begin(self, rate_bps: float, now: float, *, careful: bool) -> None:
+        self._careful = careful
+        self._trusted_from = self._next_number + MAX_CLUSTERS
+        self._probe(rate_bps, now)
 
     def _probe(self, rate_bps: float, now: float) -> None:
         rate_bps = min(rate_bps, self.max_bps)

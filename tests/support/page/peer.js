@@ -2,6 +2,7 @@
 // Each peer connection lives in a frame of its own, so that it can vanish like a closed page.
 
 import { Mailbox } from "./mailbox.mjs";
+import { Transceiver, capabilities, makeTrack } from "./media.mjs";
 
 const BUFFER_BYTES = 1 << 20;
 
@@ -103,6 +104,7 @@ class Peer {
   channels = new Map();
   incoming = new Mailbox();
   candidates = new Mailbox();
+  seen = [];
   #nextChannel = 1;
 
   static async make(configuration) {
@@ -137,6 +139,39 @@ class Peer {
 
   nextChannel() {
     return this.incoming.take();
+  }
+
+  // A transceiver keeps its number, also when it is stopped and leaves getTransceivers().
+  #number(transceiver) {
+    const known = this.seen.findIndex((one) => one.transceiver === transceiver);
+    return known >= 0 ? known : this.seen.push(new Transceiver(transceiver)) - 1;
+  }
+
+  #sends(transceiver, made) {
+    const number = this.#number(transceiver);
+    this.seen[number].sends(made);
+    return number;
+  }
+
+  send(source) {
+    const made = makeTrack(source);
+    const sender = this.pc.addTrack(made.track, new MediaStream([made.track]));
+    return this.#sends(this.pc.getTransceivers().find((one) => one.sender === sender), made);
+  }
+
+  addTransceiver(kind, source, direction, layers) {
+    const made = source && makeTrack(source);
+    const init = { direction, streams: made ? [new MediaStream([made.track])] : [] };
+    if (layers.length) init.sendEncodings = layers;
+    return this.#sends(this.pc.addTransceiver(made ? made.track : kind, init), made);
+  }
+
+  transceivers() {
+    return this.pc.getTransceivers().map((one) => this.#number(one));
+  }
+
+  capabilities(kind) {
+    return capabilities(kind);
   }
 
   async createOffer(restart) {
@@ -176,23 +211,26 @@ class Peer {
 
   vanish() {
     this.frame.remove();
+    for (const transceiver of this.seen) transceiver.release();
   }
 
   close() {
     this.pc.close();
-    this.frame.remove();
+    this.vanish();
   }
 }
 
 const peers = new Map();
 let nextPeer = 1;
 
-const answer = async ({ peer, channel, method, args }) => {
+const answer = async ({ peer, channel, transceiver, method, args }) => {
   if (method === "newPeer") {
     peers.set(nextPeer, await Peer.make(args[0]));
     return nextPeer++;
   }
-  const target = channel === null ? peers.get(peer) : peers.get(peer).channels.get(channel);
+  let target = peers.get(peer);
+  if (channel !== null) target = target.channels.get(channel);
+  if (transceiver !== null) target = target.seen[transceiver];
   const result = await target[method](...args);
   if (method === "close" || method === "vanish") peers.delete(peer);
   return result;

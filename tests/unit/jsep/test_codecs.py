@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtcstack.jsep import Codec, CodecFormat, codecs_match, default_capabilities, same_codec
-from rtcstack.jsep.codecs import answered, common
+from rtcstack.jsep.codecs import Match, answered, common
 from rtcstack.jsep.h264 import ProfileLevel, answer_profile_level_id
 from rtcstack.jsep.numbers import PayloadTypes
 
@@ -152,6 +152,30 @@ def test_common_formats_stand_in_their_order() -> None:
     assert numbers(theirs) == [(98, 120), (99, 121), (96, 124)]
 
 
+def test_an_answer_may_leave_out_the_profile_of_a_number() -> None:
+    constrained = video("H264", 102, "packetization-mode=1;profile-level-id=42e02a")
+    baseline = video("H264", 106, "packetization-mode=1;profile-level-id=42002a")
+    answer = video("H264", 102, "packetization-mode=1;level-asymmetry-allowed=1")
+    # by itself it says baseline; as an answer, what its number was offered for
+    assert [match.ours for match in common([constrained, baseline], [answer])] == [baseline]
+    assert [match.ours for match in common([constrained, baseline], [answer], answers=True)] == [constrained]
+    assert Match(answer, constrained) in common([answer], [constrained, baseline], answers=True)
+    # a number does not make another mode, profile or codec the same
+    others = [
+        video("H264", 102, "profile-level-id=42e01f"),
+        video("H264", 102),
+        video("H264", 102, "packetization-mode=1;profile-level-id=64001f"),
+        video("VP8", 102),
+    ]
+    for other in others:
+        assert common([constrained], [other], answers=True) == []
+
+
+def test_an_answer_may_have_other_numbers() -> None:
+    offered, answer = video("VP8", 96), video("VP8", 120)
+    assert [match.ours for match in common([offered], [answer], answers=True)] == [offered]
+
+
 def test_retransmission_is_followed_to_what_it_repairs() -> None:
     # in front of it, of nothing, of itself, of another one, of what is malformed
     assert numbers([video("rtx", 97, "apt=96"), video("VP8", 96)]) == [(97, 97), (96, 96)]
@@ -204,10 +228,8 @@ def test_payload_types_run_out_gracefully() -> None:
 
 
 def test_default_capabilities() -> None:
-    everything = default_capabilities(h265=True)
+    everything = default_capabilities()
     assert any(codec.name == "h265" for codec in everything.of("video").send)
-    little = default_capabilities(h264=False, av1=False)
-    assert {codec.name for codec in little.of("video").send} == {"vp8", "vp9", "rtx"}
     shared: dict[int, str] = {}
     for kind in ("audio", "video"):
         for codec in everything.of(kind).send:
@@ -218,3 +240,26 @@ def test_default_capabilities() -> None:
         assert len(set(ids)) == len(ids)
         assert all(1 <= each <= 14 for each in ids)
     assert everything.of("smell").send == ()
+
+
+def test_capabilities_follow_the_coders() -> None:
+    few = default_capabilities(
+        lambda codec: codec.name in ("vp8", "pcmu"),
+        lambda codec: codec.name in ("vp8", "vp9", "pcmu", "opus"),
+    )
+    video, audio = few.of("video"), few.of("audio")
+    assert [codec.payload_type for codec in video.send] == [96, 97]
+    assert [codec.payload_type for codec in video.receive] == [96, 97, 98, 99, 100, 101]
+    assert [(codec.name, codec.clock_rate) for codec in audio.send] == [
+        ("pcmu", 8000),
+        ("telephone-event", 8000),
+    ]
+    assert [codec.name for codec in audio.receive] == [
+        "opus",
+        "red",
+        "pcmu",
+        "telephone-event",
+        "telephone-event",
+    ]
+    nothing = default_capabilities(lambda codec: False, lambda codec: False)
+    assert nothing.of("audio").send == nothing.of("video").receive == ()

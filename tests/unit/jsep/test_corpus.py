@@ -85,7 +85,7 @@ def test_what_chromium_offers_is_understood() -> None:
     b.set_local(b.answer())
     audio, video, data = b.sections
     assert [codec.name for codec in audio.send_codecs] == [
-        "opus", "g722", "pcmu", "pcma", "telephone-event", "telephone-event",
+        "opus", "red", "g722", "pcmu", "pcma", "telephone-event", "telephone-event",
     ]  # fmt: skip
     names = {codec.payload_type: (codec.name, codec.apt) for codec in video.send_codecs}
     assert names[96] == ("vp8", None)

@@ -194,8 +194,8 @@ def test_codec_preferences_filter_and_order() -> None:
     a.add("video", codec_preferences=(CodecFormat("video/none", 90000),))
     everything = tuple(codec.payload_type for codec in a.intents.capabilities.of("video").send)
     assert [media.payload_types for media in parsed(a).media] == [
-        (108, 96),
-        (108, 109, 96, 97),
+        (102, 96),
+        (102, 103, 96, 97),
         everything,
         everything,
     ]
@@ -329,7 +329,7 @@ def test_formats_go_on_in_the_order_of_the_answer() -> None:
     vp9, vp8 = CodecFormat("video/VP9", 90000, None, "profile-id=0"), CodecFormat("video/VP8", 90000)
     b.add_track("video", codec_preferences=(vp9, vp8))
     exchange(a, b)
-    assert parsed(a).media[0].payload_types[:6] == (98, 96, 97, 99, 102, 103)
+    assert parsed(a).media[0].payload_types[:6] == (98, 96, 97, 99, 100, 101)
     # and so do those that the peer numbered
     assert parsed(b).media[0].payload_types == (98, 96)
 

@@ -55,6 +55,7 @@ class Blind(Plain):
         info = super().depacketize(payload)
         info.starts_frame = None
         info.continues = payload[0] == MIDDLE
+        info.starts_sequence = info.key_frame
         return info
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,9 @@ from rtcstack.rtp.bwe.delay import DelayDetector, Usage
 from rtcstack.rtp.bwe.estimator import MAX_UNREPORTED, PacketResult, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.bwe.loss import LossControl
-from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResults
+from rtcstack.rtp.bwe.loss_model import WINDOW, LossModel
+from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResult, ProbeResults
+from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.rtcp import Arrival, TransportFeedback, parse
 
 
@@ -282,27 +285,32 @@ def probe_results(number: int, sent_bps: float, arrived_bps: float, count: int =
 
 
 @pytest.mark.parametrize(
-    ("sent", "arrived", "expected"),
+    ("sent", "arrived", "expected", "held"),
     [
-        (1e6, 1e6, 1e6),
-        (1e6, 0.5e6, 0.95 * 0.5e6),
-        (1e6, 1.5e6, 1e6),
-        (1e6, 5e6, None),
+        (1e6, 1e6, 1e6, True),
+        (1e6, 0.5e6, 0.95 * 0.5e6, False),
+        (1e6, 1.5e6, 1e6, True),
+        (1e6, 5e6, None, False),
     ],
 )
-def test_what_a_probe_shows(sent: float, arrived: float, expected: float | None) -> None:
+def test_what_a_probe_shows(sent: float, arrived: float, expected: float | None, held: bool) -> None:
     control, results = ProbeControl(), ProbeResults()
     control.start(sent / 3, 1.0)
     probe = control.waiting[0]
     assert probe.rate_bps == pytest.approx(sent)
     results.expect(probe)
-    shown = results.rate_bps(probe_results(probe.number, sent, arrived))
-    assert shown == (None if expected is None else pytest.approx(expected, rel=0.01))
+    shown = results.take(probe_results(probe.number, sent, arrived))
+    if expected is None:
+        assert shown is None
+    else:
+        assert shown is not None
+        assert shown.rate_bps == pytest.approx(expected, rel=0.01)
+        assert shown.held is held
 
 
 def test_results_of_probes_never_asked_for() -> None:
     results = ProbeResults()
-    assert results.rate_bps(probe_results(9, 1e6, 1e6)) is None
+    assert results.take(probe_results(9, 1e6, 1e6)) is None
     assert not results._clusters
 
 
@@ -310,13 +318,113 @@ def test_a_probe_that_held_asks_for_a_higher_one() -> None:
     control = ProbeControl()
     control.start(300_000, 1.0)
     assert [p.rate_bps for p in control.waiting] == [900_000, 1_800_000]
-    control.on_result(1_700_000, 1.2)
+    assert control.on_result(ProbeResult(2, 1_700_000, True), 1.2) == 1_700_000
     assert control.waiting[-1].rate_bps == 3_400_000
-    control.on_result(1_700_000, 1.4)  # half of it came through: that is all there is
+    # half of it came through: that is all there is
+    assert control.on_result(ProbeResult(3, 1_700_000, False), 1.4) == 1_700_000
     assert len(control.waiting) == 3
     for i in range(100):
-        control.limited(1e6, 10.0 + i * 6)
+        control.tick(1e6, 10.0 + i * 6, limited=True)
     assert len(control.waiting) <= 16
+
+
+def test_beside_others_only_what_held_counts() -> None:
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    control.tick(500_000, 20.0, limited=False)
+    number = control.waiting[-1].number
+    assert control.on_result(ProbeResult(number, 700_000, False), 20.1) is None
+    control.tick(500_000, 30.0, limited=False)
+    number = control.waiting[-1].number
+    assert control.on_result(ProbeResult(number, 1_000_000, True), 30.1) == 1_000_000
+    # what follows one that held is the only load above it: some of what it found is taken
+    assert control.on_result(ProbeResult(number + 1, 1_500_000, False), 30.2) == 0.85 * 1_500_000
+
+
+def test_what_was_lost_in_a_large_drop_is_tried_again_once() -> None:
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    control.waiting.clear()
+    control.dropped(2e6, 1.8e6, 5.0)
+    assert not control.awaits_recovery
+    control.dropped(2e6, 0.4e6, 6.0)
+    assert control.awaits_recovery
+    control.recovered(0.4e6, 8.0)
+    assert [p.rate_bps for p in control.waiting] == [pytest.approx(1.7e6)]
+    assert not control.awaits_recovery
+    control.dropped(2e6, 0.4e6, 20.0)
+    control.recovered(0.4e6, 40.0)  # long ago: the way is another one now
+    assert len(control.waiting) == 1
+
+
+# -- losses and their causes ----------------------------------------------------------------------
+
+
+def lossy(model: LossModel, rate_bps: float, loss: float, seconds: float, start: float) -> float:
+    """Packets at this rate, every so-many-th lost."""
+    step = 8000 / rate_bps
+    owed = 0.0
+    for i in range(int(seconds / step)):
+        at = start + i * step
+        owed += loss
+        arrived: float | None = at + 0.02
+        if owed >= 1:
+            owed -= 1
+            arrived = None
+        model.count([PacketResult(at, arrived, 1000, 0)], 2e6, rate_bps * (1 - loss))
+    return start + seconds
+
+
+def test_losses_at_any_rate_are_borne() -> None:
+    model = LossModel()
+    now = 1.0
+    for rate in (0.5e6, 1e6, 0.7e6):
+        now = lossy(model, rate, 0.04, 3.0, now)
+    assert model.bound_bps is None
+    assert model.fraction == pytest.approx(0.04, abs=0.01)
+
+
+def test_losses_that_come_with_the_rate_set_a_bound_near_the_bottleneck() -> None:
+    model = LossModel()
+    now = 1.0
+    for rate in (0.5e6, 0.6e6, 0.7e6, 0.8e6, 0.9e6, 1.0e6):
+        now = lossy(model, rate, max(0.0, 1 - 0.8e6 / rate), 1.0, now)
+    assert model.bound_bps is not None
+    assert 0.6e6 < model.bound_bps < 0.9e6
+
+
+def test_heavy_losses_bound_whatever_their_cause_and_the_bound_goes_when_they_do() -> None:
+    model = LossModel()
+    now = lossy(model, 1e6, 0.3, 5.0, 1.0)
+    assert model.bound_bps == pytest.approx(75_000 / 0.25, rel=0.1)
+    now = lossy(model, 0.3e6, 0.0, 20.0, now)
+    assert model.bound_bps is None
+
+
+def test_nothing_lost_nothing_bound() -> None:
+    model = LossModel()
+    lossy(model, 1e6, 0.0, 10.0, 1.0)
+    assert model.bound_bps is None
+    assert model.fraction == 0.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(-1, 5), st.none() | st.floats(-1e5, 1e5), st.integers(0, 1500), st.floats(0, 1e12)
+        ),
+        max_size=120,
+    )
+)
+def test_absurd_losses_never_raise(results: list[tuple[float, float | None, int, float]]) -> None:
+    model = LossModel()
+    now = 0.0
+    for step, arrived, size, delay_bps in results:
+        now += step
+        model.count([PacketResult(now, arrived, size, 0)] * 3, delay_bps, arrived)
+        assert 0.0 <= model.fraction <= 1.0
+        assert model.bound_bps is None or model.bound_bps > 0
+    assert len(model._observations) <= WINDOW
 
 
 # -- together -------------------------------------------------------------------------------------
@@ -403,3 +511,39 @@ def test_by_weight() -> None:
     assert allocate(900, [Demand(0, None, 1.0), Demand(0, None, 2.0)]) == [300, 600]
     assert allocate(900, [Demand(0, 100, 2.0), Demand(0, None, 1.0)]) == [100, 800]
     assert allocate(150, [Demand(100, None, 1.0), Demand(100, None, 2.0)]) == [0, 150]
+
+
+# -- the receiver's own estimate ------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, (1 << 24) - 1), st.integers(0, 1500), st.floats(0, 10)), max_size=100)
+)
+def test_absurd_send_times_never_raise(packets: list[tuple[int, int, float]]) -> None:
+    estimator = ReceivingEstimator()
+    now = 1000.0
+    for send_time, size, wait in packets:
+        now += wait
+        estimator.arrived(send_time, size, now)
+        if estimator.due_at is not None and estimator.due_at <= now:
+            told = estimator.take(now)
+            assert told is None or told >= 5000
+            assert estimator.due_at is None or estimator.due_at > now
+
+
+def test_the_estimate_is_told_every_second_and_sooner_when_it_falls() -> None:
+    estimator = ReceivingEstimator()
+    told: list[tuple[float, int]] = []
+    for i in range(600):
+        now = 1000.0 + i * 0.01
+        queue = max(0.0, (i - 400) * 0.01 * 0.3)  # from the fourth second on it grows
+        estimator.arrived(int((now - queue) * (1 << 18)) & 0xFF_FFFF, 1250, now)
+        if estimator.due_at is not None and estimator.due_at <= now:
+            rate = estimator.take(now)
+            assert rate is not None
+            told.append((now - 1000, rate))
+    before = [at for at, _ in told if at < 4]
+    assert [b - a for a, b in pairwise(before)] == pytest.approx([1.0] * (len(before) - 1))
+    assert max(rate for _, rate in told) == pytest.approx(1.5e6, rel=0.05)
+    fallen = next(at for at, rate in told if rate < 1e6)
+    assert fallen < 4.7

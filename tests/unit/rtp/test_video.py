@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.extensions import ExtensionIds
-from rtcstack.rtp.frames import Depacketizer, EncodedFrame
+from rtcstack.rtp.frames import Depacketizer, EncodedFrame, PayloadInfo
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.packet import RtpPacket, parse
 from rtcstack.rtp.video import (
@@ -108,6 +108,84 @@ def test_nothing_before_the_first_key_frame() -> None:
         bench.put(*frame)
     assert bench.numbers == [3, 4, 5]
     assert bench.assembler.frames_dropped == 3
+
+
+def test_pictures_that_overtake_the_first_key_frame_follow_it() -> None:
+    bench = Bench()
+    a, b, c = film(3)
+    bench.put(a[0], *b, *c, a[2], a[1])
+    assert bench.numbers == [0, 1, 2]
+    assert bench.assembler.held_packets == 0
+    assert bench.assembler.deadline is None
+
+
+def test_after_a_failure_nothing_older_is_handed_on() -> None:
+    bench = Bench()
+    a, b, c, d = film(4, sizes=[3, 1, 3, 3], keys={0, 1, 3})
+    bench.put(*a, *c)
+    bench.wait(0.2)
+    bench.put(*d)  # ends the wait for b
+    bench.wait(0.2)
+    bench.assembler.decoder_failed(bench.now)
+    bench.put(*b)
+    assert bench.numbers == [0, 3]
+    assert bench.assembler.late_packets == 1
+
+
+def test_a_failure_goes_on_with_a_key_frame_that_is_there() -> None:
+    bench = Bench()
+    a, b, c, d = film(4, keys={0, 2})
+    bench.put(*a, b[0], b[2], *c, *d)
+    assert bench.numbers == [0]
+    bench.assembler.decoder_failed(bench.now)
+    assert bench.numbers == [0, 2, 3]
+    assert not bench.assembler.wants_key_frame
+
+
+class Unmarked(Blind):
+    """As H.264 with its parameter sets in the description."""
+
+    def depacketize(self, payload: bytes) -> PayloadInfo:
+        info = super().depacketize(payload)
+        info.starts_sequence = False
+        return info
+
+
+def test_a_stream_that_nothing_tells_the_start_of_begins_after_a_while() -> None:
+    bench = Bench(Unmarked())
+    a, b, c = film(3)
+    bench.put(*a, *b)
+    assert bench.numbers == []
+    bench.wait(FIRST_KEY_FRAME_S)
+    assert bench.numbers == [0, 1]
+    assert not bench.assembler.wants_key_frame
+    bench.put(*c)
+    assert bench.numbers == [0, 1, 2]
+
+
+def test_while_a_key_frame_is_awaited_the_older_half_gives_way() -> None:
+    bench = Bench()
+    frames = film(MAX_HELD_PACKETS, keys={MAX_HELD_PACKETS - 1}, sizes=[1] * (MAX_HELD_PACKETS - 1) + [4])
+    *waiting, last = frames
+    for each in waiting:
+        bench.put(*each)
+    bench.put(last[0], last[1])
+    assert bench.assembler.overflows == 1
+    assert bench.assembler.held_packets <= MAX_HELD_PACKETS // 2 + 4
+    bench.put(last[2], last[3])
+    assert bench.numbers == [MAX_HELD_PACKETS - 1]
+
+
+def test_a_picture_that_contradicts_itself_stops_nothing_for_good() -> None:
+    """Its packets are all there, and yet it is never whole: another's stands in its midst."""
+    bench = Bench()
+    a, b, c = film(3, keys={0, 2}, first=0)
+    stray = packet(4, 90_000, bytes((START,)) + b"9/")
+    bench.put(*a, b[2], b[0], stray)
+    for each in c:
+        bench.put(each)
+    bench.wait(0.5)
+    assert bench.numbers[-1] == 2
 
 
 def test_a_key_frame_is_asked_for_when_none_comes() -> None:

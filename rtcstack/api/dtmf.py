@@ -1,0 +1,151 @@
+"""RTCDTMFSender: telephone tones beside the sound.
+
+Spec: webrtc-pc, section 7; RFC 4733.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rtcstack.clock import monotonic
+from rtcstack.codecs.payload.telephone_event import tone_packets
+from rtcstack.errors import InvalidCharacterError, InvalidStateError
+from rtcstack.events import Event, EventTarget, HandlerAttribute
+
+if TYPE_CHECKING:
+    from rtcstack.api.sender import RTCRtpSender
+    from rtcstack.media.pipeline.audio_out import AudioOutbound
+
+__all__ = ["RTCDTMFSender", "RTCDTMFToneChangeEvent"]
+
+TONES = "0123456789ABCD#*,"
+MIN_DURATION_MS, MAX_DURATION_MS = 40, 6000
+MIN_GAP_MS, MAX_GAP_MS = 30, 6000
+COMMA_MS = 2000
+
+MAX_TONES = 4096
+"""Tones that wait."""
+
+
+class RTCDTMFToneChangeEvent(Event):
+    """A tone begins, or the last one has ended.
+
+    Attributes:
+        tone: its character; "" at the end.
+
+    Spec: webrtc-pc, section 7.3.
+    """
+
+    __slots__ = ("tone",)
+
+    def __init__(self, type: str, tone: str = "") -> None:  # noqa: A002 - the W3C's name
+        super().__init__(type)
+        self.tone = tone
+
+
+class RTCDTMFSender(EventTarget):
+    """Sends tones for one audio sender. Sound is left out while a tone lasts.
+
+    Events: tonechange.
+
+    Spec: webrtc-pc, section 7.2.
+    """
+
+    ontonechange = HandlerAttribute("tonechange")
+
+    def __init__(self, sender: RTCRtpSender) -> None:
+        super().__init__()
+        self._sender = sender
+        self._tones = ""
+        self._duration_ms = 100
+        self._gap_ms = 70
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def canInsertDTMF(self) -> bool:
+        """Whether telephone events were negotiated and the sender may send."""
+        return self._sender.telephone_event is not None
+
+    @property
+    def toneBuffer(self) -> str:
+        """Tones that wait."""
+        return self._tones
+
+    def insertDTMF(self, tones: str, duration: int = 100, interToneGap: int = 70) -> None:
+        """Send tones; what waits from before is replaced, "" ends it after the tone that plays.
+
+        Args:
+            tones: 0 to 9, A to D, #, * and ',', which is a pause of two seconds; lower case too.
+            duration: of each tone in milliseconds; brought into 40 to 6000.
+            interToneGap: silence after each, in milliseconds; brought into 30 to 6000.
+
+        Raises:
+            InvalidStateError: the sender is stopped, or telephone events were not negotiated.
+            InvalidCharacterError: one is no tone.
+        """
+        if self._sender.stopped or not self.canInsertDTMF:
+            raise InvalidStateError(
+                "insertDTMF needs a sender that sends and a peer that takes telephone events"
+            )
+        wanted = tones.upper()
+        if any(tone not in TONES for tone in wanted):
+            raise InvalidCharacterError(f"insertDTMF: {tones[:40]!r} has characters that are no tones")
+        self._tones = wanted[:MAX_TONES]
+        self._duration_ms = min(max(int(duration), MIN_DURATION_MS), MAX_DURATION_MS)
+        self._gap_ms = min(max(int(interToneGap), MIN_GAP_MS), MAX_GAP_MS)
+        if self._tones and self._timer is None:
+            self._after(0, self._next)
+
+    def _after(self, delay_ms: float, callback: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(delay_ms / 1000, callback)
+
+    def _next(self) -> None:
+        """The playout task of webrtc-pc, section 7.2, insertDTMF, step 9."""
+        self._timer = None
+        found = self._sender.telephone_event
+        outbound = self._sender.audio_outbound
+        if self._sender.stopped or found is None or outbound is None:
+            return
+        if not self._tones:
+            self.dispatchEvent(RTCDTMFToneChangeEvent("tonechange"))
+            return
+        tone, self._tones = self._tones[0], self._tones[1:]
+        if tone == ",":
+            self._after(COMMA_MS, self._next)
+        else:
+            self._play(tone, found, outbound)
+            self._after(self._duration_ms + self._gap_ms, self._next)
+        self.dispatchEvent(RTCDTMFToneChangeEvent("tonechange", tone))
+
+    def _play(self, tone: str, payload_type: int, outbound: AudioOutbound) -> None:
+        loop = asyncio.get_running_loop()
+        now = monotonic()
+        begin = outbound.rtp_time(now)
+        outbound.tones_until = now + (self._duration_ms + self._gap_ms / 2) / 1000
+        for packet in tone_packets(tone, self._duration_ms, outbound.layer.send.clock_rate):
+            send = partial(
+                self._send,
+                outbound,
+                packet.payload,
+                begin + packet.timestamp_offset,
+                packet.marker,
+                payload_type,
+            )
+            loop.call_later(packet.at_ms / 1000, send)
+
+    def _send(
+        self, outbound: AudioOutbound, payload: bytes, timestamp: int, marker: bool, payload_type: int
+    ) -> None:
+        outbound.stream.send((payload,), timestamp, monotonic(), marker=marker, payload_type=payload_type)
+        outbound.carrier.wake()
+
+    def close(self) -> None:
+        """The sender is stopped."""
+        self._tones = ""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

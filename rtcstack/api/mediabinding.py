@@ -1,0 +1,270 @@
+"""From what was negotiated to what is sent and received: where sections become RTP parameters.
+
+Spec: webrtc-pc, sections 5.2 and 5.3; RFC 9429, section 5.11; RFC 8843, section 9.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
+from rtcstack.codecs import registry
+from rtcstack.codecs.payload.red import RedDepacketizer
+from rtcstack.errors import OperationError
+from rtcstack.jsep.session import Codec, HeaderExtension, Section
+from rtcstack.media.pipeline.inbound import ReceivedCodec
+from rtcstack.media.pipeline.outbound import Layer
+from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
+from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
+
+__all__ = [
+    "SsrcPair",
+    "choose_codec",
+    "is_received",
+    "is_sent",
+    "new_ssrc",
+    "receive_section",
+    "received_codecs",
+    "send_layers",
+]
+
+_TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+_WEIGHTS = {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
+"""RFC 8835, section 4.1: each step doubles the share."""
+
+_AUDIO_MIN_BPS = 32_000
+"""Served before pictures get anything."""
+
+_LAYER_MIN_BPS = ((4.0, 30_000), (2.0, 150_000), (1.0, 400_000))
+"""Least bit rate with which a simulcast layer is worth sending, by how much it is scaled down."""
+
+_VIDEO_MIN_BPS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class SsrcPair:
+    """The sources of one encoding."""
+
+    ssrc: int
+    rtx_ssrc: int | None
+
+
+def new_ssrc() -> int:
+    """A random source; 0 is left out, for it stands for none in feedback."""
+    return secrets.randbelow(0xFFFF_FFFE) + 1
+
+
+def is_sent(section: Section) -> bool:
+    """Whether it has been agreed that we send."""
+    direction = section.current_direction
+    return not section.rejected and direction is not None and direction.send
+
+
+def is_received(section: Section) -> bool:
+    """Whether media may come: we take it, and the peer has not said that it sends none."""
+    local, remote = section.local, section.remote
+    if section.rejected or local is None or not local.direction.recv:
+        return False
+    return remote is None or remote.direction.send
+
+
+# -- sending ------------------------------------------------------------------------------------------
+
+
+def choose_codec(section: Section, wanted: RTCRtpCodec | None) -> Codec | None:
+    """The codec that an encoding is sent with: the one set for it, else the first that was agreed.
+
+    One that was agreed and cannot be encoded here is still of use to frames that are encoded already;
+    it is passed over as long as there is another.
+    """
+    media = [c for c in section.send_codecs if not c.is_resiliency]
+    if wanted is not None:
+        for codec in media:
+            if (codec.mime_type.lower(), codec.clock_rate) == (
+                wanted.mimeType.lower(),
+                wanted.clockRate,
+            ) and (wanted.sdpFmtpLine is None or wanted.sdpFmtpLine == codec.parameters):
+                return codec
+    return media[0] if media else None
+
+
+def send_layers(
+    section: Section,
+    encodings: Sequence[RTCRtpEncodingParameters],
+    ssrcs: Sequence[SsrcPair],
+    cname: str,
+    implementation: str | None = None,
+) -> list[Layer]:
+    """What a sender sends, one layer for each encoding that the peer takes.
+
+    Args:
+        section: agreed.
+        encodings: of the sender.
+        ssrcs: for each encoding.
+        cname: the connection's.
+        implementation: of the encoder, by PyAV's name.
+    """
+    used = list(zip(encodings, ssrcs, strict=True))
+    # a peer without simulcast gets the first
+    used = [(e, s) for e, s in used if e.rid in section.send_rids] if section.send_rids else used[:1]
+    layers = []
+    for encoding, pair in used:
+        codec = choose_codec(section, encoding.codec)
+        if codec is not None:
+            rid = encoding.rid if section.send_rids else None
+            layers.append(_layer(section, encoding, codec, pair, rid, cname, len(used), implementation))
+    return layers
+
+
+def _layer(
+    section: Section,
+    encoding: RTCRtpEncodingParameters,
+    codec: Codec,
+    pair: SsrcPair,
+    rid: str | None,
+    cname: str,
+    count: int,
+    implementation: str | None,
+) -> Layer:
+    is_audio = section.kind == "audio"
+    rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
+    extensions = {e.uri: e.id for e in section.send_extensions}
+    bounds = [encoding.maxBitrate, section.remote.bandwidth_bps if section.remote is not None else None]
+    bound = min((b for b in bounds if b is not None), default=None)
+    least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
+    if count > 1:
+        scale = encoding.scaleResolutionDownBy or 1.0
+        least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
+    send = SendParameters(
+        mid=section.mid,
+        kind=section.kind,
+        ssrc=pair.ssrc,
+        payload_type=codec.payload_type,
+        clock_rate=codec.clock_rate,
+        cname=cname,
+        rid=rid,
+        rtx_ssrc=pair.rtx_ssrc if rtx is not None else None,
+        rtx_payload_type=None if rtx is None or pair.rtx_ssrc is None else rtx.payload_type,
+        extensions=extensions,
+        nack="nack" in codec.rtcp_fb,
+        transport_cc="transport-cc" in codec.rtcp_fb and _TRANSPORT_CC in extensions,
+        remb="goog-remb" in codec.rtcp_fb,
+        reduced_size=section.rtcp_rsize,
+        min_bitrate_bps=least if bound is None else min(least, bound),
+        max_bitrate_bps=bound,
+        priority=_WEIGHTS.get(encoding.priority, 1.0),
+    )
+    return Layer(
+        send=send,
+        codec=codec.name,
+        mime_type=codec.mime_type,
+        parameters=codec.fmtp,
+        active=encoding.active,
+        max_bitrate_bps=bound,
+        max_frame_rate=encoding.maxFramerate,
+        scale_down_by=encoding.scaleResolutionDownBy or 1.0,
+        ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
+        red_payload_type=_red(section, codec) if is_audio else None,
+        implementation=implementation,
+    )
+
+
+def _red(section: Section, codec: Codec) -> int | None:
+    """RED's payload type, if it was agreed and is preferred to the codec by itself."""
+    for each in section.send_codecs:
+        if each.payload_type == codec.payload_type:
+            return None
+        if each.name == "red" and str(codec.payload_type) in each.parameters.split("/"):
+            return each.payload_type
+    return None
+
+
+# -- receiving ----------------------------------------------------------------------------------------
+
+
+def received_codecs(section: Section) -> dict[int, ReceivedCodec]:
+    """What may be decoded, by payload type."""
+    media = {c.payload_type: c for c in section.receive_codecs if not c.is_resiliency}
+    found = {
+        number: ReceivedCodec(codec.name, codec.mime_type, codec.clock_rate, codec.channels or 1)
+        for number, codec in media.items()
+    }
+    for codec in section.receive_codecs:
+        inner = _inner(codec, section) if codec.name == "red" else None
+        if inner is not None:
+            found[codec.payload_type] = ReceivedCodec(
+                inner.name, inner.mime_type, inner.clock_rate, inner.channels or 1
+            )
+    return found
+
+
+def _inner(red: Codec, section: Section) -> Codec | None:
+    first = red.parameters.partition("/")[0]
+    return next((c for c in section.receive_codecs if str(c.payload_type) == first), None)
+
+
+def receive_section(section: Section, delivery: Delivery, min_delay_s: float) -> ReceiveSection:
+    """What may come for a section.
+
+    Args:
+        section: as far as it was described.
+        delivery: in which forms its media is wanted.
+        min_delay_s: from jitterBufferTarget.
+    """
+    remote = section.remote
+    sources = () if remote is None else tuple(Source(s.ssrc, s.rtx_ssrc) for s in remote.sources)
+    extensions = _numbers(section.receive_extensions)
+    return ReceiveSection(
+        mid=section.mid,
+        kind=section.kind,
+        codecs=tuple(_receive_codec(codec, section) for codec in section.receive_codecs),
+        extensions=extensions,
+        rids=section.receive_rids,
+        sources=sources,
+        delivery=delivery,
+        transport_cc=_TRANSPORT_CC in extensions
+        and any("transport-cc" in codec.rtcp_fb for codec in section.receive_codecs),
+        remb=any("goog-remb" in codec.rtcp_fb for codec in section.receive_codecs),
+        reduced_size=section.rtcp_rsize,
+        receiver_time=any("rrtr" in codec.rtcp_fb for codec in section.receive_codecs),
+        min_delay_s=min_delay_s,
+    )
+
+
+def _numbers(extensions: Sequence[HeaderExtension]) -> dict[str, int]:
+    return {e.uri: e.id for e in extensions}
+
+
+def _receive_codec(codec: Codec, section: Section) -> ReceiveCodec:
+    feedback = codec.rtcp_fb
+    rtx_time = codec.fmtp.get("rtx-time", "") if codec.apt is not None else ""
+    return ReceiveCodec(
+        payload_type=codec.payload_type,
+        clock_rate=codec.clock_rate,
+        depacketizer=None if codec.apt is not None else _depacketizer(codec, section),
+        apt=codec.apt,
+        rtx_time_ms=int(rtx_time)
+        if rtx_time.isascii() and rtx_time.isdigit() and len(rtx_time) < 7
+        else None,
+        nack="nack" in feedback,
+        pli="nack pli" in feedback,
+        fir="ccm fir" in feedback,
+    )
+
+
+def _depacketizer(codec: Codec, section: Section) -> Depacketizer | AudioDepacketizer | None:
+    """None for what is only counted: comfort noise, telephone events, formats that we do not know."""
+    try:
+        if codec.kind == "video":
+            return registry.video_depacketizer(codec.name)
+        if codec.name == "red":
+            inner = _inner(codec, section)
+            if inner is None:
+                return None
+            return RedDepacketizer(inner.payload_type, registry.audio_depacketizer(inner.name))
+        return registry.audio_depacketizer(codec.name)
+    except OperationError:
+        return None

@@ -1,0 +1,1 @@
+"""From tracks to RTP streams and back: encoders, decoders, and the clocks between."""

@@ -1,0 +1,336 @@
+"""Receiving audio: the jitter buffer is played at the pace of the clock, while somebody listens.
+
+    packets -> jitter buffer -> (pull, every 20 ms or so) -> (transform) -> [decoder on a thread] -> track
+
+Spec: webrtc-pc, section 5.3.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+
+from rtcstack.clock import monotonic
+from rtcstack.codecs.coders.audio import AudioDecoder, make_frame
+from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
+from rtcstack.codecs.registry import audio_decoder
+from rtcstack.errors import OperationError
+from rtcstack.media.frames import set_capture_time
+from rtcstack.media.pipeline.inbound import (
+    NTP_EPOCH_S,
+    EncodedReceiverSource,
+    ReceivedCodec,
+    ReceiverSource,
+    ReceiveTransform,
+    SourceNotes,
+    as_encoded,
+)
+from rtcstack.media.pipeline.metronome import metronome
+from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.rtp.audio import Playout, Pulled
+from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
+from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.receive import ReceiveStream
+
+__all__ = ["AudioInbound"]
+
+_MAX_CATCH_UP = 10
+"""Frames played at one tick: a loop that was held up for longer leaves the rest out."""
+
+_CROSSFADE_MS = 5
+"""Where a frame was left out, sound goes over from what would have followed to what follows."""
+
+
+class _Job(NamedTuple):
+    """What the decoder is to do; `frame` None is silence or concealment."""
+
+    what: Pulled
+    frame: EncodedFrame | None
+    duration: int
+    skipped: int
+    codec: ReceivedCodec
+
+
+class _Sound(NamedTuple):
+    frame: av.AudioFrame
+    encoded: EncodedFrame | None
+
+
+class _Decoder:
+    """What belongs to the decoder's thread."""
+
+    __slots__ = ("_codec", "_decoder", "_format", "_position", "decode_time_s", "failures", "implementation")
+
+    def __init__(self) -> None:
+        self._codec: ReceivedCodec | None = None
+        self._decoder: AudioDecoder | None = None
+        self._format = (48_000, 1)
+        self._position = 0
+        self.failures = 0
+        self.decode_time_s = 0.0
+        self.implementation = ""
+
+    def play(self, job: _Job) -> _Sound:
+        """On the thread: the sound of one pull."""
+        began = monotonic()
+        if job.codec != self._codec:
+            self.close()
+            self._decoder = audio_decoder(job.codec.name, channels=job.codec.channels)
+            self.implementation = self._decoder.implementation
+            self._codec = job.codec
+        decoder = self._decoder
+        assert decoder is not None
+        sound: av.AudioFrame | None = None
+        if job.what is Pulled.FRAME and job.frame is not None:
+            bridge = decoder.conceal(job.duration) if job.skipped else None
+            sound = decoder.decode(job.frame.data)
+            if sound is None:
+                self.failures += 1
+                sound = decoder.conceal(job.duration)
+            elif bridge is not None:
+                _crossfade(bridge, sound)
+        elif job.what is Pulled.CONCEAL:
+            if job.frame is not None:
+                sound = decoder.decode_fec(job.frame.data, job.duration)
+            if sound is None:
+                sound = decoder.conceal(job.duration)
+        else:
+            rate, channels = self._format
+            sound = make_frame(max(1, job.duration * rate // job.codec.clock_rate), rate, channels)
+            plane = sound.planes[0]
+            plane.update(bytes(plane.buffer_size))
+        rate = sound.sample_rate
+        if rate != self._format[0]:
+            self._position = self._position * rate // self._format[0]
+        self._format = rate, sound.layout.nb_channels
+        sound.pts = self._position
+        sound.time_base = Fraction(1, rate)
+        self._position += sound.samples
+        self.decode_time_s += monotonic() - began
+        return _Sound(sound, job.frame if job.what is Pulled.FRAME else None)
+
+    def close(self) -> None:
+        """On the thread."""
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
+            self._codec = None
+
+
+def _crossfade(before: av.AudioFrame, after: av.AudioFrame) -> None:
+    """Let a frame begin as the one that it takes the place of."""
+    channels = after.layout.nb_channels
+    if before.layout.nb_channels != channels or before.sample_rate != after.sample_rate:
+        return
+    count = min(before.samples, after.samples, after.sample_rate * _CROSSFADE_MS // 1000)
+    old = array("h", bytes(before.planes[0]))
+    plane = after.planes[0]
+    new = array("h", bytes(plane))
+    for i in range(count * channels):
+        share = i // channels
+        new[i] = (old[i] * (count - share) + new[i] * share) // count
+    plane.update(new.tobytes())
+
+
+class AudioInbound:
+    """Receives an audio section. A player of the loop's metronome while somebody listens.
+
+    Args:
+        pool: where the decoder runs.
+        main: what the receiver's track reads.
+        encoded: what the track of encoded frames reads.
+        sync: told what is heard, for pictures to wait for.
+
+    Attributes:
+        stream: that plays now, or None.
+        codecs: by payload type.
+        notes: who was heard.
+        transform: what frames pass through, or None.
+        samples: of the sound that was handed to the track.
+        total_energy: of it, as webrtc-stats reckons it, where the sender tells its level.
+        next_at: see `Player`.
+    """
+
+    def __init__(
+        self, pool: CoderPool, main: ReceiverSource, encoded: EncodedReceiverSource, sync: PlayoutSync
+    ) -> None:
+        self._pool = pool
+        self._main = main
+        self._encoded = encoded
+        self.sync = sync
+        self.stream: ReceiveStream | None = None
+        self.codecs: Mapping[int, ReceivedCodec] = {}
+        self.notes = SourceNotes()
+        self.transform: ReceiveTransform | None = None
+        self.samples = 0
+        self.total_energy = 0.0
+        self.total_duration_s = 0.0
+        self.audio_level: int | None = None
+        self.next_at = math.inf
+        self._receiving = False
+        self._has_played = False
+        self._decoder: _Decoder | None = None
+        self._jobs: CoderStream[_Job, _Sound] | None = None
+        self._codec: ReceivedCodec | None = None
+
+    @property
+    def wants_playout(self) -> bool:
+        """Whether somebody listens."""
+        return self._main.is_demanded
+
+    @property
+    def wants_frames(self) -> bool:
+        """Whether somebody takes encoded frames."""
+        return self._encoded.is_demanded
+
+    @property
+    def decoder_implementation(self) -> str:
+        """Name of what decodes; "" before."""
+        return self._decoder.implementation if self._decoder is not None else ""
+
+    @property
+    def decode_time_s(self) -> float:
+        """Seconds that the decoder took in all."""
+        return self._decoder.decode_time_s if self._decoder is not None else 0.0
+
+    def set_receiving(self, receiving: bool) -> None:
+        """What was agreed lets sound come, or not any more."""
+        self._receiving = receiving
+        if not receiving:
+            self._has_played = False
+        self.update_demand()
+
+    def update_demand(self) -> None:
+        """Play just as long as somebody listens."""
+        if self._receiving and self._main.is_demanded and self.stream is not None:
+            metronome().add(self)
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self.next_at != math.inf:
+            metronome().remove(self)
+            self.next_at = math.inf
+        if self._jobs is not None and not self._main.is_demanded:
+            self._jobs.close()
+            self._jobs = None
+            self._decoder = None
+
+    def close(self) -> None:
+        """Receive nothing any more."""
+        self._receiving = False
+        self.stream = None
+        self._stop()
+        if self._jobs is not None:
+            self._jobs.close()
+            self._jobs = None
+
+    # -- ReceiveOwner -----------------------------------------------------------------------------
+
+    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+        """Sound begins, or goes on from another source."""
+        self.stream = event.stream
+        self._main.set_muted(False)
+        self._encoded.set_muted(False)
+        self.update_demand()
+
+    def on_stream_ended(self, event: StreamEnded, now: float) -> None:
+        """Said goodbye, or replaced."""
+        if event.stream is self.stream:
+            self.stream = None
+            self._main.set_muted(True)
+            self._encoded.set_muted(True)
+            self.update_demand()
+
+    def on_frame(self, event: FrameReceived, now: float) -> None:
+        """For who takes encoded frames: as they arrive."""
+        frame = event.frame
+        codec = self.codecs.get(frame.payload_type)
+        if codec is not None and self._encoded.is_demanded:
+            self._encoded.codec = codec.mime_type
+            self._encoded.push_encoded(as_encoded(frame, codec))
+
+    def on_packets(self, event: PacketsReceived, now: float) -> None:
+        """Taken by the receiver itself."""
+
+    # -- the player -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Play what is due."""
+        stream = self.stream
+        buffer = None if stream is None else stream.playout
+        if buffer is None or stream is None:
+            self.next_at = now + 0.02
+            return
+        rate = stream.reception.clock_rate
+        for _ in range(_MAX_CATCH_UP):
+            if self.next_at > now + 0.001:
+                return
+            pulled = buffer.pop(now)
+            self.next_at += max(pulled.duration, 1) / rate
+            self._play(pulled, now)
+        if self.next_at < now:
+            self.next_at = now + 0.01
+
+    def _play(self, pulled: Playout, now: float) -> None:
+        what, frame = pulled.what, pulled.frame
+        if frame is not None:
+            codec = self.codecs.get(frame.payload_type)
+            if codec is None:
+                return
+            self._codec = codec
+        elif self._codec is None or not self._has_played:
+            return  # nothing has come yet
+        if what is Pulled.FRAME:
+            assert frame is not None
+            self._has_played = True
+            self.sync.heard(frame.capture_time, now)
+            self.notes.played(frame, time.time())
+            if self.transform is not None:
+                self.transform.on_received(frame, self._codec, self)
+                return
+        self._submit(_Job(what, frame, pulled.duration, pulled.skipped, self._codec))
+
+    def take_encoded(self, frame: EncodedFrame) -> None:
+        """A frame came out of the transform."""
+        codec = self._codec
+        if codec is not None:
+            self._submit(_Job(Pulled.FRAME, frame, frame.duration or codec.clock_rate // 50, 0, codec))
+
+    def _submit(self, job: _Job) -> None:
+        jobs = self._jobs
+        if jobs is None:
+            decoder = self._decoder = _Decoder()
+            jobs = self._jobs = self._pool.stream(
+                decoder.play,
+                self._played,
+                on_error=self._failed,
+                finish=decoder.close,
+                limit=MAX_QUEUED_AUDIO,
+                urgent=True,
+            )
+        jobs.submit(job)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, OperationError):
+            return  # one frame of sound is missing
+        self._main.set_muted(True)
+
+    def _played(self, sound: _Sound) -> None:
+        frame, encoded = sound
+        self.samples += frame.samples
+        seconds = frame.samples / frame.sample_rate
+        self.total_duration_s += seconds
+        if encoded is not None:
+            if encoded.audio_level is not None:
+                self.audio_level = encoded.audio_level
+                self.total_energy += seconds * 10 ** (-encoded.audio_level / 10)
+            if encoded.capture_time is not None:
+                set_capture_time(frame, encoded.capture_time - NTP_EPOCH_S)
+        self._main.push(frame)

@@ -1,0 +1,292 @@
+"""Sending audio: sound goes to the encoder in order, what comes out into packets.
+
+    track -> [encoder on a thread, a second of queue] -> (transform) -> (RED) -> packets -> pacer
+
+Spec: webrtc-pc, section 5.2; RFC 7587 (Opus), RFC 2198 (RED), RFC 4733 (telephone events).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import av
+
+from rtcstack.clock import monotonic
+from rtcstack.codecs.coders.audio import AudioEncoder, AudioSettings, EncodedAudio
+from rtcstack.codecs.payload.red import RedPacketizer
+from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
+from rtcstack.codecs.registry import audio_encoder, audio_settings
+from rtcstack.errors import ParseError
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.frames import Frame, capture_time
+from rtcstack.media.pipeline.carrier import MediaCarrier
+from rtcstack.media.pipeline.clock import RtpClock, captured_at
+from rtcstack.media.pipeline.level import VOICE_LEVEL, audio_level
+from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
+from rtcstack.rtp.send import SendStream
+
+__all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
+
+_REPORT_EVERY = 50
+"""Frames between looks at the loss that the peer reports: a second."""
+
+AudioResult = tuple[list[EncodedAudio], int | None, float | None]
+
+
+class AudioCoder:
+    """What belongs to the encoder's thread. The loop only sets the wishes."""
+
+    __slots__ = (
+        "_encoder",
+        "_loss",
+        "_rate",
+        "_settings",
+        "bitrate_bps",
+        "codec",
+        "implementation",
+        "loss_percent",
+        "wants_level",
+    )
+
+    def __init__(self, codec: str, settings: AudioSettings) -> None:
+        self._encoder: AudioEncoder | None = None
+        self._settings = settings
+        self._loss = self._rate = -1
+        self.codec = codec
+        self.bitrate_bps: int | None = settings.bitrate_bps
+        self.loss_percent = 0
+        self.wants_level = False
+        self.implementation = ""
+
+    def encode(self, frame: av.AudioFrame) -> AudioResult:
+        """On the thread: what is complete with this sound."""
+        encoder = self._encoder
+        if encoder is None:
+            encoder = self._encoder = audio_encoder(self.codec, self._settings)
+            self.implementation = encoder.implementation
+            self._loss = self._rate = -1
+        if self.bitrate_bps is not None and self.bitrate_bps != self._rate:
+            self._rate = self.bitrate_bps
+            encoder.set_bitrate(self.bitrate_bps)
+        if self.loss_percent != self._loss:
+            self._loss = self.loss_percent
+            encoder.set_packet_loss(self._loss)
+        level = audio_level(frame) if self.wants_level else None
+        return encoder.encode(frame), level, capture_time(frame)
+
+    def close(self) -> None:
+        """On the thread."""
+        if self._encoder is not None:
+            self._encoder.close()
+            self._encoder = None
+
+
+class AudioOutbound(Outbound):
+    """Sends an audio track.
+
+    Args:
+        carrier: the transport.
+        pool: where encoders run.
+        layers: one encoding.
+        on_error: see `Outbound`.
+
+    Attributes:
+        frames_encoded: packets' worth of sound that came out of the encoder.
+        level: of the last sound, in -dBov, where the peer wants to know.
+        total_energy, total_duration_s: of the sound that was measured (webrtc-stats).
+    """
+
+    def __init__(
+        self,
+        carrier: MediaCarrier,
+        pool: CoderPool,
+        layers: Sequence[Layer],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        super().__init__(carrier, on_error)
+        self._pool = pool
+        self.layer = layers[0]
+        self.stream = carrier.session.add_send_stream(self.layer.send)
+        carrier.session.set_active(self.stream, False)
+        carrier.senders[self.stream] = self
+        self.frames_encoded = 0
+        self.level: int | None = None
+        self.total_energy = 0.0
+        self.total_duration_s = 0.0
+        self.tones_until = 0.0
+        """Monotonic seconds until which sound gives way to telephone events."""
+        self._clock = RtpClock(self.layer.send.clock_rate)
+        self._jobs: CoderStream[av.AudioFrame, AudioResult] | None = None
+        self._coder: AudioCoder | None = None
+        self._red = self._make_red()
+
+    @property
+    def streams(self) -> list[SendStream]:
+        """The one."""
+        return [self.stream]
+
+    @property
+    def implementation(self) -> str:
+        """Name of what encodes; "" before the first sound."""
+        return self._coder.implementation if self._coder is not None else ""
+
+    def _make_red(self) -> RedPacketizer | None:
+        return None if self.layer.red_payload_type is None else RedPacketizer(self.layer.send.payload_type)
+
+    def update(self, layers: Sequence[Layer]) -> None:
+        """What is to be sent has changed; an encoder that no longer fits is replaced."""
+        session = self.carrier.session
+        old, layer = self.layer, layers[0]
+        self.layer = layer
+        if layer.send.clock_rate != old.send.clock_rate:
+            self._clock = RtpClock(layer.send.clock_rate)
+        session.update_send_stream(self.stream, layer.send)
+        if layer.red_payload_type != old.red_payload_type or layer.send.payload_type != old.send.payload_type:
+            self._red = self._make_red()
+        if (old.codec, old.parameters, old.ptime_ms) != (layer.codec, layer.parameters, layer.ptime_ms):
+            self.release()
+        elif self._coder is not None and layer.max_bitrate_bps is not None:
+            self._coder.bitrate_bps = layer.max_bitrate_bps
+        active = self._sending and layer.active
+        if self.stream.active is not active:
+            session.set_active(self.stream, active)
+
+    # -- sound ------------------------------------------------------------------------------------
+
+    def deliver(self, frame: Frame | EncodedMedia) -> None:
+        """Sound, or an encoded frame, of the track."""
+        if not self.stream.active:
+            return
+        if isinstance(frame, EncodedMedia):
+            self._pass_on(frame)
+        elif isinstance(frame, av.AudioFrame):
+            jobs = self._jobs
+            if jobs is None:
+                jobs = self._open()
+            jobs.submit(frame)
+
+    def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
+        layer, track = self.layer, self.track
+        base = AudioSettings(
+            bitrate_bps=layer.max_bitrate_bps,
+            ptime_ms=layer.ptime_ms or 20,
+            content="" if track is None else track.contentHint,
+        )
+        coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
+        coder.wants_level = bool(self.stream.extension_ids.audio_level)
+        self._jobs = self._pool.stream(
+            coder.encode,
+            self._encoded,
+            on_error=self.tell_error,
+            finish=coder.close,
+            limit=MAX_QUEUED_AUDIO,
+            urgent=True,
+        )
+        return self._jobs
+
+    def _encoded(self, result: AudioResult) -> None:
+        units, level, captured = result
+        if not units:
+            return
+        now = monotonic()
+        at = captured_at(captured, now)
+        rate = self.layer.send.clock_rate
+        self.level = level
+        for unit in units:
+            timestamp, when = self._clock.map(unit.timestamp, now if at is None else at)
+            self.frames_encoded += 1
+            if level is not None:
+                seconds = unit.duration / rate
+                self.total_energy += seconds * 10 ** (-level / 10)
+                self.total_duration_s += seconds
+            if self.transform is not None:
+                frame = EncodedMedia(
+                    self.layer.mime_type,
+                    unit.data,
+                    timestamp,
+                    Fraction(1, rate),
+                    duration=unit.duration,
+                    capture_time=captured,
+                    audio_level=level,
+                )
+                self.transform.on_encoded(frame, timestamp, when, self.stream, self)
+            else:
+                self._send(unit.data, timestamp, now, when, level, unit.starts_talk)
+        if self.frames_encoded % _REPORT_EVERY < len(units) and self._coder is not None:
+            self._coder.loss_percent = round(100 * self.stream.remote.fraction_lost)
+        self.carrier.wake()
+
+    def _send(
+        self, data: bytes, timestamp: int, now: float, when: float, level: int | None, marker: bool
+    ) -> bool:
+        if now < self.tones_until:
+            return True  # the peer hears the tone instead
+        voice = level is not None and level <= VOICE_LEVEL
+        red = self._red
+        payload_type = None
+        if red is not None:
+            data = red.packetize(data, timestamp)
+            payload_type = self.layer.red_payload_type
+        return self.stream.send(
+            (data,),
+            timestamp,
+            now,
+            marker=marker,
+            captured_at=when,
+            audio_level=level,
+            voice=voice,
+            payload_type=payload_type,
+        )
+
+    # -- frames that are encoded already ----------------------------------------------------------
+
+    def _pass_on(self, frame: EncodedMedia) -> None:
+        if frame.name != self.layer.codec:
+            self.frames_mismatched += 1
+            self.tell_error(
+                ParseError(f"the track brings {frame.codec}, but {self.layer.mime_type} was negotiated")
+            )
+            return
+        now = monotonic()
+        at = captured_at(frame.capture_time, now)
+        timestamp, when = self._clock.map(ticks(frame, self.layer.send.clock_rate), now if at is None else at)
+        if self.transform is not None:
+            self.transform.on_encoded(frame, timestamp, when, self.stream, self)
+        else:
+            self.send_encoded(frame, timestamp, when)
+
+    def send_encoded(self, frame: EncodedMedia, timestamp: int, captured_at: float) -> bool:
+        """Send one frame as a packet."""
+        if not frame.data:
+            return False
+        sent = self._send(frame.data, timestamp, monotonic(), captured_at, frame.audio_level, False)
+        self.carrier.wake()
+        return sent
+
+    # -- the rest ---------------------------------------------------------------------------------
+
+    def on_key_frame_requested(self) -> None:
+        """Sound has none."""
+
+    def on_bitrate(self, bitrate_bps: int) -> None:
+        """The encoder keeps to what was set: sound is the last thing to save on."""
+
+    def rtp_time(self, now: float) -> int:
+        """The timestamp of this moment, for telephone events."""
+        return int(now * self.layer.send.clock_rate)
+
+    def release(self) -> None:
+        """Close the encoder."""
+        if self._jobs is not None:
+            self._jobs.close()
+        self._jobs = None
+        self._coder = None
+
+    def _is_active(self, stream: SendStream) -> bool:
+        return self.layer.active
+
+    def _source_changed(self) -> None:
+        self._clock.restart()
+        if self._attached is None:
+            self.release()

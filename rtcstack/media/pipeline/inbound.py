@@ -1,0 +1,195 @@
+"""What all receiving has in common: sources that know whether anybody reads, and contributing sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.source import TrackSource
+from rtcstack.rtp.frames import EncodedFrame
+
+__all__ = [
+    "MAX_SOURCES",
+    "NTP_EPOCH_S",
+    "EncodedReceiverSource",
+    "FrameSink",
+    "ReceiveTransform",
+    "ReceivedCodec",
+    "ReceiverSource",
+    "SourceNote",
+    "SourceNotes",
+    "as_encoded",
+]
+
+NTP_EPOCH_S = 2_208_988_800
+"""Seconds between 1900 and 1970."""
+
+MAX_SOURCES = 64
+"""Contributing and synchronization sources remembered by one receiver; the oldest give way."""
+
+SOURCE_LIFETIME_S = 10.0
+"""How long they are told after they were last heard (webrtc-pc, section 5.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCodec:
+    """What a payload type stands for.
+
+    Attributes:
+        name: encoding name in lower case: for RED, that of what is inside.
+        mime_type: "video/VP8".
+        clock_rate: of the RTP timestamps, in Hz.
+        channels: of audio.
+    """
+
+    name: str
+    mime_type: str
+    clock_rate: int
+    channels: int = 1
+
+
+class ReceiverSource(TrackSource):
+    """A source that tells when somebody begins to read, and when nobody does any more.
+
+    Args:
+        kind: "audio" or "video".
+        label: for people.
+        on_demand: told of it.
+    """
+
+    def __init__(self, kind: str, label: str, on_demand: Callable[[], None]) -> None:
+        super().__init__(kind, label, muted=True)
+        self._on_demand = on_demand
+
+    def demanded(self) -> None:
+        """Somebody reads."""
+        self._on_demand()
+
+    def idle(self) -> None:
+        """Nobody reads."""
+        self._on_demand()
+
+    def released(self) -> None:
+        """Nobody can read any more."""
+        self._on_demand()
+
+
+class EncodedReceiverSource(EncodedSource):
+    """Likewise, of encoded frames."""
+
+    def __init__(
+        self, codec: str, label: str, on_demand: Callable[[], None], ask: Callable[[], None]
+    ) -> None:
+        super().__init__(codec, label, on_key_frame_wanted=ask, muted=True)
+        self._on_demand = on_demand
+
+    def demanded(self) -> None:
+        """Somebody reads."""
+        self._on_demand()
+
+    def idle(self) -> None:
+        """Nobody reads."""
+        self._on_demand()
+
+    def released(self) -> None:
+        """Nobody can read any more."""
+        self._on_demand()
+
+
+class FrameSink(Protocol):
+    """Where transformed frames go on."""
+
+    def take_encoded(self, frame: EncodedFrame) -> None:
+        """A frame that is to be decoded."""
+
+
+class ReceiveTransform(Protocol):
+    """What received frames pass through before they are decoded."""
+
+    def on_received(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
+        """A frame: hand it on to `sink`, changed or not, now or later, or drop it."""
+
+
+def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
+    """A received frame as tracks of encoded frames bring it."""
+    captured = frame.capture_time
+    return EncodedMedia(
+        codec.mime_type,
+        frame.data,
+        frame.timestamp,
+        Fraction(1, codec.clock_rate),
+        key_frame=frame.key_frame,
+        duration=frame.duration,
+        width=frame.width,
+        height=frame.height,
+        rotation=frame.rotation,
+        capture_time=None if captured is None else captured - NTP_EPOCH_S,
+        audio_level=frame.audio_level,
+        voice=frame.voice,
+    )
+
+
+@dataclass(slots=True)
+class SourceNote:
+    """When a source was last heard.
+
+    Attributes:
+        source: SSRC or CSRC.
+        is_contributing: a mixer's source.
+        at: Unix seconds.
+        rtp_timestamp: 32 bits.
+        audio_level: -dBov, or None.
+        voice: whether it spoke, or None.
+        capture_time: seconds since 1970 by the sender's clock, or None.
+    """
+
+    source: int
+    is_contributing: bool
+    at: float
+    rtp_timestamp: int
+    audio_level: int | None = None
+    voice: bool | None = None
+    capture_time: float | None = None
+
+
+class SourceNotes:
+    """Who was heard in the last ten seconds (webrtc-pc, section 5.3)."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self) -> None:
+        self._notes: dict[tuple[bool, int], SourceNote] = {}
+
+    def played(self, frame: EncodedFrame, at: float) -> None:
+        """A frame was handed to the track.
+
+        Args:
+            frame: with its sources.
+            at: Unix seconds.
+        """
+        captured = None if frame.capture_time is None else frame.capture_time - NTP_EPOCH_S
+        stamp = frame.timestamp & 0xFFFF_FFFF
+        self._note(SourceNote(frame.ssrc, False, at, stamp, frame.audio_level, frame.voice, captured))
+        levels = frame.contributing_levels
+        for i, source in enumerate(frame.contributing):
+            level = levels[i] if i < len(levels) else None
+            self._note(SourceNote(source, True, at, stamp, level, None, captured))
+
+    def _note(self, note: SourceNote) -> None:
+        key = note.is_contributing, note.source
+        notes = self._notes
+        notes.pop(key, None)
+        if len(notes) >= MAX_SOURCES:
+            del notes[next(iter(notes))]
+        notes[key] = note
+
+    def recent(self, at: float, *, contributing: bool) -> list[SourceNote]:
+        """Those heard lately, the newest first."""
+        return [
+            note
+            for note in reversed(self._notes.values())
+            if note.is_contributing is contributing and at - note.at <= SOURCE_LIFETIME_S
+        ]

@@ -1,0 +1,94 @@
+"""One timer for all players of sound on a loop: what is due together is done together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import weakref
+from typing import Protocol
+
+from rtcstack.clock import monotonic
+
+__all__ = ["GRID_S", "Metronome", "Player", "metronome"]
+
+GRID_S = 0.01
+"""Players begin on multiples of this, so that those of equal pace share a wake-up for good."""
+
+_EARLY_S = 0.001
+"""Timers ring this much early at most."""
+
+
+class Player(Protocol):
+    """Wants to be called at a pace of its own.
+
+    Attributes:
+        next_at: monotonic seconds; to be set by `tick`.
+    """
+
+    next_at: float
+
+    def tick(self, now: float) -> None:
+        """It is time: play, and say when the next time is."""
+
+
+class Metronome:
+    """Calls players. Made by `metronome`.
+
+    Args:
+        loop: whose timer is used.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._players: dict[Player, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+
+    def add(self, player: Player) -> None:
+        """Call a player from the next point of the grid on."""
+        if player in self._players:
+            return
+        player.next_at = math.ceil(monotonic() / GRID_S) * GRID_S
+        self._players[player] = None
+        self._arm()
+
+    def remove(self, player: Player) -> None:
+        """Call it no more."""
+        self._players.pop(player, None)
+        if not self._players and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._due = math.inf
+
+    def _arm(self) -> None:
+        loop = self._loop()
+        if loop is None or not self._players:
+            return
+        due = min(player.next_at for player in self._players)
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._due = math.inf
+        now = monotonic()
+        for player in list(self._players):
+            if player.next_at <= now + _EARLY_S:
+                player.tick(now)
+        self._arm()
+
+
+_metronomes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Metronome] = weakref.WeakKeyDictionary()
+
+
+def metronome() -> Metronome:
+    """The running loop's."""
+    loop = asyncio.get_running_loop()
+    found = _metronomes.get(loop)
+    if found is None:
+        found = _metronomes[loop] = Metronome(loop)
+    return found

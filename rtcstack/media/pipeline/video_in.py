@@ -1,0 +1,455 @@
+"""Receiving video: whole frames go to a decoder while somebody looks, and pictures to the track.
+
+    packets -> assembler -> (transform) -> [decoder on a thread] -> (wait for the sound) -> track
+
+With simulcast each layer is a feed of its own, and the receiver's track shows one of them.
+
+Spec: webrtc-pc, section 5.3; RFC 8853.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import av
+
+from rtcstack.clock import monotonic
+from rtcstack.codecs.coders.video_decoder import VideoDecoder
+from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
+from rtcstack.codecs.registry import video_decoder
+from rtcstack.media.frames import set_capture_time
+from rtcstack.media.pipeline.inbound import (
+    NTP_EPOCH_S,
+    EncodedReceiverSource,
+    ReceivedCodec,
+    ReceiverSource,
+    ReceiveTransform,
+    SourceNotes,
+    as_encoded,
+)
+from rtcstack.media.pipeline.rate import FrameRate
+from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
+from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.receive import ReceiveStream
+
+__all__ = ["MAX_WAITING", "VideoFeed", "VideoInbound"]
+
+MAX_WAITING = 30
+"""Decoded pictures that wait for their sound; the oldest is shown early when there are more."""
+
+_LAYER_SILENT_S = 1.0
+"""A simulcast layer that is silent for so long is not shown any more if another comes."""
+
+_MIN_FREEZE_S = 0.15
+
+
+class _Job(NamedTuple):
+    frame: EncodedFrame
+    codec: ReceivedCodec
+
+
+class _Pictures(NamedTuple):
+    pictures: list[av.VideoFrame]
+    frame: EncodedFrame
+
+
+class _Decoder:
+    """What belongs to the decoder's thread."""
+
+    __slots__ = ("_codec", "_decoder", "decode_time_s", "implementation")
+
+    def __init__(self) -> None:
+        self._codec: ReceivedCodec | None = None
+        self._decoder: VideoDecoder | None = None
+        self.decode_time_s = 0.0
+        self.implementation = ""
+
+    def decode(self, job: _Job) -> _Pictures:
+        """On the thread: one frame."""
+        began = monotonic()
+        decoder = self._decoder
+        if decoder is None or job.codec != self._codec:
+            decoder = self._decoder = video_decoder(job.codec.name)
+            self._codec = job.codec
+            self.implementation = decoder.implementation
+        frame = job.frame
+        pictures = decoder.decode(frame.data, frame.timestamp, key_frame=frame.key_frame)
+        self.decode_time_s += monotonic() - began
+        return _Pictures(pictures, frame)
+
+    def close(self) -> None:
+        """On the thread."""
+        self._decoder = None
+
+
+class VideoFeed:
+    """One stream of a receiver: the only one, or a simulcast layer.
+
+    Attributes:
+        rid: the layer, or None.
+        stream: that feeds it now, or None.
+        main: gives its pictures.
+        encoded: gives its frames undecoded.
+        width, height: of the last picture.
+        frames_received, key_frames_received: whole frames.
+        frames_decoded, key_frames_decoded: pictures.
+        frames_dropped: frames that nobody decoded in time.
+        failures: frames that could not be decoded.
+        inter_frame_delay_s, inter_frame_delay_squared_s2: sums over pictures (webrtc-stats).
+        freeze_count, freezes_s, pauses_s: likewise.
+        assembly_s: sum over frames of the time from their first packet to their last.
+        processing_s: sum over pictures of the time from a frame's first packet to its decoding.
+    """
+
+    def __init__(
+        self,
+        owner: VideoInbound,
+        rid: str | None,
+        label: str,
+        mime_type: str,
+    ) -> None:
+        self._owner = owner
+        self.rid = rid
+        self.stream: ReceiveStream | None = None
+        self.main = ReceiverSource("video", label, self.update_demand)
+        self.encoded = EncodedReceiverSource(mime_type, label, self.update_demand, self.request_key_frame)
+        self.width = 0
+        self.height = 0
+        self.frames_received = 0
+        self.key_frames_received = 0
+        self.frames_decoded = 0
+        self.key_frames_decoded = 0
+        self.failures = 0
+        self.inter_frame_delay_s = 0.0
+        self.inter_frame_delay_squared_s2 = 0.0
+        self.freeze_count = 0
+        self.freezes_s = 0.0
+        self.assembly_s = 0.0
+        self.processing_s = 0.0
+        self.last_frame_at = 0.0
+        self.frame_rate = FrameRate()
+        self.frames_shown = 0
+        self.waiting_s = 0.0
+        self._dropped_before = 0
+        self._time_before = 0.0
+        self._shown_at = 0.0
+        self._decoder: _Decoder | None = None
+        self._jobs: CoderStream[_Job, _Pictures] | None = None
+        self._needs_key_frame = True
+        self._was_demanded = False
+        self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames that nobody decoded in time."""
+        return self._dropped_before + (self._jobs.dropped if self._jobs is not None else 0)
+
+    @property
+    def decode_time_s(self) -> float:
+        """Seconds that the decoder took in all."""
+        return self._time_before + (self._decoder.decode_time_s if self._decoder is not None else 0.0)
+
+    @property
+    def decoder_implementation(self) -> str:
+        """Name of what decodes; "" before."""
+        return self._decoder.implementation if self._decoder is not None else ""
+
+    @property
+    def _is_demanded(self) -> bool:
+        return self.main.is_demanded or (self._owner.shown is self and self._owner.main.is_demanded)
+
+    def update_demand(self) -> None:
+        """Decode just as long as somebody looks."""
+        demanded = self._is_demanded and self._owner.is_receiving
+        if demanded and not self._was_demanded:
+            self._needs_key_frame = True
+            self.request_key_frame()
+        elif not demanded and self._was_demanded:
+            self.release()
+        self._was_demanded = demanded
+
+    def request_key_frame(self) -> None:
+        """Ask the peer for one."""
+        if self.stream is not None:
+            self.stream.request_key_frame()
+            self._owner.wake()
+
+    # -- frames -----------------------------------------------------------------------------------
+
+    def take(self, frame: EncodedFrame, codec: ReceivedCodec, now: float) -> None:
+        """A whole frame came."""
+        self.frames_received += 1
+        self.key_frames_received += frame.key_frame
+        self.assembly_s += frame.received_at - frame.first_received_at
+        self.last_frame_at = now
+        if self.encoded.is_demanded:
+            self.encoded.codec = codec.mime_type
+            self.encoded.push_encoded(as_encoded(frame, codec))
+        if not self._was_demanded:
+            return
+        transform = self._owner.transform
+        if transform is not None:
+            transform.on_received(frame, codec, self)
+        else:
+            self.take_encoded(frame)
+
+    def take_encoded(self, frame: EncodedFrame) -> None:
+        """A frame that is to be decoded: from the wire, or out of the transform."""
+        codec = self._owner.codecs.get(frame.payload_type)
+        if codec is None or not self._was_demanded:
+            return
+        if self._needs_key_frame:
+            if not frame.key_frame:
+                return
+            self._needs_key_frame = False
+        jobs = self._jobs
+        if jobs is None:
+            decoder = self._decoder = _Decoder()
+            jobs = self._jobs = self._owner.pool.stream(
+                decoder.decode,
+                self._decoded,
+                on_error=self._failed,
+                on_dropped=self._overrun,
+                finish=decoder.close,
+                limit=MAX_QUEUED_DECODES,
+                starts=_starts,
+            )
+        jobs.submit(_Job(frame, codec))
+
+    def _overrun(self, count: int) -> None:
+        self.request_key_frame()
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self._owner.tell_error(error)
+
+    def _decoded(self, result: _Pictures) -> None:
+        pictures, frame = result
+        now = monotonic()
+        if not pictures:
+            self.failures += 1
+            if self.stream is not None and self.stream.assembler is not None:
+                self.stream.assembler.decoder_failed(now)
+                self.request_key_frame()
+            return
+        self.frames_decoded += len(pictures)
+        self.key_frames_decoded += frame.key_frame
+        self.processing_s += now - frame.first_received_at
+        self.waiting_s += frame.received_at - frame.first_received_at
+        wait_s = self._owner.wait_s(frame.capture_time, now)
+        self._owner.notes.played(frame, time.time())
+        for picture in pictures:
+            self.width, self.height = picture.width, picture.height
+            if frame.capture_time is not None:
+                set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
+            self.waiting_s += wait_s
+            if wait_s > 0 or self._waiting:
+                self._hold(picture, now + wait_s, now)
+            else:
+                self._show(picture, now)
+
+    def _hold(self, picture: av.VideoFrame, due: float, now: float) -> None:
+        waiting = self._waiting
+        if waiting:
+            due = max(due, waiting[-1][0])
+        waiting.append((due, picture))
+        if len(waiting) > MAX_WAITING:
+            self._show(waiting.popleft()[1], now)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        now = monotonic()
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now + 0.001:
+            self._show(waiting.popleft()[1], now)
+        if waiting:
+            self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._due)
+
+    def _show(self, picture: av.VideoFrame, now: float) -> None:
+        before = self._shown_at
+        if before:
+            delay = now - before
+            mean = self.inter_frame_delay_s / max(1, self.frames_decoded)
+            self.inter_frame_delay_s += delay
+            self.inter_frame_delay_squared_s2 += delay * delay
+            if delay > max(3 * mean, mean + _MIN_FREEZE_S):
+                self.freeze_count += 1
+                self.freezes_s += delay
+        self._shown_at = now
+        self.frames_shown += 1
+        self.frame_rate.count(now)
+        self.main.push(picture)
+        if self._owner.shown is self:
+            self._owner.main.push(picture)
+
+    def release(self) -> None:
+        """Close the decoder; show nothing any more."""
+        if self._jobs is not None:
+            self._dropped_before += self._jobs.dropped
+            self._jobs.close()
+        if self._decoder is not None:
+            self._time_before += self._decoder.decode_time_s
+        self._jobs = None
+        self._decoder = None
+        self._waiting.clear()
+        self._shown_at = 0.0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _starts(job: _Job) -> bool:
+    return job.frame.key_frame
+
+
+class VideoInbound:
+    """Receives a video section.
+
+    Args:
+        pool: where decoders run.
+        main: what the receiver's track reads.
+        sync: how long pictures wait for their sound.
+        wake: something is to be sent.
+        on_error: told of what a decoder cannot do.
+
+    Attributes:
+        feeds: by rid; None for a stream without one.
+        shown: the feed that the receiver's track shows.
+        codecs: by payload type.
+        is_receiving: whether what was agreed lets pictures come.
+        min_delay_s: least time that pictures wait, from jitterBufferTarget.
+    """
+
+    def __init__(
+        self,
+        pool: CoderPool,
+        main: ReceiverSource,
+        sync: PlayoutSync,
+        wake: Callable[[], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self.pool = pool
+        self.main = main
+        self.wake = wake
+        self.tell_error = on_error
+        self.feeds: dict[str | None, VideoFeed] = {}
+        self.shown: VideoFeed | None = None
+        self.codecs: Mapping[int, ReceivedCodec] = {}
+        self.notes = SourceNotes()
+        self.transform: ReceiveTransform | None = None
+        self.is_receiving = False
+        self.min_delay_s = 0.0
+        self.sync = sync
+
+    def feed(self, rid: str | None) -> VideoFeed:
+        """The feed of a layer; made when there is none."""
+        found = self.feeds.get(rid)
+        if found is None:
+            mime_type = next((c.mime_type for c in self.codecs.values()), "video/VP8")
+            label = self.main.label if rid is None else f"{self.main.label} {rid}"
+            found = self.feeds[rid] = VideoFeed(self, rid, label, mime_type)
+            if self.shown is None:
+                self._show(found)
+        return found
+
+    def set_rids(self, rids: tuple[str, ...]) -> None:
+        """These layers may come; those that may not any more end."""
+        wanted: tuple[str | None, ...] = rids or (None,)
+        for rid in [rid for rid in self.feeds if rid not in wanted]:
+            gone = self.feeds.pop(rid)
+            gone.release()
+            gone.main.end()
+            gone.encoded.end()
+            if self.shown is gone:
+                self.shown = None
+        for each in wanted:
+            self.feed(each)
+
+    def wait_s(self, capture_time: float | None, now: float) -> float:
+        """How long a picture has to wait."""
+        return max(self.sync.wait_s(capture_time, now), self.min_delay_s)
+
+    def set_receiving(self, receiving: bool) -> None:
+        """What was agreed lets pictures come, or not any more."""
+        self.is_receiving = receiving
+        self.update_demand()
+
+    def update_demand(self) -> None:
+        """Somebody began to look at the receiver's track, or nobody does any more."""
+        for feed in self.feeds.values():
+            feed.update_demand()
+
+    def close(self) -> None:
+        """Receive nothing any more."""
+        self.is_receiving = False
+        for feed in self.feeds.values():
+            feed.release()
+            feed.stream = None
+
+    # -- ReceiveOwner -----------------------------------------------------------------------------
+
+    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+        """Pictures begin, or go on from another source."""
+        feed = self.feed(
+            event.stream.rid if event.stream.rid in self.feeds or None not in self.feeds else None
+        )
+        feed.stream = event.stream
+        feed.main.set_muted(False)
+        feed.encoded.set_muted(False)
+        self.main.set_muted(False)
+
+    def on_stream_ended(self, event: StreamEnded, now: float) -> None:
+        """Said goodbye, or replaced."""
+        for feed in self.feeds.values():
+            if feed.stream is event.stream:
+                feed.stream = None
+                feed.main.set_muted(True)
+                feed.encoded.set_muted(True)
+        if all(feed.stream is None for feed in self.feeds.values()):
+            self.main.set_muted(True)
+
+    def on_frame(self, event: FrameReceived, now: float) -> None:
+        """A whole frame came."""
+        frame, stream = event.frame, event.stream
+        codec = self.codecs.get(frame.payload_type)
+        if codec is None:
+            return
+        feed = self.feeds.get(stream.rid)
+        if feed is None:
+            feed = self.feeds.get(None)
+        if feed is None or feed.stream is not stream:
+            return
+        if len(self.feeds) > 1 and frame.key_frame:
+            self._choose(feed, frame, now)
+        feed.take(frame, codec, now)
+
+    def on_packets(self, event: PacketsReceived, now: float) -> None:
+        """Taken by the receiver itself."""
+
+    def _choose(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
+        """Of several layers, show the largest that comes."""
+        if frame.width and frame.height:
+            feed.width, feed.height = frame.width, frame.height
+        shown = self.shown
+        if shown is feed:
+            return
+        if (
+            shown is None
+            or now - shown.last_frame_at > _LAYER_SILENT_S
+            or feed.width * feed.height > shown.width * shown.height
+        ):
+            self._show(feed)
+
+    def _show(self, feed: VideoFeed) -> None:
+        before, self.shown = self.shown, feed
+        if before is not None:
+            before.update_demand()
+        feed.update_demand()

@@ -1,0 +1,475 @@
+"""Sending video: a picture goes to the encoder of each layer, what comes out into packets.
+
+    track -> [encoder on a thread, newest picture first] -> (transform) -> packets -> pacer
+
+Spec: webrtc-pc, section 5.2 (encodings); RFC 8853 (simulcast).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import av
+
+from rtcstack.clock import monotonic
+from rtcstack.codecs.coders.video import CLOCK_RATE, EncodedUnit, VideoEncoder, VideoSettings
+from rtcstack.codecs.payload.base import Packetizer
+from rtcstack.codecs.pool import MAX_QUEUED_VIDEO, CoderPool, CoderStream
+from rtcstack.codecs.registry import video_encoder, video_packetizer
+from rtcstack.errors import ParseError
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, capture_time
+from rtcstack.media.pipeline.carrier import MediaCarrier
+from rtcstack.media.pipeline.clock import RtpClock, captured_at
+from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
+from rtcstack.media.pipeline.rate import FrameRate
+from rtcstack.rtp.send import SendStream
+
+__all__ = ["VideoCoder", "VideoLayer", "VideoOutbound", "default_bitrate"]
+
+_HEADERS_SHARE = 0.95
+"""Of a stream's bit rate, what is left for pictures after RTP headers."""
+
+_START_BPS = 300_000
+"""What is aimed at before the congestion control has spoken."""
+
+_REPEAT_AFTER_S = 0.15
+"""When a key frame is asked for and the source gave no picture for so long, the last one is sent again."""
+
+_RETRY_AFTER_S = 1.0
+"""Pause after an encoder failed several times in a row."""
+
+_FAILURES = 3
+
+
+def default_bitrate(width: int, height: int) -> int:
+    """Bits a second above which a picture of this size gains little, for a stream without a bound.
+
+    About 0.1 bit a pixel at 30 pictures a second for large pictures, more for small ones.
+    """
+    pixels = width * height
+    for bound, bps in ((320 * 180, 300_000), (480 * 270, 600_000), (640 * 360, 1_000_000)):
+        if pixels <= bound:
+            return bps
+    if pixels <= 640 * 480:
+        return 1_700_000
+    if pixels <= 960 * 540:
+        return 2_000_000
+    if pixels <= 1280 * 720:
+        return 2_500_000
+    if pixels <= 1920 * 1088:
+        return 5_000_000
+    return 12_000_000
+
+
+class VideoCoder:
+    """What belongs to the encoder's thread. The loop only sets the two wishes."""
+
+    __slots__ = (
+        "_encoder",
+        "_settings",
+        "bitrate_bps",
+        "codec",
+        "encode_time_s",
+        "implementation",
+        "key_frame_wanted",
+    )
+
+    def __init__(self, codec: str, settings: VideoSettings) -> None:
+        self._encoder: VideoEncoder | None = None
+        self._settings = settings
+        self.codec = codec
+        self.bitrate_bps = settings.bitrate_bps
+        self.key_frame_wanted = True
+        self.implementation = ""
+        self.encode_time_s = 0.0
+
+    def encode(self, frame: av.VideoFrame) -> tuple[list[EncodedUnit], float | None]:
+        """On the thread: one picture."""
+        began = monotonic()
+        encoder = self._encoder
+        if encoder is None:
+            settings = replace(self._settings, bitrate_bps=self.bitrate_bps)
+            encoder = self._encoder = video_encoder(self.codec, settings)
+            self.implementation = encoder.implementation
+        encoder.set_bitrate(self.bitrate_bps)
+        force, self.key_frame_wanted = self.key_frame_wanted, False
+        try:
+            units = encoder.encode(frame, force_key_frame=force)
+        except Exception:
+            self.key_frame_wanted = True
+            raise
+        if force and not any(unit.key_frame for unit in units):
+            self.key_frame_wanted = True  # the picture was left out
+        self.encode_time_s += monotonic() - began
+        return units, capture_time(frame)
+
+    def close(self) -> None:
+        """On the thread."""
+        if self._encoder is not None:
+            self._encoder.close()
+            self._encoder = None
+
+
+class VideoLayer:
+    """One encoding: an encoder and the stream that it feeds.
+
+    Attributes:
+        layer: how it is to be.
+        stream: where it goes.
+        width, height: of the last picture sent.
+        frames_encoded, key_frames_encoded: pictures that came out of the encoder.
+        frames_dropped: pictures that the encoder had no time for.
+        errors: pictures that could not be encoded.
+    """
+
+    def __init__(self, owner: VideoOutbound, layer: Layer, stream: SendStream) -> None:
+        self._owner = owner
+        self.layer = layer
+        self.stream = stream
+        self.width = 0
+        self.height = 0
+        self.frames_encoded = 0
+        self.key_frames_encoded = 0
+        self.errors = 0
+        self.frame_rate = FrameRate()
+        self._dropped_before = 0
+        self._time_before = 0.0
+        self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
+        self._clock = RtpClock(CLOCK_RATE)
+        self._coder: VideoCoder | None = None
+        self._jobs: CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]] | None = None
+        self._share_bps: int | None = stream.bitrate_bps
+        self._cap_bps: int | None = layer.max_bitrate_bps
+        self._failures = 0
+        self._retry_at = 0.0
+        self._last_frame: av.VideoFrame | None = None
+        self._last_frame_at = 0.0
+        self._last_pixels = 0
+
+    @property
+    def frames_dropped(self) -> int:
+        """Pictures that the encoder had no time for."""
+        return self._dropped_before + (self._jobs.dropped if self._jobs is not None else 0)
+
+    @property
+    def encode_time_s(self) -> float:
+        """Seconds that the encoder took in all."""
+        return self._time_before + (self._coder.encode_time_s if self._coder is not None else 0.0)
+
+    @property
+    def limited_by(self) -> str:
+        """What keeps the pictures from being better: "bandwidth", "cpu" or "none" (webrtc-stats)."""
+        if self._share_bps is not None and self.target_bps < 0.98 * (self._cap_bps or 0):
+            return "bandwidth"
+        jobs = self._jobs
+        return "cpu" if jobs is not None and jobs.queued >= MAX_QUEUED_VIDEO else "none"
+
+    @property
+    def implementation(self) -> str:
+        """Name of what encodes; "" before the first picture."""
+        return self._coder.implementation if self._coder is not None else ""
+
+    @property
+    def target_bps(self) -> int:
+        """What the encoder aims at; 0 while it pauses."""
+        bound = self._cap_bps
+        share = self._share_bps
+        if share is None:
+            return bound if bound is not None else _START_BPS
+        wanted = int(share * _HEADERS_SHARE)
+        return wanted if bound is None else min(wanted, bound)
+
+    def update(self, layer: Layer) -> None:
+        """What was agreed, or set, has changed; an encoder that no longer fits is replaced."""
+        old, self.layer = self.layer, layer
+        if (old.codec, old.parameters) != (layer.codec, layer.parameters):
+            self._packetizer = video_packetizer(layer.codec, layer.parameters)
+        if (old.codec, old.parameters, old.max_frame_rate, old.scale_down_by, old.implementation) != (
+            layer.codec,
+            layer.parameters,
+            layer.max_frame_rate,
+            layer.scale_down_by,
+            layer.implementation,
+        ):
+            self.release()
+        if layer.active and not old.active:
+            self.request_key_frame()
+        self._set_cap()
+        self._aim()
+
+    def restart(self) -> None:
+        """Another source."""
+        self._clock.restart()
+        self._last_frame = None
+
+    def release(self) -> None:
+        """Close the encoder."""
+        if self._jobs is not None:
+            self._dropped_before += self._jobs.dropped
+            self._jobs.close()
+        if self._coder is not None:
+            self._time_before += self._coder.encode_time_s
+        self._jobs = None
+        self._coder = None
+        self._last_frame = None
+
+    # -- rate -------------------------------------------------------------------------------------
+
+    def on_bitrate(self, bitrate_bps: int) -> None:
+        """The stream's share changed."""
+        self._share_bps = bitrate_bps
+        self._aim()
+
+    def _set_cap(self) -> None:
+        cap = self.layer.max_bitrate_bps
+        if cap is None and self._last_pixels:
+            cap = default_bitrate(self.width, self.height)
+        self._cap_bps = cap
+        bound = None if cap is None else int(cap / _HEADERS_SHARE)
+        if self.stream.parameters.max_bitrate_bps != bound:
+            self._owner.bound(self, bound)
+
+    def _aim(self) -> None:
+        if self._coder is not None:
+            self._coder.bitrate_bps = max(1, self.target_bps)
+
+    def _measure(self, frame: av.VideoFrame) -> None:
+        """The pictures' size says what the stream can use."""
+        scale = max(1.0, self.layer.scale_down_by)
+        self.width, self.height = int(frame.width / scale), int(frame.height / scale)
+        self._last_pixels = frame.width * frame.height
+        self._set_cap()
+        self._aim()
+
+    # -- pictures ---------------------------------------------------------------------------------
+
+    def encode(self, frame: av.VideoFrame, now: float) -> None:
+        """Have a picture encoded."""
+        if frame.width * frame.height != self._last_pixels:
+            self._measure(frame)
+        if not self.stream.active or not self.target_bps or now < self._retry_at:
+            return
+        jobs = self._jobs
+        if jobs is None:
+            jobs = self._open()
+        self._last_frame, self._last_frame_at = frame, now
+        jobs.submit(frame)
+
+    def _open(self) -> CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]]:
+        layer = self.layer
+        track = self._owner.track
+        settings = VideoSettings(
+            bitrate_bps=max(1, self.target_bps),
+            scale_down_by=layer.scale_down_by,
+            max_frame_rate=layer.max_frame_rate,
+            content="" if track is None else track.contentHint,
+            parameters=layer.parameters,
+            implementation=layer.implementation,
+        )
+        coder = self._coder = VideoCoder(layer.codec, settings)
+        self._jobs = self._owner.pool.stream(
+            coder.encode, self._encoded, on_error=self._failed, finish=coder.close
+        )
+        return self._jobs
+
+    def _failed(self, error: Exception) -> None:
+        self.errors += 1
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self._failures = 0
+            self._retry_at = monotonic() + _RETRY_AFTER_S
+        self._owner.tell_error(error)
+
+    def _encoded(self, result: tuple[list[EncodedUnit], float | None]) -> None:
+        units, captured = result
+        if not units:
+            return
+        self._failures = 0
+        now = monotonic()
+        at = captured_at(captured, now)
+        for unit in units:
+            timestamp, when = self._clock.map(unit.timestamp, now if at is None else at)
+            self.frames_encoded += 1
+            self.frame_rate.count(now)
+            self.key_frames_encoded += unit.key_frame
+            self.width, self.height = unit.width, unit.height
+            transform = self._owner.transform
+            if transform is not None:
+                frame = EncodedMedia(
+                    self.layer.mime_type,
+                    unit.data,
+                    timestamp,
+                    VIDEO_TIME_BASE,
+                    key_frame=unit.key_frame,
+                    width=unit.width,
+                    height=unit.height,
+                    capture_time=captured,
+                    discardable=unit.discardable,
+                )
+                transform.on_encoded(frame, timestamp, when, self.stream, self)
+            else:
+                self._send(unit, timestamp, when, now)
+        self._owner.carrier.wake()
+
+    def _send(self, unit: EncodedUnit, timestamp: int, when: float, now: float) -> None:
+        payloads = self._packetizer.packetize(
+            unit.data,
+            key_frame=unit.key_frame,
+            max_payload_bytes=self.layer.max_payload_bytes,
+            temporal_id=unit.temporal_id,
+            layer_sync=unit.layer_sync,
+            discardable=unit.discardable,
+        )
+        sent = self.stream.send(payloads, timestamp, now, key_frame=unit.key_frame, captured_at=when)
+        if not sent and self.stream.active:
+            self.request_key_frame()  # what follows would depend on what was not sent
+
+    # -- frames that are encoded already ----------------------------------------------------------
+
+    def pass_on(self, frame: EncodedMedia, now: float) -> None:
+        """Send an encoded frame as it is."""
+        if not self.stream.active:
+            return
+        if frame.name != self.layer.codec:
+            self._owner.mismatched(frame)
+            return
+        if frame.width and frame.height:
+            self.width, self.height = frame.width, frame.height
+        at = captured_at(frame.capture_time, now)
+        timestamp, when = self._clock.map(ticks(frame, CLOCK_RATE), now if at is None else at)
+        transform = self._owner.transform
+        if transform is not None:
+            transform.on_encoded(frame, timestamp, when, self.stream, self)
+        else:
+            self.send_encoded(frame, timestamp, when)
+
+    def send_encoded(self, frame: EncodedMedia, timestamp: int, captured_at: float) -> bool:
+        """Put a frame into packets and send them."""
+        now = monotonic()
+        try:
+            payloads = self._packetizer.packetize(
+                frame.data,
+                key_frame=frame.key_frame,
+                max_payload_bytes=self.layer.max_payload_bytes,
+                discardable=frame.discardable,
+            )
+        except ParseError as exc:
+            self.errors += 1
+            self._owner.tell_error(exc)
+            return False
+        sent = self.stream.send(payloads, timestamp, now, key_frame=frame.key_frame, captured_at=captured_at)
+        if not sent and self.stream.active:
+            self.request_key_frame()
+        self._owner.carrier.wake()
+        return sent
+
+    # -- key frames -------------------------------------------------------------------------------
+
+    def on_key_frame_requested(self) -> None:
+        """The peer cannot go on without one."""
+        self.request_key_frame()
+        frame, now = self._last_frame, monotonic()
+        if frame is not None and now - self._last_frame_at > _REPEAT_AFTER_S:
+            # a source that gives a picture only when something changes would leave the peer waiting
+            self.encode(frame, now)
+
+    def request_key_frame(self) -> None:
+        """Make the next picture a key frame."""
+        if self._coder is not None:
+            self._coder.key_frame_wanted = True
+        self._owner.ask_source_for_key_frame()
+
+
+class VideoOutbound(Outbound):
+    """Sends a video track.
+
+    Args:
+        carrier: the transport.
+        pool: where encoders run.
+        layers: the encodings.
+        on_error: see `Outbound`.
+
+    Raises:
+        OperationError: a codec has no payload format here.
+    """
+
+    def __init__(
+        self,
+        carrier: MediaCarrier,
+        pool: CoderPool,
+        layers: Sequence[Layer],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        super().__init__(carrier, on_error)
+        self.pool = pool
+        self.layers: list[VideoLayer] = []
+        for layer in layers:
+            stream = carrier.session.add_send_stream(layer.send)
+            carrier.session.set_active(stream, False)
+            made = VideoLayer(self, layer, stream)
+            carrier.senders[stream] = made
+            self.layers.append(made)
+
+    @property
+    def streams(self) -> list[SendStream]:
+        """One for each layer."""
+        return [each.stream for each in self.layers]
+
+    def update(self, layers: Sequence[Layer]) -> None:
+        """What is to be sent has changed; the number of layers has not."""
+        session = self.carrier.session
+        for each, layer in zip(self.layers, layers, strict=True):
+            bound = each.stream.parameters.max_bitrate_bps
+            session.update_send_stream(each.stream, replace(layer.send, max_bitrate_bps=bound))
+            each.update(layer)
+            active = self._sending and layer.active
+            if each.stream.active is not active:
+                session.set_active(each.stream, active)
+
+    def bound(self, layer: VideoLayer, max_bitrate_bps: int | None) -> None:
+        """How much a layer can use has changed."""
+        parameters = replace(layer.stream.parameters, max_bitrate_bps=max_bitrate_bps)
+        self.carrier.session.update_send_stream(layer.stream, parameters)
+
+    def deliver(self, frame: Frame | EncodedMedia) -> None:
+        """A picture, or an encoded frame, of the track."""
+        now = monotonic()
+        if isinstance(frame, EncodedMedia):
+            for each in self.layers:
+                each.pass_on(frame, now)
+        elif isinstance(frame, av.VideoFrame):
+            for each in self.layers:
+                each.encode(frame, now)
+
+    def generate_key_frame(self, rid: str | None = None) -> int:
+        """Make the next picture of a layer, or of all, a key frame.
+
+        Returns:
+            How many layers there are of that name.
+        """
+        found = [each for each in self.layers if rid is None or each.layer.send.rid == rid]
+        for each in found:
+            each.on_key_frame_requested()
+        return len(found)
+
+    def mismatched(self, frame: EncodedMedia) -> None:
+        """An encoded frame is of a codec that was not agreed."""
+        self.frames_mismatched += 1
+        agreed = self.layers[0].layer.mime_type
+        self.tell_error(ParseError(f"the track brings {frame.codec}, but {agreed} was negotiated"))
+
+    def release(self) -> None:
+        """Close the encoders."""
+        for each in self.layers:
+            each.release()
+
+    def _is_active(self, stream: SendStream) -> bool:
+        return any(each.stream is stream and each.layer.active for each in self.layers)
+
+    def _source_changed(self) -> None:
+        for each in self.layers:
+            each.restart()
+        if self._attached is None:
+            self.release()

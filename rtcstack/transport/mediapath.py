@@ -1,0 +1,113 @@
+"""Media on a transport: the RTP session, and SRTP between it and the wire.
+
+Spec: RFC 5764 (keys from DTLS); RFC 5761 (RTP and RTCP on one port).
+"""
+
+from __future__ import annotations
+
+import time
+
+from rtcstack.clock import monotonic
+from rtcstack.dtls.srtp import SrtpContext
+from rtcstack.dtls.srtp_keys import SrtpKeys
+from rtcstack.engine import Run
+from rtcstack.rtp.session import RtpSession
+
+__all__ = ["MAX_EARLY_PACKETS", "MediaPath", "join_runs"]
+
+MAX_EARLY_PACKETS = 64
+"""Packets kept that arrive before the handshake is done: the peer may be done first and send its
+first key frame with its last flight."""
+
+MAX_RUN_BYTES = 64_000
+MAX_RUN_DATAGRAMS = 64
+"""What one call of UDP segmentation offload takes."""
+
+_NTP_EPOCH_S = 2_208_988_800
+"""Seconds between 1900 and 1970."""
+
+
+def join_runs(packets: list[bytes]) -> list[Run]:
+    """Neighbours of equal size as one run each; a shorter one may end a run."""
+    runs: list[Run] = []
+    first, count = 0, len(packets)
+    while first < count:
+        segment = total = len(packets[first])
+        end = first + 1
+        while end < count and end - first < MAX_RUN_DATAGRAMS:
+            size = len(packets[end])
+            if size > segment or total + size > MAX_RUN_BYTES:
+                break
+            total += size
+            end += 1
+            if size < segment:
+                break
+        data = packets[first] if end == first + 1 else b"".join(packets[first:end])
+        runs.append(Run(data, segment))
+        first = end
+    return runs
+
+
+class MediaPath:
+    """What RTP and RTCP of one transport pass through.
+
+    Attributes:
+        session: the media engine; nothing leaves it before `connect`.
+        srtp: both directions' protection, once there are keys.
+        early_dropped: packets that came before there were keys, and were too many.
+        packets_sent, bytes_sent, packets_received, bytes_received: on the wire.
+    """
+
+    __slots__ = (
+        "_early",
+        "bytes_received",
+        "bytes_sent",
+        "early_dropped",
+        "packets_received",
+        "packets_sent",
+        "session",
+        "srtp",
+    )
+
+    def __init__(self) -> None:
+        self.session = RtpSession(ntp_offset_s=time.time() + _NTP_EPOCH_S - monotonic())
+        self.srtp: SrtpContext | None = None
+        self._early: list[bytes] = []
+        self.early_dropped = 0
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self.packets_received = 0
+        self.bytes_received = 0
+
+    def connect(self, keys: SrtpKeys, now: float) -> None:
+        """There are keys: from now on media flows. New keys replace the old ones."""
+        self.srtp = SrtpContext(keys)
+        self.session.start(now)
+        early, self._early = self._early, []
+        if early:
+            self.session.receive(self.srtp.unprotect(early), now)
+
+    def receive(self, packets: list[bytes], now: float) -> None:
+        """Take protected packets that arrived together."""
+        self.packets_received += len(packets)
+        self.bytes_received += sum(map(len, packets))
+        if self.srtp is None:
+            room = MAX_EARLY_PACKETS - len(self._early)
+            self._early += packets[:room]
+            self.early_dropped += max(0, len(packets) - room)
+            return
+        plain = self.srtp.unprotect(packets)
+        if plain:
+            self.session.receive(plain, now)
+
+    def drain_runs(self, now: float) -> list[Run]:
+        """Take the protected packets to send now."""
+        if self.srtp is None:
+            return []
+        packets = self.session.drain(now)
+        if not packets:
+            return []
+        packets = self.srtp.protect(packets)
+        self.packets_sent += len(packets)
+        self.bytes_sent += sum(map(len, packets))
+        return join_runs(packets)
