@@ -337,6 +337,8 @@ class RTCPeerConnection(EventTarget):
         check_modification(self.configuration, new, described=self.negotiation.local_description is not None)
         new.certificates = self.configuration.certificates
         self.configuration = self.transports.configuration = new
+        if self.negotiation.local_description is None:
+            self.transports.fill_pool()
 
     @staticmethod
     def generateCertificate(keygenAlgorithm: str | Mapping[str, Any]) -> Operation[RTCCertificate]:

@@ -17,9 +17,10 @@ from rtcstack.api.events import RTCErrorEvent
 from rtcstack.api.icetransport import RTCIceTransport
 from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls import Fingerprint as DtlsFingerprint
+from rtcstack.engine import Run
 from rtcstack.errors import RTCError
 from rtcstack.events import Event
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
@@ -30,6 +31,10 @@ from rtcstack.transport import Transport
 
 __all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
 
+MAX_POOLED = 16
+"""Agents that gather ahead, whatever `iceCandidatePoolSize` says: each has sockets, and more sections
+than this are bundled."""
+
 _UFRAG_BYTES = 3  # 24 bits, RFC 8445 section 5.3's minimum
 _PWD_BYTES = 18  # 144 bits, its minimum is 128
 
@@ -38,6 +43,31 @@ def _random_credentials() -> tuple[str, str]:
     """A ufrag of 4 and a password of 24 characters: base64's alphabet is ICE's."""
     ufrag, pwd = secrets.token_bytes(_UFRAG_BYTES), secrets.token_bytes(_PWD_BYTES)
     return base64.b64encode(ufrag).decode("ascii"), base64.b64encode(pwd).decode("ascii")
+
+
+class _Unheard:
+    """Observes an agent of the pool, which tells nothing."""
+
+    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
+        """Never called."""
+
+    def on_ice_gathering(self, state: GatheringState) -> None:
+        """Never called."""
+
+    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """Never called."""
+
+    def on_ice_state(self, state: IceState) -> None:
+        """Never called."""
+
+    def on_ice_selected_pair(self, pair: PairView) -> None:
+        """Never called."""
+
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        """Never called."""
+
+
+_UNHEARD = _Unheard()
 
 
 class TransportSetObserver(Protocol):
@@ -81,6 +111,7 @@ class TransportEntry:
             keylog_path=owner.configuration.settings.keylog_path,
             ufrag=owner.first_credentials[0],
             pwd=owner.first_credentials[1],
+            ice=owner.take_pooled(),
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
@@ -162,6 +193,7 @@ class TransportEntry:
             self.restart_credentials = None
             self.remote_candidates = []
             self._stale_remote_ufrag = ice.remote_ufrag
+            ice.configure(ice_config(self._owner.configuration))
             ice.restart(local.ice_ufrag, local.ice_pwd)
         elif local is not None and local.ice_ufrag != ice.ufrag:
             # the offer that began a restart was rolled back
@@ -169,6 +201,7 @@ class TransportEntry:
             self.remote_candidates = list(remote.candidates) if remote is not None else []
         if local is not None and ice.gathering_state is GatheringState.NEW:
             self._owner.defer(ice.gather)
+            self._owner.defer(self._owner.empty_pool)
         if local is None or remote is None:
             return
         if ice.remote_ufrag is None and remote.ice_ufrag == self._stale_remote_ufrag:
@@ -297,13 +330,52 @@ class TransportSet:
         self.configuration = configuration
         self.observer = observer
         self.defer = defer
+        ice = configuration.settings.ice
         self.first_credentials = _random_credentials()
+        if ice.ufrag is not None and ice.password is not None:
+            self.first_credentials = ice.ufrag, ice.password
         """Of the first generation of every transport. Bundling moves sections between transports;
         with credentials of its own each move would look like an ICE restart (and Firefox refuses
         one of only some sections). What tells the transports apart is their sockets."""
         self._certificate: Certificate | None = None
         self._entries: dict[str, TransportEntry] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._pool: list[IceAgent] = []
+        self.fill_pool()
+
+    def fill_pool(self) -> None:
+        """Gather ahead with as many agents as `iceCandidatePoolSize` says (webrtc-pc, 4.4.1.7).
+
+        Without a running event loop nothing is gathered; it is done when it is needed.
+        """
+        wanted = min(self.configuration.iceCandidatePoolSize, MAX_POOLED)
+        config = ice_config(self.configuration)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        while self._pool and (len(self._pool) > wanted or self._pool[-1].config != config):
+            self._drop(self._pool.pop())
+        ufrag, pwd = self.first_credentials
+        while len(self._pool) + len(self._entries) < wanted:
+            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd)
+            agent.gather_ahead()
+            self._pool.append(agent)
+
+    def take_pooled(self) -> IceAgent | None:
+        """An agent that has begun to gather, if there is one."""
+        return self._pool.pop(0) if self._pool else None
+
+    def empty_pool(self) -> None:
+        """What is left of the pool is not going to be used."""
+        while self._pool:
+            self._drop(self._pool.pop())
+
+    def _drop(self, agent: IceAgent) -> None:
+        task = agent.abandon()
+        if task is not None:
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     @property
     def certificate(self) -> Certificate:
@@ -344,6 +416,7 @@ class TransportSet:
         Returns:
             The tasks that end when every socket is released.
         """
+        self.empty_pool()
         for key in list(self._entries):
             self.remove(key)
         return set(self._closing)

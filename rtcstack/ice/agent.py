@@ -44,6 +44,9 @@ MAX_ROUTES = 256
 """Peers' addresses of which packets are counted one by one."""
 
 
+_OF_GATHERING = (CandidateFound, GatheringDone, ServerFailed)
+
+
 class IceObserver(Protocol):
     """What an agent tells its owner. Calls come from the event loop, never from within a call in."""
 
@@ -126,6 +129,7 @@ class IceAgent:
         self._timer_due = 0.0
         self._woken = False
         self._pumping = False
+        self._held: list[IceEvent] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -144,11 +148,15 @@ class IceAgent:
     @property
     def local_candidates(self) -> tuple[Candidate, ...]:
         """The newest generation's candidates, as far as found."""
+        if self._held is not None:
+            return ()
         return tuple(self.engine.newest.gathering.candidates)
 
     @property
     def gathering_state(self) -> GatheringState:
         """The newest generation's gathering state."""
+        if self._held is not None:
+            return GatheringState.NEW
         return self._gathering.get(self.ufrag, GatheringState.NEW)
 
     @property
@@ -178,6 +186,13 @@ class IceAgent:
         return self.engine.selected_changes
 
     @property
+    def mdns(self) -> MdnsUser:
+        """Multicast DNS, from its first use on."""
+        if self._mdns is None:
+            self._mdns = MdnsUser()
+        return self._mdns
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the agent lives in."""
         if self._loop is None:
@@ -186,17 +201,35 @@ class IceAgent:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def gather_ahead(self) -> None:
+        """Start gathering and tell nothing of it until `gather` is called (a candidate pool)."""
+        if self.engine.newest.gathering.state is GatheringState.NEW and self._held is None:
+            self.gather()
+            self._held = []
+
     def gather(self) -> None:
         """Start gathering for the newest generation, once."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.loop.call_soon(self._tell_held, held)
+            return
         if self.state is not IceState.CLOSED and self.engine.begin_gathering():
             generation = self.engine.newest
             self._gathering[generation.ufrag] = GatheringState.GATHERING
             self.loop.call_soon(self._gather, generation)
 
+    def _tell_held(self, held: list[IceEvent]) -> None:
+        if self.state is not IceState.CLOSED:
+            self.observer.on_ice_gathering(GatheringState.GATHERING)
+            for event in held:
+                self._tell(event)
+            self.wake()
+
     def _gather(self, generation: Generation) -> None:
         if self.engine.generation(generation.ufrag) is not generation:
             return
-        self.observer.on_ice_gathering(GatheringState.GATHERING)
+        if self._held is None:
+            self.observer.on_ice_gathering(GatheringState.GATHERING)
         sources = self._sources[generation.ufrag] = Sources(self, generation)
         if sources.begin():
             self._run(self._ask(sources, generation))
@@ -208,6 +241,11 @@ class IceAgent:
         await sources.ask()
         self.engine.end_of_sources(generation)
         self.pump(monotonic())
+
+    def configure(self, config: IceConfig) -> None:
+        """Settings that count from the next gathering on."""
+        self.config = config
+        self.engine.configure(config)
 
     def restart(self, ufrag: str | None = None, pwd: str | None = None) -> None:
         """Make a new generation with new credentials. The active pair stays in use until it is
@@ -239,7 +277,10 @@ class IceAgent:
         """Take a trickled candidate of the peer's newest generation."""
         if self.state is IceState.CLOSED:
             return
-        if is_literal(candidate.address):
+        wanted = self.config.options.remote_candidate_filter
+        if wanted is not None and not wanted(candidate):
+            self.engine.counters.candidates += 1
+        elif is_literal(candidate.address):
             now = monotonic()
             self.engine.add_remote_candidate(candidate, (candidate.address, candidate.port), now)
             self._transmit(now)
@@ -251,10 +292,8 @@ class IceAgent:
             self.engine.counters.candidates += 1
 
     async def _resolve(self, candidate: Candidate, generation: Generation) -> None:
-        if self._mdns is None:
-            self._mdns = MdnsUser()
         try:
-            address = await self._mdns.resolve(candidate.address)
+            address = await self.mdns.resolve(candidate.address)
         except OSError:
             address = None  # no multicast on this machine, or its port is taken
         self._resolving -= 1
@@ -413,7 +452,10 @@ class IceAgent:
             self._transmit(now)
             while events := self.engine.events():
                 for event in events:
-                    self._tell(event)
+                    if self._held is not None and isinstance(event, _OF_GATHERING):
+                        self._held.append(event)
+                    else:
+                        self._tell(event)
                     if self._closing is not None:
                         return
                 self._transmit(now)

@@ -36,6 +36,8 @@ class Path:
         address: its transport address: the base of what is sent on it.
         transport: "udp" or "tcp".
         preference: 0 for the address that is liked best, 1 for the next.
+        interface: the network interface's name, where it is known.
+        name: that stands for the address in what the peer is told, or None.
         candidate: the local candidate that it is, or None when it carries a relay only.
         relay: the allocation, when it is one.
         carrier: the path to the relay's server, when it is one.
@@ -48,6 +50,8 @@ class Path:
         "candidate",
         "carrier",
         "id",
+        "interface",
+        "name",
         "preference",
         "relay",
         "server",
@@ -71,6 +75,8 @@ class Path:
         self.preference = preference
         self.candidate = candidate
         self.tcp_type = tcp_type
+        self.interface: str | None = None
+        self.name: str | None = None
         self.relay: TurnClient | None = None
         self.carrier: Path | None = None
         self.server: Address | None = None
