@@ -111,6 +111,8 @@ class IceSettings:
         address_rules: see `AddressRule`; tried in order.
         ufrag, password: of the first generation of every connection, instead of random ones; 4 to
             256 and 22 to 256 characters of ICE's alphabet.
+        udp_mux: an `rtcstack.ice.UdpMux`: one port that many connections share.
+        restart_on_network_change: restart ICE by itself when this machine's addresses change.
         renomination: number the nominations, so that the latest holds (a draft that libwebrtc knows).
         check_interval_s: time between two connectivity checks (Ta of RFC 8445).
     """
@@ -126,6 +128,8 @@ class IceSettings:
     address_rules: tuple[AddressRule, ...] = ()
     ufrag: str | None = None
     password: str | None = None
+    udp_mux: Any = None
+    restart_on_network_change: bool = False
     renomination: bool = False
     check_interval_s: float = 0.02
 

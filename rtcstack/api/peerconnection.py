@@ -587,6 +587,10 @@ class RTCPeerConnection(EventTarget):
 
     # TransportSetObserver
 
+    def on_network_change(self) -> None:
+        """This machine's addresses have changed."""
+        self.restartIce()
+
     def on_candidate(
         self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None
     ) -> None:

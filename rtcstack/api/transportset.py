@@ -21,6 +21,7 @@ from rtcstack.engine import Run
 from rtcstack.errors import RTCError
 from rtcstack.events import Event
 from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
+from rtcstack.ice.monitor import NetworkMonitor
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
@@ -86,6 +87,9 @@ class TransportSetObserver(Protocol):
 
     def on_transport_state(self, entry: TransportEntry) -> None:
         """A transport's ICE or DTLS state changed."""
+
+    def on_network_change(self) -> None:
+        """This machine's addresses have changed, and ICE is to be restarted for it."""
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """What the data channels have to say."""
@@ -202,6 +206,7 @@ class TransportEntry:
         if local is not None and ice.gathering_state is GatheringState.NEW:
             self._owner.defer(ice.gather)
             self._owner.defer(self._owner.empty_pool)
+            self._owner.defer(self._owner.watch_network)
         if local is None or remote is None:
             return
         if ice.remote_ufrag is None and remote.ice_ufrag == self._stale_remote_ufrag:
@@ -341,6 +346,8 @@ class TransportSet:
         self._entries: dict[str, TransportEntry] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._pool: list[IceAgent] = []
+        self._monitor: NetworkMonitor | None = None
+        self._closed = False
         self.fill_pool()
 
     def fill_pool(self) -> None:
@@ -361,6 +368,14 @@ class TransportSet:
             agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd)
             agent.gather_ahead()
             self._pool.append(agent)
+
+    def watch_network(self) -> None:
+        """Listen for changes of the machine's addresses, if the settings ask for it."""
+        if self._closed or self._monitor is not None:
+            return
+        if self.configuration.settings.ice.restart_on_network_change:
+            self._monitor = NetworkMonitor.of_running_loop()
+            self._monitor.listen(self.observer.on_network_change)
 
     def take_pooled(self) -> IceAgent | None:
         """An agent that has begun to gather, if there is one."""
@@ -416,7 +431,11 @@ class TransportSet:
         Returns:
             The tasks that end when every socket is released.
         """
+        self._closed = True
         self.empty_pool()
+        if self._monitor is not None:
+            self._monitor.forget(self.observer.on_network_change)
+            self._monitor = None
         for key in list(self._entries):
             self.remove(key)
         return set(self._closing)

@@ -13,7 +13,7 @@ import ifaddr
 from rtcstack.clock import monotonic
 from rtcstack.ice.config import IceConfig
 
-__all__ = ["HostAddress", "bind_in_range", "bind_udp", "host_addresses", "local_address_for"]
+__all__ = ["HostAddress", "all_addresses", "bind_in_range", "bind_udp", "host_addresses", "local_address_for"]
 
 ADAPTERS_KEPT_S = 1.0
 """The system is asked for its addresses at most so often: it takes 0.3 ms."""
@@ -50,6 +50,13 @@ def host_addresses(config: IceConfig) -> list[HostAddress]:
     return found + loopback if config.include_loopback or not found else found
 
 
+def all_addresses() -> frozenset[str]:
+    """Every address that this machine has now, but those of the loopback and of a link alone."""
+    _adapters.cache_clear()
+    config = IceConfig()
+    return frozenset(a.host for a in host_addresses(config))
+
+
 def is_wanted(host: str, interface: str, config: IceConfig) -> bool:
     """Whether the application's filters let this address be used."""
     options = config.options
@@ -72,8 +79,8 @@ def local_address_for(remote: tuple[str, int]) -> str:
         return str(probe.getsockname()[0])
 
 
-def bind_udp(address: str, config: IceConfig) -> socket.socket:
-    """A UDP socket on this address.
+def bind_udp(address: str, config: IceConfig, *, port: int | None = None) -> socket.socket:
+    """A UDP socket on this address, and on this port, or one that the settings allow.
 
     Raises:
         OSError: it cannot be had.
@@ -85,7 +92,10 @@ def bind_udp(address: str, config: IceConfig) -> socket.socket:
         # The default receive buffer, 208 KB, loses packets as soon as the program is busy.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer_bytes)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer_bytes)
-        bind_in_range(sock, address, config.options.port_range)
+        if port is None:
+            bind_in_range(sock, address, config.options.port_range)
+        else:
+            sock.bind((address, port))
     except BaseException:
         sock.close()
         raise

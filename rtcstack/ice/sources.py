@@ -17,6 +17,7 @@ from rtcstack.ice.engine.events import RelayMoved
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Path
 from rtcstack.ice.interfaces import HostAddress, bind_udp, host_addresses, local_address_for
+from rtcstack.ice.mux import UdpMux
 from rtcstack.ice.names import resolve
 from rtcstack.ice.stun import Address
 
@@ -53,7 +54,10 @@ class Sources:
             Whether there is more to do, for which `ask` is to be run.
         """
         hides = self._config.options.hide_host_addresses
-        if not hides:
+        if self._config.options.udp_mux is not None:
+            self._attach(self._config.options.udp_mux)
+            hides = False
+        elif not hides:
             for preference, address in enumerate(self._addresses):
                 self._open(address, preference, None)
         return hides or bool(self._config.servers)
@@ -75,6 +79,20 @@ class Sources:
         )
         self._agent.keep(path.id, HostCarrier(self._agent, path.id, self._agent.loop, sock))
 
+    def _attach(self, mux: UdpMux) -> None:
+        """Use the sockets that are shared with other connections."""
+        wanted = {a.host for a in self._addresses}
+        for preference, sock in enumerate(s for s in mux.sockets if s.address.host in wanted):
+            local = sock.endpoint.sockname
+            path = self._engine.add_socket(
+                self._generation, local, preference, monotonic(), interface=sock.address.interface
+            )
+            try:
+                self._agent.keep(path.id, sock.attach(self._agent, path.id, self._generation.ufrag))
+            except OSError as exc:
+                logger.warning("no place on the shared port: %s", exc)
+                self._engine.lose_path(path.id, str(exc), monotonic())
+
     async def _open_hidden(self) -> None:
         """The same with names that stand for the addresses; without multicast, with none at all."""
         for preference, address in enumerate(self._addresses):
@@ -88,7 +106,7 @@ class Sources:
 
     async def ask(self) -> None:
         """Ask all servers, at the same time."""
-        if self._config.options.hide_host_addresses:
+        if self._config.options.hide_host_addresses and self._config.options.udp_mux is None:
             await self._open_hidden()
             self._agent.wake()
         paths = list(self._generation.gathering.paths)

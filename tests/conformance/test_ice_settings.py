@@ -12,7 +12,8 @@ import pytest
 
 from rtcstack import RTCConfiguration, RTCPeerConnection
 from rtcstack.config import AddressRule, IceSettings, Settings
-from tests.conformance.helpers import negotiate, open_channels, pair, until
+from rtcstack.ice import UdpMux, monitor
+from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
 
 
 async def test_a_pool_gathers_ahead_and_tells_nothing() -> None:
@@ -100,3 +101,38 @@ async def test_new_servers_count_from_the_restart_on() -> None:
 
 
 CREDENTIALS = {"username": "u", "credential": "p"}
+
+
+async def test_connections_share_a_port() -> None:
+    mux = UdpMux()
+    settings = Settings(ice=IceSettings(udp_mux=mux))
+    async with (
+        pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (a, b),
+        pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (c, d),
+    ):
+        for one, other in ((a, b), (d, c)):
+            mine, theirs = await open_channels(one, other)
+            mine.send("hello")
+            assert (await happens(theirs, "message")).data == "hello"
+        for server in (a, c):
+            assert server.localDescription is not None
+            lines = [line for line in server.localDescription.sdp.splitlines() if "candidate:" in line]
+            assert {line.split()[5] for line in lines} == {str(mux.port)}
+    mux.close()
+
+
+async def test_another_network_restarts_ice(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = frozenset({"10.0.0.1"})
+    monkeypatch.setattr(monitor, "all_addresses", lambda: addresses)
+    settings = Settings(ice=IceSettings(restart_on_network_change=True))
+    async with pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (a, b):
+        await open_channels(a, b)
+        assert a.sctp is not None
+        old = a.sctp.transport.iceTransport.getLocalParameters()
+        needed = asyncio.ensure_future(happens(a, "negotiationneeded"))
+        await asyncio.sleep(0)
+        addresses = frozenset({"10.9.9.9"})
+        monitor.NetworkMonitor.of_running_loop().look()
+        await needed
+        await negotiate(a, b)
+        assert a.sctp.transport.iceTransport.getLocalParameters() != old
