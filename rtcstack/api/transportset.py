@@ -140,6 +140,11 @@ class TransportEntry:
         return self._carrier
 
     @property
+    def agent(self) -> IceAgent:
+        """The ICE agent."""
+        return self.transport.ice
+
+    @property
     def remote_certificates(self) -> tuple[bytes, ...]:
         """The peer's certificates in DER; empty before DTLS has connected."""
         return () if self.dtls_details is None else self.dtls_details.remote_certificates
