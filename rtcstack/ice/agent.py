@@ -6,6 +6,7 @@ Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ from rtcstack.ice.engine import (
     ServerFailed,
     StateChanged,
 )
+from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.names import MdnsUser, is_literal
 from rtcstack.ice.sources import Sources
@@ -36,6 +38,8 @@ from rtcstack.ice.stun import Address
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
+
+logger = logging.getLogger("rtcstack.ice.agent")
 
 MAX_RESOLUTIONS = 32
 """mDNS names being resolved at once."""
@@ -115,6 +119,8 @@ class IceAgent:
         self.config = config
         self.observer = observer
         self.engine = IceEngine(config, ufrag=ufrag, pwd=pwd)
+        self.name = self.engine.newest.ufrag
+        """What the log calls this agent: its first ufrag."""
         self.state = IceState.NEW
         self.selected_pair: PairView | None = None
         self._gathering = {self.engine.newest.ufrag: GatheringState.NEW}
@@ -277,6 +283,7 @@ class IceAgent:
         """Take a trickled candidate of the peer's newest generation."""
         if self.state is IceState.CLOSED:
             return
+        logger.debug("%s: remote candidate %s", self.name, candidate)
         wanted = self.config.options.remote_candidate_filter
         if wanted is not None and not wanted(candidate):
             self.engine.counters.candidates += 1
@@ -317,15 +324,21 @@ class IceAgent:
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""
         engine = self.engine
-        route = engine.route(runs, monotonic())
+        now = monotonic()
+        route = engine.route(runs, now)
         if route is None:
             return
         path, address, out = route
-        carrier = self._carriers.get(path)
-        if carrier is not None:
-            carrier.send_runs(out, address)
         pair = engine.selected
         assert pair is not None
+        carrier = self._carriers.get(path)
+        if carrier is None or carrier.is_full:
+            for run in runs:
+                pair.packets_discarded += run.datagram_count
+                pair.bytes_discarded += len(run.data)
+            return
+        carrier.send_runs(out, address)
+        pair.data_sent_at = now
         for data, segment in runs:
             pair.packets_sent += -(-len(data) // segment)
             pair.bytes_sent += len(data)
@@ -468,17 +481,23 @@ class IceAgent:
         match event:
             case StateChanged(state):
                 self.state = state
+                logger.info("%s: %s", self.name, state)
+                if state in (IceState.FAILED, IceState.DISCONNECTED):
+                    logger.info("%s: %s", self.name, explain(self.engine))
                 observer.on_ice_state(state)
             case PairSelected(pair):
                 self.selected_pair = PairView(pair)
+                logger.info("%s: packets take %s", self.name, pair)
                 observer.on_ice_selected_pair(self.selected_pair)
             case CandidateFound(ufrag, candidate, server):
+                logger.debug("%s: local candidate %s", self.name, candidate)
                 observer.on_ice_candidate(candidate, ufrag, server)
             case GatheringDone(ufrag):
                 self._gathering[ufrag] = GatheringState.COMPLETE
                 if ufrag == self.ufrag:
                     observer.on_ice_gathering(GatheringState.COMPLETE)
             case ServerFailed(server, local, code, text):
+                logger.info("%s: %s from %s: %d %s", self.name, server.url, local, code, text)
                 observer.on_ice_server_error(server, local, code, text)
             case PathsReleased(paths):
                 self._release(paths)

@@ -54,6 +54,11 @@ class MuxCarrier:
         self.ufrag = ufrag
         self.addresses: set[Address] = set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be sent that more would be dropped."""
+        return self._socket.endpoint.is_full
+
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram; answers to a request are this agent's."""
         # a refusal that goes to a stranger makes no friend of it

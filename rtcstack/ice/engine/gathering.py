@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rtcstack.config import AddressRule
 from rtcstack.errors import ParseError
@@ -40,7 +40,7 @@ from rtcstack.sdp.candidate import Candidate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Gathering", "Query"]
+__all__ = ["Gathering", "LocalCandidate", "Query"]
 
 MAX_LOCAL_CANDIDATES = 128
 """Candidates of one generation; the servers' answers that come later are ignored."""
@@ -48,6 +48,20 @@ MAX_LOCAL_CANDIDATES = 128
 KEEPALIVE_S = 15.0
 """How often a server is asked again, so that a NAT keeps the address that it showed, until there is
 a selected pair (RFC 8445, section 5.1.1.4)."""
+
+
+class LocalCandidate(NamedTuple):
+    """A candidate of ours.
+
+    Attributes:
+        path: that it stands for.
+        candidate: with its true address.
+        server: that was asked for it, or None.
+    """
+
+    path: Path
+    candidate: Candidate
+    server: IceServer | None
 
 
 class Query:
@@ -128,8 +142,8 @@ class Gathering:
         self.state = GatheringState.NEW
         self.candidates: list[Candidate] = []
         """As the peer may see them."""
-        self.local: list[tuple[Path, Candidate]] = []
-        """With their true addresses, and the path that each stands for."""
+        self.local: list[LocalCandidate] = []
+        """With their true addresses."""
         self.paths: list[Path] = []
         self.active = True
         """Whether servers are to be asked again and again."""
@@ -264,7 +278,7 @@ class Gathering:
 
     def find_local(self, path: Path, mapped: Address) -> Candidate | None:
         """The local candidate of this path with that address."""
-        for other, candidate in self.local:
+        for other, candidate, _ in self.local:
             if other is path and (candidate.address, candidate.port) == mapped:
                 return candidate
         return None
@@ -283,13 +297,13 @@ class Gathering:
             related_port=path.address[1],
         )
         if len(self.local) < MAX_LOCAL_CANDIDATES:
-            self.local.append((path, candidate))
+            self.local.append(LocalCandidate(path, candidate, None))
         return candidate
 
     def _add(self, path: Path, candidate: Candidate, server: IceServer | None) -> None:
         if len(self.local) >= MAX_LOCAL_CANDIDATES:
             return
-        self.local.append((path, candidate))
+        self.local.append(LocalCandidate(path, candidate, server))
         public = self._public(path, candidate)
         if public is not None:
             self.candidates.append(public)
@@ -360,6 +374,10 @@ class Gathering:
             self._core.transactions.forget(query)
             self.report_error(query.server, query.path.address, code, text)
             self._check_done()
+
+    def mappings(self) -> list[tuple[Address, str, Address]]:
+        """What STUN servers saw: the local address, the server's URL, and the address behind a NAT."""
+        return [(q.path.address, q.server.url, q.mapped) for q in self._queries if q.mapped is not None]
 
     # -- relays -----------------------------------------------------------------------------------
 

@@ -124,21 +124,25 @@ class Pair:
         heard_at: when anything came from the peer.
         consent_at: when the peer last agreed to receive from us.
         packets_sent, bytes_sent, packets_received, bytes_received: what is not STUN; the shell counts.
-        data_received_at: when such a packet came last, or None.
+        packets_discarded, bytes_discarded: what found no place before a full socket.
+        data_sent_at, data_received_at: when such a packet went or came last, or None.
     """
 
     __slots__ = (
+        "bytes_discarded",
         "bytes_received",
         "bytes_sent",
         "consent_at",
         "consent_requests_sent",
         "data_received_at",
+        "data_sent_at",
         "heard_at",
         "local",
         "nominate_on_success",
         "nominated",
         "nominated_at",
         "nomination",
+        "packets_discarded",
         "packets_received",
         "packets_sent",
         "path",
@@ -178,6 +182,9 @@ class Pair:
         self.bytes_sent = 0
         self.packets_received = 0
         self.bytes_received = 0
+        self.packets_discarded = 0
+        self.bytes_discarded = 0
+        self.data_sent_at: float | None = None
         self.data_received_at: float | None = None
         self.priority = 0
         self.update_priority(controlling=controlling)
