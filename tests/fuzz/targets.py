@@ -19,6 +19,7 @@ from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.dcep import OpenMessage
 from rtcstack.sdp import Candidate
+from tests.fuzz import media
 
 __all__ = ["TARGETS"]
 
@@ -190,5 +191,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         dtls_handshake,
         dtls_records,
         stun,
+        *media.TARGETS,
     )
 }
