@@ -69,8 +69,8 @@ def video(codec: str, rng: random.Random, rounds: int) -> None:
         encoder = registry.video_encoder(codec, VideoSettings(200_000, parameters=parameters))
         units = []
         for i in range(FRAMES + 12):
-            for unit in encoder.encode(picture(i, width, height), force_key_frame=i == FRAMES // 2):
-                units.append(unit.data)
+            made = encoder.encode(picture(i, width, height), force_key_frame=i == FRAMES // 2)
+            units += [unit.data for unit in made]
         streams.append(units[:FRAMES])
         encoder.close()
     cut = registry.video_packetizer(codec, {"packetization-mode": "1"})
