@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
 from rtcstack.codecs import registry
@@ -97,6 +97,7 @@ def send_layers(
     ssrcs: Sequence[SsrcPair],
     cname: str,
     implementation: str | None = None,
+    degradation: str = "balanced",
 ) -> list[Layer]:
     """What a sender sends, one layer for each encoding that the peer takes.
 
@@ -106,6 +107,7 @@ def send_layers(
         ssrcs: for each encoding.
         cname: the connection's.
         implementation: of the encoder, by PyAV's name.
+        degradation: an RTCDegradationPreference.
     """
     used = list(zip(encodings, ssrcs, strict=True))
     # a peer without simulcast gets the first
@@ -115,7 +117,8 @@ def send_layers(
         codec = choose_codec(section, encoding.codec)
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
-            layers.append(_layer(section, encoding, codec, pair, rid, cname, len(used), implementation))
+            layer = _layer(section, encoding, codec, pair, rid, cname, len(used))
+            layers.append(replace(layer, implementation=implementation, degradation=degradation))
     return layers
 
 
@@ -127,7 +130,6 @@ def _layer(
     rid: str | None,
     cname: str,
     count: int,
-    implementation: str | None,
 ) -> Layer:
     is_audio = section.kind == "audio"
     rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
@@ -168,7 +170,6 @@ def _layer(
         scale_down_by=encoding.scaleResolutionDownBy or 1.0,
         ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
         red_payload_type=_red(section, codec) if is_audio else None,
-        implementation=implementation,
     )
 
 

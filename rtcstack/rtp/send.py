@@ -50,6 +50,9 @@ KEY_FRAME_INTERVAL_S = 0.3
 MAX_HEADERS = 512
 """Prepared headers that are kept (one per audio level, mostly)."""
 
+ABSOLUTE_INTERVAL_S = 1.0
+"""Between two frames that tell their capture time; receivers reckon those between from them."""
+
 MAX_PADDING_BYTES = 224
 
 PADDING_CHOICE = 32
@@ -93,6 +96,7 @@ class SendStream:
     """
 
     __slots__ = (
+        "_absolute_at",
         "_acknowledged",
         "_fir_number",
         "_headers",
@@ -152,6 +156,7 @@ class SendStream:
         self._resend_credit = START_RESEND_CREDIT_BYTES
         self._last_timestamp: int | None = None
         self._last_captured_at = 0.0
+        self._absolute_at: float | None = None
         self._acknowledged = False
         self._key_frame_asked_at: float | None = None
         self._fir_number = -1
@@ -309,7 +314,13 @@ class SendStream:
             elements.append((ids.audio_level, write_audio_level(audio_level, voice)))
         if orientation is not None and ids.video_orientation:
             elements.append((ids.video_orientation, write_video_orientation(orientation)))
-        if captured_at is not None and ids.abs_capture_time:
+        absolute_at = self._absolute_at
+        if (
+            captured_at is not None
+            and ids.abs_capture_time
+            and (absolute_at is None or abs(captured_at - absolute_at) >= ABSOLUTE_INTERVAL_S)
+        ):
+            self._absolute_at = captured_at
             ntp = int((captured_at + self._ntp_offset_s) * (1 << 32))
             elements.append((ids.abs_capture_time, write_abs_capture_time(AbsCaptureTime(ntp))))
         for name, value in extensions:
