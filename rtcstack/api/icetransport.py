@@ -126,10 +126,10 @@ class RTCIceTransport(EventTarget):
 
     def getRemoteParameters(self) -> RTCIceParameters | None:
         """The peer's credentials, once known."""
-        connection = self._entry.transport.ice.connection
-        if connection.remote_username is None or connection.remote_password is None:
+        ice = self._entry.transport.ice
+        if ice.remote_ufrag is None or ice.remote_pwd is None:
             return None
-        return RTCIceParameters(connection.remote_username, connection.remote_password)
+        return RTCIceParameters(ice.remote_ufrag, ice.remote_pwd)
 
     def _pair(self, pair: PairView) -> RTCIceCandidatePair:
         return RTCIceCandidatePair(self._candidate(pair.local), self._candidate(pair.remote))

@@ -13,7 +13,6 @@ from rtcstack.api.mediastats import MediaStatistics
 from rtcstack.clock import timestamp_ms
 from rtcstack.dtls.fingerprint import certificate_fingerprint
 from rtcstack.errors import InvalidAccessError
-from rtcstack.ice.candidates import to_candidate
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.sdp.candidate import Candidate
 
@@ -232,23 +231,27 @@ def _add_pairs(report: RTCStatsReport, entry: TransportEntry, now: float) -> str
         The id of the selected pair, or None.
     """
     key, ice = entry.key, entry.transport.ice
-    connection = ice.connection
+    engine = ice.engine
+    generation = engine.active
     transport_id = f"T{key}"
     names: dict[tuple[str, str, int], str] = {}
     for side, kind, candidates, ufrag in (
-        ("L", "local-candidate", [to_candidate(c) for c in connection.local_candidates], ice.ufrag),
-        ("R", "remote-candidate", [to_candidate(c) for c in connection.remote_candidates], ice.remote_ufrag),
+        ("L", "local-candidate", [c for _, c in generation.gathering.local], generation.ufrag),
+        (
+            "R",
+            "remote-candidate",
+            [r.candidate for r in generation.remotes.values()],
+            generation.remote_ufrag,
+        ),
     ):
         for candidate in candidates:
             name = f"I{key}{side}{candidate.address}:{candidate.port}{candidate.type}"
             names[side, candidate.address, candidate.port] = name
             report.add(kind, name, now, _candidate_members(candidate, transport_id, ufrag))
     selected = None
-    for pair in connection.pairs():
-        local, remote = to_candidate(pair.local_candidate), to_candidate(pair.remote_candidate)
-        is_selected = pair is connection.selected
+    for pair in generation.checklist:
+        local, remote = pair.local, pair.remote.candidate
         identifier = f"CP{key}{local.address}:{local.port}_{remote.address}:{remote.port}"
-        counters = connection.socket_counters(pair) if is_selected else None
         report.add(
             "candidate-pair",
             identifier,
@@ -257,20 +260,21 @@ def _add_pairs(report: RTCStatsReport, entry: TransportEntry, now: float) -> str
                 "transportId": transport_id,
                 "localCandidateId": names.get(("L", local.address, local.port)),
                 "remoteCandidateId": names.get(("R", remote.address, remote.port)),
-                "state": pair.state.name.lower().replace("_", "-"),
+                "state": pair.state.value,
                 "nominated": pair.nominated,
-                "currentRoundTripTime": connection.rtt_s if is_selected else None,
-                "totalRoundTripTime": connection.total_rtt_s if is_selected else None,
-                "requestsSent": connection.requests_sent if is_selected else None,
-                "requestsReceived": connection.requests_received if is_selected else None,
-                "responsesReceived": connection.responses_received if is_selected else None,
-                "responsesSent": connection.responses_sent if is_selected else None,
-                "packetsSent": None if counters is None else counters.packets_sent,
-                "bytesSent": None if counters is None else counters.bytes_sent,
-                "packetsReceived": None if counters is None else counters.packets_received,
-                "bytesReceived": None if counters is None else counters.bytes_received,
+                "currentRoundTripTime": pair.rtt_s,
+                "totalRoundTripTime": pair.rtt_total_s,
+                "requestsSent": pair.requests_sent,
+                "requestsReceived": pair.requests_received,
+                "responsesReceived": pair.responses_received,
+                "responsesSent": pair.responses_sent,
+                "consentRequestsSent": pair.consent_requests_sent,
+                "packetsSent": pair.packets_sent,
+                "bytesSent": pair.bytes_sent,
+                "packetsReceived": pair.packets_received,
+                "bytesReceived": pair.bytes_received,
             },
         )
-        if is_selected:
+        if pair is engine.selected:
             selected = identifier
     return selected

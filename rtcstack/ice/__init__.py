@@ -1,4 +1,4 @@
-"""ICE over aioice: gathering, checks, consent, and the sockets underneath."""
+"""ICE: gathering, checks, consent, relays, and the sockets underneath."""
 
 from rtcstack.ice.agent import GatheringState, IceAgent, IceObserver, IceState, PairView
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri

@@ -1,7 +1,4 @@
-"""The ICE agent of one transport: generations of connections, and one state made of them.
-
-A restart makes a second generation with its own credentials, sockets and checks; packets keep
-taking the old generation's pair until the new one has its own (RFC 8445, section 2.4).
+"""The ICE agent of one transport: sockets, names, one timer, and the engine that they serve.
 
 Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 """
@@ -9,38 +6,42 @@ Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Run
-from rtcstack.ice.adopt import AdoptedConnection
 from rtcstack.ice.candidates import PairView
+from rtcstack.ice.carriers import Carrier
 from rtcstack.ice.config import IceConfig, IceServer
-from rtcstack.ice.endpoint import Address
+from rtcstack.ice.engine import (
+    Arrival,
+    CandidateFound,
+    GatheringDone,
+    GatheringState,
+    IceEngine,
+    IceEvent,
+    IceState,
+    Pair,
+    PairSelected,
+    PathsReleased,
+    RelayMoved,
+    ServerFailed,
+    StateChanged,
+)
+from rtcstack.ice.engine.generation import Generation
+from rtcstack.ice.names import MdnsUser, is_literal
+from rtcstack.ice.sources import Sources
+from rtcstack.ice.stun import Address
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
 
+MAX_RESOLUTIONS = 32
+"""mDNS names being resolved at once."""
 
-class GatheringState(StrEnum):
-    """RTCIceGathererState."""
-
-    NEW = "new"
-    GATHERING = "gathering"
-    COMPLETE = "complete"
-
-
-class IceState(StrEnum):
-    """RTCIceTransportState."""
-
-    NEW = "new"
-    CHECKING = "checking"
-    CONNECTED = "connected"
-    COMPLETED = "completed"
-    DISCONNECTED = "disconnected"
-    FAILED = "failed"
-    CLOSED = "closed"
+MAX_ROUTES = 256
+"""Peers' addresses of which packets are counted one by one."""
 
 
 class IceObserver(Protocol):
@@ -65,49 +66,33 @@ class IceObserver(Protocol):
         """Packets arrived."""
 
 
-class _Generation:
-    """One set of credentials: its connection, and how far gathering and the peer have come."""
+class _Route:
+    """Where one peer address's packets go: counted, then to the owner."""
 
-    def __init__(
-        self, agent: IceAgent, config: IceConfig, *, controlling: bool, ufrag: str | None, pwd: str | None
-    ) -> None:
-        self.agent = agent
-        self.gathering = GatheringState.NEW
-        self.candidates: list[Candidate] = []
-        self.started_at: float | None = None
-        self.connection = AdoptedConnection(
-            config,
-            controlling=controlling,
-            deliver=agent.observer.on_datagrams,
-            on_candidate=self._on_candidate,
-            on_server_error=agent.observer.on_ice_server_error,
-            on_selected=self._on_selected,
-            on_checks_failed=self._on_checks_failed,
-            ufrag=ufrag,
-            pwd=pwd,
-        )
+    __slots__ = ("_agent", "_path", "_remote", "pair")
 
-    def gather(self) -> None:
-        if self.gathering is not GatheringState.NEW:
-            return
-        self.gathering = GatheringState.GATHERING
-        self.connection.run(self._gather())
+    def __init__(self, agent: IceAgent, path: int, remote: Address) -> None:
+        self._agent = agent
+        self._path = path
+        self._remote = remote
+        self.pair: Pair | None = None
 
-    async def _gather(self) -> None:
-        self.agent.observer.on_ice_gathering(GatheringState.GATHERING)
-        await self.connection.gather()
-        self.gathering = GatheringState.COMPLETE
-        self.agent.on_gathered(self)
-
-    def _on_candidate(self, candidate: Candidate, server: IceServer | None) -> None:
-        self.candidates.append(candidate)
-        self.agent.observer.on_ice_candidate(candidate, self.connection.local_username, server)
-
-    def _on_selected(self, pair: PairView) -> None:
-        self.agent.on_selected(self, pair)
-
-    def _on_checks_failed(self) -> None:
-        self.agent.on_checks_failed(self)
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        """See `Receiver`."""
+        agent = self._agent
+        pair = self.pair
+        if pair is None:
+            pair = self.pair = agent.engine.find_pair(self._path, self._remote)
+        if pair is not None:
+            pair.packets_received += len(srtp)
+            for data, segment in dtls:
+                pair.packets_received += -(-len(data) // segment)
+                pair.bytes_received += len(data)
+            for packet in srtp:
+                pair.bytes_received += len(packet)
+            pair.data_received_at = now
+        agent.heard(now)
+        agent.observer.on_datagrams(dtls, srtp, now)
 
 
 class IceAgent:
@@ -126,79 +111,116 @@ class IceAgent:
     ) -> None:
         self.config = config
         self.observer = observer
+        self.engine = IceEngine(config, ufrag=ufrag, pwd=pwd)
         self.state = IceState.NEW
         self.selected_pair: PairView | None = None
-        self.selected_pair_changes = 0
-        self._newest = _Generation(self, config, controlling=False, ufrag=ufrag, pwd=pwd)
-        self._active = self._newest
+        self._gathering = {self.engine.newest.ufrag: GatheringState.NEW}
+        self._carriers: dict[int, Carrier] = {}
+        self._routes: dict[tuple[int, Address], _Route] = {}
+        self._sources: dict[str, Sources] = {}
+        self._mdns: MdnsUser | None = None
+        self._resolving = 0
+        self._resolution_ends_it = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._woken = False
+        self._pumping = False
         self._closing: asyncio.Task[None] | None = None
-        self._retired: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what the session description carries -----------------------------------------------------
 
     @property
     def ufrag(self) -> str:
         """The newest generation's username fragment."""
-        return self._newest.connection.local_username
+        return self.engine.newest.ufrag
 
     @property
     def pwd(self) -> str:
         """The newest generation's password."""
-        return self._newest.connection.local_password
+        return self.engine.newest.pwd
 
     @property
     def local_candidates(self) -> tuple[Candidate, ...]:
         """The newest generation's candidates, as far as found."""
-        return tuple(self._newest.candidates)
+        return tuple(self.engine.newest.gathering.candidates)
 
     @property
     def gathering_state(self) -> GatheringState:
         """The newest generation's gathering state."""
-        return self._newest.gathering
+        return self._gathering.get(self.ufrag, GatheringState.NEW)
 
     @property
     def remote_ufrag(self) -> str | None:
         """The newest generation's remote username fragment, once known."""
-        return self._newest.connection.remote_username
+        return self.engine.newest.remote_ufrag
+
+    @property
+    def remote_pwd(self) -> str | None:
+        """The newest generation's remote password, once known."""
+        return self.engine.newest.remote_pwd
 
     @property
     def controlling(self) -> bool:
         """Whether this end nominates."""
-        return self._newest.connection.ice_controlling
-
-    @property
-    def connection(self) -> AdoptedConnection:
-        """The connection that packets take, for statistics."""
-        return self._active.connection
+        return self.engine.controlling
 
     @property
     def rtt_s(self) -> float | None:
         """The last round trip measured on the selected pair, in seconds."""
-        return self._active.connection.rtt_s
+        selected = self.engine.selected
+        return None if selected is None else selected.rtt_s
+
+    @property
+    def selected_pair_changes(self) -> int:
+        """How often a pair was selected."""
+        return self.engine.selected_changes
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the agent lives in."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     # -- life -------------------------------------------------------------------------------------
 
     def gather(self) -> None:
         """Start gathering for the newest generation, once."""
-        if self.state is not IceState.CLOSED:
-            self._newest.gather()
+        if self.state is not IceState.CLOSED and self.engine.begin_gathering():
+            generation = self.engine.newest
+            self._gathering[generation.ufrag] = GatheringState.GATHERING
+            self.loop.call_soon(self._gather, generation)
+
+    def _gather(self, generation: Generation) -> None:
+        if self.engine.generation(generation.ufrag) is not generation:
+            return
+        self.observer.on_ice_gathering(GatheringState.GATHERING)
+        sources = self._sources[generation.ufrag] = Sources(self, generation)
+        if sources.begin():
+            self._run(self._ask(sources, generation))
+        else:
+            self.engine.end_of_sources(generation)
+        self.pump(monotonic())
+
+    async def _ask(self, sources: Sources, generation: Generation) -> None:
+        await sources.ask()
+        self.engine.end_of_sources(generation)
+        self.pump(monotonic())
 
     def restart(self, ufrag: str | None = None, pwd: str | None = None) -> None:
         """Make a new generation with new credentials. The active pair stays in use until it is
         replaced; a second restart before that replaces the first one's generation."""
-        if self.state is IceState.CLOSED:
-            return
-        if self._newest is not self._active:
-            self._retire(self._newest)
-        controlling = self._newest.connection.ice_controlling
-        self._newest = _Generation(self, self.config, controlling=controlling, ufrag=ufrag, pwd=pwd)
+        if self.state is not IceState.CLOSED:
+            self.engine.restart(ufrag, pwd, monotonic())
+            self._gathering[self.ufrag] = GatheringState.NEW
+            self.wake()
 
     def cancel_restart(self) -> None:
         """Drop a generation that `restart` made and that has no pair yet; the old one goes on."""
-        if self._newest is not self._active and self.state is not IceState.CLOSED:
-            self._retire(self._newest)
-            self._newest = self._active
+        self.engine.cancel_restart(monotonic())
+        self.wake()
 
     def start(self, ufrag: str, pwd: str, *, controlling: bool, remote_is_lite: bool = False) -> None:
         """Start checks of the newest generation against the peer's credentials, once.
@@ -208,34 +230,68 @@ class IceAgent:
             controlling: this end's role, where the agent has not learnt better from a conflict.
             remote_is_lite: the peer answers checks but makes none.
         """
-        generation = self._newest
-        if generation.started_at is not None or self.state is IceState.CLOSED:
-            return
-        connection = generation.connection
-        connection.remote_username = ufrag
-        connection.remote_password = pwd
-        connection.remote_is_lite = remote_is_lite
-        if connection.ice_controlling is not controlling:
-            connection.switch_role(ice_controlling=controlling)
-        generation.started_at = monotonic()
-        if self.state in (IceState.NEW, IceState.FAILED):
-            self._set_state(IceState.CHECKING)
-        connection.start_checks()
-        self._arm()
+        now = monotonic()
+        self.engine.start(ufrag, pwd, controlling=controlling, remote_is_lite=remote_is_lite, now=now)
+        self._transmit(now)
+        self.wake()
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
-        self._newest.connection.add_remote(candidate)
+        if self.state is IceState.CLOSED:
+            return
+        if is_literal(candidate.address):
+            now = monotonic()
+            self.engine.add_remote_candidate(candidate, (candidate.address, candidate.port), now)
+            self._transmit(now)
+            self.wake()
+        elif candidate.is_mdns and self._resolving < MAX_RESOLUTIONS:
+            self._resolving += 1
+            self._run(self._resolve(candidate, self.engine.newest))
+        else:
+            self.engine.counters.candidates += 1
+
+    async def _resolve(self, candidate: Candidate, generation: Generation) -> None:
+        if self._mdns is None:
+            self._mdns = MdnsUser()
+        try:
+            address = await self._mdns.resolve(candidate.address)
+        except OSError:
+            address = None  # no multicast on this machine, or its port is taken
+        self._resolving -= 1
+        if address is None or generation is not self.engine.newest:
+            self.engine.counters.candidates += 1
+        else:
+            now = monotonic()
+            self.engine.add_remote_candidate(candidate, (address, candidate.port), now)
+        if self._resolution_ends_it and not self._resolving:
+            self.engine.end_of_remote_candidates()
+        self.pump(monotonic())
 
     def end_of_remote_candidates(self) -> None:
         """The peer's newest generation is complete."""
-        self._newest.connection.end_remote()
-        self._maybe_completed()
+        if self._resolving:
+            self._resolution_ends_it = True
+        else:
+            self.engine.end_of_remote_candidates()
+            self.wake()
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""
-        if self.state not in (IceState.FAILED, IceState.CLOSED):
-            self._active.connection.send_runs(runs)
+        engine = self.engine
+        route = engine.route(runs, monotonic())
+        if route is None:
+            return
+        path, address, out = route
+        carrier = self._carriers.get(path)
+        if carrier is not None:
+            carrier.send_runs(out, address)
+        pair = engine.selected
+        assert pair is not None
+        for data, segment in runs:
+            pair.packets_sent += -(-len(data) // segment)
+            pair.bytes_sent += len(data)
+        if out is not runs:
+            self._arm()  # a relay may have been asked for a channel
 
     def abandon(self) -> asyncio.Task[None] | None:
         """Close at once, leaving the sockets' end to the loop.
@@ -244,7 +300,7 @@ class IceAgent:
             The task that ends when everything is released, or None without a running loop.
         """
         if self._closing is None:
-            self._set_state(IceState.CLOSED, tell=False)
+            self.state = IceState.CLOSED
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -252,6 +308,12 @@ class IceAgent:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return None
+            now = monotonic()
+            self.engine.close(now)
+            self._transmit(now)
+            for path in list(self._carriers):
+                self._carriers.pop(path).close()
+            self._routes.clear()
             self._closing = loop.create_task(self._close())
         return self._closing
 
@@ -262,93 +324,157 @@ class IceAgent:
             await asyncio.shield(task)
 
     async def _close(self) -> None:
-        connections = {self._active.connection, self._newest.connection}
-        for connection in connections:
-            await connection.close()
-        if self._retired:
-            await asyncio.wait(set(self._retired))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._mdns is not None:
+            await self._mdns.close()
 
-    # -- what the generations report --------------------------------------------------------------
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def on_gathered(self, generation: _Generation) -> None:
-        """A generation has found all it will find."""
-        if generation is self._newest and self.state is not IceState.CLOSED:
-            self.observer.on_ice_gathering(GatheringState.COMPLETE)
-            self._maybe_completed()
+    # -- carriers ---------------------------------------------------------------------------------
 
-    def on_selected(self, generation: _Generation, pair: PairView) -> None:
-        """A generation has a (new) pair."""
-        if self.state is IceState.CLOSED or generation not in (self._newest, self._active):
+    def keep(self, path: int, carrier: Carrier) -> None:
+        """A carrier was opened for this path."""
+        self._carriers[path] = carrier
+
+    def on_stun(self, path: int, data: bytes, address: Address, now: float) -> None:
+        """A STUN message came in."""
+        self.engine.receive((Arrival(path, address, data),), now)
+        self.pump(now)
+
+    def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
+        """A relay's server has sent something."""
+        relay, relayed = self.engine.receive_relayed(path, address, runs, now)
+        self.pump(now)
+        if relay is None or not relayed:
             return
-        if generation is self._newest and self._active is not generation:
-            old, self._active = self._active, generation
-            self._retire(old)
-        if generation is not self._active:
+        start = 0
+        for i in range(1, len(relayed) + 1):
+            if i == len(relayed) or relayed[i][0] != relayed[start][0]:
+                receiver = self.receiver(relay.id, relayed[start][0])
+                if receiver is not None:
+                    dtls = [Run(d, len(d)) for _, d in relayed[start:i] if 20 <= d[0] < 64]
+                    srtp = [d for _, d in relayed[start:i] if 128 <= d[0] < 192]
+                    receiver.on_datagrams(dtls, srtp, now)
+                start = i
+
+    def receiver(self, path: int, address: Address) -> _Route | None:
+        """Who takes packets that are not STUN from there."""
+        route = self._routes.get((path, address))
+        if route is None and self.engine.accepts_from(address):
+            route = _Route(self, path, address)
+            if len(self._routes) < MAX_ROUTES:
+                self._routes[path, address] = route
+        return route
+
+    def heard(self, now: float) -> None:
+        """Packets came from the peer."""
+        self.engine.heard(now)
+        if self.state is IceState.DISCONNECTED:
+            self.pump(now)
+
+    def on_carrier_lost(self, path: int, reason: str) -> None:
+        """A stream to a relay has ended."""
+        now = monotonic()
+        self._carriers.pop(path, None)
+        self.engine.lose_path(path, reason, now)
+        self.pump(now)
+
+    # -- the pump ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something may have happened inside a call in: tell it from the loop, soon."""
+        if not self._woken and not self._pumping and self.state is not IceState.CLOSED:
+            self._woken = True
+            self.loop.call_soon(self._on_woken)
+
+    def _on_woken(self) -> None:
+        self._woken = False
+        self.pump(monotonic())
+
+    def _transmit(self, now: float) -> None:
+        for path, address, data in self.engine.drain(now):
+            carrier = self._carriers.get(path)
+            if carrier is not None:
+                carrier.send(data, address)
+
+    def pump(self, now: float) -> None:
+        """Send what is due, tell what happened, set the timer."""
+        if self._pumping or self.state is IceState.CLOSED:
             return
-        self.selected_pair = pair
-        self.selected_pair_changes += 1
-        self.observer.on_ice_selected_pair(pair)
-        if self.state in (IceState.CHECKING, IceState.DISCONNECTED, IceState.FAILED):
-            self._set_state(IceState.CONNECTED)
-        self._maybe_completed()
+        self._pumping = True
+        try:
+            self._transmit(now)
+            while events := self.engine.events():
+                for event in events:
+                    self._tell(event)
+                    if self._closing is not None:
+                        return
+                self._transmit(now)
+        finally:
+            self._pumping = False
         self._arm()
 
-    def on_checks_failed(self, generation: _Generation) -> None:
-        """Every pair of a generation has failed and no more will come."""
-        if generation is self._newest and self.state in (IceState.CHECKING, IceState.DISCONNECTED):
-            self._set_state(IceState.FAILED)
+    def _tell(self, event: IceEvent) -> None:
+        observer = self.observer
+        match event:
+            case StateChanged(state):
+                self.state = state
+                observer.on_ice_state(state)
+            case PairSelected(pair):
+                self.selected_pair = PairView(pair)
+                observer.on_ice_selected_pair(self.selected_pair)
+            case CandidateFound(ufrag, candidate, server):
+                observer.on_ice_candidate(candidate, ufrag, server)
+            case GatheringDone(ufrag):
+                self._gathering[ufrag] = GatheringState.COMPLETE
+                if ufrag == self.ufrag:
+                    observer.on_ice_gathering(GatheringState.COMPLETE)
+            case ServerFailed(server, local, code, text):
+                observer.on_ice_server_error(server, local, code, text)
+            case PathsReleased(paths):
+                self._release(paths)
+            case RelayMoved(ufrag):
+                sources = self._sources.get(ufrag)
+                if sources is not None:
+                    self._run(sources.follow(event))
 
-    # -- states and time --------------------------------------------------------------------------
-
-    def _retire(self, generation: _Generation) -> None:
-        task = asyncio.get_running_loop().create_task(generation.connection.close())
-        self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
-
-    def _set_state(self, state: IceState, *, tell: bool = True) -> None:
-        if self.state is state or self.state is IceState.CLOSED:
-            return
-        self.state = state
-        if tell:
-            self.observer.on_ice_state(state)
-
-    def _maybe_completed(self) -> None:
-        generation = self._active
-        if (
-            self.state is IceState.CONNECTED
-            and generation is self._newest
-            and generation.gathering is GatheringState.COMPLETE
-            and generation.connection.remote_ended
-        ):
-            self._set_state(IceState.COMPLETED)
+    def _release(self, paths: tuple[int, ...]) -> None:
+        for path in paths:
+            carrier = self._carriers.pop(path, None)
+            if carrier is not None:
+                carrier.close()
+        self._routes = {k: r for k, r in self._routes.items() if self.engine.path(k[0]) is not None}
+        for ufrag in [u for u in self._gathering if self.engine.generation(u) is None]:
+            del self._gathering[ufrag]
+            self._sources.pop(ufrag, None)
 
     def _arm(self) -> None:
-        if self._timer is None and self.state is not IceState.CLOSED:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._active.connection.consent_interval(), self._tick)
+        due = self.engine.next_timeout()
+        if due is None:
+            return
+        # A timer that rings early costs a look; one that is moved for every packet costs 2 us each.
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self.loop.call_later(max(0.0, due - monotonic()), self._on_timer)
 
-    def _tick(self) -> None:
-        """Consent and silence: one timer, about every two seconds."""
+    def _on_timer(self) -> None:
         self._timer = None
+        if self.state is IceState.CLOSED:
+            return
         now = monotonic()
-        config = self.config
-        generation = self._active
-        connection = generation.connection
-        if connection.selected is not None and self.state is not IceState.FAILED:
-            if now - connection.last_consent >= config.failed_timeout_s:
-                self._set_state(IceState.FAILED)
-            else:
-                connection.run(connection.check_consent())
-                silent = now - connection.last_received >= config.disconnected_timeout_s
-                if silent and self.state in (IceState.CONNECTED, IceState.COMPLETED):
-                    self._set_state(IceState.DISCONNECTED)
-                elif not silent and self.state is IceState.DISCONNECTED:
-                    self._set_state(IceState.CONNECTED)
-                    self._maybe_completed()
-        elif (
-            self.state is IceState.CHECKING
-            and self._newest.started_at is not None
-            and now - self._newest.started_at >= config.failed_timeout_s
-        ):
-            self._set_state(IceState.FAILED)
-        self._arm()
+        due = self.engine.next_timeout()
+        if due is not None and due <= now:
+            self.engine.handle_timeout(now)
+            self.pump(now)
+        else:
+            self._arm()

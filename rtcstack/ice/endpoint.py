@@ -4,8 +4,9 @@ asyncio's datagram transport spends 36 us on a received packet, much of it on a 
 it allocates for each. Here one wake-up drains the socket into one buffer that stays, and with UDP
 GRO the kernel hands over up to 64 packets at once; GSO does the same on the way out.
 
-The STUN side of the socket belongs to an aioice protocol, to which this looks like a datagram
-transport.
+Whose packets they are is the sink's to say: STUN goes to it one message at a time, the rest by
+batches to the receiver that it names for the sender's address. A socket that only leads to a relay
+hands everything on unsorted.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ import errno
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Run
+from rtcstack.ice.stun import Address
 
-__all__ = ["Address", "DatagramSink", "EndpointCounters", "UdpEndpoint"]
-
-Address = tuple[str, int]
+__all__ = ["Address", "DatagramSink", "EndpointCounters", "RawSink", "Receiver", "UdpEndpoint"]
 
 MAX_READS_PER_PASS = 64
 """Reads in one wake-up; the loop comes back for more, so that one busy socket starves nobody."""
@@ -45,17 +45,28 @@ _SEGMENT_SIZE = struct.Struct("=H")
 _GRO_SIZE = struct.Struct("=i")
 
 
+class Receiver(Protocol):
+    """Takes what is not STUN from one address. All calls of a pass carry the same `now`."""
+
+    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        """Packets, in order of arrival within each list."""
+
+
 class DatagramSink(Protocol):
     """Where received packets go. All calls of a pass carry the same `now`."""
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        """Packets that are not STUN, in order of arrival within each list."""
-
-    def accepts_from(self, address: Address) -> bool:
-        """Whether anything but STUN may come from there (RFC 8445, section 12.2)."""
+    def route(self, address: Address) -> Receiver | None:
+        """Who takes anything but STUN from there, or None (RFC 8445, section 12.2)."""
 
     def on_stun(self, data: bytes, address: Address, now: float) -> None:
         """One STUN message."""
+
+
+class RawSink(Protocol):
+    """Where the packets of a socket that leads to a relay go."""
+
+    def on_runs(self, runs: list[tuple[Address, Run]], now: float) -> None:
+        """Packets of every kind, in order of arrival, with where they came from."""
 
 
 class EndpointCounters:
@@ -93,27 +104,27 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-class UdpEndpoint(asyncio.DatagramTransport):
+class UdpEndpoint:
     """One bound UDP socket.
 
     Args:
         sock: bound, non-blocking; the endpoint owns it from now on.
-        sink: where packets go.
-        on_closed: called once, from the loop, after the socket is closed.
+        sink: where packets go, sorted by kind; or None.
+        raw: where they go unsorted, if there is no `sink`.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        sink: DatagramSink,
-        on_closed: Callable[[], None] = lambda: None,
+        sink: DatagramSink | None,
+        *,
+        raw: RawSink | None = None,
     ) -> None:
-        super().__init__()
         self._loop = loop
         self._sock = sock
         self._sink = sink
-        self._on_closed = on_closed
+        self._raw = raw
         self._queue: list[tuple[Run, Address]] = []
         self._queued_bytes = 0
         self._closing = False
@@ -121,19 +132,10 @@ class UdpEndpoint(asyncio.DatagramTransport):
         self._gro = self._enable_gro()
         self.counters = EndpointCounters()
         self.sockname: Address = sock.getsockname()[:2]
-        loop.add_reader(sock.fileno(), self._on_readable)
+        loop.add_reader(sock.fileno(), self._on_readable if sink is not None else self._on_readable_raw)
 
-    # -- asyncio.DatagramTransport, as aioice uses it -----------------------------------------
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """asyncio's "sockname" and "socket"."""
-        if name == "sockname":
-            return self.sockname
-        if name == "socket":
-            return self._sock
-        return default
-
-    def is_closing(self) -> bool:
+    @property
+    def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._closing
 
@@ -146,16 +148,10 @@ class UdpEndpoint(asyncio.DatagramTransport):
         self._loop.remove_writer(self._sock.fileno())
         self._queue.clear()
         self._sock.close()
-        self._loop.call_soon(self._on_closed)
 
-    def abort(self) -> None:
-        """The same as `close`."""
-        self.close()
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
+    def send(self, data: bytes, address: Address) -> None:
         """Send one datagram."""
-        data = bytes(data)
-        self.send_runs((Run(data, len(data)),), addr)
+        self.send_runs((Run(data, len(data)),), address)
 
     # -- out ----------------------------------------------------------------------------------
 
@@ -247,11 +243,13 @@ class UdpEndpoint(asyncio.DatagramTransport):
     def _on_readable(self) -> None:
         now = monotonic()
         sock, sink, counters = self._sock, self._sink, self.counters
+        assert sink is not None
         scratch = _scratch
         buffers, view = (scratch.buffer,), scratch.view
         dtls: list[Run] = []
         srtp: list[bytes] = []
-        accepted: Address | None = None
+        sender: Address | None = None
+        receiver: Receiver | None = None
         for _ in range(MAX_READS_PER_PASS):
             try:
                 size, ancillary, _flags, address = sock.recvmsg_into(
@@ -280,11 +278,17 @@ class UdpEndpoint(asyncio.DatagramTransport):
                 if self._closing:
                     break
                 continue
-            if address != accepted:
-                if not sink.accepts_from(address[:2]):
-                    counters.dropped_unknown_source += len(kinds)
-                    continue
-                accepted = address
+            if address != sender:
+                other = sink.route(address[:2])
+                if other is not receiver and receiver is not None and (dtls or srtp):
+                    receiver.on_datagrams(dtls, srtp, now)
+                    dtls, srtp = [], []
+                    if self._closing:
+                        break
+                sender, receiver = address, other
+            if receiver is None:
+                counters.dropped_unknown_source += len(kinds)
+                continue
             if low >= 20 and high < 64:
                 dtls.append(Run(data, segment))
             elif low >= 128 and high < 192:
@@ -296,8 +300,36 @@ class UdpEndpoint(asyncio.DatagramTransport):
                 self._sort(data, segment, address[:2], now, dtls, srtp)
                 if self._closing:
                     break
-        if dtls or srtp:
-            sink.on_datagrams(dtls, srtp, now)
+        if receiver is not None and (dtls or srtp):
+            receiver.on_datagrams(dtls, srtp, now)
+
+    def _on_readable_raw(self) -> None:
+        now = monotonic()
+        sock, counters = self._sock, self.counters
+        scratch = _scratch
+        buffers, view = (scratch.buffer,), scratch.view
+        runs: list[tuple[Address, Run]] = []
+        for _ in range(MAX_READS_PER_PASS):
+            try:
+                size, ancillary, _flags, address = sock.recvmsg_into(
+                    buffers, _GRO_ANCILLARY_BYTES if self._gro else 0
+                )
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                counters.send_errors += 1
+                continue
+            if not size:
+                continue
+            segment = size
+            if ancillary:
+                segment = _GRO_SIZE.unpack_from(ancillary[0][2])[0] or size
+            counters.packets_received += -(-size // segment)
+            counters.bytes_received += size
+            runs.append((address[:2], Run(bytes(view[:size]), segment)))
+        if runs:
+            assert self._raw is not None
+            self._raw.on_runs(runs, now)
 
     def _sort(
         self, data: bytes, segment: int, address: Address, now: float, dtls: list[Run], srtp: list[bytes]
@@ -311,6 +343,7 @@ class UdpEndpoint(asyncio.DatagramTransport):
             elif 128 <= kind < 192:
                 srtp.append(packet)
             elif kind < 4:
+                assert self._sink is not None
                 self._sink.on_stun(packet, address, now)
             else:
                 self.counters.dropped_unknown_kind += 1

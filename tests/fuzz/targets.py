@@ -6,14 +6,16 @@ Run by hypothesis in `make test` (test_targets.py), and under coverage guidance 
 
 from __future__ import annotations
 
-import asyncio
+import random
 from collections.abc import Callable
 
 from rtcstack.dtls import Certificate, DtlsEngine, DtlsRole, DtlsState
 from rtcstack.engine import Run
 from rtcstack.errors import ParseError, RTCError
 from rtcstack.ice import IceConfig, parse_server_uri
-from rtcstack.ice.adopt import AdoptedConnection
+from rtcstack.ice.engine import Arrival, IceEngine
+from rtcstack.ice.stun import Attribute, Class, Method, encode
+from rtcstack.ice.turn import TurnClient
 from rtcstack.jsep import Description, SdpType
 from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import DataChannels
@@ -152,31 +154,75 @@ def dtls_records(data: bytes) -> None:
     assert server.received() == []
 
 
-def _deliver(dtls: list[Run], srtp: list[bytes], now: float) -> None:
-    raise AssertionError("STUN is not data")
+_STUN_PEER = ("192.0.2.1", 9)
+
+
+def _checking_engine() -> tuple[IceEngine, int]:
+    """An ICE engine that checks a peer, and the path that it does so on."""
+    engine = IceEngine(IceConfig(), ufrag="ours", pwd="o" * 24, entropy=random.Random(1).randbytes)
+    engine.begin_gathering()
+    path = engine.add_socket(engine.newest, ("192.0.2.2", 1000), 0, 0.0)
+    engine.end_of_sources(engine.newest)
+    engine.start("theirs", "t" * 24, controlling=True, remote_is_lite=False, now=0.0)
+    candidate = Candidate.parse("1 1 udp 1 192.0.2.1 9 typ host")
+    engine.add_remote_candidate(candidate, _STUN_PEER, 0.0)
+    engine.drain(0.0)
+    engine.events()
+    return engine, path.id
 
 
 def stun(data: bytes) -> None:
     """STUN from anywhere: counted and dropped; nobody without the password becomes a candidate."""
+    engine, path = _checking_engine()
+    for remote in (_STUN_PEER, ("198.51.100.1", 9)):
+        engine.receive([Arrival(path, remote, data)], 0.1)
+    engine.handle_timeout(1.0)
+    assert len(engine.newest.remotes) == 1
+    assert engine.selected is None
+    assert len(engine.drain(1.0)) <= 4
 
-    async def run() -> None:
-        connection = AdoptedConnection(
-            IceConfig(include_loopback=True, use_ipv6=False),
-            controlling=True,
-            deliver=_deliver,
-            on_candidate=lambda candidate, server: None,
-            on_server_error=lambda server, local, code, text: None,
-            on_selected=lambda pair: None,
-            on_checks_failed=lambda: None,
-        )
-        connection.remote_username, connection.remote_password = "abcd", "p" * 24
-        await connection.gather()
-        protocol = connection._protocols[0]
-        connection.on_stun(protocol, data, ("192.0.2.1", 9), 0.0)  # type: ignore[arg-type]
-        assert connection.remote_candidates == []
-        await connection.close()
 
-    asyncio.run(run())
+def stun_peer(data: bytes) -> None:
+    """Checks and answers of a peer that knows the password, with attributes of any kind."""
+    engine, path = _checking_engine()
+    now = 0.1
+    while data:
+        kind, method = (Class.REQUEST, Class.SUCCESS, Class.ERROR)[data[0] % 3], Method.BINDING
+        size = data[0] // 3 + 1
+        body, data = data[1:size], data[size:]
+        attributes = [(Attribute.USERNAME, b"ours:theirs"), (Attribute.PRIORITY, bytes(4))]
+        while len(body) > 2:
+            length = body[2] % 24
+            attributes.append((int.from_bytes(body[:2], "big"), body[3 : 3 + length]))
+            body = body[3 + length :]
+        waiting = list(engine.transaction_ids())
+        identifier = waiting[0] if waiting and kind != Class.REQUEST else bytes(12)
+        key = b"o" * 24 if kind == Class.REQUEST else b"t" * 24
+        message = encode(method, kind, identifier, attributes, key=key)
+        engine.receive([Arrival(path, (f"198.51.100.{len(data) % 250}", 9), message)], now)
+        now += 0.3
+        engine.handle_timeout(now)
+        engine.drain(now)
+        engine.events()
+    assert len(engine.newest.remotes) <= 133
+    assert len(engine.newest.checklist) <= 100
+
+
+def turn_server(data: bytes) -> None:
+    """What a TURN server may send over a stream: it fails or goes on, and holds a bounded rest."""
+    client = TurnClient("u", "p", entropy=random.Random(1).randbytes, is_stream=True)
+    client.start(0.0)
+    now = 0.0
+    while data:
+        size = data[0] + 1
+        client.receive([data[1:size]], now)
+        data = data[size:]
+        client.received()
+        client.events()
+        now += 1.0
+        client.handle_timeout(now)
+        client.drain(now)
+    assert client.relayed is None
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -191,6 +237,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         dtls_handshake,
         dtls_records,
         stun,
+        stun_peer,
+        turn_server,
         *media.TARGETS,
     )
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from rtcstack import RTCPeerConnection
 from tests.interop.conftest import Hosts, Pair
 from tests.support.peers import Candidate, ChannelOptions, Peer
 from tests.support.rtcstack_peer import RtcstackPeer
@@ -92,6 +94,13 @@ async def test_a_relay_is_chromiums_only_way(
         await echoed(Pair(local, remote, local_offers=local_offers))
 
 
+async def test_a_relay_is_firefoxes_only_way(hosts: Hosts, server: TurnServer, local_offers: bool) -> None:
+    host = await hosts.get("firefox")
+    configuration = {"iceServers": [server.turn("udp")], "iceTransportPolicy": "relay"}
+    async with await host.peer(**configuration) as remote, RtcstackPeer(**configuration) as local:
+        await echoed(Pair(local, remote, local_offers=local_offers))
+
+
 async def test_both_sides_relay(hosts: Hosts, server: TurnServer, local_offers: bool) -> None:
     host = await hosts.get("chromium")
     configuration = {"iceServers": [server.turn("udp")], "iceTransportPolicy": "relay"}
@@ -105,6 +114,30 @@ async def test_a_wrong_password_gathers_no_relay(server: TurnServer) -> None:
         await local.create_channel(ChannelOptions("refused"))
         await local.create_offer()
         assert await gathered(local) == []
+
+
+async def errors_of(server: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """Gather with this server alone; what `icecandidateerror` says: URL, code, text."""
+    errors = []
+    async with RTCPeerConnection({"iceServers": [server], "iceTransportPolicy": "relay"}) as pc:
+        pc.on("icecandidateerror", lambda e: errors.append((e.url, e.errorCode, e.errorText)))
+        pc.createDataChannel("x")
+        await pc.setLocalDescription()
+        await pc.gathered()
+    return errors
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_wrong_password_is_reported(server: TurnServer, transport: str) -> None:
+    wrong = server.turn(transport) | {"credential": "wrong"}
+    [(url, code, _)] = await errors_of(wrong)
+    assert (url, code) == (wrong["urls"][0], 401)
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_reported(server: TurnServer) -> None:
+    [(url, code, text)] = await errors_of(server.turn("tls"))
+    assert (url, code) == (server.turn("tls")["urls"][0], 701)
+    assert "certificate" in text.lower()
 
 
 async def test_a_server_that_is_not_there_does_not_keep_hosts_from_connecting(

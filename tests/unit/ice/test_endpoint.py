@@ -6,9 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Sequence
-from typing import Any
-
-import pytest
+from typing import Any, ClassVar
 
 from rtcstack.engine import Run
 from rtcstack.ice.endpoint import MAX_QUEUED_BYTES, Address, UdpEndpoint
@@ -30,8 +28,8 @@ class Sink:
         self.dtls += dtls
         self.srtp += srtp
 
-    def accepts_from(self, address: Address) -> bool:
-        return self.accepts
+    def route(self, address: Address) -> Sink | None:
+        return self if self.accepts else None
 
     def on_stun(self, data: bytes, address: Address, now: float) -> None:
         self.stun.append(data)
@@ -135,7 +133,7 @@ async def test_strangers_may_only_send_stun() -> None:
     sink = Sink(accepts=False)
     receiver, sender = endpoint(sink), endpoint(Sink())
     for kind in (STUN, DTLS, SRTP):
-        sender.sendto(packet(kind, 1), receiver.sockname)
+        sender.send(packet(kind, 1), receiver.sockname)
     await settle()
     assert len(sink.stun) == 1
     assert (sink.dtls, sink.srtp) == ([], [])
@@ -147,8 +145,8 @@ async def test_strangers_may_only_send_stun() -> None:
 async def test_empty_datagrams_are_nothing() -> None:
     sink = Sink()
     receiver, sender = endpoint(sink), endpoint(Sink())
-    sender.sendto(b"", receiver.sockname)
-    sender.sendto(packet(DTLS, 7), receiver.sockname)
+    sender.send(b"", receiver.sockname)
+    sender.send(packet(DTLS, 7), receiver.sockname)
     await settle()
     assert sink.dtls_datagrams == [packet(DTLS, 7)]
     sender.close()
@@ -179,7 +177,7 @@ async def test_a_full_buffer_keeps_order_and_is_bounded() -> None:
     sender = endpoint(Sink(), sock)  # type: ignore[arg-type]
     run = Run(b"".join(packet(DTLS, i) for i in range(20)), 1200)
     sender.send_runs([run], receiver.sockname)
-    sender.sendto(packet(DTLS, 20), receiver.sockname)
+    sender.send(packet(DTLS, 20), receiver.sockname)
     for _ in range(2 * MAX_QUEUED_BYTES // 24_000):
         sender.send_runs([run], receiver.sockname)
     assert sender.counters.dropped_queue_full > 0
@@ -198,24 +196,76 @@ async def test_errors_of_the_network_are_counted() -> None:
             raise OSError(errno.ENETUNREACH, "no route")
 
     sender = endpoint(Sink(), Broken(bound()))  # type: ignore[arg-type]
-    sender.sendto(b"x", ("192.0.2.1", 9))
+    sender.send(b"x", ("192.0.2.1", 9))
     assert sender.counters.send_errors == 1
     sender.close()
 
 
-async def test_closing_tells_once_and_silences() -> None:
-    closed: list[int] = []
+async def test_closing_silences() -> None:
     sink = Sink()
-    receiver = UdpEndpoint(asyncio.get_running_loop(), bound(), sink, lambda: closed.append(1))
-    sender = endpoint(Sink())
-    sender.sendto(packet(DTLS, 1), receiver.sockname)
+    receiver, sender = endpoint(sink), endpoint(Sink())
+    sender.send(packet(DTLS, 1), receiver.sockname)
     receiver.close()
     receiver.close()
-    assert receiver.is_closing()
+    assert receiver.is_closed
     await settle()
-    assert closed == [1]
     assert sink.dtls == []
-    receiver.sendto(b"x", sender.sockname)
+    receiver.send(b"x", sender.sockname)
+    sender.close()
+
+
+async def test_packets_of_each_address_go_to_its_own_receiver() -> None:
+    class Receiver:
+        def __init__(self) -> None:
+            self.got: list[bytes] = []
+
+        def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+            self.got += srtp
+
+    class Many(Sink):
+        def __init__(self) -> None:
+            super().__init__()
+            self.receivers: dict[Address, Receiver] = {}
+
+        def route(self, address: Address) -> Any:
+            return self.receivers.get(address)
+
+    sink = Many()
+    receiver = endpoint(sink)
+    senders = [endpoint(Sink()) for _ in range(3)]
+    for sender in senders[:2]:
+        sink.receivers[sender.sockname] = Receiver()
+    for i in range(10):
+        for sender in senders:
+            sender.send(packet(SRTP, i, 50), receiver.sockname)
+    await settle()
+    for sender in senders[:2]:
+        got = sink.receivers[sender.sockname].got
+        assert [d[4] for d in got] == list(range(10))
+    assert receiver.counters.dropped_unknown_source == 10
+    for each in (receiver, *senders):
+        each.close()
+
+
+async def test_a_raw_socket_sorts_nothing() -> None:
+    class Raw:
+        runs: ClassVar[list[tuple[Address, Run]]] = []
+
+        def on_runs(self, runs: list[tuple[Address, Run]], now: float) -> None:
+            self.runs += runs
+
+    raw = Raw()
+    receiver = UdpEndpoint(asyncio.get_running_loop(), bound(), None, raw=raw)
+    sender = endpoint(Sink())
+    kinds = [DTLS, SRTP, STUN, UNKNOWN, 64]
+    for kind in kinds:
+        sender.send(packet(kind, 1, 40), receiver.sockname)
+    sender.send_runs([Run(packet(64, 1, 100) * 3, 100)], receiver.sockname)
+    await settle()
+    assert [r.data[0] for _, r in raw.runs[:5]] == kinds
+    assert b"".join(r.data for _, r in raw.runs[5:]) == packet(64, 1, 100) * 3
+    assert {a for a, _ in raw.runs} == {sender.sockname}
+    receiver.close()
     sender.close()
 
 
@@ -224,14 +274,7 @@ async def test_closing_from_within_a_pass() -> None:
     receiver, sender = endpoint(sink), endpoint(Sink())
     sink.on_stun_received = receiver.close
     for _ in range(3):
-        sender.sendto(packet(STUN, 1), receiver.sockname)
+        sender.send(packet(STUN, 1), receiver.sockname)
     await settle()
     assert len(sink.stun) == 1
     sender.close()
-
-
-@pytest.mark.parametrize("name", ["sockname", "socket", "peername"])
-async def test_extra_info(name: str) -> None:
-    receiver = endpoint(Sink())
-    assert (receiver.get_extra_info(name) is None) is (name == "peername")
-    receiver.close()

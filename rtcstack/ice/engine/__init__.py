@@ -1,0 +1,39 @@
+"""ICE as an engine: no socket, no clock."""
+
+from rtcstack.ice.engine.engine import IceEngine
+from rtcstack.ice.engine.events import (
+    Arrival,
+    CandidateFound,
+    GatheringDone,
+    GatheringState,
+    IceCounters,
+    IceEvent,
+    IceState,
+    PairSelected,
+    PathsReleased,
+    RelayMoved,
+    ServerFailed,
+    StateChanged,
+    Transmit,
+)
+from rtcstack.ice.engine.pair import Pair, PairState, Path
+
+__all__ = [
+    "Arrival",
+    "CandidateFound",
+    "GatheringDone",
+    "GatheringState",
+    "IceCounters",
+    "IceEngine",
+    "IceEvent",
+    "IceState",
+    "Pair",
+    "PairSelected",
+    "PairState",
+    "Path",
+    "PathsReleased",
+    "RelayMoved",
+    "ServerFailed",
+    "StateChanged",
+    "Transmit",
+]

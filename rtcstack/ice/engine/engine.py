@@ -1,0 +1,570 @@
+"""The ICE agent of one transport, as an engine: generations, and one state made of them.
+
+A restart makes a second generation with its own credentials, paths and checks; packets keep taking
+the first one's pair until the second has a nominated pair of its own. The first is kept a while
+longer for what is still on its way.
+
+Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from rtcstack.engine import Run
+from rtcstack.errors import ParseError
+from rtcstack.ice.config import IceConfig, IceServer
+from rtcstack.ice.engine.checks import Check, Request, error_response, success_response
+from rtcstack.ice.engine.core import Core
+from rtcstack.ice.engine.events import (
+    Arrival,
+    GatheringState,
+    IceCounters,
+    IceEvent,
+    IceState,
+    PairSelected,
+    PathsReleased,
+    StateChanged,
+    Transmit,
+)
+from rtcstack.ice.engine.generation import Generation
+from rtcstack.ice.engine.pair import Pair, PairState, Path
+from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
+from rtcstack.sdp.candidate import Candidate
+
+__all__ = ["IceEngine"]
+
+LINGER_S = 5.0
+"""How long a generation that was replaced still takes what the peer sent to it."""
+
+MAX_LINGERING = 4
+"""Generations that linger; a restart beyond ends the oldest one at once."""
+
+REVIVE_S = 5.0
+"""How often all pairs are checked again while the selected one is silent."""
+
+_CONNECTED = (IceState.CONNECTED, IceState.COMPLETED)
+
+
+class IceEngine:
+    """Finds and keeps a path to one peer.
+
+    Beside the five verbs there is what the shell provides (sockets, servers' addresses) and what
+    signalling brings. Datagrams come with the path they took, and leave so.
+
+    Args:
+        config: see `IceConfig`.
+        ufrag, pwd: local credentials of the first generation, or None for random ones.
+        entropy: gives that many random bytes.
+    """
+
+    def __init__(
+        self,
+        config: IceConfig,
+        *,
+        ufrag: str | None = None,
+        pwd: str | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._core = Core(config, entropy)
+        self.state = IceState.NEW
+        self.newest = Generation(self._core, ufrag, pwd)
+        self.active = self.newest
+        self.selected: Pair | None = None
+        self.selected_changes = 0
+        self._by_ufrag = {self.newest.ufrag: self.newest}
+        self._lingering: list[tuple[float, Generation]] = []
+        self._consent_due: float | None = None
+        self._revive_due = 0.0
+        self._closed = False
+
+    # -- what is known ----------------------------------------------------------------------------
+
+    @property
+    def controlling(self) -> bool:
+        """Whether this end nominates."""
+        return self._core.controlling
+
+    @property
+    def counters(self) -> IceCounters:
+        """What was dropped."""
+        return self._core.counters
+
+    @property
+    def config(self) -> IceConfig:
+        """The settings."""
+        return self._core.config
+
+    def path(self, identifier: int) -> Path | None:
+        """The path with this id, while it is in use."""
+        return self._core.paths.get(identifier)
+
+    def transaction_ids(self) -> list[bytes]:
+        """Of the requests that wait for answers."""
+        return self._core.transactions.ids()
+
+    def find_pair(self, path: int, remote: Address) -> Pair | None:
+        """The pair with these ends."""
+        known = self._core.paths.get(path)
+        if known is None:
+            return None
+        pairs = (g.checklist.find(known, remote) for g in self._by_ufrag.values())
+        return next((pair for pair in pairs if pair is not None), None)
+
+    def accepts_from(self, remote: Address) -> bool:
+        """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
+        return any(generation.accepts(remote) for generation in self._by_ufrag.values())
+
+    # -- gathering --------------------------------------------------------------------------------
+
+    def begin_gathering(self) -> bool:
+        """Begin to gather for the newest generation; False when it has begun before."""
+        gathering = self.newest.gathering
+        if gathering.state is not GatheringState.NEW or self._closed:
+            return False
+        gathering.state = GatheringState.GATHERING
+        return True
+
+    def generation(self, ufrag: str) -> Generation | None:
+        """The generation with this local ufrag, while it is in use."""
+        return self._by_ufrag.get(ufrag)
+
+    def add_socket(
+        self,
+        generation: Generation,
+        address: Address,
+        preference: int,
+        now: float,
+        *,
+        transport: str = "udp",
+        carrier_only: bool = False,
+    ) -> Path:
+        """The shell has a socket for a generation; see `Gathering.add_socket`."""
+        path = generation.gathering.add_socket(
+            address, preference, now, transport=transport, carrier_only=carrier_only
+        )
+        self._after(now)
+        return path
+
+    def query(
+        self, generation: Generation, server: IceServer, path: Path, address: Address, now: float
+    ) -> None:
+        """Ask a STUN server; see `Gathering.query`."""
+        generation.gathering.query(server, path, address, now)
+
+    def relay(
+        self, generation: Generation, server: IceServer, path: Path, address: Address, now: float
+    ) -> None:
+        """Ask a TURN server; see `Gathering.relay`."""
+        generation.gathering.relay(server, path, address, now)
+
+    def lose_path(self, identifier: int, reason: str, now: float) -> None:
+        """A socket or connection has come to its end."""
+        path = self._core.paths.get(identifier)
+        if path is None:
+            return
+        for generation in list(self._by_ufrag.values()):
+            if path in generation.gathering.paths:
+                generation.gathering.lose_path(path, reason, now)
+        self._after(now)
+
+    def end_of_sources(self, generation: Generation) -> None:
+        """The shell has nothing more to give to a generation's gathering."""
+        generation.gathering.end_of_sources()
+        self._maybe_completed()
+
+    # -- signalling -------------------------------------------------------------------------------
+
+    def start(self, ufrag: str, pwd: str, *, controlling: bool, remote_is_lite: bool, now: float) -> None:
+        """Start the newest generation's checks against the peer's credentials, once.
+
+        Args:
+            ufrag, pwd: the peer's.
+            controlling: this end's role, where no conflict has taught better.
+            remote_is_lite: the peer answers checks but makes none.
+            now: the time.
+        """
+        generation = self.newest
+        if generation.started_at is not None or self._closed:
+            return
+        if generation is self.active:
+            # a restart keeps the role that a conflict may have settled (RFC 8445, section 9)
+            core = self._core
+            core.controlling = (controlling or remote_is_lite) and not core.config.lite
+        if self.state in (IceState.NEW, IceState.FAILED, IceState.DISCONNECTED):
+            self._set_state(IceState.CHECKING)
+        elif self.state is IceState.COMPLETED:
+            self._set_state(IceState.CONNECTED)
+        generation.start(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
+        self._after(now)
+
+    def add_remote_candidate(self, candidate: Candidate, address: Address, now: float) -> bool:
+        """Take a candidate of the peer's newest generation.
+
+        Args:
+            candidate: as signalled.
+            address: where it is, with a name resolved.
+            now: the time.
+
+        Returns:
+            Whether it is of use.
+        """
+        taken = not self._closed and self.newest.add_remote(candidate, address, now)
+        if not taken:
+            self._core.counters.candidates += 1
+        self._after(now)
+        return taken
+
+    def end_of_remote_candidates(self) -> None:
+        """The peer's newest generation is complete."""
+        self.newest.end_remote()
+        self._maybe_completed()
+
+    def nominate(self, pair: Pair, now: float) -> None:
+        """Have packets take this valid pair; only the controlling agent may.
+
+        A pair of a lower priority than the nominated one needs `IceConfig.renomination` at both ends
+        (or a peer that takes the latest nomination for the valid one, as browsers do).
+        """
+        if self._core.controlling and pair.state is PairState.SUCCEEDED and not self._closed:
+            self.active.nominate(pair, now)
+
+    def restart(self, ufrag: str | None, pwd: str | None, now: float) -> None:
+        """Make a new generation. The active pair stays in use until it is replaced; a second restart
+        before that replaces the first one's generation."""
+        if self._closed:
+            return
+        if self.newest is not self.active:
+            self._end(self.newest, now)
+        self.newest = Generation(self._core, ufrag, pwd)
+        self._by_ufrag[self.newest.ufrag] = self.newest
+
+    def cancel_restart(self, now: float) -> None:
+        """Drop a generation that `restart` made and that has no pair yet; the old one goes on."""
+        if self.newest is not self.active and not self._closed:
+            self._end(self.newest, now)
+            self.newest = self.active
+
+    def close(self, now: float) -> None:
+        """Give back what servers hold for us; what leaves for that is in the last `drain`."""
+        if self._closed:
+            return
+        self._closed = True
+        self.state = IceState.CLOSED
+        for generation in list(self._by_ufrag.values()):
+            self._end(generation, now)
+        self._lingering.clear()
+
+    # -- the five verbs ---------------------------------------------------------------------------
+
+    def receive(self, datagrams: Sequence[Arrival], now: float) -> None:
+        """Take STUN messages that arrived together."""
+        if self._closed:
+            return
+        for path_id, remote, data in datagrams:
+            path = self._core.paths.get(path_id)
+            if path is None:
+                self._core.counters.unexpected += 1
+                continue
+            try:
+                self._on_message(path, remote, StunMessage(data), now)
+            except ParseError:
+                self._core.counters.malformed += 1
+        self._after(now)
+
+    def receive_relayed(
+        self, carrier: int, remote: Address, runs: Sequence[Run], now: float
+    ) -> tuple[Path | None, list[tuple[Address, bytes]]]:
+        """Take what came from a TURN server: as runs of datagrams, or as pieces of a stream.
+
+        Returns:
+            The relay, and what peers have sent through it that is not STUN.
+        """
+        relayed: list[tuple[Address, bytes]] = []
+        path = None
+        for generation in () if self._closed else list(self._by_ufrag.values()):
+            path = generation.gathering.relay_for(carrier, remote)
+            if path is None:
+                continue
+            client = path.relay
+            assert client is not None
+            client.receive_runs(runs, now)
+            stun: list[Arrival] = []
+            for peer, data in client.received():
+                if data and data[0] < 4:
+                    stun.append(Arrival(path.id, peer, data))
+                elif self.accepts_from(peer):
+                    relayed.append((peer, data))
+                else:
+                    self._core.counters.unexpected += 1
+            generation.gathering.take_relay_events(path, now)
+            if stun:
+                self.receive(stun, now)
+            else:
+                self._after(now)
+            break
+        else:
+            self._core.counters.unexpected += 1
+        return path, relayed
+
+    def heard(self, now: float) -> None:
+        """Packets that are not STUN came from the peer: it is not silent."""
+        if self.selected is not None:
+            self.selected.heard_at = now
+            if self.state is IceState.DISCONNECTED:
+                self._after(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due: checks, repetitions, consent, giving up."""
+        if self._closed:
+            return
+        core = self._core
+        again, over = core.transactions.take_due(now)
+        for transaction in again:
+            path = core.paths.get(transaction.path)
+            if path is not None:
+                if isinstance(transaction.owner, Check):
+                    transaction.owner.pair.requests_sent += 1
+                core.transmit(path, transaction.remote, transaction.data, now)
+        generations = list(self._by_ufrag.values())
+        for transaction in over:
+            transaction.owner.on_silence(now)
+        for generation in generations:
+            generation.handle_timeout(now)
+        while self._lingering and self._lingering[0][0] <= now:
+            self._end(self._lingering.pop(0)[1], now)
+        self._after(now)
+        self._tick(now)
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due."""
+        if self._closed:
+            return None
+        times = [self._core.transactions.next_timeout(), self._tick_due()]
+        times += [generation.next_timeout() for generation in self._by_ufrag.values()]
+        if self._lingering:
+            times.append(self._lingering[0][0])
+        return min((t for t in times if t is not None), default=None)
+
+    def drain(self, now: float) -> list[Transmit]:
+        """Take what is to be sent now."""
+        out, self._core.out = self._core.out, []
+        return out
+
+    def events(self) -> list[IceEvent]:
+        """Take what happened, oldest first."""
+        events, self._core.events = self._core.events, []
+        return events
+
+    # -- packets ----------------------------------------------------------------------------------
+
+    def route(self, runs: Sequence[Run], now: float) -> tuple[int, Address, Sequence[Run]] | None:
+        """Where packets for the peer go.
+
+        Returns:
+            The path (a socket or a connection, never a relay), the address and the runs, wrapped
+            for a relay if there is one; None when nothing may be sent.
+        """
+        pair = self.selected
+        if pair is None or self.state in (IceState.FAILED, IceState.CLOSED):
+            return None
+        path = pair.path
+        relay, carrier, server = path.relay, path.carrier, path.server
+        if relay is None:
+            return path.id, pair.remote.address, runs
+        assert carrier is not None
+        assert server is not None
+        return carrier.id, server, relay.send_runs(runs, pair.remote.address, now)
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def _on_message(self, path: Path, remote: Address, message: StunMessage, now: float) -> None:
+        core = self._core
+        if message.method != Method.BINDING:
+            core.counters.unexpected += 1
+        elif message.kind == Class.REQUEST:
+            self._on_request(path, remote, message, now)
+        elif message.kind != Class.INDICATION:
+            transaction = core.transactions.get(message.transaction_id)
+            if transaction is None or transaction.path != path.id:
+                core.counters.unexpected += 1
+                return
+            owner = transaction.owner
+            if isinstance(owner, Check) and not message.is_authentic(owner.key):
+                core.counters.unauthenticated += 1
+                return
+            core.transactions.remove(message.transaction_id)
+            if remote == transaction.remote:
+                owner.on_answer(message, transaction.sends, transaction.sent_at, now)
+            else:
+                # an answer from elsewhere tells of a path that works in one direction only
+                # (RFC 8445, section 7.2.5.2.1)
+                owner.on_silence(now)
+
+    def _on_request(self, path: Path, remote: Address, message: StunMessage, now: float) -> None:
+        core = self._core
+        username = message.text(Attribute.USERNAME)
+        if username is None or Attribute.MESSAGE_INTEGRITY not in message:
+            core.counters.unauthenticated += 1
+            core.transmit(path, remote, error_response(message, 400, "Bad Request"), now)
+            return
+        generation = self._by_ufrag.get(username.partition(":")[0])
+        if generation is None or not message.is_authentic(generation.key):
+            core.counters.unauthenticated += 1
+            core.transmit(path, remote, error_response(message, 401, "Unauthenticated"), now)
+            return
+        if message.unknown:
+            answer = error_response(message, 420, "Unknown Attribute", generation.key)
+            core.transmit(path, remote, answer, now)
+            return
+        request = Request.read(message)
+        if request is None:
+            core.transmit(path, remote, error_response(message, 400, "Bad Request", generation.key), now)
+            return
+        if self._is_conflict(generation, request):
+            answer = error_response(message, 487, "Role Conflict", generation.key)
+            core.transmit(path, remote, answer, now)
+            return
+        core.transmit(path, remote, success_response(message, remote, generation.key), now)
+        if path not in generation.gathering.paths and path.relay is None:
+            core.counters.unexpected += 1
+        elif generation.remote_pwd is None:
+            generation.hold_early(path, remote, request)
+        else:
+            generation.on_request(path, remote, request, now)
+
+    def _is_conflict(self, generation: Generation, request: Request) -> bool:
+        """Whether the peer must give way; the other way round, we do (RFC 8445, section 7.3.1.1)."""
+        core = self._core
+        if core.config.lite or request.controlling is not core.controlling:
+            return False
+        if generation.started_at is None and generation is self.active:
+            return False  # the role is not known yet
+        if (core.tie_breaker >= request.tie_breaker) is core.controlling:
+            return True
+        self._set_role(controlling=not core.controlling)
+        return False
+
+    def _set_role(self, *, controlling: bool) -> None:
+        for generation in self._by_ufrag.values():
+            generation.set_role(controlling=controlling)
+        self._core.controlling = controlling
+
+    # -- selection and states ---------------------------------------------------------------------
+
+    def _after(self, now: float) -> None:
+        """Something may have changed: take up what the generations have selected."""
+        for generation in list(self._by_ufrag.values()):
+            generation.make_check(now)
+            if generation.selection_changed:
+                generation.selection_changed = False
+                self._on_selection(generation, now)
+        selected = self.selected
+        if (
+            self.state is IceState.DISCONNECTED
+            and selected is not None
+            and now - selected.heard_at < self._core.config.disconnected_timeout_s
+        ):
+            self.active.settle()
+            self._set_state(IceState.CONNECTED)
+        self._maybe_completed()
+
+    def _on_selection(self, generation: Generation, now: float) -> None:
+        pair = generation.selected
+        assert pair is not None
+        if generation is self.newest and self.active is not generation:
+            if not pair.nominated and self.state in _CONNECTED:
+                return  # the old pair does well; the new one will be nominated
+            old, self.active = self.active, generation
+            self._linger(old, now)
+        if generation is not self.active:
+            return
+        if pair is not self.selected:
+            self.selected = pair
+            self.selected_changes += 1
+            pair.heard_at = max(pair.heard_at, pair.valid_at or now)
+            pair.consent_at = max(pair.consent_at, pair.valid_at or now)
+            if pair.path.relay is not None:
+                pair.path.relay.prepare(pair.remote.address, now)
+                self._core.flush_relay(pair.path, now)
+            self._core.events.append(PairSelected(pair))
+        if self._consent_due is None:
+            self._consent_due = now + self._consent_interval()
+        if self.state is IceState.CHECKING:
+            self._set_state(IceState.CONNECTED)
+
+    def _linger(self, generation: Generation, now: float) -> None:
+        generation.gathering.active = False
+        self._lingering.append((now + LINGER_S, generation))
+        if len(self._lingering) > MAX_LINGERING:
+            self._end(self._lingering.pop(0)[1], now)
+
+    def _end(self, generation: Generation, now: float) -> None:
+        self._by_ufrag.pop(generation.ufrag, None)
+        paths = generation.close(now)
+        if paths:
+            self._core.events.append(PathsReleased(paths))
+
+    def _set_state(self, state: IceState) -> None:
+        if self.state is not state:
+            self.state = state
+            self._core.events.append(StateChanged(state))
+
+    def _maybe_completed(self) -> None:
+        generation = self.active
+        if (
+            self.state is IceState.CONNECTED
+            and generation is self.newest
+            and generation.remote_ended
+            and generation.gathering.state is GatheringState.COMPLETE
+            and self.selected is not None
+            and self.selected.nominated
+        ):
+            generation.gathering.active = False
+            self._set_state(IceState.COMPLETED)
+
+    # -- consent and silence ----------------------------------------------------------------------
+
+    def _consent_interval(self) -> float:
+        """Randomised by a fifth (RFC 7675, section 5.1)."""
+        return self._core.config.keepalive_s * (0.8 + 0.4 * self._core.random())
+
+    def _fails_at(self) -> float | None:
+        """When, as things are, the state will be "failed"."""
+        timeout_s = self._core.config.failed_timeout_s
+        if self.state is IceState.CHECKING and self.newest.started_at is not None:
+            return self.newest.started_at + timeout_s
+        if self.selected is not None and self.state in (*_CONNECTED, IceState.DISCONNECTED):
+            return self.selected.consent_at + timeout_s
+        return None
+
+    def _silent_at(self) -> float | None:
+        if self.selected is not None and self.state in _CONNECTED:
+            return self.selected.heard_at + self._core.config.disconnected_timeout_s
+        return None
+
+    def _tick_due(self) -> float | None:
+        times = [self._fails_at(), self._silent_at()]
+        if self.state is not IceState.FAILED:
+            times.append(self._consent_due)
+        if self.state is IceState.DISCONNECTED:
+            times.append(self._revive_due)
+        return min((t for t in times if t is not None), default=None)
+
+    def _tick(self, now: float) -> None:
+        fails_at, silent_at = self._fails_at(), self._silent_at()
+        if fails_at is not None and fails_at <= now:
+            self._set_state(IceState.FAILED)
+            return
+        if silent_at is not None and silent_at <= now:
+            self._set_state(IceState.DISCONNECTED)
+            self._revive_due = now
+            self.newest.selection_changed = self.newest.selected not in (None, self.selected)
+            self._after(now)
+        if self.state is IceState.DISCONNECTED and self._revive_due <= now:
+            self._revive_due = now + REVIVE_S
+            self.active.revive(now)
+        if self._consent_due is not None and self._consent_due <= now and self.state is not IceState.FAILED:
+            self._consent_due = now + self._consent_interval()
+            self.active.check_consent(now)

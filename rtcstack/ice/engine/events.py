@@ -1,0 +1,161 @@
+"""What the ICE engine tells, and what it wants sent.
+
+Spec: webrtc-pc, section 5.6 (states); RFC 8445.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from rtcstack.ice.config import IceServer
+from rtcstack.ice.engine.pair import Pair
+from rtcstack.ice.stun import Address
+from rtcstack.sdp.candidate import Candidate
+
+__all__ = [
+    "Arrival",
+    "CandidateFound",
+    "GatheringDone",
+    "GatheringState",
+    "IceCounters",
+    "IceEvent",
+    "IceState",
+    "PairSelected",
+    "PathsReleased",
+    "RelayMoved",
+    "ServerFailed",
+    "StateChanged",
+    "Transmit",
+]
+
+
+class GatheringState(StrEnum):
+    """RTCIceGathererState."""
+
+    NEW = "new"
+    GATHERING = "gathering"
+    COMPLETE = "complete"
+
+
+class IceState(StrEnum):
+    """RTCIceTransportState."""
+
+    NEW = "new"
+    CHECKING = "checking"
+    CONNECTED = "connected"
+    COMPLETED = "completed"
+    DISCONNECTED = "disconnected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class Arrival(NamedTuple):
+    """A datagram that came in: on which path, from where."""
+
+    path: int
+    remote: Address
+    data: bytes
+
+
+class Transmit(NamedTuple):
+    """A datagram that is to be sent: on which path (never a relay's), where to."""
+
+    path: int
+    remote: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFound:
+    """A local candidate, as the peer may see it.
+
+    Attributes:
+        ufrag: of its generation.
+        candidate: for the peer.
+        server: that was asked for it, or None.
+    """
+
+    ufrag: str
+    candidate: Candidate
+    server: IceServer | None
+
+
+@dataclass(frozen=True, slots=True)
+class GatheringDone:
+    """A generation will find no more candidates."""
+
+    ufrag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFailed:
+    """A server gave no candidate.
+
+    Attributes:
+        server: which.
+        local: from which address it was asked, or None.
+        code: a STUN error code, 701 for no answer.
+        text: what the server said, or what went wrong.
+    """
+
+    server: IceServer
+    local: Address | None
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The agent's state changed."""
+
+    state: IceState
+
+
+@dataclass(frozen=True, slots=True)
+class PairSelected:
+    """Packets take this pair from now on."""
+
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class PathsReleased:
+    """Paths that are not used any longer: their sockets may be closed."""
+
+    paths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayMoved:
+    """A TURN server wants another one to be asked.
+
+    Attributes:
+        ufrag: of the generation.
+        server: as configured.
+        path: over which it was asked.
+        address: of the other one.
+    """
+
+    ufrag: str
+    server: IceServer
+    path: int
+    address: Address
+
+
+IceEvent = (
+    CandidateFound | GatheringDone | ServerFailed | StateChanged | PairSelected | PathsReleased | RelayMoved
+)
+
+
+class IceCounters:
+    """What was dropped, and why."""
+
+    __slots__ = ("candidates", "malformed", "unauthenticated", "unexpected")
+
+    def __init__(self) -> None:
+        self.malformed = 0
+        self.unauthenticated = 0
+        self.unexpected = 0
+        self.candidates = 0

@@ -1,0 +1,453 @@
+"""One generation's local candidates: from sockets, from STUN servers, from relays.
+
+The shell opens sockets and resolves the servers' names; what is asked over them, and what the
+answers mean, stands here.
+
+Spec: RFC 8445, section 5.1.1; RFC 8656.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rtcstack.errors import ParseError
+from rtcstack.ice.config import GatherPolicy, IceServer
+from rtcstack.ice.engine.core import Core
+from rtcstack.ice.engine.events import (
+    CandidateFound,
+    GatheringDone,
+    GatheringState,
+    RelayMoved,
+    ServerFailed,
+)
+from rtcstack.ice.engine.pair import Path
+from rtcstack.ice.engine.priority import candidate_priority, foundation
+from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
+from rtcstack.ice.turn.client import (
+    TurnAllocated,
+    TurnClient,
+    TurnEvent,
+    TurnFailed,
+    TurnPeerDenied,
+    TurnRedirected,
+)
+from rtcstack.sdp.candidate import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Gathering", "Query"]
+
+MAX_LOCAL_CANDIDATES = 128
+"""Candidates of one generation; the servers' answers that come later are ignored."""
+
+KEEPALIVE_S = 15.0
+"""How often a server is asked again, so that a NAT keeps the address that it showed, until there is
+a selected pair (RFC 8445, section 5.1.1.4)."""
+
+
+class Query:
+    """A STUN server that is asked from one path.
+
+    Attributes:
+        gathering: that it belongs to.
+        server, address: who.
+        path: from where.
+        deadline: when it is given up.
+        mapped: what it has answered.
+    """
+
+    __slots__ = ("address", "deadline", "gathering", "mapped", "next_at", "path", "server")
+
+    def __init__(
+        self, gathering: Gathering, server: IceServer, path: Path, address: Address, deadline: float
+    ) -> None:
+        self.gathering = gathering
+        self.server = server
+        self.path = path
+        self.address = address
+        self.deadline = deadline
+        self.mapped: Address | None = None
+        self.next_at: float | None = None
+
+    def on_answer(self, message: StunMessage, sends: int, sent_at: float, now: float) -> None:
+        """See `Gathering.on_answer`."""
+        self.gathering.on_answer(self, message, now)
+
+    def on_silence(self, now: float) -> None:
+        """See `Gathering.on_silence`."""
+        self.gathering.on_silence(self)
+
+
+class _Relay:
+    """A TURN server that is asked for an allocation."""
+
+    __slots__ = ("address", "carrier", "client", "deadline", "path", "pending", "server")
+
+    def __init__(
+        self,
+        server: IceServer,
+        carrier: Path,
+        address: Address,
+        client: TurnClient,
+        path: Path,
+        deadline: float,
+    ) -> None:
+        self.server = server
+        self.carrier = carrier
+        self.address = address
+        self.client = client
+        self.path = path
+        self.deadline = deadline
+        self.pending = True
+
+
+class Gathering:
+    """Collects the candidates of one generation.
+
+    Args:
+        core: shared by the agent.
+        ufrag: of the generation.
+        on_path: a path came with a candidate of its own, that pairs can be made of.
+        on_denied: a relay will not send to an address.
+        on_lost: a path came to its end.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        ufrag: str,
+        on_path: Callable[[Path, float], None],
+        on_denied: Callable[[Path, str], None],
+        on_lost: Callable[[Path], None],
+    ) -> None:
+        self.state = GatheringState.NEW
+        self.candidates: list[Candidate] = []
+        """As the peer may see them."""
+        self.local: list[tuple[Path, Candidate]] = []
+        """With their true addresses, and the path that each stands for."""
+        self.paths: list[Path] = []
+        self.active = True
+        """Whether servers are to be asked again and again."""
+        self._core = core
+        self._ufrag = ufrag
+        self._on_path = on_path
+        self._on_denied = on_denied
+        self._on_lost = on_lost
+        self._queries: list[Query] = []
+        self._relays: list[_Relay] = []
+        self._sources_open = True
+
+    # -- what the shell provides ------------------------------------------------------------------
+
+    def add_socket(
+        self,
+        address: Address,
+        preference: int,
+        now: float,
+        *,
+        transport: str = "udp",
+        carrier_only: bool = False,
+    ) -> Path:
+        """A bound socket: a host candidate, unless the policy keeps it from being one."""
+        path = Path(self._core.new_path_id(), address, transport=transport, preference=preference)
+        self._core.paths[path.id] = path
+        self.paths.append(path)
+        policy = self._core.config.policy
+        if not carrier_only and policy is not GatherPolicy.RELAY:
+            host, port = address
+            path.candidate = Candidate(
+                foundation=foundation("host", host, transport),
+                component=1,
+                transport=transport,
+                priority=candidate_priority("host", preference),
+                address=host,
+                port=port,
+                type="host",
+            )
+            self._add(path, path.candidate, None)
+            self._on_path(path, now)
+        return path
+
+    def query(self, server: IceServer, path: Path, address: Address, now: float) -> None:
+        """Ask a STUN server, from this path, where it sees us."""
+        query = Query(self, server, path, address, now + self._core.config.gather_timeout_s)
+        self._queries.append(query)
+        self._send(query, now)
+
+    def relay(self, server: IceServer, carrier: Path, address: Address, now: float) -> None:
+        """Ask a TURN server, over this path, for an allocation."""
+        core = self._core
+        is_stream = carrier.transport != "udp"
+        client = TurnClient(
+            server.username or "",
+            server.password or "",
+            entropy=core.entropy,
+            is_stream=is_stream,
+            ip_version=6 if ":" in address[0] else 4,
+        )
+        path = Path(core.new_path_id(), address, preference=carrier.preference)
+        path.relay, path.carrier, path.server = client, carrier, address
+        core.paths[path.id] = path
+        deadline = now + core.config.gather_timeout_s
+        relay = _Relay(server, carrier, address, client, path, deadline)
+        self._relays.append(relay)
+        client.start(now)
+        core.flush_relay(path, now)
+
+    def report_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """A server failed, as the shell or the engine saw."""
+        self._core.events.append(ServerFailed(server, local, code, text))
+
+    def end_of_sources(self) -> None:
+        """The shell has nothing more to give: gathering is over once all servers are done."""
+        self._sources_open = False
+        self._check_done()
+
+    # -- candidates -------------------------------------------------------------------------------
+
+    def find_local(self, path: Path, mapped: Address) -> Candidate | None:
+        """The local candidate of this path with that address."""
+        for other, candidate in self.local:
+            if other is path and (candidate.address, candidate.port) == mapped:
+                return candidate
+        return None
+
+    def add_reflexive(self, path: Path, mapped: Address, priority: int) -> Candidate:
+        """The peer sees us at an address that we did not know: a candidate that is not signalled."""
+        candidate = Candidate(
+            foundation=foundation("prflx", path.address[0], path.transport),
+            component=1,
+            transport=path.transport,
+            priority=priority,
+            address=mapped[0],
+            port=mapped[1],
+            type="prflx",
+            related_address=path.address[0],
+            related_port=path.address[1],
+        )
+        if len(self.local) < MAX_LOCAL_CANDIDATES:
+            self.local.append((path, candidate))
+        return candidate
+
+    def _add(self, path: Path, candidate: Candidate, server: IceServer | None) -> None:
+        if len(self.local) >= MAX_LOCAL_CANDIDATES:
+            return
+        self.local.append((path, candidate))
+        public = self._public(candidate)
+        if public is not None:
+            self.candidates.append(public)
+            self._core.events.append(CandidateFound(self._ufrag, public, server))
+
+    def _public(self, candidate: Candidate) -> Candidate | None:
+        """The candidate as the peer may see it, or None when it may not.
+
+        Where the machine's own addresses are not to be told, they are not told as related ones.
+        """
+        if self._core.config.policy is GatherPolicy.NO_HOST:
+            if candidate.type == "host":
+                return None
+            if candidate.type == "srflx":
+                anywhere = "::" if ":" in candidate.address else "0.0.0.0"
+                return dataclasses.replace(candidate, related_address=anywhere, related_port=0)
+        return candidate
+
+    # -- STUN servers -----------------------------------------------------------------------------
+
+    def _send(self, query: Query, now: float) -> None:
+        transaction_id = self._core.entropy(12)
+        data = encode(Method.BINDING, Class.REQUEST, transaction_id)
+        self._core.transactions.start(transaction_id, query, query, query.path.id, query.address, data, now)
+        self._core.transmit(query.path, query.address, data, now)
+
+    def on_answer(self, query: Query, message: StunMessage, now: float) -> None:
+        """A STUN server has answered.
+
+        Raises:
+            ParseError: with nonsense.
+        """
+        if query.deadline == float("inf"):
+            self._keep(query, now)
+            return
+        if message.kind == Class.ERROR:
+            error = message.error() or (500, "an error without a code")
+            self._end_query(query, *error)
+            return
+        mapped = message.address(Attribute.XOR_MAPPED_ADDRESS) or message.address(Attribute.MAPPED_ADDRESS)
+        if mapped is None or not mapped[1]:
+            raise ParseError("a binding response without an address")
+        query.mapped = mapped
+        query.deadline = float("inf")
+        self._keep(query, now)
+        path = query.path
+        # Without a NAT it is the host's own, and redundant (RFC 8445, section 5.1.3).
+        if path.candidate is not None and self.find_local(path, mapped) is None:
+            host, port = path.address
+            candidate = Candidate(
+                foundation=foundation("srflx", host, path.transport, query.server.host),
+                component=1,
+                transport=path.transport,
+                priority=candidate_priority("srflx", path.preference),
+                address=mapped[0],
+                port=mapped[1],
+                type="srflx",
+                related_address=host,
+                related_port=port,
+            )
+            self._add(path, candidate, query.server)
+        self._check_done()
+
+    def _keep(self, query: Query, now: float) -> None:
+        query.next_at = now + KEEPALIVE_S
+
+    def on_silence(self, query: Query) -> None:
+        """A STUN server has not answered."""
+        if query.deadline != float("inf"):
+            self._end_query(query, 701, "the server did not answer")
+
+    def _end_query(self, query: Query, code: int, text: str) -> None:
+        if query in self._queries:
+            self._queries.remove(query)
+            self._core.transactions.forget(query)
+            self.report_error(query.server, query.path.address, code, text)
+            self._check_done()
+
+    # -- relays -----------------------------------------------------------------------------------
+
+    def relay_for(self, carrier: int, remote: Address) -> Path | None:
+        """The relay whose server is reached over that path, at that address."""
+        for relay in self._relays:
+            if relay.carrier.id == carrier and (relay.address == remote or relay.carrier.transport != "udp"):
+                return relay.path
+        return None
+
+    def take_relay_events(self, path: Path, now: float) -> None:
+        """A relay's client may have learnt something."""
+        relay = next((r for r in self._relays if r.path is path), None)
+        if relay is None:
+            return
+        for event in relay.client.events():
+            self._on_relay_event(relay, event, now)
+        self._core.flush_relay(path, now)
+
+    def _on_relay_event(self, relay: _Relay, event: TurnEvent, now: float) -> None:
+        match event:
+            case TurnAllocated(relayed, mapped):
+                self._on_allocated(relay, relayed, mapped, now)
+            case TurnFailed(code, reason):
+                if relay.pending:
+                    self.report_error(relay.server, relay.carrier.address, code, reason)
+                self._end_relay(relay)
+            case TurnRedirected(server):
+                self._core.events.append(RelayMoved(self._ufrag, relay.server, relay.carrier.id, server))
+                self._end_relay(relay)
+            case TurnPeerDenied(host):
+                self._on_denied(relay.path, host)
+
+    def _on_allocated(self, relay: _Relay, relayed: Address, mapped: Address | None, now: float) -> None:
+        relay.pending = False
+        path = relay.path
+        path.address = relayed
+        via = "tls" if relay.server.scheme.is_secure else relay.carrier.transport
+        hidden = self._core.config.policy is GatherPolicy.RELAY or mapped is None
+        anywhere = "::" if path.ip_version == 6 else "0.0.0.0"
+        path.candidate = Candidate(
+            foundation=foundation("relay", relayed[0], "udp", relay.server.host + via),
+            component=1,
+            transport="udp",
+            priority=candidate_priority("relay", path.preference, carrier=via),
+            address=relayed[0],
+            port=relayed[1],
+            type="relay",
+            related_address=anywhere if hidden or mapped is None else mapped[0],
+            related_port=0 if hidden or mapped is None else mapped[1],
+        )
+        self._add(path, path.candidate, relay.server)
+        self._on_path(path, now)
+        self._check_done()
+
+    def _end_relay(self, relay: _Relay) -> None:
+        relay.pending = False
+        if relay in self._relays:
+            self._relays.remove(relay)
+            self._core.paths.pop(relay.path.id, None)
+            self._on_lost(relay.path)
+        self._check_done()
+
+    def lose_path(self, path: Path, reason: str, now: float) -> None:
+        """A socket or connection has come to its end."""
+        self._core.paths.pop(path.id, None)
+        if path in self.paths:
+            self.paths.remove(path)
+        for relay in list(self._relays):
+            if relay.carrier is path:
+                relay.client.fail(701, reason)
+                self.take_relay_events(relay.path, now)
+        for query in [q for q in self._queries if q.path is path]:
+            if query.mapped is None:
+                self._end_query(query, 701, reason)
+            else:
+                self._queries.remove(query)
+                self._core.transactions.forget(query)
+        self._on_lost(path)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def _check_done(self) -> None:
+        if self.state is GatheringState.COMPLETE or self._sources_open:
+            return
+        if any(q.mapped is None for q in self._queries) or any(r.pending for r in self._relays):
+            return
+        self.state = GatheringState.COMPLETE
+        self._core.events.append(GatheringDone(self._ufrag))
+
+    def handle_timeout(self, now: float) -> None:
+        """Give up servers that are late, keep the others' answers alive."""
+        for query in list(self._queries):
+            if query.deadline <= now:
+                self._end_query(query, 701, "the server did not answer")
+            elif self.active and query.next_at is not None and query.next_at <= now:
+                self._keep(query, now)
+                self._send(query, now)
+        for relay in list(self._relays):
+            relay.client.handle_timeout(now)
+            if relay.pending and relay.deadline <= now:
+                relay.client.fail(701, "the server did not answer")
+            self.take_relay_events(relay.path, now)
+
+    def _deadlines(self) -> Iterator[float]:
+        for query in self._queries:
+            if query.mapped is None:
+                yield query.deadline
+            elif query.next_at is not None and self.active:
+                yield query.next_at
+        for relay in self._relays:
+            if relay.pending:
+                yield relay.deadline
+            due = relay.client.next_timeout()
+            if due is not None:
+                yield due
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due."""
+        return min(self._deadlines(), default=None)
+
+    def close(self, now: float) -> tuple[int, ...]:
+        """Give the relays back.
+
+        Returns:
+            The paths whose sockets may be closed.
+        """
+        for relay in self._relays:
+            relay.client.close(now)
+            self._core.flush_relay(relay.path, now)
+            self._core.paths.pop(relay.path.id, None)
+        self._relays.clear()
+        for query in self._queries:
+            self._core.transactions.forget(query)
+        self._queries.clear()
+        for path in self.paths:
+            self._core.paths.pop(path.id, None)
+        return tuple(path.id for path in self.paths)

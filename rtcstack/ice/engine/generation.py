@@ -1,0 +1,470 @@
+"""One generation of ICE: one pair of credentials at each end, its candidates, checks and nomination.
+
+Spec: RFC 8445, sections 6 to 8; RFC 8838 (trickle); RFC 7675 (consent).
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from rtcstack.errors import ParseError
+from rtcstack.ice.engine.checklist import Checklist
+from rtcstack.ice.engine.checks import Check, Request, check_request
+from rtcstack.ice.engine.core import Core
+from rtcstack.ice.engine.gathering import Gathering
+from rtcstack.ice.engine.pair import Pair, PairState, Path, RemoteCandidate
+from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
+from rtcstack.sdp.candidate import Candidate
+
+__all__ = ["Generation", "random_credentials"]
+
+MAX_REMOTE_CANDIDATES = 100
+"""Signalled candidates that are kept; later ones are counted and dropped."""
+
+MAX_LEARNT_CANDIDATES = 32
+"""Peer-reflexive remote candidates beside them: junk that was signalled cannot keep these out."""
+
+MAX_EARLY_CHECKS = 16
+"""Checks of the peer that wait until its password is known."""
+
+NOMINATION_WAIT_S = {"host": 0.0, "prflx": 0.1, "srflx": 0.2, "relay": 0.5}
+"""How long a valid pair, by its less direct candidate, waits for a better one before it is nominated.
+Packets do not wait: they take it at once."""
+
+RENEWED_S = 3.0
+"""A nomination so much later than the last is a decision, and not one of several that an aggressive
+peer (RFC 5245) sent for all its pairs: it holds even for a pair of lower priority."""
+
+CONSENT_ANSWER_S = 5.0
+"""How long an answer to a consent check is waited for."""
+
+_USABLE_TYPES = frozenset(("host", "srflx", "prflx", "relay"))
+
+
+def random_credentials(entropy_bytes: bytes) -> tuple[str, str]:
+    """A ufrag of 4 and a password of 24 characters out of 21 random bytes: 24 and 144 bits, RFC 8445
+    (section 5.3) wants 24 and 128. Base64's alphabet is ICE's."""
+    text = base64.b64encode(entropy_bytes).decode("ascii")
+    return text[:4], text[4:28]
+
+
+@dataclass(frozen=True, slots=True)
+class _EarlyCheck:
+    path: Path
+    remote: Address
+    request: Request
+
+
+class Generation:
+    """Credentials, candidates and pairs that belong together.
+
+    Args:
+        core: shared by the agent.
+        ufrag, pwd: local credentials, or None for random ones.
+    """
+
+    def __init__(self, core: Core, ufrag: str | None, pwd: str | None) -> None:
+        random_ufrag, random_pwd = random_credentials(core.entropy(21))
+        self.ufrag = ufrag or random_ufrag
+        self.pwd = pwd or random_pwd
+        self.key = self.pwd.encode()
+        self.remote_ufrag: str | None = None
+        self.remote_pwd: str | None = None
+        self.remote_is_lite = False
+        self.remote_ended = False
+        self.started_at: float | None = None
+        self.checklist = Checklist()
+        self.selected: Pair | None = None
+        self.gathering = Gathering(core, self.ufrag, self._on_path, self._on_denied, self._on_lost)
+        self.remotes: dict[tuple[str, Address], RemoteCandidate] = {}
+        self.selection_changed = False
+        self.reviving = False
+        self._core = core
+        self._remote_key = b""
+        self._username = b""
+        self._signalled = 0
+        self._learnt = 0
+        self._early: dict[tuple[int, Address], _EarlyCheck] = {}
+        self._next_check_at = 0.0
+        self._nominating: Pair | None = None
+        self._pinned: Pair | None = None
+        self._nomination = 0
+        self._decide_at: float | None = None
+
+    # -- candidates -------------------------------------------------------------------------------
+
+    @property
+    def can_check(self) -> bool:
+        """Whether checks are made: both ends' credentials are known, and we are no lite agent."""
+        return self.started_at is not None and not self._core.config.lite
+
+    def start(self, ufrag: str, pwd: str, *, remote_is_lite: bool, now: float) -> None:
+        """The peer's credentials are known: begin."""
+        self.remote_ufrag, self.remote_pwd = ufrag, pwd
+        self.remote_is_lite = remote_is_lite
+        self._remote_key = pwd.encode()
+        self._username = f"{ufrag}:{self.ufrag}".encode()
+        self.started_at = now
+        self._next_check_at = now
+        self.checklist.update_priorities(controlling=self._core.controlling)
+        early, self._early = list(self._early.values()), {}
+        for check in early:
+            self.on_request(check.path, check.remote, check.request, now)
+
+    def accepts(self, remote: Address) -> bool:
+        """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
+        return ("udp", remote) in self.remotes
+
+    def add_remote(self, candidate: Candidate, address: Address, now: float) -> bool:
+        """Take a candidate of the peer's.
+
+        Args:
+            candidate: as signalled.
+            address: where it is: with a name resolved.
+
+        Returns:
+            Whether it is of use.
+        """
+        transport = candidate.transport.lower()
+        if (
+            self.remote_ended
+            or self._signalled >= MAX_REMOTE_CANDIDATES
+            or candidate.component != 1
+            or transport != "udp"
+            or not address[1]
+            or candidate.type not in _USABLE_TYPES
+        ):
+            return False
+        self._signalled += 1
+        known = self.remotes.get((transport, address))
+        if known is not None:
+            # learnt from a check before it was signalled (RFC 8838, section 11.3)
+            if known.candidate.type == "prflx":
+                known.candidate = candidate
+                self.checklist.update_priorities(controlling=self._core.controlling)
+            return True
+        remote = self.remotes[transport, address] = RemoteCandidate(candidate, address)
+        for path in self._paths():
+            self._pair(path, remote, wanted=False)
+        return True
+
+    def end_remote(self) -> None:
+        """The peer has no more candidates."""
+        self.remote_ended = True
+
+    def _paths(self) -> list[Path]:
+        """The paths that are local candidates."""
+        seen: dict[int, Path] = {}
+        for path, _ in self.gathering.local:
+            seen[path.id] = path
+        return list(seen.values())
+
+    def _on_path(self, path: Path, now: float) -> None:
+        for remote in list(self.remotes.values()):
+            self._pair(path, remote, wanted=False)
+
+    def _pair(self, path: Path, remote: RemoteCandidate, *, wanted: bool) -> Pair | None:
+        if path.ip_version != remote.ip_version or path.candidate is None:
+            return None
+        return self.checklist.add(path, remote, controlling=self._core.controlling, wanted=wanted)
+
+    def _on_denied(self, path: Path, host: str) -> None:
+        for pair in self.checklist:
+            if pair.path is path and pair.remote.address[0] == host:
+                self._fail(pair)
+
+    def _on_lost(self, path: Path) -> None:
+        for pair in self.checklist:
+            if pair.path is path:
+                self._fail(pair)
+
+    def _fail(self, pair: Pair) -> None:
+        pair.state = PairState.FAILED
+        if pair is self._nominating:
+            self._nominating = None
+        self._core.transactions.forget(pair)
+
+    # -- the peer's checks ------------------------------------------------------------------------
+
+    def hold_early(self, path: Path, remote: Address, request: Request) -> None:
+        """Keep a check until the peer's password is known."""
+        if len(self._early) < MAX_EARLY_CHECKS or (path.id, remote) in self._early:
+            self._early[path.id, remote] = _EarlyCheck(path, remote, request)
+
+    def on_request(self, path: Path, remote_address: Address, request: Request, now: float) -> None:
+        """An authentic check has come and was answered (RFC 8445, sections 7.3.1.3 to 7.3.1.5)."""
+        remote = self.remotes.get((path.transport, remote_address))
+        if remote is None:
+            remote = self._learn(path, remote_address, request.priority)
+            if remote is None:
+                return
+        pair = self._pair(path, remote, wanted=True)
+        if pair is None:
+            self._core.counters.candidates += 1
+            return
+        pair.requests_received += 1
+        pair.responses_sent += 1
+        pair.heard_at = now
+        core = self._core
+        if core.config.lite:
+            self._on_request_lite(pair, request, now)
+            return
+        if request.use_candidate and not core.controlling:
+            if request.nomination:
+                pair.nomination = max(pair.nomination, request.nomination)
+            pair.nominate_on_success = True
+        if pair.state is PairState.SUCCEEDED:
+            if pair.nominate_on_success:
+                self._nominated_by_peer(pair, now)
+        elif pair.state is PairState.IN_PROGRESS:
+            # The letter wants a second check; the first is repeated instead, if its answer is not
+            # already on its way.
+            core.transactions.hasten(pair, now)
+        elif self.can_check:
+            self.checklist.trigger(pair)
+
+    def _on_request_lite(self, pair: Pair, request: Request, now: float) -> None:
+        """A lite agent has no checks of its own: the peer's say what works (RFC 8445, 7.3.2)."""
+        if pair.state is not PairState.SUCCEEDED:
+            pair.state = PairState.SUCCEEDED
+            pair.valid_at = now
+        pair.consent_at = now
+        if request.use_candidate:
+            self._nominated_by_peer(pair, now)
+
+    def _learn(self, path: Path, address: Address, priority: int) -> RemoteCandidate | None:
+        if self._learnt >= MAX_LEARNT_CANDIDATES:
+            self._core.counters.candidates += 1
+            return None
+        self._learnt += 1
+        candidate = Candidate(
+            foundation=f"p{self._learnt}",
+            component=1,
+            transport=path.transport,
+            priority=priority,
+            address=address[0],
+            port=address[1],
+            type="prflx",
+        )
+        remote = self.remotes[path.transport, address] = RemoteCandidate(candidate, address)
+        return remote
+
+    def _nominated_by_peer(self, pair: Pair, now: float) -> None:
+        """The controlling peer wants this pair, and it is valid here."""
+        pair.nominate_on_success = False
+        pair.nominated = True
+        pair.nominated_at = now
+        current = self.selected
+        if current is not None and current.nominated and current is not pair:
+            if pair.nomination or current.nomination:
+                if pair.nomination < current.nomination:
+                    return
+            elif pair.priority < current.priority and now - current.nominated_at < RENEWED_S:
+                return
+        self._select(pair, nominated=True)
+
+    # -- our checks -------------------------------------------------------------------------------
+
+    @property
+    def _floor(self) -> int:
+        """Pairs up to this priority need no check any more."""
+        selected = self.selected
+        if selected is None or not selected.nominated or self.reviving:
+            return -1
+        return selected.priority
+
+    def _send_check(self, pair: Pair, now: float, *, nominate: bool = False, consent: bool = False) -> None:
+        core = self._core
+        transaction_id = core.entropy(12)
+        data, priority = check_request(
+            core,
+            pair,
+            transaction_id,
+            self._username,
+            self._remote_key,
+            nominate=nominate,
+            nomination=self._nomination if nominate else 0,
+        )
+        check = Check(self, pair, self._remote_key, nominate, consent, core.controlling, priority)
+        pair.requests_sent += 1
+        remote = pair.remote.address
+        if consent:
+            pair.consent_requests_sent += 1
+            core.transactions.start(
+                transaction_id,
+                check,
+                pair,
+                pair.path.id,
+                remote,
+                data,
+                now,
+                rto_s=CONSENT_ANSWER_S,
+                sends_max=1,
+            )
+        else:
+            if pair.state is not PairState.SUCCEEDED:
+                pair.state = PairState.IN_PROGRESS
+            core.transactions.start(transaction_id, check, pair, pair.path.id, remote, data, now)
+        core.transmit(pair.path, remote, data, now)
+
+    def on_answer(self, check: Check, message: StunMessage, sends: int, sent_at: float, now: float) -> None:
+        """An authentic answer to a check (RFC 8445, section 7.2.5).
+
+        Raises:
+            ParseError: an attribute is malformed.
+        """
+        pair = check.pair
+        if message.kind == Class.ERROR:
+            self._on_error(check, message, now)
+            return
+        mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
+        if mapped is None:
+            raise ParseError("a check's answer without an address")
+        pair.responses_received += 1
+        pair.heard_at = pair.consent_at = now
+        if sends == 1:
+            # of a repeated request, nobody knows which one was answered
+            pair.rtt_s = now - sent_at
+            pair.rtt_total_s += pair.rtt_s
+        if check.consent:
+            pair.state = PairState.SUCCEEDED
+            return
+        local = self.gathering.find_local(pair.path, mapped)
+        if local is None:
+            local = self.gathering.add_reflexive(pair.path, mapped, check.priority)
+        pair.local = local
+        if pair.state is not PairState.SUCCEEDED:
+            pair.state = PairState.SUCCEEDED
+            if pair.valid_at is None:
+                pair.valid_at = now
+            self.checklist.thaw(pair.foundation)
+        if check.nominate and check.controlling and self._core.controlling:
+            self._nominating = None
+            pair.nominated = True
+            pair.nominated_at = now
+            self._select(pair, nominated=True)
+        elif pair.nominate_on_success and not self._core.controlling:
+            self._nominated_by_peer(pair, now)
+        self._decide(now)
+
+    def _on_error(self, check: Check, message: StunMessage, now: float) -> None:
+        error = message.error()
+        pair = check.pair
+        if error is not None and error[0] == 487:
+            self.set_role(controlling=not check.controlling)
+            if not check.consent:
+                self.checklist.trigger(pair)
+            return
+        if not check.consent:
+            self._fail(pair)
+            self._decide(now)
+
+    def set_role(self, *, controlling: bool) -> None:
+        """The role has turned out to be this one."""
+        core = self._core
+        if core.controlling is not controlling:
+            core.controlling = controlling
+            self._nominating = None
+            self.checklist.update_priorities(controlling=controlling)
+
+    def on_silence(self, check: Check, now: float) -> None:
+        """A check was never answered."""
+        if not check.consent:
+            self._fail(check.pair)
+            self._decide(now)
+
+    # -- nomination -------------------------------------------------------------------------------
+
+    def _select(self, pair: Pair, *, nominated: bool = False) -> None:
+        if self.selected is not pair or nominated:
+            self.selected = pair
+            self.selection_changed = True
+        if nominated:
+            # it is settled: those that are not better are checked no more (RFC 8445, section 8.1.2)
+            for other in self.checklist:
+                if other.state is PairState.IN_PROGRESS and other.priority < pair.priority:
+                    self._core.transactions.stop_repeating(other)
+
+    def _decide(self, now: float) -> None:
+        """A pair has become valid, or invalid: which one do packets take, which one is nominated?"""
+        self._decide_at = None
+        best = self.checklist.best_valid()
+        if best is None:
+            return
+        selected = self.selected
+        settled = selected is not None and selected.nominated and not self.reviving
+        if not settled:
+            self._select(best)
+        if not self._core.controlling or self._core.config.lite or self._nominating is best:
+            return
+        if settled and self._pinned is selected:
+            return
+        if settled and (selected is best or (selected is not None and best.priority <= selected.priority)):
+            return
+        if best.nominated and selected is best:
+            return
+        valid_at = now if best.valid_at is None else best.valid_at
+        wait_until = valid_at + NOMINATION_WAIT_S[best.slowest_type]
+        if now < wait_until and self.checklist.has_better_pending(best):
+            self._decide_at = wait_until
+            return
+        self._nominate(best, now)
+
+    def nominate(self, pair: Pair, now: float) -> None:
+        """Tell the peer to use this pair, and stay with it while it works (the controlling agent's
+        right)."""
+        self._pinned = pair
+        self._nominate(pair, now)
+
+    def _nominate(self, pair: Pair, now: float) -> None:
+        self._nominating = pair
+        if self._core.config.renomination:
+            self._nomination += 1
+        self._send_check(pair, now, nominate=True)
+
+    def revive(self, now: float) -> None:
+        """The selected pair has gone silent: check all others again."""
+        self.reviving = True
+        self._nominating = self._pinned = None
+        self.checklist.revive()
+        self._next_check_at = min(self._next_check_at, now)
+
+    def settle(self) -> None:
+        """The selected pair works again, or another has taken its place."""
+        self.reviving = False
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def handle_timeout(self, now: float) -> None:
+        """Make the check that is due, decide what waits to be decided."""
+        self.gathering.handle_timeout(now)
+        if self._decide_at is not None and self._decide_at <= now:
+            self._decide(now)
+        self.make_check(now)
+
+    def make_check(self, now: float) -> None:
+        """Check the next pair, if one waits and the last check is long enough ago."""
+        if self._next_check_at <= now and self.can_check:
+            pair = self.checklist.take_next(self._floor)
+            if pair is not None:
+                self._send_check(pair, now)
+                self._next_check_at = now + self._core.config.check_interval_s
+
+    def check_consent(self, now: float) -> None:
+        """Ask the peer once whether it still wants our packets (RFC 7675)."""
+        if self.selected is not None and self.can_check:
+            self._send_check(self.selected, now, consent=True)
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due."""
+        times = [t for t in (self._decide_at, self.gathering.next_timeout()) if t is not None]
+        if self.can_check and self.checklist.peek_next(self._floor) is not None:
+            times.append(self._next_check_at)
+        return min(times, default=None)
+
+    def close(self, now: float) -> tuple[int, ...]:
+        """End it; returns the paths whose sockets may be closed."""
+        for pair in self.checklist:
+            self._core.transactions.forget(pair)
+        return self.gathering.close(now)

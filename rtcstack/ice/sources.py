@@ -1,0 +1,171 @@
+"""Where an agent's candidates come from: opens sockets, resolves and connects to servers.
+
+What is asked over them stands in `engine/gathering.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+from rtcstack.clock import monotonic
+from rtcstack.ice.carriers import HostCarrier, RelayCarrier, StreamCarrier
+from rtcstack.ice.config import GatherPolicy, IceServer
+from rtcstack.ice.engine.events import RelayMoved
+from rtcstack.ice.engine.generation import Generation
+from rtcstack.ice.engine.pair import Path
+from rtcstack.ice.interfaces import bind_udp, host_addresses, local_address_for
+from rtcstack.ice.names import resolve
+from rtcstack.ice.stun import Address
+
+if TYPE_CHECKING:
+    from rtcstack.ice.agent import IceAgent
+
+__all__ = ["Sources"]
+
+MAX_REDIRECTIONS = 3
+"""Times that a TURN server may send us to another one."""
+
+
+class Sources:
+    """Feeds one generation's gathering.
+
+    Args:
+        agent: whose engine is fed.
+        generation: which.
+    """
+
+    def __init__(self, agent: IceAgent, generation: Generation) -> None:
+        self._agent = agent
+        self._engine = agent.engine
+        self._config = agent.config
+        self._generation = generation
+        self._redirections: dict[str, int] = {}
+
+    def begin(self) -> bool:
+        """Open the host candidates' sockets.
+
+        Returns:
+            Whether there are servers to ask, for which `ask` is to be run.
+        """
+        loop = self._agent.loop
+        relay_only = self._config.policy is GatherPolicy.RELAY
+        for preference, address in enumerate([] if relay_only else host_addresses(self._config)):
+            try:
+                sock = bind_udp(address, self._config)
+            except OSError:
+                continue  # an address that went away, or that the sandbox does not let us use
+            local: Address = sock.getsockname()[:2]
+            path = self._engine.add_socket(self._generation, local, preference, monotonic())
+            self._agent.keep(path.id, HostCarrier(self._agent, path.id, loop, sock))
+        return bool(self._config.servers)
+
+    async def ask(self) -> None:
+        """Ask all servers, at the same time."""
+        paths = list(self._generation.gathering.paths)
+        await asyncio.gather(*(self._ask(server, paths) for server in self._config.servers))
+
+    @property
+    def _is_over(self) -> bool:
+        return self._engine.generation(self._generation.ufrag) is not self._generation
+
+    def _fail(self, server: IceServer, reason: str) -> None:
+        if not self._is_over:
+            self._generation.gathering.report_error(server, None, 701, reason)
+
+    async def _ask(self, server: IceServer, paths: list[Path]) -> None:
+        """One server; every failure is reported, and none is raised."""
+        try:
+            async with asyncio.timeout(self._config.gather_timeout_s):
+                addresses = await resolve(server.host, server.port)
+                if server.scheme.is_turn:
+                    await self._ask_turn(server, addresses)
+                else:
+                    self._ask_stun(server, addresses, paths)
+        except TimeoutError:
+            self._fail(server, "the server did not answer")
+        except (OSError, ssl.SSLError, ValueError) as exc:
+            self._fail(server, str(exc) or type(exc).__name__)
+        self._agent.wake()
+
+    def _usable(self, addresses: list[Address]) -> list[Address]:
+        config = self._config
+        return [a for a in addresses if (config.use_ipv6 if ":" in a[0] else config.use_ipv4)]
+
+    def _ask_stun(self, server: IceServer, addresses: list[Address], paths: list[Path]) -> None:
+        if server.scheme.is_secure:
+            raise OSError("STUN over TLS shows no address that UDP could use")
+        if self._is_over:
+            return
+        now = monotonic()
+        for address in self._usable(addresses):
+            for path in paths:
+                if (":" in path.address[0]) is (":" in address[0]):
+                    self._engine.query(self._generation, server, path, address, now)
+
+    async def _ask_turn(self, server: IceServer, addresses: list[Address]) -> None:
+        if server.scheme.is_secure and server.transport == "udp":
+            raise OSError("TURN over DTLS is not supported: use ?transport=tcp")
+        usable = self._usable(addresses)
+        if not usable:
+            raise OSError("the server has no address of a family that is used here")
+        errors: list[OSError] = []
+        for address in usable:
+            try:
+                await self._relay(server, address)
+                return
+            except OSError as exc:
+                errors.append(exc)
+        raise errors[0]
+
+    async def _relay(self, server: IceServer, address: Address) -> None:
+        if server.transport == "udp":
+            self._relay_udp(server, address)
+        else:
+            await self._relay_stream(server, address)
+
+    def _relay_udp(self, server: IceServer, address: Address) -> None:
+        sock = bind_udp(local_address_for(address), self._config)
+        if self._is_over:
+            sock.close()
+            return
+        local: Address = sock.getsockname()[:2]
+        path = self._engine.add_socket(self._generation, local, 0, monotonic(), carrier_only=True)
+        self._agent.keep(path.id, RelayCarrier(self._agent, path.id, self._agent.loop, sock))
+        self._engine.relay(self._generation, server, path, address, monotonic())
+
+    async def _relay_stream(self, server: IceServer, address: Address) -> None:
+        context = None
+        if server.scheme.is_secure:
+            context = ssl.create_default_context()
+        _, carrier = await self._agent.loop.create_connection(
+            lambda: StreamCarrier(self._agent, address),
+            *address,
+            ssl=context,
+            server_hostname=server.host if context is not None else None,
+        )
+        if self._is_over:
+            carrier.close()
+            return
+        path = self._engine.add_socket(
+            self._generation, carrier.sockname, 0, monotonic(), transport="tcp", carrier_only=True
+        )
+        carrier.path = path.id
+        self._agent.keep(path.id, carrier)
+        self._engine.relay(self._generation, server, path, address, monotonic())
+
+    async def follow(self, moved: RelayMoved) -> None:
+        """A TURN server wants another one to be asked."""
+        server = moved.server
+        times = self._redirections[server.url] = self._redirections.get(server.url, 0) + 1
+        try:
+            if times > MAX_REDIRECTIONS:
+                raise OSError("the server sends us from one to the next")
+            async with asyncio.timeout(self._config.gather_timeout_s):
+                await self._relay(server, moved.address)
+        except TimeoutError:
+            self._fail(server, "the server did not answer")
+        except (OSError, ssl.SSLError, ValueError) as exc:
+            self._fail(server, str(exc) or type(exc).__name__)
+        self._agent.wake()

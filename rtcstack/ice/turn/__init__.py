@@ -1,0 +1,19 @@
+"""TURN, the client's side: an engine without a socket."""
+
+from rtcstack.ice.turn.client import (
+    TurnAllocated,
+    TurnClient,
+    TurnEvent,
+    TurnFailed,
+    TurnPeerDenied,
+    TurnRedirected,
+)
+
+__all__ = [
+    "TurnAllocated",
+    "TurnClient",
+    "TurnEvent",
+    "TurnFailed",
+    "TurnPeerDenied",
+    "TurnRedirected",
+]

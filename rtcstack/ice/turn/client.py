@@ -1,0 +1,536 @@
+"""A TURN client: one allocation at one server, as an engine.
+
+The server's side of it is a path that this engine does not see: it gives back what is to be sent
+to the server and takes what came from there, as datagrams or as a stream.
+
+Spec: RFC 8656 (TURN), RFC 8489 section 9.2 (long-term credentials).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rtcstack.engine import Run
+from rtcstack.errors import ParseError
+from rtcstack.ice.stun import (
+    Address,
+    Attribute,
+    Class,
+    Method,
+    StunMessage,
+    encode,
+    encode_address,
+    long_term_key,
+)
+from rtcstack.ice.transactions import MAX_SENDS, RTO_S, Transactions
+from rtcstack.ice.turn.framing import TurnFraming
+from rtcstack.ice.turn.peers import Channel, Grant, Permission
+
+__all__ = [
+    "TurnAllocated",
+    "TurnClient",
+    "TurnEvent",
+    "TurnFailed",
+    "TurnPeerDenied",
+    "TurnRedirected",
+]
+
+MAX_PERMISSIONS = 128
+"""Peer addresses that one allocation knows."""
+
+MAX_CHANNELS = 64
+"""Peers with a channel; the others are sent indications."""
+
+MAX_CHALLENGES = 4
+"""Times that one request is repeated for a new realm or nonce."""
+
+MAX_RECEIVED = 1024
+"""Relayed datagrams of one pass; later ones are dropped."""
+
+ASKED_LIFETIME_S = 600
+MIN_LIFETIME_S = 20
+"""A server that grants less is asked again no more often than this allows."""
+
+REFRESH_MARGIN_S = 60.0
+PERMISSION_REFRESH_S = 240.0
+"""A permission lasts 300 s (RFC 8656, section 9)."""
+
+CHANNEL_REFRESH_S = 540.0
+"""A channel lasts 600 s (section 12)."""
+
+IDLE_S = 300.0
+"""A peer to whom nothing was sent for so long is not kept up."""
+
+STREAM_ANSWER_S = 39.5
+"""How long an answer over TCP or TLS is waited for (RFC 8489, section 6.2.2)."""
+
+_SERVER: Address = ("", 0)
+_UDP = bytes((17, 0, 0, 0))
+_FAMILY = {4: bytes((1, 0, 0, 0)), 6: bytes((2, 0, 0, 0))}
+
+# +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+# |         Channel Number        |            Length             |
+# +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+# |                       Application Data                        |
+_CHANNEL_DATA = struct.Struct("!HH")
+_FIRST_CHANNEL = 0x4000
+_U32 = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAllocated:
+    """The relay has an address for us.
+
+    Attributes:
+        relayed: where peers reach us.
+        mapped: where the server sees us.
+        lifetime_s: what the server granted.
+    """
+
+    relayed: Address
+    mapped: Address | None
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed:
+    """There is no allocation, or no longer.
+
+    Attributes:
+        code: a STUN error code, or 701 when the server did not answer (webrtc-pc, section 4.8.2).
+        reason: what the server said, or what went wrong.
+    """
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRedirected:
+    """The server asks us to use another one (RFC 8489, section 10).
+
+    Attributes:
+        server: its address.
+    """
+
+    server: Address
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPeerDenied:
+    """The server will not relay to an address.
+
+    Attributes:
+        host: of the peer.
+        code: the STUN error code.
+    """
+
+    host: str
+    code: int
+
+
+TurnEvent = TurnAllocated | TurnFailed | TurnRedirected | TurnPeerDenied
+
+
+class _Request(NamedTuple):
+    """What a transaction asked, so that it can be asked again with another nonce."""
+
+    method: Method
+    attributes: tuple[tuple[int, bytes], ...]
+    subject: Permission | Channel | None
+    host: str
+    challenges: int
+
+
+class TurnClient:
+    """One allocation.
+
+    Args:
+        username, password: long-term credentials.
+        entropy: gives that many random bytes.
+        is_stream: whether the server is reached over TCP or TLS.
+        ip_version: 4 or 6, of the relayed address.
+    """
+
+    def __init__(
+        self,
+        username: str,
+        password: str,
+        *,
+        entropy: Callable[[int], bytes],
+        is_stream: bool = False,
+        ip_version: int = 4,
+    ) -> None:
+        self.relayed: Address | None = None
+        self.mapped: Address | None = None
+        self.failed: TurnFailed | None = None
+        self.dropped = 0
+        self._username = username
+        self._password = password
+        self._entropy = entropy
+        self._framing = TurnFraming() if is_stream else None
+        self._ip_version = ip_version
+        self._realm: bytes | None = None
+        self._nonce: bytes | None = None
+        self._key: bytes | None = None
+        self._transactions: Transactions[_Request] = Transactions()
+        self._refresh_at: float | None = None
+        self._permissions: dict[str, Permission] = {}
+        self._channels: dict[Address, Channel] = {}
+        self._peers: dict[int, Address] = {}
+        self._out: list[bytes] = []
+        self._events: list[TurnEvent] = []
+        self._received: list[tuple[Address, bytes]] = []
+        self._closed = False
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Ask for an allocation."""
+        attributes = [
+            (Attribute.REQUESTED_TRANSPORT, _UDP),
+            (Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),
+        ]
+        if self._ip_version == 6:
+            attributes.append((Attribute.REQUESTED_ADDRESS_FAMILY, _FAMILY[6]))
+        self._ask(_Request(Method.ALLOCATE, tuple(attributes), None, "", 0), now)
+
+    def close(self, now: float) -> None:
+        """Give the allocation back; the request leaves with the next `drain`."""
+        if self.relayed is not None and not self._closed:
+            self._ask(_Request(Method.REFRESH, ((Attribute.LIFETIME, bytes(4)),), None, "", 0), now)
+        self._closed = True
+
+    def fail(self, code: int, reason: str) -> None:
+        """The path to the server is gone, or the server is of no use."""
+        if self.failed is None and not self._closed:
+            self.failed = TurnFailed(code, reason)
+            self.relayed = None
+            self._closed = True
+            self._events.append(self.failed)
+
+    # -- the five verbs ---------------------------------------------------------------------------
+
+    def receive(self, datagrams: Sequence[bytes], now: float) -> None:
+        """Take what came from the server: datagrams, or pieces of the stream."""
+        if self._framing is not None:
+            try:
+                datagrams = [m for piece in datagrams for m in self._framing.feed(piece)]
+            except ParseError as exc:
+                self.fail(701, str(exc))
+                return
+        for data in datagrams:
+            if not data:
+                continue
+            if data[0] >> 6 == 1:
+                self._on_channel_data(data)
+            else:
+                try:
+                    self._on_message(StunMessage(data), now)
+                except ParseError:
+                    self.dropped += 1
+
+    def receive_runs(self, runs: Sequence[Run], now: float) -> None:
+        """The same for datagrams that came joined."""
+        for run in runs:
+            self.receive(run.datagrams(), now)
+
+    def received(self) -> list[tuple[Address, bytes]]:
+        """Take what peers have sent through the relay, in order."""
+        received, self._received = self._received, []
+        return received
+
+    def handle_timeout(self, now: float) -> None:
+        """Repeat, refresh, give up."""
+        again, over = self._transactions.take_due(now)
+        self._out += [t.data for t in again]
+        for transaction in over:
+            self._on_silence(transaction.owner, now)
+        if self._closed:
+            return
+        if self._refresh_at is not None and self._refresh_at <= now:
+            self._refresh_at = None
+            lifetime = ((Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),)
+            self._ask(_Request(Method.REFRESH, lifetime, None, "", 0), now)
+        for host, permission in list(self._permissions.items()):
+            if permission.refresh_at <= now:
+                if now - permission.used_at >= IDLE_S or permission.state is Grant.DENIED:
+                    del self._permissions[host]
+                else:
+                    self._permit(host, permission, now)
+        for channel in list(self._channels.values()):
+            if channel.refresh_at <= now:
+                if now - channel.used_at >= IDLE_S or channel.state is Grant.DENIED:
+                    # The number stays bound at the server for 5 more minutes: it is not used again.
+                    del self._channels[channel.peer]
+                else:
+                    self._bind(channel, now)
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due."""
+        due = self._transactions.next_timeout()
+        if self._closed:
+            return due
+        times = [] if due is None else [due]
+        if self._refresh_at is not None:
+            times.append(self._refresh_at)
+        times += [p.refresh_at for p in self._permissions.values()]
+        times += [c.refresh_at for c in self._channels.values()]
+        return min(times, default=None)
+
+    def drain(self, now: float) -> list[bytes]:
+        """Take what is to be sent to the server."""
+        out, self._out = self._out, []
+        return out
+
+    def events(self) -> list[TurnEvent]:
+        """Take what happened."""
+        events, self._events = self._events, []
+        return events
+
+    # -- data -------------------------------------------------------------------------------------
+
+    def send(self, data: bytes, peer: Address, now: float) -> None:
+        """Send one datagram to a peer; it waits for the permission, if that is not there yet."""
+        permission = self._permission(peer[0], now)
+        if permission is None or permission.state is Grant.DENIED:
+            self.dropped += 1
+            return
+        permission.used_at = now
+        channel = self._channels.get(peer)
+        if channel is not None and channel.state is Grant.GRANTED:
+            channel.used_at = now
+            self._out.append(self._frame(channel.number, data))
+        elif permission.state is Grant.GRANTED:
+            self._indicate(peer, data)
+        elif not permission.hold(peer, data):
+            self.dropped += 1
+
+    def send_runs(self, runs: Sequence[Run], peer: Address, now: float) -> list[Run]:
+        """Wrap runs of datagrams for a peer.
+
+        Returns:
+            What is to be sent to the server at once; runs, where there is a channel.
+        """
+        channel = self._channels.get(peer)
+        if channel is None or channel.state is not Grant.GRANTED:
+            self.prepare(peer, now)
+            for run in runs:
+                for data in run.datagrams():
+                    self.send(data, peer, now)
+            return [Run(data, len(data)) for data in self.drain(now)]
+        channel.used_at = now
+        permission = self._permissions.get(peer[0])
+        if permission is not None:
+            permission.used_at = now
+        if self._framing is not None:
+            number, frame = channel.number, self._frame
+            return [Run(d, len(d)) for d in (frame(number, d) for r in runs for d in r.datagrams())]
+        return [_wrap(channel.number, run) for run in runs]
+
+    def _frame(self, number: int, data: bytes) -> bytes:
+        framed = _CHANNEL_DATA.pack(number, len(data)) + data
+        # over a stream each message is padded to four bytes (RFC 8656, section 12.5)
+        return framed if self._framing is None else framed + bytes(-len(data) & 3)
+
+    def _indicate(self, peer: Address, data: bytes) -> None:
+        transaction_id = self._entropy(12)
+        attributes = (
+            (Attribute.XOR_PEER_ADDRESS, encode_address(peer, transaction_id)),
+            (Attribute.DATA, data),
+        )
+        self._out.append(encode(Method.SEND, Class.INDICATION, transaction_id, attributes, fingerprint=False))
+
+    def _on_channel_data(self, data: bytes) -> None:
+        if len(data) < 4:
+            self.dropped += 1
+            return
+        number, length = _CHANNEL_DATA.unpack_from(data)
+        peer = self._peers.get(number)
+        if peer is None or length > len(data) - 4:
+            self.dropped += 1
+            return
+        self._deliver(peer, data[4 : 4 + length])
+
+    def _deliver(self, peer: Address, data: bytes) -> None:
+        if len(self._received) < MAX_RECEIVED:
+            self._received.append((peer, data))
+        else:
+            self.dropped += 1
+
+    # -- permissions and channels -----------------------------------------------------------------
+
+    def _permission(self, host: str, now: float) -> Permission | None:
+        permission = self._permissions.get(host)
+        if permission is None and self.relayed is not None and len(self._permissions) < MAX_PERMISSIONS:
+            permission = self._permissions[host] = Permission(now)
+            self._permit(host, permission, now)
+        return permission
+
+    def _permit(self, host: str, permission: Permission, now: float) -> None:
+        permission.refresh_at = now + PERMISSION_REFRESH_S
+        if permission.state is Grant.NONE:
+            permission.state = Grant.ASKED
+        self._ask(_Request(Method.CREATE_PERMISSION, (), permission, host, 0), now)
+
+    def prepare(self, peer: Address, now: float) -> None:
+        """Much is going to be sent to this peer: bind a channel to it."""
+        number = _FIRST_CHANNEL + len(self._peers)
+        if self.relayed is None or peer in self._channels or len(self._peers) >= MAX_CHANNELS:
+            return
+        channel = self._channels[peer] = Channel(number, peer, now)
+        self._peers[number] = peer
+        self._bind(channel, now)
+
+    def _bind(self, channel: Channel, now: float) -> None:
+        channel.refresh_at = now + CHANNEL_REFRESH_S
+        if channel.state is Grant.NONE:
+            channel.state = Grant.ASKED
+        number = _U32.pack(channel.number << 16)
+        self._ask(_Request(Method.CHANNEL_BIND, ((Attribute.CHANNEL_NUMBER, number),), channel, "", 0), now)
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def _ask(self, request: _Request, now: float) -> None:
+        transaction_id = self._entropy(12)
+        attributes = list(request.attributes)
+        if isinstance(request.subject, Channel):
+            peer = request.subject.peer
+            attributes.append((Attribute.XOR_PEER_ADDRESS, encode_address(peer, transaction_id)))
+        elif isinstance(request.subject, Permission):
+            peer = (request.host, 0)
+            attributes.append((Attribute.XOR_PEER_ADDRESS, encode_address(peer, transaction_id)))
+        if self._realm is not None and self._nonce is not None:
+            attributes += (
+                (Attribute.USERNAME, self._username.encode()),
+                (Attribute.REALM, self._realm),
+                (Attribute.NONCE, self._nonce),
+            )
+        data = encode(request.method, Class.REQUEST, transaction_id, attributes, key=self._key)
+        self._out.append(data)
+        # a stream repeats by itself (RFC 8489, section 6.2.2)
+        rto_s, sends_max = (RTO_S, MAX_SENDS) if self._framing is None else (STREAM_ANSWER_S, 1)
+        self._transactions.start(
+            transaction_id, request, request.subject, 0, _SERVER, data, now, rto_s=rto_s, sends_max=sends_max
+        )
+
+    def _on_message(self, message: StunMessage, now: float) -> None:
+        if message.kind == Class.INDICATION:
+            if message.method == Method.DATA:
+                peer = message.address(Attribute.XOR_PEER_ADDRESS)
+                data = message.get(Attribute.DATA)
+                if peer is not None and data is not None and peer[0] in self._permissions:
+                    self._deliver(peer, data)
+                    return
+            self.dropped += 1
+            return
+        transaction = self._transactions.get(message.transaction_id)
+        if transaction is None or message.kind == Class.REQUEST:
+            self.dropped += 1
+            return
+        error = message.error() if message.kind == Class.ERROR else None
+        challenged = error is not None and error[0] in (401, 438)
+        may_be_unsigned = challenged or (error is not None and error[0] == 300) or self._key is None
+        if not may_be_unsigned and self._key is not None and not message.is_authentic(self._key):
+            self.dropped += 1
+            return
+        request = transaction.owner
+        if message.kind == Class.SUCCESS:
+            self._on_success(request, message, now)
+            self._transactions.remove(message.transaction_id)
+            return
+        self._transactions.remove(message.transaction_id)
+        code, reason = error if error is not None else (500, "an error without a code")
+        if challenged and self._take_challenge(message, code, request):
+            self._ask(request._replace(challenges=request.challenges + 1), now)
+        elif code == 300 and request.method == Method.ALLOCATE:
+            self._on_redirect(message)
+        else:
+            self._on_refusal(request, code, reason, now)
+
+    def _take_challenge(self, message: StunMessage, code: int, request: _Request) -> bool:
+        """Whether the request may be tried again, with what the server has told."""
+        realm, nonce = message.get(Attribute.REALM), message.get(Attribute.NONCE)
+        if nonce is None or request.challenges >= MAX_CHALLENGES:
+            return False
+        if code == 401 and (realm is None or self._key is not None):
+            return False  # these credentials were refused (RFC 8489, section 9.2.5)
+        message.text(Attribute.REALM)
+        self._nonce = nonce
+        if realm is not None:
+            self._realm = realm
+            self._key = long_term_key(self._username, realm.decode("utf-8"), self._password)
+        return self._key is not None
+
+    def _on_success(self, request: _Request, message: StunMessage, now: float) -> None:
+        subject = request.subject
+        if isinstance(subject, Permission):
+            subject.state = Grant.GRANTED
+            waiting, subject.waiting = subject.waiting, []
+            for peer, data in waiting:
+                self._indicate(peer, data)
+            return
+        if isinstance(subject, Channel):
+            subject.state = Grant.GRANTED
+            permission = self._permissions.get(subject.peer[0])
+            if permission is not None:
+                permission.state = Grant.GRANTED
+            return
+        if self._closed:
+            return
+        lifetime_s = message.number(Attribute.LIFETIME)
+        if request.method == Method.ALLOCATE:
+            relayed = message.address(Attribute.XOR_RELAYED_ADDRESS)
+            if relayed is None or not relayed[1]:
+                raise ParseError("an allocation without an address")
+            self.relayed = relayed
+            self.mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
+            granted = ASKED_LIFETIME_S if lifetime_s is None else lifetime_s
+            self._events.append(TurnAllocated(relayed, self.mapped, granted))
+        granted = ASKED_LIFETIME_S if lifetime_s is None else max(lifetime_s, MIN_LIFETIME_S)
+        self._refresh_at = now + max(granted - REFRESH_MARGIN_S, granted / 2)
+
+    def _on_redirect(self, message: StunMessage) -> None:
+        server = message.address(Attribute.ALTERNATE_SERVER)
+        if server is None:
+            self.fail(300, "the server names no other server")
+            return
+        self._closed = True
+        self._events.append(TurnRedirected(server))
+
+    def _on_refusal(self, request: _Request, code: int, reason: str, now: float) -> None:
+        subject = request.subject
+        if isinstance(subject, Permission):
+            subject.state = Grant.DENIED
+            subject.waiting = []
+            self._events.append(TurnPeerDenied(request.host, code))
+        elif isinstance(subject, Channel):
+            subject.state = Grant.DENIED
+        elif not self._closed:
+            self.fail(code, reason or f"error {code}")
+
+    def _on_silence(self, request: _Request, now: float) -> None:
+        """A request was never answered."""
+        if isinstance(request.subject, Permission | Channel):
+            if request.subject.state is not Grant.GRANTED:
+                self._on_refusal(request, 701, "the server did not answer", now)
+        else:
+            self.fail(701, "the server did not answer")
+
+
+def _wrap(number: int, run: Run) -> Run:
+    """A run in which each datagram has a channel's header."""
+    data, segment = run
+    size = len(data)
+    if size <= segment:
+        return Run(_CHANNEL_DATA.pack(number, size) + data, size + 4)
+    header = _CHANNEL_DATA.pack(number, segment)
+    pieces: list[bytes] = []
+    last = (size - 1) // segment * segment
+    for start in range(0, last, segment):
+        pieces += (header, data[start : start + segment])
+    pieces += (_CHANNEL_DATA.pack(number, size - last), data[last:])
+    return Run(b"".join(pieces), segment + 4)

@@ -1,0 +1,136 @@
+"""Servers on the loopback interface that are dead, refuse, stall or talk nonsense: what is reported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri
+from tests.unit.ice.test_agent import Observer, agents, connect
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def tcp_server(serve: Serve) -> AsyncIterator[int]:
+    tasks = set()
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+
+
+def config(*servers: IceServer, timeout_s: float = 0.3) -> IceConfig:
+    return IceConfig(servers=servers, include_loopback=True, use_ipv6=False, gather_timeout_s=timeout_s)
+
+
+async def gathered(*servers: IceServer, timeout_s: float = 0.3) -> Observer:
+    """Gather with these servers until it is over."""
+    observer = Observer(config(*servers, timeout_s=timeout_s))
+    observer.agent.gather()
+    await observer.until(lambda: observer.agent.gathering_state is GatheringState.COMPLETE)
+    await observer.agent.close()
+    return observer
+
+
+def turn(port: int, transport: str = "tcp", scheme: str = "turn") -> IceServer:
+    return parse_server_uri(f"{scheme}:127.0.0.1:{port}?transport={transport}", "user", "secret")
+
+
+async def test_nobody_listens() -> None:
+    async with tcp_server(lambda _r, _w: asyncio.sleep(0)) as port:
+        pass
+    started = time.monotonic()
+    observer = await gathered(turn(port), timeout_s=5)
+    [(server, code)] = observer.errors
+    assert (server.port, code) == (port, 701)
+    assert time.monotonic() - started < 2, "a refusal is known at once"
+
+
+async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def stall(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(100):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+
+
+async def half_a_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(100)
+    writer.write(b"\x01\x13\xff\xff\x21\x12\xa4\x42")
+    await writer.drain()
+    await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize("scheme", ["turn", "turns"])
+@pytest.mark.parametrize("serve", [hang_up, stall, babble, half_a_message])
+async def test_streams_that_lead_to_nothing(serve: Serve, scheme: str) -> None:
+    async with tcp_server(serve) as port:
+        observer = await gathered(turn(port, scheme=scheme))
+    assert [(s.port, code) for s, code in observer.errors] == [(port, 701)]
+    assert {c.type for c in observer.agent.local_candidates} == {"host"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "stun:name.invalid",
+        "turn:name.invalid",
+        "turn:name.invalid?transport=tcp",
+        "turns:127.0.0.1:1?transport=udp",
+        "stuns:127.0.0.1:1",
+        "stun:127.0.0.1:9",
+        "turn:127.0.0.1:9",
+    ],
+)
+async def test_every_failure_is_reported(url: str) -> None:
+    observer = await gathered(parse_server_uri(url, "user", "secret"))
+    # a STUN server is asked from each of the machine's addresses
+    asked = len(observer.agent.local_candidates) if url == "stun:127.0.0.1:9" else 1
+    assert [(s.url, code) for s, code in observer.errors] == [(url, 701)] * asked
+
+
+async def test_dead_servers_delay_nothing() -> None:
+    dead = [
+        parse_server_uri(u, "u", "p") for u in ("stun:127.0.0.1:9", "turn:127.0.0.1:9", "turn:name.invalid")
+    ]
+    async with tcp_server(stall) as port:
+        times = []
+        for servers in ([], [*dead, turn(port)]):
+            async with agents(config(*servers, timeout_s=5)) as (a, b):
+                started = time.monotonic()
+                await connect(a, b)
+                times.append(time.monotonic() - started)
+        assert times[1] < times[0] + 0.1, times
+
+
+async def test_closing_while_servers_are_asked() -> None:
+    async with tcp_server(stall) as port:
+        observer = Observer(config(turn(port), turn(port, scheme="turns"), turn(9, "udp"), timeout_s=5))
+        observer.agent.gather()
+        await asyncio.sleep(0.05)
+        agent: IceAgent = observer.agent
+        await agent.close()
+        assert observer.errors == []
+        assert agent._carriers == {}
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,294 @@
+"""The TURN client alone: credentials, refreshes, permissions, channels, and servers that lie."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtcstack.engine import Run
+from rtcstack.errors import ParseError
+from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode, error_attribute
+from rtcstack.ice.turn import TurnAllocated, TurnClient, TurnEvent, TurnFailed, TurnPeerDenied, TurnRedirected
+from rtcstack.ice.turn.client import MAX_CHANNELS, MAX_PERMISSIONS
+from rtcstack.ice.turn.framing import MAX_HELD_BYTES, TurnFraming
+from rtcstack.ice.turn.peers import MAX_WAITING
+from tests.support.internet import Internet, ModelServer
+from tests.support.link import START_S
+
+ME: Address = ("192.0.2.1", 4000)
+PEER: Address = ("192.0.2.50", 5000)
+
+
+class Client:
+    """A client on the model internet."""
+
+    def __init__(self, net: Internet, server: ModelServer, *, password: str = ModelServer.PASSWORD) -> None:
+        self.net, self.server = net, server
+        self.engine = TurnClient(server.USERNAME, password, entropy=random.Random(1).randbytes)
+        self.events: list[TurnEvent] = []
+        self.received: list[tuple[Address, bytes]] = []
+        self._armed_at: float | None = None
+        net.attach(ME[0], self._receive)
+        self.engine.start(net.now)
+        self.flush()
+
+    def _receive(self, _destination: Address, _source: Address, data: bytes) -> None:
+        self.engine.receive([data], self.net.now)
+        self.flush()
+
+    def flush(self) -> None:
+        now = self.net.now
+        for data in self.engine.drain(now):
+            self.net.send(ME, (self.server.host, 3478), data)
+        self.events += self.engine.events()
+        self.received += self.engine.received()
+        due = self.engine.next_timeout()
+        if due is not None and due != self._armed_at:
+            self._armed_at = max(due, now)
+            self.net.network.at(self._armed_at, self._on_timer, self._armed_at)
+
+    def _on_timer(self, armed_at: float) -> None:
+        if armed_at == self._armed_at:
+            self._armed_at = None
+            self.engine.handle_timeout(self.net.now)
+            self.flush()
+
+    def send(self, data: bytes, peer: Address = PEER) -> None:
+        self.engine.send(data, peer, self.net.now)
+        self.flush()
+
+    def send_runs(self, runs: list[Run]) -> list[Run]:
+        wrapped = self.engine.send_runs(runs, PEER, self.net.now)
+        for run in wrapped:
+            for data in run.datagrams():
+                self.net.send(ME, (self.server.host, 3478), data)
+        self.flush()
+        return wrapped
+
+
+class Peer:
+    def __init__(self, net: Internet, address: Address = PEER) -> None:
+        self.net, self.address = net, address
+        self.received: list[tuple[Address, bytes]] = []
+        net.attach(address[0], lambda _d, source, data: self.received.append((source, data)))
+
+
+def run(net: Internet, seconds: float) -> None:
+    net.network.run(until=net.now - START_S + seconds)
+
+
+def allocated() -> tuple[Internet, ModelServer, Client, Peer]:
+    net = Internet()
+    server = ModelServer(net, "198.51.100.1")
+    client = Client(net, server)
+    peer = Peer(net)
+    run(net, 1)
+    return net, server, client, peer
+
+
+def test_allocation_with_a_challenge() -> None:
+    _, server, client, _ = allocated()
+    assert client.events == [TurnAllocated(("198.51.100.1", 50001), ME, 600)]
+    assert client.engine.relayed == ("198.51.100.1", 50001)
+    assert server.requests == {Method.ALLOCATE: 2}
+
+
+def test_packets_by_indication_then_by_channel() -> None:
+    net, server, client, peer = allocated()
+    client.send(b"first")
+    run(net, 1)
+    relayed = client.engine.relayed
+    assert relayed is not None
+    assert peer.received == [(relayed, b"first")]
+    net.send(PEER, relayed, b"back")
+    run(net, 1)
+    assert client.received == [(PEER, b"back")]
+    assert len(client.send_runs([Run(b"abcd", 2)])) == 3, "two indications and the request for a channel"
+    run(net, 1)
+    wrapped = client.send_runs([Run(b"aaaabbbbcc", 4), Run(b"d", 1)])
+    assert wrapped == [
+        Run(b"\x40\0\0\4aaaa\x40\0\0\4bbbb\x40\0\0\2cc", 8),
+        Run(b"\x40\0\0\1d", 5),
+    ]
+    run(net, 1)
+    assert [d for _, d in peer.received] == [b"first", b"ab", b"cd", b"aaaa", b"bbbb", b"cc", b"d"]
+    net.send(PEER, relayed, b"by channel")
+    run(net, 1)
+    assert client.received[-1] == (PEER, b"by channel")
+    assert server.requests[Method.CHANNEL_BIND] == 1
+
+
+def test_it_is_kept_up_for_hours_with_changing_nonces() -> None:
+    net, server, client, peer = allocated()
+    server.stale_after = 3
+    client.send_runs([Run(b"x", 1)])
+    for i in range(300):
+        client.send_runs([Run(b"%d" % i, len(b"%d" % i))])
+        run(net, 50)
+    assert [d for _, d in peer.received] == [b"x", *(b"%d" % i for i in range(300))]
+    assert len(client.events) == 1
+    asked = server.requests
+    assert 25 <= asked[Method.REFRESH] <= 70
+    assert 60 <= asked[Method.CREATE_PERMISSION] <= 140
+
+
+def test_losses() -> None:
+    net = Internet(loss=0.3, seed=4)
+    server = ModelServer(net, "198.51.100.1")
+    client = Client(net, server)
+    run(net, 20)
+    assert [type(e) for e in client.events] == [TurnAllocated]
+
+
+def test_wrong_credentials() -> None:
+    net = Internet()
+    client = Client(net, ModelServer(net, "198.51.100.1"), password="wrong")
+    run(net, 5)
+    assert client.events == [TurnFailed(401, "again")]
+    assert client.engine.next_timeout() is None
+
+
+@pytest.mark.parametrize("code", [403, 441, 442, 486, 508])
+def test_refusals_are_reported(code: int) -> None:
+    net = Internet()
+    server = ModelServer(net, "198.51.100.1")
+    server.refuse = code
+    client = Client(net, server)
+    run(net, 5)
+    assert client.events == [TurnFailed(code, "no")]
+
+
+def test_silence_is_reported() -> None:
+    net = Internet()
+    server = ModelServer(net, "198.51.100.1")
+    server.silent = True
+    client = Client(net, server)
+    run(net, 60)
+    assert client.events == [TurnFailed(701, "the server did not answer")]
+
+
+def test_a_server_that_dies_later_is_noticed() -> None:
+    net, server, client, _ = allocated()
+    server.silent = True
+    run(net, 700)
+    assert client.events[1:] == [TurnFailed(701, "the server did not answer")]
+    client.send(b"x")
+    assert client.engine.dropped == 1
+
+
+def test_a_redirection() -> None:
+    net = Internet()
+    server = ModelServer(net, "198.51.100.1")
+    server.alternate = ("198.51.100.2", 3478)
+    client = Client(net, server)
+    run(net, 5)
+    assert client.events == [TurnRedirected(("198.51.100.2", 3478))]
+
+
+def test_a_denied_peer() -> None:
+    net, server, client, peer = allocated()
+    server.denied.add(PEER[0])
+    client.send(b"x")
+    run(net, 1)
+    client.send(b"y")
+    assert client.events[1:] == [TurnPeerDenied(PEER[0], 403)]
+    assert client.engine.dropped == 1
+    assert peer.received == []
+
+
+def test_what_waits_is_bounded() -> None:
+    net, _server, client, peer = allocated()
+    for i in range(MAX_WAITING + 5):
+        client.send(b"%d" % i)
+    assert client.engine.dropped == 5
+    run(net, 1)
+    assert [d for _, d in peer.received] == [b"%d" % i for i in range(MAX_WAITING)]
+    for i in range(MAX_PERMISSIONS + 10):
+        client.engine.send(b"x", (f"10.0.{i >> 8}.{i & 255}", 9), net.now)
+    assert client.engine.dropped == 5 + 11
+    for i in range(MAX_CHANNELS + 10):
+        client.engine.prepare((PEER[0], 6000 + i), net.now)
+    assert len(client.engine._peers) == MAX_CHANNELS
+
+
+def test_idle_peers_are_let_go() -> None:
+    net, _, client, _ = allocated()
+    client.send_runs([Run(b"x", 1)])
+    run(net, 3600)
+    assert client.engine._permissions == {}
+    assert client.engine._channels == {}
+
+
+def test_closing_gives_the_allocation_back() -> None:
+    net, server, client, _ = allocated()
+    assert server.allocations == 1
+    client.engine.close(net.now)
+    client.flush()
+    run(net, 1)
+    assert server.allocations == 0
+    client.send(b"x")
+    assert client.engine.drain(net.now) == []
+
+
+def test_unsigned_answers_are_not_believed() -> None:
+    net, _, client, _ = allocated()
+    client.engine._refresh_at = net.now
+    client.engine.handle_timeout(net.now)
+    [request] = client.engine.drain(net.now)
+    identifier = StunMessage(request).transaction_id
+    forged = encode(Method.REFRESH, Class.ERROR, identifier, [error_attribute(437, "gone")])
+    client.engine.receive([forged], net.now)
+    assert client.engine.events() == []
+    assert client.engine.dropped == 1
+
+
+@given(st.lists(st.binary(max_size=80), max_size=8), st.booleans())
+def test_a_server_that_sends_garbage(pieces: list[bytes], is_stream: bool) -> None:
+    client = TurnClient("u", "p", entropy=random.Random(1).randbytes, is_stream=is_stream)
+    client.start(0.0)
+    client.receive(pieces, 0.1)
+    client.drain(0.1)
+    assert all(isinstance(e, TurnFailed) for e in client.events())
+    assert client.relayed is None
+
+
+@given(st.integers(0, 255), st.binary(max_size=60), st.sampled_from(list(Class)[2:]))
+def test_answers_with_arbitrary_attributes(seed: int, body: bytes, kind: Class) -> None:
+    client = TurnClient("u", "p", entropy=random.Random(seed).randbytes)
+    client.start(0.0)
+    [request] = client.drain(0.0)
+    identifier = StunMessage(request).transaction_id
+    values = [(a, body) for a in (Attribute.XOR_RELAYED_ADDRESS, Attribute.LIFETIME, Attribute.ERROR_CODE)]
+    client.receive([encode(Method.ALLOCATE, kind, identifier, values)], 0.1)
+    client.handle_timeout(100.0)
+    client.events()
+
+
+def frame(data: bytes) -> bytes:
+    return b"\x40\x01" + len(data).to_bytes(2, "big") + data + bytes(-len(data) & 3)
+
+
+@given(st.lists(st.binary(max_size=50), max_size=10), st.lists(st.integers(1, 9), max_size=50))
+def test_a_stream_in_any_pieces(datas: list[bytes], cuts: list[int]) -> None:
+    stun = encode(Method.BINDING, Class.INDICATION, bytes(12), [(Attribute.SOFTWARE, b"abc")])
+    stream = b"".join(frame(d) + stun for d in datas)
+    framing = TurnFraming()
+    messages: list[bytes] = []
+    for cut in cuts:
+        messages += framing.feed(stream[:cut])
+        stream = stream[cut:]
+    messages += framing.feed(stream)
+    assert messages == [m for d in datas for m in (frame(d)[: 4 + len(d)], stun)]
+
+
+@given(st.binary(max_size=300))
+def test_streams_of_garbage(data: bytes) -> None:
+    framing = TurnFraming()
+    try:
+        framing.feed(data)
+    except ParseError:
+        return
+    assert len(framing._held) <= MAX_HELD_BYTES
