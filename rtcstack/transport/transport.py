@@ -170,14 +170,16 @@ class Transport:
         elif not self.closed:
             self._flush_later()
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        """A pass: packets arrived."""
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """A pass: packets arrived; `arrived` tells when each of `srtp` did, if the loop was late."""
         if self.closed:
             return
         self._in_pass = True
         try:
             if srtp and self.media is not None:
-                self.media.receive(srtp, now)
+                self.media.receive(srtp, now, arrived)
             if dtls:
                 self.dtls.receive_runs(dtls, now)
                 data = self.dtls.received()
