@@ -65,7 +65,7 @@ from rtcstack.api.sender import RTCRtpSender
 from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.config import Settings
+from rtcstack.config import MediaSettings, Settings
 from rtcstack.errors import (
     DOMException,
     InvalidAccessError,
@@ -112,6 +112,7 @@ __all__ = [
     "MediaPlayer",
     "MediaRecorder",
     "MediaRelay",
+    "MediaSettings",
     "MediaStream",
     "MediaStreamTrack",
     "MessageEvent",

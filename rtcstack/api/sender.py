@@ -27,6 +27,7 @@ from rtcstack.api.parameters import (
 )
 from rtcstack.api.receiver import codec_parameters, extension_parameters
 from rtcstack.clock import monotonic
+from rtcstack.config import MediaSettings
 from rtcstack.errors import (
     InvalidModificationError,
     InvalidStateError,
@@ -125,10 +126,12 @@ class RTCRtpSender(EventTarget):
         on_changed: Callable[[], None],
         *,
         cname: str = "-",
+        settings: MediaSettings | None = None,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.cname = cname
+        self._settings = settings or MediaSettings()
         self._track = track
         self._streams = {s.id: s for s in streams}
         self._encodings = check_encodings(kind, encodings or [RTCRtpEncodingParameters()])
@@ -463,7 +466,12 @@ class RTCRtpSender(EventTarget):
 
     def _layers(self, section: Section) -> list[Layer]:
         return send_layers(
-            section, self._encodings, self.ssrcs, self.cname, degradation=self._preferred_degradation()
+            section,
+            self._encodings,
+            self.ssrcs,
+            self.cname,
+            settings=self._settings,
+            degradation=self._preferred_degradation(),
         )
 
     def _preferred_degradation(self) -> str:

@@ -98,7 +98,7 @@ class TransportEntry:
     def carrier(self) -> MediaCarrier:
         """What media travels over; made when there is some."""
         if self._carrier is None:
-            path = self.transport.attach_media()
+            path = self.transport.attach_media(self._owner.configuration.settings.media.congestion_controller)
             self._carrier = MediaCarrier(path.session, self.transport.wake)
             if path.srtp is not None:
                 self._carrier.opened()

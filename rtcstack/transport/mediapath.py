@@ -6,11 +6,13 @@ Spec: RFC 5764 (keys from DTLS); RFC 5761 (RTP and RTCP on one port).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rtcstack.clock import monotonic
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.session import RtpSession
 
 __all__ = ["MAX_EARLY_PACKETS", "MediaPath", "join_runs"]
@@ -54,6 +56,9 @@ def join_runs(packets: list[bytes]) -> list[Run]:
 class MediaPath:
     """What RTP and RTCP of one transport pass through.
 
+    Args:
+        make_estimator: see `RtpSession`.
+
     Attributes:
         session: the media engine; nothing leaves it before `connect`.
         srtp: both directions' protection, once there are keys.
@@ -72,8 +77,10 @@ class MediaPath:
         "srtp",
     )
 
-    def __init__(self) -> None:
-        self.session = RtpSession(ntp_offset_s=time.time() + _NTP_EPOCH_S - monotonic())
+    def __init__(self, make_estimator: Callable[[], BandwidthEstimator] | None = None) -> None:
+        self.session = RtpSession(
+            ntp_offset_s=time.time() + _NTP_EPOCH_S - monotonic(), make_estimator=make_estimator
+        )
         self.srtp: SrtpContext | None = None
         self._early: list[bytes] = []
         self.early_dropped = 0

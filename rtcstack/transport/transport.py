@@ -29,6 +29,7 @@ from rtcstack.dtls import (
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
 from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import ChannelEvent
@@ -134,10 +135,14 @@ class Transport:
             channels.connect(monotonic())
             self.wake()
 
-    def attach_media(self) -> MediaPath:
-        """Run media over this transport; it flows once DTLS has connected. Only the first call counts."""
+    def attach_media(self, make_estimator: Callable[[], BandwidthEstimator] | None = None) -> MediaPath:
+        """Run media over this transport; it flows once DTLS has connected. Only the first call counts.
+
+        Args:
+            make_estimator: see `RtpSession`.
+        """
         if self.media is None:
-            self.media = MediaPath()
+            self.media = MediaPath(make_estimator)
             self._connect_media(monotonic())
         return self.media
 

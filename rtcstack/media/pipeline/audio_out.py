@@ -8,6 +8,7 @@ Spec: webrtc-pc, section 5.2; RFC 7587 (Opus), RFC 2198 (RED), RFC 4733 (telepho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -168,9 +169,10 @@ class AudioOutbound(Outbound):
 
     def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
         layer, track = self.layer, self.track
-        base = AudioSettings(
+        base = replace(
+            layer.audio,
             bitrate_bps=layer.max_bitrate_bps,
-            ptime_ms=layer.ptime_ms or 20,
+            ptime_ms=layer.ptime_ms or layer.audio.ptime_ms,
             content="" if track is None else track.contentHint,
         )
         coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
