@@ -47,7 +47,7 @@ CODE_BITS = 12
 CELLS = CODE_BITS + 4
 """Cells of the strip: the number, and four bits that check it."""
 
-LOOK_PICTURES = 10
+LOOK_PICTURES = 8
 LOOK_S = 4.0
 LISTEN_S = 0.3
 """How many pictures a look takes and how long it waits for them at most; how much sound is listened to."""
