@@ -52,7 +52,7 @@ _TIME_ANCILLARY_BYTES = socket.CMSG_SPACE(16) if hasattr(socket, "CMSG_SPACE") e
 MAX_LAG_S = 5.0
 """A time further back than this is a clock that was set meanwhile."""
 
-LATE_S = 0.002
+LATE_S = 0.004
 """A loop that was busy for longer than this finds packets whose own times matter: bandwidth estimators
 look at the milliseconds between them, and would take the loop's pause for the network's."""
 

@@ -106,6 +106,7 @@ class SendStream:
         "_last_timestamp",
         "_next",
         "_ntp_offset_s",
+        "_numbered",
         "_oldest",
         "_pacer",
         "_renumbering",
@@ -146,6 +147,7 @@ class SendStream:
         rtt_s: float = 0.1,
     ) -> None:
         self._pacer = pacer
+        self._numbered = True
         self._ntp_offset_s = ntp_offset_s
         # Below half of the space, so that SRTP's roll-over counter is never guessed wrong.
         self._next = rng.randrange(1, 1 << 15)
@@ -210,13 +212,19 @@ class SendStream:
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
             self._rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
 
+    def set_numbered(self, numbered: bool) -> None:
+        """Let packets bear transport-wide numbers, as far as they are agreed, or not."""
+        if numbered is not self._numbered:
+            self._numbered = numbered
+            self.update(self.parameters, self.extension_ids)
+
     def _make_header(self, ssrc: int, elements: Sequence[tuple[int, bytes]]) -> Header:
         ids = self.extension_ids
         return make_header(
             ssrc,
             elements,
             abs_send_time=ids.abs_send_time,
-            transport_cc=ids.transport_cc if self.parameters.transport_cc else 0,
+            transport_cc=ids.transport_cc if self.parameters.transport_cc and self._numbered else 0,
         )
 
     def _header(self, elements: tuple[tuple[int, bytes], ...], key_frame: bool) -> Header:

@@ -348,7 +348,8 @@ class RtpSession:
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         self._now = now
-        self._serve_urgent(now)
+        if self._urgent:
+            self._serve_urgent(now)
         self._give_feedback(now)
         if self._started:
             due = self.control.timer.due_at

@@ -248,7 +248,7 @@ class Transport:
             self.after_pass()
 
     def _flush(self, now: float) -> bool:
-        """Send what is due; whether there was anything."""
+        """Send what is due; whether any of it may have something to tell now (media has not)."""
         dtls, channels, ice = self.dtls, self.channels, self.ice
         media = self.media.drain_runs(now) if self.media is not None else ()
         if media:
@@ -261,7 +261,7 @@ class Transport:
             if runs:
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
-                return i > 0 or bool(runs) or bool(media)
+                return i > 0 or bool(runs)
         self._flush_later()
         return True
 
@@ -316,7 +316,7 @@ class Transport:
                 return
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self._get_loop().call_later(max(0.0, due - now), self._on_timer)
+        self._timer = self._get_loop().call_at(due, self._on_timer)
 
     def _get_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

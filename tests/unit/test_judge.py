@@ -28,7 +28,9 @@ def pictures(card: Card, numbers: list[int], *, rate: float | None = None) -> Pi
     """What a perfect transport brings of a card."""
     rate = card.frame_rate if rate is None else rate
     made = [card_frame(card, number) for number in numbers]
-    return Pictures(card.width, card.height, [i / rate for i in range(len(made))], [thumbnail(one) for one in made])
+    return Pictures(
+        card.width, card.height, [i / rate for i in range(len(made))], [thumbnail(one) for one in made]
+    )
 
 
 def sound(wave: Callable[[float], float], duration_s: float = 0.3, rate: int = 48000) -> Sound:
@@ -60,7 +62,9 @@ def test_frozen_pictures_are_found() -> None:
 
 
 def test_pictures_that_go_back_are_found() -> None:
-    assert any("goes back" in fault for fault in see(pictures(CARD, [0, 1, 5, 3, 4, 2, 6, 7, 8, 9])).faults(CARD))
+    assert any(
+        "goes back" in fault for fault in see(pictures(CARD, [0, 1, 5, 3, 4, 2, 6, 7, 8, 9])).faults(CARD)
+    )
 
 
 def test_wrong_colours_are_found() -> None:
@@ -106,7 +110,9 @@ def test_noise_is_not_a_number() -> None:
 def test_too_slow_and_too_fast_are_found() -> None:
     assert any("pace" in fault for fault in see(pictures(CARD, list(range(10)), rate=5)).faults(CARD))
     assert any("pace" in fault for fault in see(pictures(CARD, list(range(10)), rate=40)).faults(CARD))
-    assert any("a second" in fault for fault in see(pictures(CARD, list(range(0, 30, 3)), rate=5)).faults(CARD))
+    assert any(
+        "a second" in fault for fault in see(pictures(CARD, list(range(0, 30, 3)), rate=5)).faults(CARD)
+    )
 
 
 def test_no_pictures_are_found() -> None:
