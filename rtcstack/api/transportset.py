@@ -99,7 +99,7 @@ class TransportEntry:
         """What media travels over; made when there is some."""
         if self._carrier is None:
             path = self.transport.attach_media(self._owner.configuration.settings.media.congestion_controller)
-            self._carrier = MediaCarrier(path.session, self.transport.wake)
+            self._carrier = MediaCarrier(path.session, self.transport.wake_media)
             if path.srtp is not None:
                 self._carrier.opened()
         return self._carrier

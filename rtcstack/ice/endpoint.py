@@ -314,6 +314,10 @@ class UdpEndpoint:
                         is_late = True
             counters.packets_received += -(-size // segment)
             counters.bytes_received += size
+            if segment == size and address == sender and receiver is not None and 128 <= data[0] < 192:
+                srtp.append(data)
+                arrived.append(at)
+                continue
             # The first byte tells the protocols apart (RFC 7983, section 7).
             kinds = data[::segment]
             low, high = min(kinds), max(kinds)

@@ -34,8 +34,10 @@ _NTP_EPOCH_S = 2_208_988_800
 
 def join_runs(packets: list[bytes]) -> list[Run]:
     """Neighbours of equal size as one run each; a shorter one may end a run."""
-    runs: list[Run] = []
     first, count = 0, len(packets)
+    if count == 1:
+        return [Run(packets[0], len(packets[0]))]
+    runs: list[Run] = []
     while first < count:
         segment = total = len(packets[first])
         end = first + 1
@@ -122,6 +124,11 @@ class MediaPath:
     def _receive_late(self, packets: list[bytes], now: float, arrived: list[float]) -> None:
         """The loop was busy: what came in different milliseconds is told apart."""
         assert self.srtp is not None
+        if len(packets) == 1:
+            plain = self.srtp.unprotect(packets)
+            if plain:
+                self.session.receive(plain, now, arrived[0])
+            return
         first = 0
         while first < len(packets):
             at, end = arrived[first], first + 1

@@ -211,7 +211,13 @@ class TransceiverInfo(TypedDict):
 
 
 class Looks(ABC):
-    """What can be looked at and listened to."""
+    """What can be looked at and listened to.
+
+    Attributes:
+        name: of the peer that looks.
+    """
+
+    name = "our side"
 
     @abstractmethod
     async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:

@@ -244,7 +244,7 @@ class AudioOutbound(Outbound):
     # -- frames that are encoded already ----------------------------------------------------------
 
     def _pass_on(self, frame: EncodedMedia) -> None:
-        if frame.name != self.layer.codec:
+        if frame.codec != self.layer.mime_type and frame.name != self.layer.codec:
             self.frames_mismatched += 1
             self.tell_error(
                 ParseError(f"the track brings {frame.codec}, but {self.layer.mime_type} was negotiated")

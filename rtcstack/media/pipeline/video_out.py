@@ -381,7 +381,7 @@ class VideoLayer:
         """Send an encoded frame as it is."""
         if not self.stream.active:
             return
-        if frame.name != self.layer.codec:
+        if frame.codec != self.layer.mime_type and frame.name != self.layer.codec:
             self._owner.mismatched(frame)
             return
         if frame.width and frame.height:
