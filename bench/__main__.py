@@ -67,7 +67,8 @@ def main() -> int:
             for row in rows:
                 for stack in args.stacks:
                     progress.update(task, description=f"{stack}: {row}")
-                    measure(stack, row, size, results)
+                    if stack in ROWS[row].stacks:
+                        measure(stack, row, size, results)
                     progress.advance(task)
     results.show()
     if results.values:

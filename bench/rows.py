@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench.stacks import Endpoint, Stack
+from bench.stacks import STACKS, Endpoint, Stack
 
 __all__ = ["METRICS", "ROWS", "Metric", "Row", "Size", "send_for_ever"]
 
@@ -59,6 +59,25 @@ METRICS = {
     "memory": Metric("Memory for a connected pair, silent for 8 s", "KiB", False),
     "memory_fresh": Metric("Memory for a connected pair, just made", "KiB", False),
     "growth": Metric("Memory kept after a connection is closed", "KiB", False),
+    "rtp_cpu": Metric("CPU for an RTP packet, both ends, no codec", "us", False),
+    "rtp_rate": Metric("RTP packets a second and core, both ends, no codec", "/s", True),
+    "vp8_cpu": Metric("VP8 640x480, CPU for a frame, both ends", "ms", False),
+    "vp8_codec": Metric("VP8 640x480, of that the codec alone", "ms", False),
+    "vp8_psnr": Metric("VP8 640x480, picture quality", "dB", True),
+    "vp8_rate": Metric("VP8 640x480, bit rate", "kbit/s", False),
+    "vp8_720p_cpu": Metric("VP8 1280x720, CPU for a frame, both ends", "ms", False),
+    "vp8_720p_codec": Metric("VP8 1280x720, of that the codec alone", "ms", False),
+    "vp8_720p_psnr": Metric("VP8 1280x720, picture quality", "dB", True),
+    "vp8_720p_rate": Metric("VP8 1280x720, bit rate", "kbit/s", False),
+    "h264_cpu": Metric("H.264 640x480, CPU for a frame, both ends", "ms", False),
+    "h264_codec": Metric("H.264 640x480, of that the codec alone", "ms", False),
+    "h264_psnr": Metric("H.264 640x480, picture quality", "dB", True),
+    "h264_rate": Metric("H.264 640x480, bit rate", "kbit/s", False),
+    "opus": Metric("Opus streams a core, encoded and decoded", "", True),
+    "opus_encoded": Metric("Opus streams a core, encoded before, not decoded", "", True),
+    "latency": Metric("Delay from picture to picture", "ms", False),
+    "first_frame": Metric("First picture after the connection opened", "ms", False),
+    "first_frame_whole": Metric("First picture after the constructors", "ms", False),
 }
 
 Result = dict[str, float]
@@ -241,14 +260,30 @@ async def growth(stack: Stack, size: Size) -> Result:
     return {"growth": (rss_kib() - before) / size.cycles}
 
 
+def media(name: str) -> Callable[[Stack, Size], Awaitable[Result]]:
+    """A row of audio or video."""
+
+    async def run(stack: Stack, size: Size) -> Result:
+        # imports coders of both stacks, which the other rows are better without
+        from bench.media import run as run_media
+
+        return await run_media(stack.name, name, size.warm_up_s, size.window_s)
+
+    return run
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A measurement and how long it may take before it counts as hung."""
+    """A measurement, how long it may take before it counts as hung, and which stacks it is of."""
 
     run: Callable[[Stack, Size], Awaitable[Result]]
     timeout_s: float = 60.0
     optional: bool = False
+    stacks: tuple[str, ...] = STACKS
 
+
+MEDIA_STACKS = ("rtcstack", "aiortc")
+"""wrtc is libwebrtc: its media never comes into Python's hands."""
 
 ROWS = {
     "bulk": Row(bulk),
@@ -259,4 +294,8 @@ ROWS = {
     "rate": Row(rate),
     "memory": Row(memory),
     "growth": Row(growth, timeout_s=600.0, optional=True),
+    **{
+        name: Row(media(name), timeout_s=120.0, stacks=MEDIA_STACKS)
+        for name in ("rtp", "vp8", "vp8_720p", "h264", "opus", "opus_encoded", "latency", "first_frame")
+    },
 }

@@ -66,7 +66,7 @@ from rtcstack.api.sender import RTCRtpSender
 from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.config import AddressRule, IceSettings, Settings
+from rtcstack.config import AddressRule, IceSettings, MediaSettings, Settings
 from rtcstack.errors import (
     DOMException,
     InvalidAccessError,
@@ -116,6 +116,7 @@ __all__ = [
     "MediaPlayer",
     "MediaRecorder",
     "MediaRelay",
+    "MediaSettings",
     "MediaStream",
     "MediaStreamTrack",
     "MessageEvent",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-__all__ = ["AddressRule", "IceSettings", "Settings"]
+__all__ = ["AddressRule", "IceSettings", "MediaSettings", "Settings"]
 
 _ICE_CHARACTERS = re.compile(r"[A-Za-z0-9+/]+")
 _NETWORKS = ("udp4", "udp6", "tcp4", "tcp6")
@@ -156,6 +156,41 @@ class IceSettings:
                     raise ValueError(f"a rule that can never match: {rule} comes after {earlier}")
 
 
+PTIMES_MS = (2.5, 5, 10, 20, 40, 60)
+"""Packet times that Opus has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaSettings:
+    """How media is encoded, beyond what RTCRtpSender.setParameters says.
+
+    Attributes:
+        opus_stereo: send two channels where the track has two, and ask the peer for them.
+        opus_dtx: send nothing in silence, and ask the peer to do likewise.
+        opus_fec: let packets carry a copy of the one before, as far as the peer takes it.
+        opus_ptime_ms: sound in a packet: 2.5, 5, 10, 20, 40 or 60.
+        opus_complexity: 0 (cheapest) to 10; None for the default.
+        encoders: names of PyAV's encoders by codec, e.g. ``{"h264": "h264_nvenc"}``; one that cannot
+            be opened gives way to the software encoder.
+        congestion_controller: makes a `rtcstack.rtp.bwe.estimator.BandwidthEstimator` for each
+            transport; None for the one of the house.
+    """
+
+    opus_stereo: bool = False
+    opus_dtx: bool = False
+    opus_fec: bool = True
+    opus_ptime_ms: float = 20
+    opus_complexity: int | None = None
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    congestion_controller: Callable[[], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.opus_ptime_ms not in PTIMES_MS:
+            raise ValueError(f"opus_ptime_ms must be one of {PTIMES_MS}, not {self.opus_ptime_ms}")
+        if self.opus_complexity is not None and not 0 <= self.opus_complexity <= 10:
+            raise ValueError(f"opus_complexity must be 0 to 10, not {self.opus_complexity}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Settings that a browser keeps to itself; given as ``RTCConfiguration(settings=...)``.
@@ -179,6 +214,7 @@ class Settings:
         gather_timeout_s: how long a STUN or TURN server may take to answer, in seconds.
         keylog_path: file to which DTLS secrets are appended in NSS key log format, so that
             Wireshark can read a capture; None (the default) for none.
+        media: see `MediaSettings`.
     """
 
     max_message_size: int = 262_144
@@ -196,6 +232,7 @@ class Settings:
     abandon_after_failed_s: float | None = 15.0
     gather_timeout_s: float = 5.0
     keylog_path: str | None = None
+    media: MediaSettings = field(default_factory=MediaSettings)
 
     def __post_init__(self) -> None:
         if self.max_message_size < 1:

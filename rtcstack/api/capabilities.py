@@ -6,18 +6,39 @@ Spec: webrtc-pc, sections 5.2 and 5.3 (getCapabilities).
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
 from rtcstack.codecs import registry
 from rtcstack.jsep import Capabilities, CodecFormat, default_capabilities
+from rtcstack.jsep.session import Codec
 
-__all__ = ["capabilities", "our_capabilities"]
+__all__ = ["capabilities", "capabilities_with", "our_capabilities"]
 
 
 @functools.cache
 def our_capabilities() -> Capabilities:
     """What this end can do with the coders that are installed; made once."""
     return default_capabilities(_can_encode, _can_decode)
+
+
+@functools.lru_cache(maxsize=8)
+def capabilities_with(*, stereo: bool, dtx: bool, fec: bool) -> Capabilities:
+    """Likewise, with what is asked of a peer's Opus (RFC 7587, section 6.1)."""
+    ours = our_capabilities()
+    if fec and not stereo and not dtx:
+        return ours
+    parameters = "minptime=10"
+    parameters += ";useinbandfec=1" if fec else ""
+    parameters += ";stereo=1;sprop-stereo=1" if stereo else ""
+    parameters += ";usedtx=1" if dtx else ""
+    audio = ours.of("audio")
+
+    def changed(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
+        return tuple(replace(c, parameters=parameters) if c.name == "opus" else c for c in codecs)
+
+    audio = replace(audio, send=changed(audio.send), receive=changed(audio.receive))
+    return replace(ours, media={**ours.media, "audio": audio})
 
 
 def _can_encode(codec: CodecFormat) -> bool:

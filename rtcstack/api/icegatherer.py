@@ -154,7 +154,9 @@ class RTCIceGatherer(EventTarget):
         if self.transport is not None:
             self.transport.dispatchEvent(Event("selectedcandidatepairchange"))
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
         """Packets arrived."""
         if self.transport is None:
             return

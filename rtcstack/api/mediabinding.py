@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
 from rtcstack.codecs import registry
+from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.red import RedDepacketizer
+from rtcstack.config import MediaSettings
 from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
@@ -21,6 +23,7 @@ from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, Send
 
 __all__ = [
     "SsrcPair",
+    "accepted_codecs",
     "choose_codec",
     "is_received",
     "is_sent",
@@ -96,7 +99,8 @@ def send_layers(
     encodings: Sequence[RTCRtpEncodingParameters],
     ssrcs: Sequence[SsrcPair],
     cname: str,
-    implementation: str | None = None,
+    settings: MediaSettings,
+    degradation: str = "balanced",
 ) -> list[Layer]:
     """What a sender sends, one layer for each encoding that the peer takes.
 
@@ -105,7 +109,8 @@ def send_layers(
         encodings: of the sender.
         ssrcs: for each encoding.
         cname: the connection's.
-        implementation: of the encoder, by PyAV's name.
+        settings: the connection's.
+        degradation: an RTCDegradationPreference.
     """
     used = list(zip(encodings, ssrcs, strict=True))
     # a peer without simulcast gets the first
@@ -115,8 +120,28 @@ def send_layers(
         codec = choose_codec(section, encoding.codec)
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
-            layers.append(_layer(section, encoding, codec, pair, rid, cname, len(used), implementation))
+            layer = _layer(section, encoding, codec, pair, rid, cname, len(used))
+            layers.append(
+                replace(
+                    layer,
+                    audio=_audio_settings(settings),
+                    implementation=settings.encoders.get(layer.codec),
+                    degradation=degradation,
+                )
+            )
     return layers
+
+
+def _audio_settings(settings: MediaSettings) -> AudioSettings:
+    base = AudioSettings(
+        ptime_ms=settings.opus_ptime_ms,
+        stereo=settings.opus_stereo,
+        in_band_fec=settings.opus_fec,
+        dtx=settings.opus_dtx,
+    )
+    if settings.opus_complexity is not None:
+        base = replace(base, complexity=settings.opus_complexity)
+    return base
 
 
 def _layer(
@@ -127,7 +152,6 @@ def _layer(
     rid: str | None,
     cname: str,
     count: int,
-    implementation: str | None,
 ) -> Layer:
     is_audio = section.kind == "audio"
     rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
@@ -168,7 +192,6 @@ def _layer(
         scale_down_by=encoding.scaleResolutionDownBy or 1.0,
         ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
         red_payload_type=_red(section, codec) if is_audio else None,
-        implementation=implementation,
     )
 
 
@@ -185,15 +208,31 @@ def _red(section: Section, codec: Codec) -> int | None:
 # -- receiving ----------------------------------------------------------------------------------------
 
 
+def accepted_codecs(section: Section) -> tuple[Codec, ...]:
+    """What is taken when it comes: what was agreed, and behind it what else our description lists.
+
+    libwebrtc, and with it the browsers, sends the first format of the offer that it knows, also when
+    its answer lists others only.
+
+    Spec: RFC 3264, section 6.1 (an offerer is prepared for all that it offered).
+    """
+    agreed, local = section.receive_codecs, section.local
+    if local is None or not agreed:
+        return agreed
+    numbers = {codec.payload_type for codec in agreed}
+    return agreed + tuple(codec for codec in local.codecs if codec.payload_type not in numbers)
+
+
 def received_codecs(section: Section) -> dict[int, ReceivedCodec]:
     """What may be decoded, by payload type."""
-    media = {c.payload_type: c for c in section.receive_codecs if not c.is_resiliency}
+    accepted = accepted_codecs(section)
+    media = {c.payload_type: c for c in accepted if not c.is_resiliency}
     found = {
         number: ReceivedCodec(codec.name, codec.mime_type, codec.clock_rate, codec.channels or 1)
         for number, codec in media.items()
     }
-    for codec in section.receive_codecs:
-        inner = _inner(codec, section) if codec.name == "red" else None
+    for codec in accepted:
+        inner = _inner(codec, accepted) if codec.name == "red" else None
         if inner is not None:
             found[codec.payload_type] = ReceivedCodec(
                 inner.name, inner.mime_type, inner.clock_rate, inner.channels or 1
@@ -201,9 +240,9 @@ def received_codecs(section: Section) -> dict[int, ReceivedCodec]:
     return found
 
 
-def _inner(red: Codec, section: Section) -> Codec | None:
+def _inner(red: Codec, accepted: tuple[Codec, ...]) -> Codec | None:
     first = red.parameters.partition("/")[0]
-    return next((c for c in section.receive_codecs if str(c.payload_type) == first), None)
+    return next((c for c in accepted if str(c.payload_type) == first), None)
 
 
 def receive_section(section: Section, delivery: Delivery, min_delay_s: float) -> ReceiveSection:
@@ -217,10 +256,11 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
     remote = section.remote
     sources = () if remote is None else tuple(Source(s.ssrc, s.rtx_ssrc) for s in remote.sources)
     extensions = _numbers(section.receive_extensions)
+    accepted = accepted_codecs(section)
     return ReceiveSection(
         mid=section.mid,
         kind=section.kind,
-        codecs=tuple(_receive_codec(codec, section) for codec in section.receive_codecs),
+        codecs=tuple(_receive_codec(codec, accepted) for codec in accepted),
         extensions=extensions,
         rids=section.receive_rids,
         sources=sources,
@@ -238,13 +278,13 @@ def _numbers(extensions: Sequence[HeaderExtension]) -> dict[str, int]:
     return {e.uri: e.id for e in extensions}
 
 
-def _receive_codec(codec: Codec, section: Section) -> ReceiveCodec:
+def _receive_codec(codec: Codec, accepted: tuple[Codec, ...]) -> ReceiveCodec:
     feedback = codec.rtcp_fb
     rtx_time = codec.fmtp.get("rtx-time", "") if codec.apt is not None else ""
     return ReceiveCodec(
         payload_type=codec.payload_type,
         clock_rate=codec.clock_rate,
-        depacketizer=None if codec.apt is not None else _depacketizer(codec, section),
+        depacketizer=None if codec.apt is not None else _depacketizer(codec, accepted),
         apt=codec.apt,
         rtx_time_ms=int(rtx_time)
         if rtx_time.isascii() and rtx_time.isdigit() and len(rtx_time) < 7
@@ -255,13 +295,13 @@ def _receive_codec(codec: Codec, section: Section) -> ReceiveCodec:
     )
 
 
-def _depacketizer(codec: Codec, section: Section) -> Depacketizer | AudioDepacketizer | None:
+def _depacketizer(codec: Codec, accepted: tuple[Codec, ...]) -> Depacketizer | AudioDepacketizer | None:
     """None for what is only counted: comfort noise, telephone events, formats that we do not know."""
     try:
         if codec.kind == "video":
             return registry.video_depacketizer(codec.name)
         if codec.name == "red":
-            inner = _inner(codec, section)
+            inner = _inner(codec, accepted)
             if inner is None:
                 return None
             return RedDepacketizer(inner.payload_type, registry.audio_depacketizer(inner.name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rtcstack.api.mediabinding import accepted_codecs
 from rtcstack.clock import monotonic
 from rtcstack.jsep.session import Codec
 from rtcstack.media.pipeline.audio_in import AudioInbound
@@ -154,7 +155,7 @@ class MediaStatistics:
         inbound, section = receiver.inbound, receiver.section
         if inbound is None or section is None:
             return
-        codecs = {c.payload_type: c for c in section.receive_codecs}
+        codecs = {c.payload_type: c for c in accepted_codecs(section)}
         for stream, more in _received(inbound, self._monotonic):
             reception = stream.reception
             name = f"I{section.mid}{stream.ssrc}"

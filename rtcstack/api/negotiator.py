@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rtcstack.api.capabilities import our_capabilities
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
 from rtcstack.events import Event
@@ -77,7 +76,7 @@ class Negotiator:
         configuration = connection.configuration
         ice = configuration.settings.ice
         return Intents(
-            capabilities=our_capabilities(),
+            capabilities=connection.capabilities,
             transceivers=connection.transceivers.intents(),
             next_transceiver=connection.transceivers.next_key,
             data_channel=connection.wants_data_channels,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from rtcstack.api.capabilities import capabilities_with
 from rtcstack.api.certificate import RTCCertificate
 from rtcstack.api.channelset import ChannelSet
 from rtcstack.api.configuration import RTCConfiguration, check_modification, validated
@@ -43,7 +44,7 @@ from rtcstack.dtls import DtlsRole
 from rtcstack.errors import InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.ice import Address, GatheringState, IceServer
-from rtcstack.jsep import Negotiation, SdpType
+from rtcstack.jsep import Capabilities, Negotiation, SdpType
 from rtcstack.jsep import SignalingState as RTCSignalingState
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
@@ -387,6 +388,12 @@ class RTCPeerConnection(EventTarget):
         if first:
             self.update_negotiation_needed()
         return channel
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this connection can do, and asks for."""
+        media = self.configuration.settings.media
+        return capabilities_with(stereo=media.opus_stereo, dtx=media.opus_dtx, fec=media.opus_fec)
 
     @property
     def wants_data_channels(self) -> bool:

@@ -27,6 +27,7 @@ from rtcstack.api.parameters import (
 )
 from rtcstack.api.receiver import codec_parameters, extension_parameters
 from rtcstack.clock import monotonic
+from rtcstack.config import MediaSettings
 from rtcstack.errors import (
     InvalidModificationError,
     InvalidStateError,
@@ -37,6 +38,7 @@ from rtcstack.errors import (
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.outbound import Layer
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
@@ -56,6 +58,14 @@ MAX_ENCODINGS = 8
 """Simulcast streams of one sender; more are cut off (webrtc-pc, section 5.2, addTransceiver)."""
 
 MAX_RID_LENGTH = 255
+
+DEGRADATION_PREFERENCES = (
+    "balanced",
+    "maintain-framerate",
+    "maintain-resolution",
+    "maintain-framerate-and-resolution",
+)
+"""mst-content-hint, section 5."""
 
 
 def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodingParameters]:
@@ -116,10 +126,12 @@ class RTCRtpSender(EventTarget):
         on_changed: Callable[[], None],
         *,
         cname: str = "-",
+        settings: MediaSettings | None = None,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.cname = cname
+        self._settings = settings or MediaSettings()
         self._track = track
         self._streams = {s.id: s for s in streams}
         self._encodings = check_encodings(kind, encodings or [RTCRtpEncodingParameters()])
@@ -130,6 +142,7 @@ class RTCRtpSender(EventTarget):
         self.outbound: AudioOutbound | VideoOutbound | None = None
         self._section: Section | None = None
         self._transaction: str | None = None
+        self._degradation: str | None = None
         self._transform: RTCRtpScriptTransform | None = None
         self._dtmf: RTCDTMFSender | None = None
         self._unwrapper: Unwrapper | None = None
@@ -299,6 +312,7 @@ class RTCRtpSender(EventTarget):
             headerExtensions=() if section is None else extension_parameters(section.send_extensions),
             rtcp=RTCRtcpParameters(cname=self.cname, reducedSize=section is not None and section.rtcp_rsize),
             transactionId=self._transaction,
+            degradationPreference=self._degradation,
             encodings=[copy.copy(e) for e in self._encodings],
         )
 
@@ -330,9 +344,13 @@ class RTCRtpSender(EventTarget):
         if [e.rid for e in parameters.encodings] != [e.rid for e in self._encodings]:
             raise InvalidModificationError("encodings cannot be added, removed, renamed or reordered")
         encodings = check_encodings(self.kind, parameters.encodings)
+        preference = parameters.degradationPreference
+        if preference is not None and preference not in DEGRADATION_PREFERENCES:
+            raise TypeError(f"degradationPreference cannot be {preference!r}")
         for encoding in encodings:
             self._check_codec(encoding)
         self._encodings = encodings
+        self._degradation = preference
         self._transaction = None
         self._update_outbound()
 
@@ -420,14 +438,14 @@ class RTCRtpSender(EventTarget):
             return
         assert section is not None
         assert entry is not None
-        layers = send_layers(section, self._encodings, self.ssrcs, self.cname)
+        layers = self._layers(section)
         carrier = entry.carrier
         outbound = self.outbound
         if outbound is not None and (carrier is not self._carrier or len(outbound.streams) != len(layers)):
             if carrier is self._carrier:
                 # an SSRC never begins anew on the same keys
                 self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self._encodings]
-                layers = send_layers(section, self._encodings, self.ssrcs, self.cname)
+                layers = self._layers(section)
             self._close_outbound()
             outbound = None
         self._carrier = carrier
@@ -445,6 +463,25 @@ class RTCRtpSender(EventTarget):
         outbound.transform = self._transform
         outbound.set_track(self._track)
         outbound.set_sending(True)
+
+    def _layers(self, section: Section) -> list[Layer]:
+        return send_layers(
+            section,
+            self._encodings,
+            self.ssrcs,
+            self.cname,
+            settings=self._settings,
+            degradation=self._preferred_degradation(),
+        )
+
+    def _preferred_degradation(self) -> str:
+        """What was set, else what suits the content (mst-content-hint, section 4)."""
+        if self._degradation is not None:
+            return self._degradation
+        hint = "" if self._track is None else self._track.contentHint
+        if hint in ("detail", "text"):
+            return "maintain-resolution"
+        return "maintain-framerate" if hint == "motion" else "balanced"
 
     def _tell_error(self, error: Exception) -> None:
         self.dispatchEvent(RTCErrorEvent("error", error))

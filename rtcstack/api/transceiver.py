@@ -160,6 +160,11 @@ class RTCRtpTransceiver:
             if not any(_same(codec, s) for s in supported):
                 raise InvalidModificationError(f"{codec.mimeType} {codec.sdpFmtpLine or ''} is unknown")
             parsed = CodecFormat(codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine or "")
+            if parsed.name == "opus":
+                # the same codec, with the parameters that this connection asks for
+                ours = self._connection.capabilities.of("audio").receive
+                asked = next((c.parameters for c in ours if c.name == "opus"), parsed.parameters)
+                parsed = replace(parsed, parameters=asked)
             if parsed not in formats:
                 formats.append(parsed)
         if all(f.is_resiliency for f in formats):

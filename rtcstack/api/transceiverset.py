@@ -81,6 +81,7 @@ class TransceiverSet:
             init.sendEncodings,
             self._connection.update_negotiation_needed,
             cname=self._cname,
+            settings=self._connection.configuration.settings.media,
         )
         transceiver = RTCRtpTransceiver(
             self._connection,

@@ -64,7 +64,9 @@ class _Unheard:
     def on_ice_selected_pair(self, pair: PairView) -> None:
         """Never called."""
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
         """Never called."""
 
 
@@ -133,8 +135,8 @@ class TransportEntry:
     def carrier(self) -> MediaCarrier:
         """What media travels over; made when there is some."""
         if self._carrier is None:
-            path = self.transport.attach_media()
-            self._carrier = MediaCarrier(path.session, self.transport.wake)
+            path = self.transport.attach_media(self._owner.configuration.settings.media.congestion_controller)
+            self._carrier = MediaCarrier(path.session, self.transport.wake_media)
             if path.srtp is not None:
                 self._carrier.opened()
         return self._carrier

@@ -69,8 +69,10 @@ class IceObserver(Protocol):
     def on_ice_selected_pair(self, pair: PairView) -> None:
         """Packets take another pair from now on."""
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        """Packets arrived."""
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """Packets arrived; see `rtcstack.ice.endpoint.Receiver`."""
 
 
 class _Route:
@@ -84,7 +86,9 @@ class _Route:
         self._remote = remote
         self.pair: Pair | None = None
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
         """See `Receiver`."""
         agent = self._agent
         pair = self.pair
@@ -99,7 +103,7 @@ class _Route:
                 pair.bytes_received += len(packet)
             pair.data_received_at = now
         agent.heard(now)
-        agent.observer.on_datagrams(dtls, srtp, now)
+        agent.observer.on_datagrams(dtls, srtp, now, arrived)
 
 
 class IceAgent:

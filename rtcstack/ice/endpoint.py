@@ -15,7 +15,9 @@ import asyncio
 import errno
 import socket
 import struct
+import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -41,6 +43,19 @@ _MAX_GSO_BYTES = 65_000
 """A UDP datagram's length field bounds what the kernel cuts: 65,535 less headers."""
 
 _GRO_ANCILLARY_BYTES = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
+_SO_TIMESTAMPNS = 35
+"""Linux: the kernel notes when each datagram arrived (linux/socket.h, asm-generic)."""
+_KERNEL_TIME = struct.Struct("=qq")
+_HAS_KERNEL_TIME = sys.platform == "linux" and struct.calcsize("l") == 8
+_TIME_ANCILLARY_BYTES = socket.CMSG_SPACE(16) if hasattr(socket, "CMSG_SPACE") else 0
+
+MAX_LAG_S = 5.0
+"""A time further back than this is a clock that was set meanwhile."""
+
+LATE_S = 0.004
+"""A loop that was busy for longer than this finds packets whose own times matter: bandwidth estimators
+look at the milliseconds between them, and would take the loop's pause for the network's."""
+
 _SEGMENT_SIZE = struct.Struct("=H")
 _GRO_SIZE = struct.Struct("=i")
 
@@ -48,8 +63,16 @@ _GRO_SIZE = struct.Struct("=i")
 class Receiver(Protocol):
     """Takes what is not STUN from one address. All calls of a pass carry the same `now`."""
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        """Packets, in order of arrival within each list."""
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """Packets, in order of arrival within each list.
+
+        Args:
+            dtls, srtp: by protocol.
+            now: monotonic seconds.
+            arrived: when each of `srtp` reached this machine; None when all of them just have.
+        """
 
 
 class DatagramSink(Protocol):
@@ -130,6 +153,7 @@ class UdpEndpoint:
         self._closing = False
         self._gso = hasattr(socket, "CMSG_SPACE")
         self._gro = self._enable_gro()
+        self._ancillary_bytes = (_GRO_ANCILLARY_BYTES if self._gro else 0) + self._enable_times()
         self.counters = EndpointCounters()
         self.sockname: Address = sock.getsockname()[:2]
         loop.add_reader(sock.fileno(), self._on_readable if sink is not None else self._on_readable_raw)
@@ -245,21 +269,32 @@ class UdpEndpoint:
             return False
         return bool(_GRO_ANCILLARY_BYTES)
 
+    def _enable_times(self) -> int:
+        """How many bytes of ancillary data the kernel's times take; 0 where there are none."""
+        if not _HAS_KERNEL_TIME:
+            return 0
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        except OSError:
+            return 0
+        return _TIME_ANCILLARY_BYTES
+
     def _on_readable(self) -> None:
         now = monotonic()
+        wall: float | None = None
         sock, sink, counters = self._sock, self._sink, self.counters
         assert sink is not None
         scratch = _scratch
         buffers, view = (scratch.buffer,), scratch.view
         dtls: list[Run] = []
         srtp: list[bytes] = []
+        arrived: list[float] = []
+        is_late = False
         sender: Address | None = None
         receiver: Receiver | None = None
         for _ in range(MAX_READS_PER_PASS):
             try:
-                size, ancillary, _flags, address = sock.recvmsg_into(
-                    buffers, _GRO_ANCILLARY_BYTES if self._gro else 0
-                )
+                size, ancillary, _flags, address = sock.recvmsg_into(buffers, self._ancillary_bytes)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
@@ -270,10 +305,24 @@ class UdpEndpoint:
                 continue
             data = bytes(view[:size])
             segment = size
-            if ancillary:
-                segment = _GRO_SIZE.unpack_from(ancillary[0][2])[0] or size
+            at = now
+            for level, kind, value in ancillary:
+                if level == _SOL_UDP:
+                    segment = _GRO_SIZE.unpack_from(value)[0] or size
+                elif kind == _SO_TIMESTAMPNS and len(value) == 16:
+                    seconds, nanoseconds = _KERNEL_TIME.unpack(value)
+                    if wall is None:
+                        wall = time.time()
+                    lag = wall - seconds - nanoseconds * 1e-9
+                    if LATE_S < lag < MAX_LAG_S:
+                        at = now - lag
+                        is_late = True
             counters.packets_received += -(-size // segment)
             counters.bytes_received += size
+            if segment == size and address == sender and receiver is not None and 128 <= data[0] < 192:
+                srtp.append(data)
+                arrived.append(at)
+                continue
             # The first byte tells the protocols apart (RFC 7983, section 7).
             kinds = data[::segment]
             low, high = min(kinds), max(kinds)
@@ -286,8 +335,8 @@ class UdpEndpoint:
             if address != sender:
                 other = sink.route(address[:2])
                 if other is not receiver and receiver is not None and (dtls or srtp):
-                    receiver.on_datagrams(dtls, srtp, now)
-                    dtls, srtp = [], []
+                    receiver.on_datagrams(dtls, srtp, now, arrived if is_late else None)
+                    dtls, srtp, arrived = [], [], []
                     if self._closing:
                         break
                 sender, receiver = address, other
@@ -299,14 +348,17 @@ class UdpEndpoint:
             elif low >= 128 and high < 192:
                 if segment == size:
                     srtp.append(data)
+                    arrived.append(at)
                 else:
                     srtp += [data[i : i + segment] for i in range(0, size, segment)]
+                    arrived += [at] * len(kinds)
             else:
                 self._sort(data, segment, address[:2], now, dtls, srtp)
+                arrived += [at] * (len(srtp) - len(arrived))
                 if self._closing:
                     break
         if receiver is not None and (dtls or srtp):
-            receiver.on_datagrams(dtls, srtp, now)
+            receiver.on_datagrams(dtls, srtp, now, arrived if is_late else None)
 
     def _on_readable_raw(self) -> None:
         now = monotonic()
@@ -316,9 +368,7 @@ class UdpEndpoint:
         runs: list[tuple[Address, Run]] = []
         for _ in range(MAX_READS_PER_PASS):
             try:
-                size, ancillary, _flags, address = sock.recvmsg_into(
-                    buffers, _GRO_ANCILLARY_BYTES if self._gro else 0
-                )
+                size, ancillary, _flags, address = sock.recvmsg_into(buffers, self._ancillary_bytes)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
@@ -327,8 +377,9 @@ class UdpEndpoint:
             if not size:
                 continue
             segment = size
-            if ancillary:
-                segment = _GRO_SIZE.unpack_from(ancillary[0][2])[0] or size
+            for level, _kind, value in ancillary:
+                if level == _SOL_UDP:
+                    segment = _GRO_SIZE.unpack_from(value)[0] or size
             counters.packets_received += -(-size // segment)
             counters.bytes_received += size
             runs.append((address[:2], Run(bytes(view[:size]), segment)))

@@ -280,6 +280,7 @@ class _Answering:
             send_rids=send_rids,
             receive_rids=receive_rids,
             simulcast=remote.simulcast and bool(send_rids or receive_rids),
+            before=section.local,
         )
 
     def _extensions(

@@ -130,6 +130,7 @@ def create_offer(
                 rtcp_rsize=plan.is_new(slot) or (slot.old is not None and slot.old.rtcp_rsize),
                 send_rids=send_rids,
                 simulcast=len(send_rids) > 1,
+                before=None if slot.old is None else slot.old.local,
             )
         )
     groups = [Group("BUNDLE", mids) for mids in plan.groups]

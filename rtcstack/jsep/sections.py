@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rtcstack.jsep.intents import LocalTransport, TransceiverIntent
-from rtcstack.jsep.session import Codec, HeaderExtension
+from rtcstack.jsep.session import Codec, HeaderExtension, MediaParameters
 from rtcstack.sdp import (
     Attribute,
     AttributeValue,
@@ -174,6 +174,7 @@ def media_section(
     send_rids: Sequence[str] = (),
     receive_rids: Sequence[str] = (),
     simulcast: bool = False,
+    before: MediaParameters | None = None,
 ) -> MediaDescription:
     """An audio or video section.
 
@@ -191,6 +192,7 @@ def media_section(
         rtcp_mux, rtcp_rsize: whether to write these.
         send_rids, receive_rids: for a=rid.
         simulcast: write an a=simulcast line with these rids.
+        before: what our last description said of the section.
     """
     lines: list[Attribute] = []
     if mid is not None:
@@ -217,7 +219,8 @@ def media_section(
     if kind == "audio":
         lines.append(MaxPtime(MAX_PTIME_MS).attribute())
     lines += _rids(send_rids, receive_rids, simulcast)
-    if transceiver.direction.send:
+    # libwebrtc forgets a source that is left out, and shows nothing of it when it comes back
+    if transceiver.direction.send or (before is not None and before.sources):
         lines += _sources(transceiver)
     lines += carrier.candidates()
     return MediaDescription(
@@ -336,7 +339,8 @@ def _rids(send: Sequence[str], receive: Sequence[str], simulcast: bool) -> Itera
 
 
 def _sources(transceiver: TransceiverIntent) -> Iterable[Attribute]:
-    stream, track = transceiver.msids[0] if transceiver.msids else ("-", "")
+    sends = transceiver.direction.send and transceiver.msids
+    stream, track = transceiver.msids[0] if sends else ("-", "")
     # rids name the streams of simulcast; older peers would take several sources for several tracks
     for encoding in transceiver.send_encodings if len(transceiver.send_encodings) == 1 else ():
         if encoding.ssrc is None:

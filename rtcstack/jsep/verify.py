@@ -9,7 +9,7 @@ from rtcstack.errors import InvalidAccessError
 from rtcstack.jsep.associate import is_recyclable
 from rtcstack.jsep.intents import Intents
 from rtcstack.jsep.read import read_media
-from rtcstack.jsep.session import Codec, Session, Transport, TransportParameters
+from rtcstack.jsep.session import Session, Transport, TransportParameters
 from rtcstack.jsep.states import Side
 from rtcstack.sdp import MediaDescription, SessionDescription, SetupRole
 
@@ -124,26 +124,20 @@ def _verify_rtp(media: MediaDescription, name: str, side: Side, *, mux: bool) ->
 
 
 def _verify_numbers(description: SessionDescription) -> None:
-    """Bundled sections share payload types and extension numbers, so each may mean one thing only."""
-    formats: dict[tuple[str, int], Codec] = {}
+    """Bundled sections share extension numbers, so each may mean one thing only.
+
+    RFC 9143, section 9.1 says so of payload types, too, but Firefox gives a section that it adds its
+    own numbers, whatever ours mean in the others; the packets' MID tells them apart.
+    """
     extensions: dict[tuple[str, int], str] = {}
     for index, media in enumerate(description.media):
         if not in_use(media) or not media.is_rtp:
             continue
         members = description.bundle_of(media.mid)
         scope = members[0] if members else f" {index}"
-        parameters = read_media(description, media)
-        for codec in parameters.codecs:
-            known = formats.setdefault((scope, codec.payload_type), codec)
-            if known is not codec and not _same_number(known, codec):
-                raise InvalidAccessError(f"payload type {codec.payload_type} means two things in one bundle")
-        for extension in parameters.header_extensions:
+        for extension in read_media(description, media).header_extensions:
             if extensions.setdefault((scope, extension.id), extension.uri) != extension.uri:
                 raise InvalidAccessError(f"extmap id {extension.id} means two things in one bundle")
-
-
-def _same_number(first: Codec, second: Codec) -> bool:
-    return first.mime_type.lower() == second.mime_type.lower() and first.clock_rate == second.clock_rate
 
 
 def verify_offer(description: SessionDescription, before: Session, intents: Intents) -> None:

@@ -143,6 +143,11 @@ class Pacer:
             self.queued_bytes += packet.size
         return True
 
+    @property
+    def has_probes(self) -> bool:
+        """Whether a probe waits or is under way."""
+        return bool(self._probes)
+
     def drop(self, streams: Iterable[object]) -> None:
         """Forget what is queued of these streams."""
         gone = set(map(id, streams))

@@ -50,6 +50,9 @@ KEY_FRAME_INTERVAL_S = 0.3
 MAX_HEADERS = 512
 """Prepared headers that are kept (one per audio level, mostly)."""
 
+ABSOLUTE_INTERVAL_S = 1.0
+"""Between two frames that tell their capture time; receivers reckon those between from them."""
+
 MAX_PADDING_BYTES = 224
 
 PADDING_CHOICE = 32
@@ -93,6 +96,7 @@ class SendStream:
     """
 
     __slots__ = (
+        "_absolute_at",
         "_acknowledged",
         "_fir_number",
         "_headers",
@@ -102,6 +106,7 @@ class SendStream:
         "_last_timestamp",
         "_next",
         "_ntp_offset_s",
+        "_numbered",
         "_oldest",
         "_pacer",
         "_renumbering",
@@ -142,6 +147,7 @@ class SendStream:
         rtt_s: float = 0.1,
     ) -> None:
         self._pacer = pacer
+        self._numbered = True
         self._ntp_offset_s = ntp_offset_s
         # Below half of the space, so that SRTP's roll-over counter is never guessed wrong.
         self._next = rng.randrange(1, 1 << 15)
@@ -152,6 +158,7 @@ class SendStream:
         self._resend_credit = START_RESEND_CREDIT_BYTES
         self._last_timestamp: int | None = None
         self._last_captured_at = 0.0
+        self._absolute_at: float | None = None
         self._acknowledged = False
         self._key_frame_asked_at: float | None = None
         self._fir_number = -1
@@ -205,13 +212,19 @@ class SendStream:
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
             self._rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
 
+    def set_numbered(self, numbered: bool) -> None:
+        """Let packets bear transport-wide numbers, as far as they are agreed, or not."""
+        if numbered is not self._numbered:
+            self._numbered = numbered
+            self.update(self.parameters, self.extension_ids)
+
     def _make_header(self, ssrc: int, elements: Sequence[tuple[int, bytes]]) -> Header:
         ids = self.extension_ids
         return make_header(
             ssrc,
             elements,
             abs_send_time=ids.abs_send_time,
-            transport_cc=ids.transport_cc if self.parameters.transport_cc else 0,
+            transport_cc=ids.transport_cc if self.parameters.transport_cc and self._numbered else 0,
         )
 
     def _header(self, elements: tuple[tuple[int, bytes], ...], key_frame: bool) -> Header:
@@ -309,7 +322,13 @@ class SendStream:
             elements.append((ids.audio_level, write_audio_level(audio_level, voice)))
         if orientation is not None and ids.video_orientation:
             elements.append((ids.video_orientation, write_video_orientation(orientation)))
-        if captured_at is not None and ids.abs_capture_time:
+        absolute_at = self._absolute_at
+        if (
+            captured_at is not None
+            and ids.abs_capture_time
+            and (absolute_at is None or abs(captured_at - absolute_at) >= ABSOLUTE_INTERVAL_S)
+        ):
+            self._absolute_at = captured_at
             ntp = int((captured_at + self._ntp_offset_s) * (1 << 32))
             elements.append((ids.abs_capture_time, write_abs_capture_time(AbsCaptureTime(ntp))))
         for name, value in extensions:

@@ -73,7 +73,9 @@ class Sending:
         """These are sent now; their bounds may have changed."""
         self._streams = list(streams)
         self._told = {stream: bps for stream, bps in self._told.items() if stream in self._streams}
-        controlled = any(s.parameters.transport_cc or s.parameters.remb for s in streams)
+        controlled = self._is_controlled(streams)
+        for stream in streams:
+            stream.set_numbered(controlled)
         if not controlled:
             self.estimator = None
             self.pacer.rate_bps = None
@@ -89,6 +91,16 @@ class Sending:
         self._told_estimate = 0
         self._allocate(now)
 
+    def _is_controlled(self, streams: Sequence[SendStream]) -> bool:
+        """Whether an estimate is of use: the peer helps, and there is video, which follows it.
+
+        Sound alone keeps to its bit rate; numbering it would only cost both sides feedback. An
+        estimator that the application brings is always asked.
+        """
+        if not any(s.parameters.transport_cc or s.parameters.remb for s in streams):
+            return False
+        return self._make_estimator is not None or any(s.parameters.kind == "video" for s in streams)
+
     def _make(self) -> BandwidthEstimator:
         if self._make_estimator is not None:
             return self._make_estimator()
@@ -96,11 +108,13 @@ class Sending:
 
     def take(self, now: float) -> list[bytes]:
         """The RTP packets to send now."""
-        estimator = self.estimator
+        estimator, pacer = self.estimator, self.pacer
         if estimator is not None:
             for probe in estimator.take_probes():
-                self.pacer.probe(probe)
-        packets = self.pacer.take(now)
+                pacer.probe(probe)
+        if not pacer.queued_bytes and not pacer.has_probes:
+            return []
+        packets = pacer.take(now)
         if not packets:
             return []
         out: list[bytes] = []
@@ -182,9 +196,12 @@ class Sending:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        if self.estimator is not None:
-            self.estimator.handle_timeout(now)
-            self._allocate(now)
+        estimator = self.estimator
+        if estimator is not None:
+            due = estimator.next_timeout()
+            if due is not None and now >= due:
+                estimator.handle_timeout(now)
+                self._allocate(now)
 
     def next_timeout(self, now: float) -> float | None:
         """When a packet may leave or the estimator wants to be called."""

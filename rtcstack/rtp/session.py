@@ -279,9 +279,18 @@ class RtpSession:
 
     # -- the five verbs ---------------------------------------------------------------------------
 
-    def receive(self, datagrams: Sequence[Buffer], now: float) -> None:
-        """Take RTP and RTCP packets that arrived together."""
+    def receive(self, datagrams: Sequence[Buffer], now: float, arrived_at: float | None = None) -> None:
+        """Take RTP and RTCP packets that arrived together.
+
+        Args:
+            datagrams: in order of arrival.
+            now: monotonic seconds.
+            arrived_at: when they arrived, if that is known to be earlier: bandwidth estimators, the
+                peer's and ours, are told this time.
+        """
         self._now = now
+        if arrived_at is None:
+            arrived_at = now
         streams = self._receive_streams
         ids = self._demux.ids
         wide_id, mid_id = ids.transport_cc, ids.mid
@@ -321,7 +330,7 @@ class RtpSession:
                 if estimator is not None:
                     first, end = layout.spans.get(ids.abs_send_time, (0, 0))
                     if end - first == 3:
-                        estimator.arrived(int.from_bytes(block[first:end], "big"), len(data), now)
+                        estimator.arrived(int.from_bytes(block[first:end], "big"), len(data), arrived_at)
                 if layout.mid is not None and stream is not None:
                     first, end = layout.mid
                     if block[first:end] != stream.mid_bytes:
@@ -332,14 +341,15 @@ class RtpSession:
             else:
                 stream.receive(packet, now)
         if numbers and self._arrivals is not None:
-            self._arrivals.arrived(numbers, size, now)
+            self._arrivals.arrived(numbers, size, now, arrived_at)
         if self._urgent:
             self._serve_urgent(now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         self._now = now
-        self._serve_urgent(now)
+        if self._urgent:
+            self._serve_urgent(now)
         self._give_feedback(now)
         if self._started:
             due = self.control.timer.due_at

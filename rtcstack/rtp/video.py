@@ -365,16 +365,16 @@ class VideoAssembler:
         self._forget(picture)
         self._next = end + 1
         try:
-            # A sender that ends a picture twice may have left a hole in it: a KeyError.
+            # A sender that ends a picture twice may have left a hole in it, or nothing of it.
             numbers = range(start, end + 1)
             parts = [part for part in [picture.parts[i] for i in numbers] if part is not None]
             first = picture.packets[start]
+            head = parts[0]
             data = picture.depacketizer.assemble(parts)
-        except (ParseError, KeyError):
+        except (ParseError, LookupError):
             self.malformed += 1
             self._need_key_frame(now)
             return False
-        head = parts[0]
         last = picture.packets.get(end, first)
         frame = EncodedFrame(
             data,

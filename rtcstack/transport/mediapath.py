@@ -6,11 +6,13 @@ Spec: RFC 5764 (keys from DTLS); RFC 5761 (RTP and RTCP on one port).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rtcstack.clock import monotonic
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.session import RtpSession
 
 __all__ = ["MAX_EARLY_PACKETS", "MediaPath", "join_runs"]
@@ -23,14 +25,19 @@ MAX_RUN_BYTES = 64_000
 MAX_RUN_DATAGRAMS = 64
 """What one call of UDP segmentation offload takes."""
 
+TOGETHER_S = 0.000_5
+"""Packets that came within this count as one arrival: feedback is told in quarters of a millisecond."""
+
 _NTP_EPOCH_S = 2_208_988_800
 """Seconds between 1900 and 1970."""
 
 
 def join_runs(packets: list[bytes]) -> list[Run]:
     """Neighbours of equal size as one run each; a shorter one may end a run."""
-    runs: list[Run] = []
     first, count = 0, len(packets)
+    if count == 1:
+        return [Run(packets[0], len(packets[0]))]
+    runs: list[Run] = []
     while first < count:
         segment = total = len(packets[first])
         end = first + 1
@@ -51,6 +58,9 @@ def join_runs(packets: list[bytes]) -> list[Run]:
 class MediaPath:
     """What RTP and RTCP of one transport pass through.
 
+    Args:
+        make_estimator: see `RtpSession`.
+
     Attributes:
         session: the media engine; nothing leaves it before `connect`.
         srtp: both directions' protection, once there are keys.
@@ -69,8 +79,10 @@ class MediaPath:
         "srtp",
     )
 
-    def __init__(self) -> None:
-        self.session = RtpSession(ntp_offset_s=time.time() + _NTP_EPOCH_S - monotonic())
+    def __init__(self, make_estimator: Callable[[], BandwidthEstimator] | None = None) -> None:
+        self.session = RtpSession(
+            ntp_offset_s=time.time() + _NTP_EPOCH_S - monotonic(), make_estimator=make_estimator
+        )
         self.srtp: SrtpContext | None = None
         self._early: list[bytes] = []
         self.early_dropped = 0
@@ -87,8 +99,14 @@ class MediaPath:
         if early:
             self.session.receive(self.srtp.unprotect(early), now)
 
-    def receive(self, packets: list[bytes], now: float) -> None:
-        """Take protected packets that arrived together."""
+    def receive(self, packets: list[bytes], now: float, arrived: list[float] | None = None) -> None:
+        """Take protected packets that were read together.
+
+        Args:
+            packets: in order of arrival.
+            now: monotonic seconds.
+            arrived: when each of them came, if that was earlier.
+        """
         self.packets_received += len(packets)
         self.bytes_received += sum(map(len, packets))
         if self.srtp is None:
@@ -96,9 +114,30 @@ class MediaPath:
             self._early += packets[:room]
             self.early_dropped += max(0, len(packets) - room)
             return
+        if arrived is not None:
+            self._receive_late(packets, now, arrived)
+            return
         plain = self.srtp.unprotect(packets)
         if plain:
             self.session.receive(plain, now)
+
+    def _receive_late(self, packets: list[bytes], now: float, arrived: list[float]) -> None:
+        """The loop was busy: what came in different milliseconds is told apart."""
+        assert self.srtp is not None
+        if len(packets) == 1:
+            plain = self.srtp.unprotect(packets)
+            if plain:
+                self.session.receive(plain, now, arrived[0])
+            return
+        first = 0
+        while first < len(packets):
+            at, end = arrived[first], first + 1
+            while end < len(packets) and arrived[end] - at < TOGETHER_S:
+                end += 1
+            plain = self.srtp.unprotect(packets[first:end])
+            if plain:
+                self.session.receive(plain, now, at)
+            first = end
 
     def drain_runs(self, now: float) -> list[Run]:
         """Take the protected packets to send now."""

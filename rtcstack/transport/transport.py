@@ -29,6 +29,7 @@ from rtcstack.dtls import (
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
 from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import ChannelEvent
@@ -114,6 +115,7 @@ class Transport:
         self._in_pass = False
         self._dirty = False
         self._flush_pending = False
+        self._media_flush_pending = False
         self.after_pass: Callable[[], None] | None = None
         """Called at the end of each pass while somebody waits for the send queue to shrink."""
 
@@ -137,10 +139,14 @@ class Transport:
             channels.connect(monotonic())
             self.wake()
 
-    def attach_media(self) -> MediaPath:
-        """Run media over this transport; it flows once DTLS has connected. Only the first call counts."""
+    def attach_media(self, make_estimator: Callable[[], BandwidthEstimator] | None = None) -> MediaPath:
+        """Run media over this transport; it flows once DTLS has connected. Only the first call counts.
+
+        Args:
+            make_estimator: see `RtpSession`.
+        """
         if self.media is None:
-            self.media = MediaPath()
+            self.media = MediaPath(make_estimator)
             self._connect_media(monotonic())
         return self.media
 
@@ -173,14 +179,62 @@ class Transport:
         elif not self.closed:
             self._flush_later()
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        """A pass: packets arrived."""
+    def wake_media(self) -> None:
+        """The same, for media alone: a pass that need not look at DTLS and what runs over it."""
+        if (
+            not self._in_pass
+            and not self.closed
+            and not self._flush_pending
+            and not self._media_flush_pending
+        ):
+            self._media_flush_pending = True
+            self._get_loop().call_soon(self._flush_media_soon)
+
+    def _flush_media_soon(self) -> None:
+        self._media_flush_pending = False
+        media = self.media
+        if self.closed or media is None:
+            return
+        self._in_pass = True
+        try:
+            now = monotonic()
+            media.session.handle_timeout(now)
+            self._finish_media_pass(media, now)
+        finally:
+            self._in_pass = False
+
+    def _finish_media_pass(self, media: MediaPath, now: float) -> None:
+        """Tell and send what media has, and what the telling brought; see `_finish_pass`."""
+        self._dirty = False
+        events = media.session.events()
+        if events:
+            self.observer.on_media_events(events, now)
+            if self.closed:
+                return
+            if self._dirty:  # a handler used a data channel
+                self._finish_pass(now)
+                return
+        runs = media.drain_runs(now)
+        if runs:
+            self.ice.send_runs(runs)
+        due = media.session.next_timeout()
+        if due is not None and (self._timer is None or due < self._timer_due):
+            self._set_timer(due)
+
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """A pass: packets arrived; `arrived` tells when each of `srtp` did, if the loop was late."""
         if self.closed:
             return
         self._in_pass = True
         try:
-            if srtp and self.media is not None:
-                self.media.receive(srtp, now)
+            media = self.media
+            if srtp and media is not None:
+                media.receive(srtp, now, arrived)
+                if not dtls:
+                    self._finish_media_pass(media, now)
+                    return
             if dtls:
                 self.dtls.receive_runs(dtls, now)
                 data = self.dtls.received()
@@ -244,7 +298,7 @@ class Transport:
             self.after_pass()
 
     def _flush(self, now: float) -> bool:
-        """Send what is due; whether there was anything."""
+        """Send what is due; whether any of it may have something to tell now (media has not)."""
         dtls, channels, ice = self.dtls, self.channels, self.ice
         media = self.media.drain_runs(now) if self.media is not None else ()
         if media:
@@ -257,7 +311,7 @@ class Transport:
             if runs:
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
-                return i > 0 or bool(runs) or bool(media)
+                return i > 0 or bool(runs)
         self._flush_later()
         return True
 
@@ -307,12 +361,14 @@ class Transport:
         if due is None:
             return
         # A timer that rings early costs a look; one that is moved for every packet costs 2 us each.
+        if self._timer is None or due < self._timer_due:
+            self._set_timer(due)
+
+    def _set_timer(self, due: float) -> None:
         if self._timer is not None:
-            if self._timer_due <= due:
-                return
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self._get_loop().call_later(max(0.0, due - now), self._on_timer)
+        self._timer = self._get_loop().call_at(due, self._on_timer)
 
     def _get_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

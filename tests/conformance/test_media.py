@@ -12,6 +12,7 @@ import threading
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rtcstack import (
@@ -21,18 +22,25 @@ from rtcstack import (
     InvalidModificationError,
     InvalidStateError,
     MediaEncoder,
+    MediaSettings,
     MediaStream,
     MediaStreamTrack,
     NotFoundError,
+    RTCConfiguration,
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpScriptTransform,
     RTCRtpSender,
     RTCRtpTransceiver,
+    Settings,
     TestPatternSource,
     ToneSource,
+    TrackSource,
+    audio_frame,
+    audio_to_numpy,
 )
 from rtcstack.codecs import registry
+from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from tests.conformance.helpers import happens, negotiate, pair, rejects, until
 from tests.conformance.media import (
     dominant_hz,
@@ -251,9 +259,8 @@ async def test_time_goes_on_when_the_track_is_replaced() -> None:
         reader = track.reader(max_queued=200)
         first = await reader.read()
         await sender.replaceTrack(pattern())
-        times = [float(first.time or 0)]
-        for _ in range(15):
-            times.append(float((await reader.read()).time or 0))
+        rest = [await reader.read() for _ in range(15)]
+        times = [float(frame.time or 0) for frame in (first, *rest)]
         steps = [y - x for x, y in itertools.pairwise(times)]
         assert all(0 < step < 1 for step in steps), steps
         reader.close()
@@ -427,6 +434,109 @@ async def test_header_extensions_are_chosen() -> None:
             transceiver.setHeaderExtensionsToNegotiate(changed[1:])
         with pytest.raises(InvalidModificationError, match="mid"):
             transceiver.setHeaderExtensionsToNegotiate([type(e)(e.uri, "stopped") for e in changed])
+
+
+# -- settings -----------------------------------------------------------------------------------------
+
+
+def with_media(**members: Any) -> RTCConfiguration:
+    return RTCConfiguration(settings=Settings(media=MediaSettings(**members)))
+
+
+class Chord(TrackSource):
+    """Two tones, one in each ear, pushed by hand."""
+
+    def __init__(self) -> None:
+        super().__init__("audio", "chord")
+        self._at = 0
+
+    def play(self, left_hz: float, right_hz: float, seconds: float = 0.02, volume: float = 8000) -> None:
+        times = (np.arange(int(48_000 * seconds)) + self._at) / 48_000
+        sound = np.stack([np.sin(2 * np.pi * hz * times) * volume for hz in (left_hz, right_hz)], axis=1)
+        self.push(audio_frame(sound.astype(np.int16), pts=self._at))
+        self._at += len(times)
+
+
+def strongest_hz(samples: Any) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * 48_000 / len(samples))
+
+
+async def test_stereo_is_asked_for_and_sent() -> None:
+    async with pair(with_media(opus_stereo=True)) as (a, b):
+        source = Chord()
+        a.addTrack(source.track())
+        prefer(a.getTransceivers()[0], "audio/opus")
+        await connected(a, b)
+        assert a.localDescription is not None
+        assert "stereo=1" in a.localDescription.sdp
+        reader = receiver(b, "audio").track.reader(max_queued=200)
+        heard = []
+        for _ in range(60):
+            source.play(400, 1000)
+            await asyncio.sleep(0.02)
+        while reader.queued:
+            frame: Any = await reader.read()
+            heard.append(audio_to_numpy(frame))
+        reader.close()
+        sound = np.concatenate(heard)[9600:33_600].astype(float)
+        assert strongest_hz(sound[:, 0]) == pytest.approx(400, abs=10)
+        assert strongest_hz(sound[:, 1]) == pytest.approx(1000, abs=10)
+
+
+async def test_silence_is_not_sent_with_dtx() -> None:
+    async with pair(with_media(opus_dtx=True)) as (a, b):
+        source = Chord()
+        sender = a.addTrack(source.track())
+        await connected(a, b)
+        await until_true(lambda: source.is_demanded)
+        for _ in range(100):
+            source.play(400, 400, volume=0)
+            await asyncio.sleep(0)
+        await until_true(lambda: sender.outbound._jobs.queued == 0)  # type: ignore[union-attr]
+        await asyncio.sleep(0.05)
+        assert sender.outbound.streams[0].packets_sent < 40  # type: ignore[union-attr]
+
+
+async def test_packet_times_are_set() -> None:
+    async with pair(with_media(opus_ptime_ms=60)) as (a, b):
+        a.addTrack(ToneSource(440).track())
+        await connected(a, b)
+        frames_of = receiver(b, "audio").encodedTrack.reader()
+        first: Any = await frames_of.read()
+        second: Any = await frames_of.read()
+        frames_of.close()
+        assert second.time - first.time == pytest.approx(0.06)
+
+
+async def test_an_encoder_that_is_not_there_gives_way() -> None:
+    async with pair(with_media(encoders={"h264": "h264_nvenc"})) as (a, b):
+        sender = a.addTrack(pattern())
+        prefer(a.getTransceivers()[0], "video/H264", "packetization-mode=1")
+        await connected(a, b)
+        await next_frame(receiver(b, "video").track)
+        assert sender.outbound.layers[0].implementation != ""  # type: ignore[union-attr]
+
+
+async def test_the_congestion_controller_is_the_applications() -> None:
+    made: list[GoogleCongestionControl] = []
+
+    def make() -> GoogleCongestionControl:
+        made.append(GoogleCongestionControl())
+        return made[-1]
+
+    async with pair(with_media(congestion_controller=make)) as (a, b):
+        a.addTrack(pattern())
+        await connected(a, b)
+        await next_frame(receiver(b, "video").track)
+        assert a.getSenders()[0].outbound.carrier.session.sending.estimator in made  # type: ignore[union-attr]
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="opus_ptime_ms"):
+        MediaSettings(opus_ptime_ms=15)
+    with pytest.raises(ValueError, match="opus_complexity"):
+        MediaSettings(opus_complexity=11)
 
 
 # -- simulcast ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.dcep import OpenMessage
 from rtcstack.sdp import Candidate
+from tests.fuzz import media
 
 __all__ = ["TARGETS"]
 
@@ -238,5 +239,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         stun,
         stun_peer,
         turn_server,
+        *media.TARGETS,
     )
 }

@@ -184,7 +184,7 @@ async def test_a_file_by_copy_and_paste(tmp_path: Path) -> None:
 
 
 def test_the_reference_names_everything_public() -> None:
-    named = set(re.findall(r"autoclass:: rtcstack\.(\w+)", (ROOT / "docs" / "api.md").read_text()))
+    named = set(re.findall(r"auto(?:class|function):: rtcstack\.(\w+)", (ROOT / "docs" / "api.md").read_text()))
     assert named == set(rtcstack.__all__)
 
 

@@ -297,6 +297,7 @@ class RemoteTransceiver(Transceiver):
     """A transceiver of a `RemotePeer`."""
 
     def __init__(self, host: Host, peer: int, number: int) -> None:
+        self.name = host.name
         self._host = host
         self._peer = peer
         self._number = number

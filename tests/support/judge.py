@@ -225,7 +225,7 @@ async def expect_card(
     async def attempt() -> list[str]:
         return see(await where.look()).faults(card, scaled_by=scaled_by)
 
-    await _expect(attempt, "the picture", timeout_s)
+    await _expect(attempt, f"the picture at {where.name}", timeout_s)
 
 
 async def expect_tone(where: Looks, tone: Tone, *, timeout_s: float = EXPECT_S) -> None:
@@ -238,7 +238,7 @@ async def expect_tone(where: Looks, tone: Tone, *, timeout_s: float = EXPECT_S) 
     async def attempt() -> list[str]:
         return hear(await where.listen()).faults(tone)
 
-    await _expect(attempt, "the tone", timeout_s)
+    await _expect(attempt, f"the tone at {where.name}", timeout_s)
 
 
 async def expect_silence(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
@@ -248,7 +248,7 @@ async def expect_silence(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
         heard = hear(await where.listen(timeout_s=0.8))
         return [f"level {heard.level:.4f} at {heard.frequency_hz:.0f} Hz"] if heard.level > QUIET else []
 
-    await _expect(attempt, "silence", timeout_s)
+    await _expect(attempt, f"silence at {where.name}", timeout_s)
 
 
 async def expect_black(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
@@ -260,7 +260,7 @@ async def expect_black(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
             return ["no pictures"]
         return [] if max(max(colour) for colour in seen.colours) < 30 else [f"shows {seen.colours}"]
 
-    await _expect(attempt, "black", timeout_s)
+    await _expect(attempt, f"black at {where.name}", timeout_s)
 
 
 async def expect_no_pictures(where: Looks, *, timeout_s: float = EXPECT_S) -> None:
@@ -271,4 +271,4 @@ async def expect_no_pictures(where: Looks, *, timeout_s: float = EXPECT_S) -> No
         # one may be on its way
         return [f"{seen.pictures} pictures came"] if seen.pictures > 1 else []
 
-    await _expect(attempt, "no pictures", timeout_s)
+    await _expect(attempt, f"no pictures at {where.name}", timeout_s)

@@ -47,7 +47,7 @@ CODE_BITS = 12
 CELLS = CODE_BITS + 4
 """Cells of the strip: the number, and four bits that check it."""
 
-LOOK_PICTURES = 10
+LOOK_PICTURES = 8
 LOOK_S = 4.0
 LISTEN_S = 0.3
 """How many pictures a look takes and how long it waits for them at most; how much sound is listened to."""
@@ -211,7 +211,13 @@ class TransceiverInfo(TypedDict):
 
 
 class Looks(ABC):
-    """What can be looked at and listened to."""
+    """What can be looked at and listened to.
+
+    Attributes:
+        name: of the peer that looks.
+    """
+
+    name = "our side"
 
     @abstractmethod
     async def look(self, pictures: int = LOOK_PICTURES, timeout_s: float = LOOK_S) -> Pictures:

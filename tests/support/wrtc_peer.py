@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,11 @@ from tests.support.w3c_media import SAMPLE_RATE, SAMPLES, MediaKit, i420_frame, 
 from tests.support.w3c_peer import W3CChannel, W3CPeer
 
 __all__ = ["WrtcPeer"]
+
+
+def _snake(name: str) -> str:
+    """A name of the W3C as wrtc's constructors have it."""
+    return re.sub("[A-Z]", lambda match: "_" + match[0].lower(), name)
 
 
 class WrtcKit(MediaKit):
@@ -84,7 +90,10 @@ class WrtcKit(MediaKit):
         return [] if found is None else list(found.codecs)
 
     def add_transceiver(self, pc: Any, what: Any, direction: str, layers: list[dict[str, Any]]) -> Any:
-        encodings = [webrtc.RTCRtpEncodingParameters(**layer) for layer in layers]
+        encodings = [
+            webrtc.RTCRtpEncodingParameters(**{_snake(name): value for name, value in layer.items()})
+            for layer in layers
+        ]
         init = webrtc.RTCRtpTransceiverInit(direction=direction, send_encodings=encodings)
         return pc.add_transceiver(what, init)
 

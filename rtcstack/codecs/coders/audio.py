@@ -50,8 +50,10 @@ class AudioSettings:
         packet_loss_percent: Opus: what FEC prepares for, 0 to 100.
         dtx: Opus: silence is not sent.
         variable_bitrate: Opus: the rate follows the sound.
-        complexity: Opus: 0 (cheapest) to 10.
-        content: "" or "speech", or "music" (the track's contentHint).
+        complexity: Opus: 0 (cheapest) to 10. From 7 on libopus listens to what it codes, which takes
+            longer than coding it (docs/decisions/codecs-native-libraries.md).
+        content: "" for anything; "speech" for what is tuned for voices, which takes twice as long;
+            "music" (the track's contentHint).
         max_playback_rate: Hz above which the peer hears nothing (RFC 7587, section 6.1).
     """
 
@@ -62,7 +64,7 @@ class AudioSettings:
     packet_loss_percent: int = 0
     dtx: bool = False
     variable_bitrate: bool = True
-    complexity: int = 9
+    complexity: int = 6
     content: str = ""
     max_playback_rate: int = 48_000
 

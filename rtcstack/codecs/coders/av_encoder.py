@@ -6,6 +6,7 @@ frame. How often that happens is bounded here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -351,6 +352,9 @@ class AvEncoder:
         context.max_b_frames = 0
         context.thread_count = threads
         options = recipe.options(self._settings, self._bitrate_bps, threads)
+        if recipe.name == "libsvtav1":
+            # it writes its settings to the standard error output, unless its environment says no
+            os.environ.setdefault("SVT_LOG", "0")
         if recipe.name == "libx264":
             # stated here, for x264 would go by the maximum bit rate, of which no use is made
             options["level"] = str(h264_level(width, height, self._clock.frame_rate))

@@ -28,7 +28,8 @@ _MAX_CONCEALED = 24_000
 _SILENT_BYTES = 2
 """A packet of this or less says that nothing need be sent (libopus, opus_encode)."""
 
-_DEFAULT_BITRATE = {1: 32_000, 2: 64_000}
+_DEFAULT_BITRATE = {1: 48_000, 2: 64_000}
+"""Bits a second by channels (RFC 7587, section 3.1.1)."""
 
 
 def _check(settings: AudioSettings) -> None:
@@ -65,8 +66,8 @@ class OpusEncoder:
 
     def _open(self, channels: int) -> NativeOpusEncoder:
         settings = self._settings
-        music = settings.content == "music" or (channels == 2 and settings.content != "speech")
-        encoder = NativeOpusEncoder(_RATE, channels, Application.AUDIO if music else Application.VOIP)
+        application = Application.VOIP if settings.content == "speech" else Application.AUDIO
+        encoder = NativeOpusEncoder(_RATE, channels, application)
         encoder.set_bitrate(self._bitrate_bps or _DEFAULT_BITRATE[channels])
         encoder.set_complexity(settings.complexity)
         encoder.set_variable_bitrate(settings.variable_bitrate)
@@ -203,14 +204,13 @@ class AvOpusEncoder:
 
     def _open(self, channels: int) -> AudioCodecContext:
         settings = self._settings
-        music = settings.content == "music" or (channels == 2 and settings.content != "speech")
         context = av.CodecContext.create("libopus", "w")
         context.sample_rate = _RATE
         context.layout = "mono" if channels == 1 else "stereo"
         context.format = "s16"
         context.bit_rate = settings.bitrate_bps or _DEFAULT_BITRATE[channels]
         context.options = {
-            "application": "audio" if music else "voip",
+            "application": "voip" if settings.content == "speech" else "audio",
             "frame_duration": str(settings.ptime_ms),
             "fec": str(int(settings.in_band_fec)),
             "packet_loss": str(settings.packet_loss_percent),

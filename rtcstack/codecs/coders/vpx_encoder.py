@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import av
 
+from rtcstack.codecs.coders.speed import SpeedChooser
 from rtcstack.codecs.coders.video import (
     EncodedUnit,
     FrameClock,
@@ -16,22 +17,8 @@ from rtcstack.errors import OperationError
 
 __all__ = ["VpxEncoder", "available"]
 
-_CAREFUL = {"vp8": -10, "vp9": 8}
-_QUICK = {"vp8": -14, "vp9": 9}
-"""libvpx's speeds for pictures that are hard to code at the bit rate, and for those that are not.
-
-Where much moves, VP8 loses 4 dB from -11 on; where it does not, -14 loses a quarter of one and saves a
-quarter of the time (docs/decisions/codecs-native-libraries.md).
-"""
-
-_LOOK_EVERY = 8
-"""Frames between looks at the quantizer."""
-
-_HARD_ABOVE, _EASY_BELOW = 25.0, 15.0
-"""Mean quantizer (of 63) from which pictures count as hard or easy."""
-
-_CAREFUL_FRAMES = 300
-"""How long it stays careful at least: ten seconds at 30 frames a second, so that it does not swing."""
+_SPEEDS = {"vp8": (-6, -10, -14), "vp9": (8, 9)}
+"""libvpx's speeds, the most careful first (docs/decisions/codecs-native-libraries.md)."""
 
 
 class VpxEncoder:
@@ -56,10 +43,7 @@ class VpxEncoder:
         self._vpx: Vpx | None = None
         self._size = (0, 0)
         self._key_frames = 0
-        self._frames = 0
-        self._careful_until = 0
-        self._is_careful = True
-        self._mean_quantizer = 0.0
+        self._speed = SpeedChooser(_SPEEDS[codec])
 
     @property
     def implementation(self) -> str:
@@ -102,9 +86,8 @@ class VpxEncoder:
         except OperationError:
             self.close()
             raise
-        self._frames += 1
-        if self._frames % _LOOK_EVERY == 0:
-            self._choose_speed(vpx)
+        if packets and self._speed.encoded(vpx.quantizer):
+            vpx.set_speed(self._speed.speed)
         units = []
         for packet in packets:
             self._key_frames += packet.key_frame
@@ -120,29 +103,14 @@ class VpxEncoder:
             )
         return units
 
-    def _choose_speed(self, vpx: Vpx) -> None:
-        """Spend time on pictures that need it."""
-        mean = self._mean_quantizer
-        mean += (vpx.quantizer - mean) / 4 if mean else vpx.quantizer
-        self._mean_quantizer = mean
-        if self._is_careful:
-            if mean < _EASY_BELOW and self._frames >= self._careful_until:
-                self._is_careful = False
-                vpx.set_speed(_QUICK[self._codec])
-        elif mean > _HARD_ABOVE:
-            self._is_careful = True
-            self._careful_until = self._frames + _CAREFUL_FRAMES
-            vpx.set_speed(_CAREFUL[self._codec])
-
     def _open(self, width: int, height: int) -> Vpx:
-        speeds = _CAREFUL if self._is_careful else _QUICK
         return Vpx(
             self._codec,
             width,
             height,
             bitrate_bps=self._bitrate_bps,
             threads=threads_for(width, height, self._settings.threads),
-            speed=speeds[self._codec],
+            speed=self._speed.speed,
             screen=self._settings.is_screen,
         )
 

@@ -8,6 +8,7 @@ Spec: webrtc-pc, section 5.2; RFC 7587 (Opus), RFC 2198 (RED), RFC 4733 (telepho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -168,9 +169,10 @@ class AudioOutbound(Outbound):
 
     def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
         layer, track = self.layer, self.track
-        base = AudioSettings(
+        base = replace(
+            layer.audio,
             bitrate_bps=layer.max_bitrate_bps,
-            ptime_ms=layer.ptime_ms or 20,
+            ptime_ms=layer.ptime_ms or layer.audio.ptime_ms,
             content="" if track is None else track.contentHint,
         )
         coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
@@ -242,7 +244,7 @@ class AudioOutbound(Outbound):
     # -- frames that are encoded already ----------------------------------------------------------
 
     def _pass_on(self, frame: EncodedMedia) -> None:
-        if frame.name != self.layer.codec:
+        if frame.codec != self.layer.mime_type and frame.name != self.layer.codec:
             self.frames_mismatched += 1
             self.tell_error(
                 ParseError(f"the track brings {frame.codec}, but {self.layer.mime_type} was negotiated")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Protocol
 
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
@@ -113,6 +114,11 @@ class ReceiveTransform(Protocol):
         """A frame: hand it on to `sink`, changed or not, now or later, or drop it."""
 
 
+@lru_cache(maxsize=16)
+def _time_base(clock_rate: int) -> Fraction:
+    return Fraction(1, clock_rate)
+
+
 def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
     """A received frame as tracks of encoded frames bring it."""
     captured = frame.capture_time
@@ -120,7 +126,7 @@ def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
         codec.mime_type,
         frame.data,
         frame.timestamp,
-        Fraction(1, codec.clock_rate),
+        _time_base(codec.clock_rate),
         key_frame=frame.key_frame,
         duration=frame.duration,
         width=frame.width,

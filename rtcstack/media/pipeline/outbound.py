@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
+from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.frames import Frame
@@ -34,6 +35,8 @@ class Layer:
         max_bitrate_bps: bound set by the application, or None.
         max_frame_rate: frames a second, or None.
         scale_down_by: divides width and height.
+        degradation: what is given up first when bits or time run out; see `Adaptation`.
+        audio: how sound is to be encoded, as far as the application says.
         ptime_ms: audio in a packet that the peer asks for, or None.
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
         implementation: of the encoder, by PyAV's name, or None.
@@ -48,6 +51,8 @@ class Layer:
     max_bitrate_bps: int | None = None
     max_frame_rate: float | None = None
     scale_down_by: float = 1.0
+    degradation: str = "balanced"
+    audio: AudioSettings = field(default_factory=AudioSettings)
     ptime_ms: float | None = None
     red_payload_type: int | None = None
     implementation: str | None = None

@@ -13,13 +13,20 @@ from dataclasses import replace
 import av
 
 from rtcstack.clock import monotonic
-from rtcstack.codecs.coders.video import CLOCK_RATE, EncodedUnit, VideoEncoder, VideoSettings
+from rtcstack.codecs.coders.video import (
+    CLOCK_RATE,
+    EncodedUnit,
+    FrameFitter,
+    VideoEncoder,
+    VideoSettings,
+)
 from rtcstack.codecs.payload.base import Packetizer
-from rtcstack.codecs.pool import MAX_QUEUED_VIDEO, CoderPool, CoderStream
+from rtcstack.codecs.pool import CoderPool, CoderStream
 from rtcstack.codecs.registry import video_encoder, video_packetizer
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, capture_time
+from rtcstack.media.pipeline.adaptation import Adaptation
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock, captured_at
 from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
@@ -36,6 +43,9 @@ _START_BPS = 300_000
 
 _REPEAT_AFTER_S = 0.15
 """When a key frame is asked for and the source gave no picture for so long, the last one is sent again."""
+
+_USUAL_FRAME_RATE = 30.0
+"""Of a source that has not shown its own yet."""
 
 _RETRY_AFTER_S = 1.0
 """Pause after an encoder failed several times in a row."""
@@ -68,17 +78,24 @@ class VideoCoder:
 
     __slots__ = (
         "_encoder",
+        "_fitter",
+        "_fitter_scale",
         "_settings",
         "bitrate_bps",
         "codec",
         "encode_time_s",
         "implementation",
         "key_frame_wanted",
+        "scale",
     )
 
     def __init__(self, codec: str, settings: VideoSettings) -> None:
         self._encoder: VideoEncoder | None = None
-        self._settings = settings
+        # sizes are brought down here, so that they can change without another encoder
+        self._settings = replace(settings, scale_down_by=1.0)
+        self._fitter = FrameFitter("yuv420p", settings.scale_down_by)
+        self._fitter_scale = settings.scale_down_by
+        self.scale = settings.scale_down_by
         self.codec = codec
         self.bitrate_bps = settings.bitrate_bps
         self.key_frame_wanted = True
@@ -94,6 +111,12 @@ class VideoCoder:
             encoder = self._encoder = video_encoder(self.codec, settings)
             self.implementation = encoder.implementation
         encoder.set_bitrate(self.bitrate_bps)
+        captured = capture_time(frame)
+        scale = self.scale
+        if scale != self._fitter_scale:
+            self._fitter, self._fitter_scale = FrameFitter("yuv420p", scale), scale
+        if scale != 1.0:
+            frame = self._fitter.fit(frame)
         force, self.key_frame_wanted = self.key_frame_wanted, False
         try:
             units = encoder.encode(frame, force_key_frame=force)
@@ -103,7 +126,7 @@ class VideoCoder:
         if force and not any(unit.key_frame for unit in units):
             self.key_frame_wanted = True  # the picture was left out
         self.encode_time_s += monotonic() - began
-        return units, capture_time(frame)
+        return units, captured
 
     def close(self) -> None:
         """On the thread."""
@@ -134,6 +157,9 @@ class VideoLayer:
         self.key_frames_encoded = 0
         self.errors = 0
         self.frame_rate = FrameRate()
+        self.adaptation = Adaptation(layer.degradation)
+        self._source_rate = FrameRate()
+        self._due_at = 0.0
         self._dropped_before = 0
         self._time_before = 0.0
         self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
@@ -161,10 +187,10 @@ class VideoLayer:
     @property
     def limited_by(self) -> str:
         """What keeps the pictures from being better: "bandwidth", "cpu" or "none" (webrtc-stats)."""
-        if self._share_bps is not None and self.target_bps < 0.98 * (self._cap_bps or 0):
-            return "bandwidth"
-        jobs = self._jobs
-        return "cpu" if jobs is not None and jobs.queued >= MAX_QUEUED_VIDEO else "none"
+        if self.adaptation.limited_by != "none":
+            return self.adaptation.limited_by
+        starved = self._share_bps is not None and self.target_bps < 0.98 * (self._cap_bps or 0)
+        return "bandwidth" if starved else "none"
 
     @property
     def implementation(self) -> str:
@@ -194,6 +220,7 @@ class VideoLayer:
             layer.implementation,
         ):
             self.release()
+        self.adaptation.preference = layer.degradation
         if layer.active and not old.active:
             self.request_key_frame()
         self._set_cap()
@@ -255,14 +282,36 @@ class VideoLayer:
         if jobs is None:
             jobs = self._open()
         self._last_frame, self._last_frame_at = frame, now
-        jobs.submit(frame)
+        if self._adapt(frame, now):
+            jobs.submit(frame)
+
+    def _adapt(self, frame: av.VideoFrame, now: float) -> bool:
+        """Follow what the bits and the encoder's time allow; whether this picture is to be sent."""
+        adaptation, layer = self.adaptation, self.layer
+        self._source_rate.count(now)
+        rate = self._source_rate.per_second(now) or _USUAL_FRAME_RATE
+        if layer.max_frame_rate is not None:
+            rate = min(rate, layer.max_frame_rate)
+        size = int(frame.width / layer.scale_down_by), int(frame.height / layer.scale_down_by)
+        cap = self._cap_bps or default_bitrate(*size)
+        changed = adaptation.look(
+            now, self.target_bps, cap, size, rate, self.frames_encoded, self.frames_dropped
+        )
+        if changed and self._coder is not None:
+            self._coder.scale = layer.scale_down_by * adaptation.scale
+        if adaptation.frame_rate is None:
+            return True
+        if now < self._due_at:
+            return False
+        self._due_at = max(self._due_at, now - 1 / rate) + 1 / adaptation.frame_rate
+        return True
 
     def _open(self) -> CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]]:
         layer = self.layer
         track = self._owner.track
         settings = VideoSettings(
             bitrate_bps=max(1, self.target_bps),
-            scale_down_by=layer.scale_down_by,
+            scale_down_by=layer.scale_down_by * self.adaptation.scale,
             max_frame_rate=layer.max_frame_rate,
             content="" if track is None else track.contentHint,
             parameters=layer.parameters,
@@ -332,7 +381,7 @@ class VideoLayer:
         """Send an encoded frame as it is."""
         if not self.stream.active:
             return
-        if frame.name != self.layer.codec:
+        if frame.codec != self.layer.mime_type and frame.name != self.layer.codec:
             self._owner.mismatched(frame)
             return
         if frame.width and frame.height:

@@ -71,14 +71,17 @@ class TransportArrivals:
         self.media_ssrc = 0
         self.packets = 0
 
-    def arrived(self, numbers: Sequence[int], size: int, now: float) -> None:
+    def arrived(self, numbers: Sequence[int], size: int, now: float, arrived_at: float | None = None) -> None:
         """Packets with these numbers (16 bits, in order of arrival) came together.
 
         Args:
             numbers: from the header extension.
             size: bytes of all of them.
             now: monotonic seconds.
+            arrived_at: when they came; now if None.
         """
+        if arrived_at is None:
+            arrived_at = now
         noted = self._noted
         following = self._next
         for number in numbers:
@@ -89,7 +92,7 @@ class TransportArrivals:
                 noted.clear()
                 following = self._next = index = number + (1 << 16)
             if index >= following:  # a later one was told as lost already
-                noted.setdefault(index, now)
+                noted.setdefault(index, arrived_at)
         self.packets += len(numbers)
         self._bytes += size
         if self._rate_since is None:

@@ -15,6 +15,9 @@ BURST_S = 0.005
 """Packets sent within this time are one group."""
 
 WINDOW_GROUPS = 20
+
+EXACT_EVERY = 500
+"""Groups between two exact summations."""
 SMOOTHING = 0.9
 GAIN = 4.0
 MAX_DELTAS = 60
@@ -54,11 +57,17 @@ class DelayDetector:
         "_first_arrival",
         "_group",
         "_last_update",
+        "_origin",
         "_over_count",
         "_over_ms",
         "_points",
         "_smoothed",
+        "_sum_x",
+        "_sum_xx",
+        "_sum_xy",
+        "_sum_y",
         "_trend_before",
+        "_until_exact",
         "threshold_ms",
         "trend",
         "usage",
@@ -75,6 +84,8 @@ class DelayDetector:
         self._group: list[float] | None = None
         self._before: list[float] | None = None
         self._points: deque[tuple[float, float]] = deque(maxlen=WINDOW_GROUPS)
+        self._origin = self._sum_x = self._sum_y = self._sum_xx = self._sum_xy = 0.0
+        self._until_exact = EXACT_EVERY
         self._accumulated = 0.0
         self._smoothed = 0.0
         self._deltas = 0
@@ -120,19 +131,51 @@ class DelayDetector:
         self._deltas = min(self._deltas + 1, 1000)
         self._accumulated += (arrival_delta - sent_delta) * 1000
         self._smoothed = SMOOTHING * self._smoothed + (1 - SMOOTHING) * self._accumulated
-        self._points.append(((arrival - self._first_arrival) * 1000, self._smoothed))
+        self._add((arrival - self._first_arrival) * 1000, self._smoothed)
         slope = self._slope() if len(self._points) == WINDOW_GROUPS else 0.0
         self._judge(slope, sent_delta * 1000, arrival)
 
+    def _add(self, x: float, y: float) -> None:
+        """Take a point into the window and into its sums, so that a line costs the same for any window."""
+        points = self._points
+        if not self._until_exact:
+            self._sum_exactly()
+        self._until_exact -= 1
+        x -= self._origin
+        if len(points) == WINDOW_GROUPS:
+            old_x, old_y = points[0]
+            self._sum_x -= old_x
+            self._sum_y -= old_y
+            self._sum_xx -= old_x * old_x
+            self._sum_xy -= old_x * old_y
+        points.append((x, y))
+        self._sum_x += x
+        self._sum_y += y
+        self._sum_xx += x * x
+        self._sum_xy += x * y
+
+    def _sum_exactly(self) -> None:
+        """Count from the oldest point, and add up anew: the sums keep their precision for any time."""
+        points = self._points
+        if points:
+            first = points[0][0]
+            self._origin += first
+            moved = [(x - first, y) for x, y in points]
+            points.clear()
+            points.extend(moved)
+        self._sum_x = sum(x for x, _ in points)
+        self._sum_y = sum(y for _, y in points)
+        self._sum_xx = sum(x * x for x, _ in points)
+        self._sum_xy = sum(x * y for x, y in points)
+        self._until_exact = EXACT_EVERY
+
     def _slope(self) -> float:
         """Least squares through the smoothed delays, in ms per ms."""
-        points = self._points
-        mean_x = sum(x for x, _ in points) / len(points)
-        mean_y = sum(y for _, y in points) / len(points)
-        denominator = sum((x - mean_x) ** 2 for x, _ in points)
+        count = len(self._points)
+        denominator = self._sum_xx - self._sum_x * self._sum_x / count
         if denominator <= 0.0:
             return 0.0
-        return sum((x - mean_x) * (y - mean_y) for x, y in points) / denominator
+        return (self._sum_xy - self._sum_x * self._sum_y / count) / denominator
 
     def _judge(self, slope: float, sent_delta_ms: float, arrival: float) -> None:
         trend = self.trend = min(self._deltas, MAX_DELTAS) * slope * GAIN

@@ -78,8 +78,8 @@ def parse(data: bytes) -> Compound:
         position = end
         if first & 0x20:
             padding = data[end - 1]
-            if padding == 0 or end - padding < start:
-                raise ParseError("RTCP padding is longer than its packet")
+            if padding == 0 or padding % 4 or end - padding < start:
+                raise ParseError("RTCP padding is no multiple of four, or longer than its packet")
             end -= padding
         try:
             packet = _read(packet_type, first & 0x1F, data[start:end])

@@ -67,7 +67,9 @@ class Observer:
         self.pairs.append(pair)
         self.changed.set()
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
         self.data += [d for run in dtls for d in run.datagrams()] + srtp
         self.changed.set()
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import pytest
+
+from rtcstack.clock import monotonic
 from rtcstack.engine import Run
 from rtcstack.ice.endpoint import MAX_QUEUED_BYTES, Address, UdpEndpoint
 
@@ -20,13 +25,17 @@ class Sink:
         self.dtls: list[Run] = []
         self.srtp: list[bytes] = []
         self.stun: list[bytes] = []
+        self.arrived: list[float] = []
         self.passes = 0
         self.on_stun_received: Any = None
 
-    def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
         self.passes += 1
         self.dtls += dtls
         self.srtp += srtp
+        self.arrived += [now] * len(srtp) if arrived is None else arrived
 
     def route(self, address: Address) -> Sink | None:
         return self if self.accepts else None
@@ -85,6 +94,24 @@ async def test_without_segmentation_offload() -> None:
     await settle()
     assert receiver_sink.srtp == datagrams
     sender.close()
+    receiver.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's times are Linux'")
+async def test_a_busy_loop_tells_packets_apart_by_the_kernels_times() -> None:
+    sink = Sink()
+    receiver = endpoint(sink)
+    with bound() as plain:
+        plain.connect(receiver.sockname)
+        sent = []
+        for i in range(4):
+            plain.send(packet(SRTP, i))
+            sent.append(monotonic())
+            time.sleep(0.01)  # the loop is busy
+    await settle()
+    assert len(sink.srtp) == 4
+    for at, told in zip(sent, sink.arrived, strict=True):
+        assert told == pytest.approx(at, abs=0.005)
     receiver.close()
 
 
@@ -219,7 +246,9 @@ async def test_packets_of_each_address_go_to_its_own_receiver() -> None:
         def __init__(self) -> None:
             self.got: list[bytes] = []
 
-        def on_datagrams(self, dtls: list[Run], srtp: list[bytes], now: float) -> None:
+        def on_datagrams(
+            self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+        ) -> None:
             self.got += srtp
 
     class Many(Sink):

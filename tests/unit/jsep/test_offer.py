@@ -139,6 +139,24 @@ def test_sources_are_written_for_peers_that_route_by_them() -> None:
     assert lines(video, "ssrc") == ["11 cname:me", "11 msid:s t", "12 cname:me", "12 msid:s t"]
 
 
+def test_sources_stay_while_nothing_is_sent() -> None:
+    sources = {"send_encodings": (SendEncoding(ssrc=11),), "cname": "me", "msids": (("s", "t"),)}
+    a, b = Peer("a"), Peer("b")
+    key = a.add("video", **sources)
+    a.add("video", direction=Direction.RECVONLY, **sources)
+    exchange(a, b)
+    a.change(key, direction=Direction.INACTIVE)
+    held, only_received = exchange(a, b)[0].media
+    assert (lines(held, "ssrc"), lines(held, "msid")) == (["11 cname:me"], [])
+    assert not only_received.ssrcs
+    # what is held by the other side's offer is answered with them, too
+    a.change(key, direction=Direction.SENDRECV)
+    exchange(a, b)
+    a.change(key, direction=Direction.INACTIVE)
+    _, answer = exchange(b, a)
+    assert lines(answer.media[0], "ssrc") == ["11 cname:me"]
+
+
 def test_simulcast() -> None:
     a = Peer()
     rids = tuple(SendEncoding(rid, ssrc=number) for number, rid in enumerate("qhf"))

@@ -131,6 +131,7 @@ def test_arbitrary_bodies_cost_only_themselves(packet_type: int, count: int, bod
         pack("!BBH", 0x80, 201, 0xFFFF) + bytes(100),
         pack("!BBHI", 0xA0, 201, 1, 0),  # padding of no length
         pack("!BBHI", 0xA0, 201, 1, 9),  # padding longer than the packet
+        pack("!BBHI", 0xA0, 201, 1, 3),  # padding of no multiple of four
     ],
 )
 def test_bad_framing(data: bytes) -> None:

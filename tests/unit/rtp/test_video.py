@@ -188,6 +188,17 @@ def test_a_picture_that_contradicts_itself_stops_nothing_for_good() -> None:
     assert bench.numbers[-1] == 2
 
 
+def test_a_picture_that_ends_before_it_starts_is_malformed() -> None:
+    bench = Bench()
+    (a,) = film(1, first=0)
+    late = [packet(5, 3000, bytes((KEY,)) + b"1/"), packet(6, 3000, bytes((MIDDLE,)), True)]
+    bench.put(*a, *late, packet(4, 3000, bytes((MIDDLE,)) + b"x", True))
+    bench.wait(0.5)
+    assert bench.numbers == [0]
+    assert bench.assembler.malformed == 1
+    assert bench.assembler.wants_key_frame
+
+
 def test_a_key_frame_is_asked_for_when_none_comes() -> None:
     bench = Bench()
     bench.put(*film(1, keys=set())[0])
