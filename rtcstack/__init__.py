@@ -35,6 +35,7 @@ from rtcstack.api.events import (
     RTCPeerConnectionIceEvent,
     RTCTrackEvent,
 )
+from rtcstack.api.icegatherer import RTCIceGatherer
 from rtcstack.api.icetransport import (
     RTCIceCandidatePair,
     RTCIceGathererState,
@@ -65,7 +66,7 @@ from rtcstack.api.sender import RTCRtpSender
 from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.config import MediaSettings, Settings
+from rtcstack.config import AddressRule, IceSettings, MediaSettings, Settings
 from rtcstack.errors import (
     DOMException,
     InvalidAccessError,
@@ -81,6 +82,7 @@ from rtcstack.errors import (
     UnknownError,
 )
 from rtcstack.events import Event, EventTarget
+from rtcstack.ice import UdpMux
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.encoder import MediaEncoder
 from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
@@ -96,6 +98,7 @@ from rtcstack.media.track import MediaStreamTrack
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddressRule",
     "Blob",
     "CallbackSink",
     "DOMException",
@@ -103,6 +106,7 @@ __all__ = [
     "EncodedSource",
     "Event",
     "EventTarget",
+    "IceSettings",
     "InvalidAccessError",
     "InvalidCharacterError",
     "InvalidModificationError",
@@ -142,6 +146,7 @@ __all__ = [
     "RTCIceCandidate",
     "RTCIceCandidatePair",
     "RTCIceConnectionState",
+    "RTCIceGatherer",
     "RTCIceGathererState",
     "RTCIceGatheringState",
     "RTCIceParameters",
@@ -184,6 +189,7 @@ __all__ = [
     "TestPatternSource",
     "ToneSource",
     "TrackSource",
+    "UdpMux",
     "UnknownError",
     "audio_frame",
     "audio_to_numpy",

@@ -2,11 +2,158 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-__all__ = ["MediaSettings", "Settings"]
+__all__ = ["AddressRule", "IceSettings", "MediaSettings", "Settings"]
+
+_ICE_CHARACTERS = re.compile(r"[A-Za-z0-9+/]+")
+_NETWORKS = ("udp4", "udp6", "tcp4", "tcp6")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRule:
+    """What the peer is told instead of, or beside, one of this machine's addresses.
+
+    For machines behind a NAT that maps ports to themselves: cloud machines with a public address
+    that is not on any interface, containers with published ports. Of the rules for a type, the
+    first that matches an address is the one that counts for it.
+
+    Attributes:
+        external: the addresses that peers reach this machine at; empty to tell nothing.
+        candidate_type: "host" rewrites host candidates; "srflx" makes server-reflexive ones without
+            asking a server; "relay" rewrites what TURN servers give.
+        local: only this address.
+        interface: only addresses of this network interface.
+        network: only addresses in this network, like "10.0.0.0/8".
+        protocols: only these of "udp4", "udp6", "tcp4", "tcp6".
+        append: tell the external addresses beside the address (of "srflx": beside what servers
+            say) and not instead of it.
+    """
+
+    external: tuple[str, ...]
+    candidate_type: str = "host"
+    local: str | None = None
+    interface: str | None = None
+    network: str | None = None
+    protocols: tuple[str, ...] = _NETWORKS
+    append: bool = False
+
+    def __post_init__(self) -> None:
+        if self.candidate_type not in ("host", "srflx", "relay"):
+            raise ValueError(
+                f'candidate_type must be "host", "srflx" or "relay", not {self.candidate_type!r}'
+            )
+        versions = {ip_address(text).version for text in self.external}
+        if not self.external and (self.append or self.candidate_type == "srflx"):
+            raise ValueError("a rule without external addresses would do nothing")
+        unknown = set(self.protocols) - set(_NETWORKS)
+        if unknown or not self.protocols:
+            raise ValueError(f"protocols must be some of {', '.join(_NETWORKS)}, not {self.protocols}")
+        families = {int(name[-1]) for name in self.protocols}
+        if self.local is not None:
+            local = ip_address(self.local)
+            families &= {local.version}
+            if self.network is not None and local not in ip_network(self.network):
+                raise ValueError(f"a rule that can never match: {self.local} is not in {self.network}")
+        if self.network is not None:
+            families &= {ip_network(self.network).version}
+        if versions:
+            families &= versions
+        if not families:
+            raise ValueError("a rule that can never match: its addresses and protocols share no IP version")
+
+    def covers(self, other: AddressRule) -> bool:
+        """Whether this rule matches wherever `other` does, so that `other` never counts after it."""
+        if self.candidate_type != other.candidate_type:
+            return False
+        if self.local is not None and self.local != other.local:
+            return False
+        if self.interface is not None and self.interface != other.interface:
+            return False
+        if not set(other.protocols) <= set(self.protocols):
+            return False
+        if self.network is not None:
+            if other.network is not None:
+                if not _is_within(ip_network(other.network), ip_network(self.network)):
+                    return False
+            elif other.local is None or ip_address(other.local) not in ip_network(self.network):
+                return False
+        mine = {ip_address(text).version for text in self.external}
+        theirs = {ip_address(text).version for text in other.external}
+        return not mine or theirs <= mine
+
+
+def _is_within(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    return (
+        inner.version == outer.version and inner.network_address in outer and inner.broadcast_address in outer
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IceSettings:
+    """How ICE finds its way, where an application must say more than a browser lets it.
+
+    Attributes:
+        lite: answer checks and make none (RFC 8445, section 2.5), for servers with a public address.
+        no_host: tell no host candidate, and no address of this machine.
+        hide_host_addresses: tell a random ".local" name for each of this machine's addresses, that
+            multicast DNS resolves in the local network.
+        interface_filter: says of a network interface's name whether its addresses are used.
+        address_filter: says of an address of this machine whether it is used.
+        bind_addresses: use these addresses and no others.
+        port_range: first and last port that is bound, for host and relayed candidates' sockets.
+        remote_candidate_filter: says of a peer's candidate (an `rtcstack.sdp.Candidate`) whether it
+            is used.
+        address_rules: see `AddressRule`; tried in order.
+        ufrag, password: of the first generation of every connection, instead of random ones; 4 to
+            256 and 22 to 256 characters of ICE's alphabet.
+        udp_mux: an `rtcstack.ice.UdpMux`: one port that many connections share.
+        restart_on_network_change: restart ICE by itself when this machine's addresses change.
+        renomination: number the nominations, so that the latest holds (a draft that libwebrtc knows).
+        check_interval_s: time between two connectivity checks (Ta of RFC 8445).
+    """
+
+    lite: bool = False
+    no_host: bool = False
+    hide_host_addresses: bool = False
+    interface_filter: Callable[[str], bool] | None = None
+    address_filter: Callable[[str], bool] | None = None
+    bind_addresses: tuple[str, ...] = ()
+    port_range: tuple[int, int] | None = None
+    remote_candidate_filter: Callable[[Any], bool] | None = None
+    address_rules: tuple[AddressRule, ...] = ()
+    ufrag: str | None = None
+    password: str | None = None
+    udp_mux: Any = None
+    restart_on_network_change: bool = False
+    renomination: bool = False
+    check_interval_s: float = 0.02
+
+    def __post_init__(self) -> None:
+        for address in self.bind_addresses:
+            ip_address(address)
+        if self.port_range is not None:
+            first, last = self.port_range
+            if not 0 < first <= last < 65536:
+                raise ValueError(
+                    f"port_range must be two ports from 1 to 65535 in order, not {self.port_range}"
+                )
+        if (self.ufrag is None) is not (self.password is None):
+            raise ValueError("ufrag and password go together")
+        for name, value, least in (("ufrag", self.ufrag, 4), ("password", self.password, 22)):
+            if value is not None and not (least <= len(value) <= 256 and _ICE_CHARACTERS.fullmatch(value)):
+                raise ValueError(f"{name} must be {least} to 256 letters, digits, '+' and '/'")
+        if not 0.005 <= self.check_interval_s <= 1.0:
+            raise ValueError(f"check_interval_s must be 0.005 to 1, not {self.check_interval_s}")
+        rules = self.address_rules
+        for i, rule in enumerate(rules):
+            for earlier in rules[:i]:
+                if earlier.covers(rule):
+                    raise ValueError(f"a rule that can never match: {rule} comes after {earlier}")
 
 
 PTIMES_MS = (2.5, 5, 10, 20, 40, 60)
@@ -56,6 +203,7 @@ class Settings:
             connection; beyond, it raises OperationError.
         interleaving: offer message interleaving (RFC 8260) to the peer.
         zero_checksum: offer to leave out SCTP's checksum under DTLS (RFC 9653).
+        ice: more of ICE, see `IceSettings`.
         use_ipv4, use_ipv6: address families of ICE.
         include_loopback: offer loopback candidates.
         ice_keepalive_s: how often the selected pair is checked, in seconds.
@@ -74,6 +222,7 @@ class Settings:
     max_send_buffer_bytes: int = 16 << 20
     interleaving: bool = False
     zero_checksum: bool = True
+    ice: IceSettings = field(default_factory=IceSettings)
     use_ipv4: bool = True
     use_ipv6: bool = True
     include_loopback: bool = False

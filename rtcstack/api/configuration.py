@@ -179,9 +179,13 @@ def _ice_servers(configuration: RTCConfiguration) -> tuple[IceServer, ...]:
 def ice_config(configuration: RTCConfiguration) -> IceConfig:
     """The ICE agent's settings that a validated configuration asks for."""
     settings = configuration.settings
+    policy = GatherPolicy(configuration.iceTransportPolicy)
+    if policy is GatherPolicy.ALL and settings.ice.no_host:
+        policy = GatherPolicy.NO_HOST
     return IceConfig(
         servers=_ice_servers(configuration),
-        policy=GatherPolicy(configuration.iceTransportPolicy),
+        policy=policy,
+        options=settings.ice,
         use_ipv4=settings.use_ipv4,
         use_ipv6=settings.use_ipv6,
         include_loopback=settings.include_loopback,

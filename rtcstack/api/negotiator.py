@@ -74,6 +74,7 @@ class Negotiator:
     def _intents(self) -> Intents:
         connection = self._connection
         configuration = connection.configuration
+        ice = configuration.settings.ice
         return Intents(
             capabilities=connection.capabilities,
             transceivers=connection.transceivers.intents(),
@@ -82,6 +83,8 @@ class Negotiator:
             always_negotiate_data_channels=configuration.alwaysNegotiateDataChannels,
             bundle_policy=BundlePolicy(configuration.bundlePolicy),
             max_message_size=configuration.settings.max_message_size,
+            ice_lite=ice.lite,
+            ice_options=("trickle", "ice2", *(("renomination",) if ice.renomination else ())),
         )
 
     def _transports(self, restart: Callable[[str, tuple[str, str]], bool]) -> Callable[[str], LocalTransport]:

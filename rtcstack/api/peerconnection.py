@@ -338,6 +338,8 @@ class RTCPeerConnection(EventTarget):
         check_modification(self.configuration, new, described=self.negotiation.local_description is not None)
         new.certificates = self.configuration.certificates
         self.configuration = self.transports.configuration = new
+        if self.negotiation.local_description is None:
+            self.transports.fill_pool()
 
     @staticmethod
     def generateCertificate(keygenAlgorithm: str | Mapping[str, Any]) -> Operation[RTCCertificate]:
@@ -591,6 +593,10 @@ class RTCPeerConnection(EventTarget):
         self.negotiator.on_chain_empty()
 
     # TransportSetObserver
+
+    def on_network_change(self) -> None:
+        """This machine's addresses have changed."""
+        self.restartIce()
 
     def on_candidate(
         self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None

@@ -9,12 +9,12 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rtcstack.api.icestats import add_ice
 from rtcstack.api.mediastats import MediaStatistics
 from rtcstack.clock import timestamp_ms
 from rtcstack.dtls.fingerprint import certificate_fingerprint
 from rtcstack.errors import InvalidAccessError
 from rtcstack.media.track import MediaStreamTrack
-from rtcstack.sdp.candidate import Candidate
 
 if TYPE_CHECKING:
     from rtcstack.api.peerconnection import RTCPeerConnection
@@ -163,7 +163,7 @@ def _add_transport(
     remote = None
     if entry.remote_certificates:
         remote = _add_certificate(report, f"CF{key}R", entry.remote_certificates[0], now)
-    selected = _add_pairs(report, entry, now)
+    selected = add_ice(report, entry, now)
     if selected is not None and media is not None:
         estimate = media.session.sending.estimate_bps
         if estimate is not None:
@@ -206,75 +206,3 @@ def _add_certificate(report: RTCStatsReport, identifier: str, der: bytes, now: f
             "base64Certificate": base64.b64encode(der).decode("ascii"),
         },
     )
-
-
-def _candidate_members(candidate: Candidate, transport_id: str, ufrag: str | None) -> dict[str, Any]:
-    return {
-        "transportId": transport_id,
-        "address": candidate.address,
-        "port": candidate.port,
-        "protocol": candidate.transport.lower(),
-        "candidateType": candidate.type,
-        "priority": candidate.priority,
-        "foundation": candidate.foundation,
-        "relatedAddress": candidate.related_address,
-        "relatedPort": candidate.related_port,
-        "usernameFragment": ufrag,
-        "tcpType": candidate.tcp_type,
-    }
-
-
-def _add_pairs(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | None:
-    """Candidates and pairs.
-
-    Returns:
-        The id of the selected pair, or None.
-    """
-    key, ice = entry.key, entry.transport.ice
-    engine = ice.engine
-    generation = engine.active
-    transport_id = f"T{key}"
-    names: dict[tuple[str, str, int], str] = {}
-    for side, kind, candidates, ufrag in (
-        ("L", "local-candidate", [c for _, c in generation.gathering.local], generation.ufrag),
-        (
-            "R",
-            "remote-candidate",
-            [r.candidate for r in generation.remotes.values()],
-            generation.remote_ufrag,
-        ),
-    ):
-        for candidate in candidates:
-            name = f"I{key}{side}{candidate.address}:{candidate.port}{candidate.type}"
-            names[side, candidate.address, candidate.port] = name
-            report.add(kind, name, now, _candidate_members(candidate, transport_id, ufrag))
-    selected = None
-    for pair in generation.checklist:
-        local, remote = pair.local, pair.remote.candidate
-        identifier = f"CP{key}{local.address}:{local.port}_{remote.address}:{remote.port}"
-        report.add(
-            "candidate-pair",
-            identifier,
-            now,
-            {
-                "transportId": transport_id,
-                "localCandidateId": names.get(("L", local.address, local.port)),
-                "remoteCandidateId": names.get(("R", remote.address, remote.port)),
-                "state": pair.state.value,
-                "nominated": pair.nominated,
-                "currentRoundTripTime": pair.rtt_s,
-                "totalRoundTripTime": pair.rtt_total_s,
-                "requestsSent": pair.requests_sent,
-                "requestsReceived": pair.requests_received,
-                "responsesReceived": pair.responses_received,
-                "responsesSent": pair.responses_sent,
-                "consentRequestsSent": pair.consent_requests_sent,
-                "packetsSent": pair.packets_sent,
-                "bytesSent": pair.bytes_sent,
-                "packetsReceived": pair.packets_received,
-                "bytesReceived": pair.bytes_received,
-            },
-        )
-        if pair is engine.selected:
-            selected = identifier
-    return selected

@@ -17,9 +17,11 @@ from rtcstack.api.events import RTCErrorEvent
 from rtcstack.api.icetransport import RTCIceTransport
 from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls import Fingerprint as DtlsFingerprint
+from rtcstack.engine import Run
 from rtcstack.errors import RTCError
 from rtcstack.events import Event
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
+from rtcstack.ice.monitor import NetworkMonitor
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
@@ -30,6 +32,10 @@ from rtcstack.transport import Transport
 
 __all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
 
+MAX_POOLED = 16
+"""Agents that gather ahead, whatever `iceCandidatePoolSize` says: each has sockets, and more sections
+than this are bundled."""
+
 _UFRAG_BYTES = 3  # 24 bits, RFC 8445 section 5.3's minimum
 _PWD_BYTES = 18  # 144 bits, its minimum is 128
 
@@ -38,6 +44,33 @@ def _random_credentials() -> tuple[str, str]:
     """A ufrag of 4 and a password of 24 characters: base64's alphabet is ICE's."""
     ufrag, pwd = secrets.token_bytes(_UFRAG_BYTES), secrets.token_bytes(_PWD_BYTES)
     return base64.b64encode(ufrag).decode("ascii"), base64.b64encode(pwd).decode("ascii")
+
+
+class _Unheard:
+    """Observes an agent of the pool, which tells nothing."""
+
+    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
+        """Never called."""
+
+    def on_ice_gathering(self, state: GatheringState) -> None:
+        """Never called."""
+
+    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """Never called."""
+
+    def on_ice_state(self, state: IceState) -> None:
+        """Never called."""
+
+    def on_ice_selected_pair(self, pair: PairView) -> None:
+        """Never called."""
+
+    def on_datagrams(
+        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """Never called."""
+
+
+_UNHEARD = _Unheard()
 
 
 class TransportSetObserver(Protocol):
@@ -56,6 +89,9 @@ class TransportSetObserver(Protocol):
 
     def on_transport_state(self, entry: TransportEntry) -> None:
         """A transport's ICE or DTLS state changed."""
+
+    def on_network_change(self) -> None:
+        """This machine's addresses have changed, and ICE is to be restarted for it."""
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """What the data channels have to say."""
@@ -81,6 +117,7 @@ class TransportEntry:
             keylog_path=owner.configuration.settings.keylog_path,
             ufrag=owner.first_credentials[0],
             pwd=owner.first_credentials[1],
+            ice=owner.take_pooled(),
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
@@ -103,6 +140,11 @@ class TransportEntry:
             if path.srtp is not None:
                 self._carrier.opened()
         return self._carrier
+
+    @property
+    def agent(self) -> IceAgent:
+        """The ICE agent."""
+        return self.transport.ice
 
     @property
     def remote_certificates(self) -> tuple[bytes, ...]:
@@ -162,6 +204,7 @@ class TransportEntry:
             self.restart_credentials = None
             self.remote_candidates = []
             self._stale_remote_ufrag = ice.remote_ufrag
+            ice.configure(ice_config(self._owner.configuration))
             ice.restart(local.ice_ufrag, local.ice_pwd)
         elif local is not None and local.ice_ufrag != ice.ufrag:
             # the offer that began a restart was rolled back
@@ -169,6 +212,8 @@ class TransportEntry:
             self.remote_candidates = list(remote.candidates) if remote is not None else []
         if local is not None and ice.gathering_state is GatheringState.NEW:
             self._owner.defer(ice.gather)
+            self._owner.defer(self._owner.empty_pool)
+            self._owner.defer(self._owner.watch_network)
         if local is None or remote is None:
             return
         if ice.remote_ufrag is None and remote.ice_ufrag == self._stale_remote_ufrag:
@@ -297,13 +342,62 @@ class TransportSet:
         self.configuration = configuration
         self.observer = observer
         self.defer = defer
+        ice = configuration.settings.ice
         self.first_credentials = _random_credentials()
+        if ice.ufrag is not None and ice.password is not None:
+            self.first_credentials = ice.ufrag, ice.password
         """Of the first generation of every transport. Bundling moves sections between transports;
         with credentials of its own each move would look like an ICE restart (and Firefox refuses
         one of only some sections). What tells the transports apart is their sockets."""
         self._certificate: Certificate | None = None
         self._entries: dict[str, TransportEntry] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._pool: list[IceAgent] = []
+        self._monitor: NetworkMonitor | None = None
+        self._closed = False
+        self.fill_pool()
+
+    def fill_pool(self) -> None:
+        """Gather ahead with as many agents as `iceCandidatePoolSize` says (webrtc-pc, 4.4.1.7).
+
+        Without a running event loop nothing is gathered; it is done when it is needed.
+        """
+        wanted = min(self.configuration.iceCandidatePoolSize, MAX_POOLED)
+        config = ice_config(self.configuration)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        while self._pool and (len(self._pool) > wanted or self._pool[-1].config != config):
+            self._drop(self._pool.pop())
+        ufrag, pwd = self.first_credentials
+        while len(self._pool) + len(self._entries) < wanted:
+            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd)
+            agent.gather_ahead()
+            self._pool.append(agent)
+
+    def watch_network(self) -> None:
+        """Listen for changes of the machine's addresses, if the settings ask for it."""
+        if self._closed or self._monitor is not None:
+            return
+        if self.configuration.settings.ice.restart_on_network_change:
+            self._monitor = NetworkMonitor.of_running_loop()
+            self._monitor.listen(self.observer.on_network_change)
+
+    def take_pooled(self) -> IceAgent | None:
+        """An agent that has begun to gather, if there is one."""
+        return self._pool.pop(0) if self._pool else None
+
+    def empty_pool(self) -> None:
+        """What is left of the pool is not going to be used."""
+        while self._pool:
+            self._drop(self._pool.pop())
+
+    def _drop(self, agent: IceAgent) -> None:
+        task = agent.abandon()
+        if task is not None:
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     @property
     def certificate(self) -> Certificate:
@@ -344,6 +438,11 @@ class TransportSet:
         Returns:
             The tasks that end when every socket is released.
         """
+        self._closed = True
+        self.empty_pool()
+        if self._monitor is not None:
+            self._monitor.forget(self.observer.on_network_change)
+            self._monitor = None
         for key in list(self._entries):
             self.remove(key)
         return set(self._closing)

@@ -3,6 +3,7 @@
 from rtcstack.ice.agent import GatheringState, IceAgent, IceObserver, IceState, PairView
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri
 from rtcstack.ice.endpoint import Address, UdpEndpoint
+from rtcstack.ice.mux import UdpMux
 
 __all__ = [
     "Address",
@@ -16,5 +17,6 @@ __all__ = [
     "PairView",
     "ServerScheme",
     "UdpEndpoint",
+    "UdpMux",
     "parse_server_uri",
 ]

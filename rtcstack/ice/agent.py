@@ -6,6 +6,7 @@ Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ from rtcstack.ice.engine import (
     ServerFailed,
     StateChanged,
 )
+from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.names import MdnsUser, is_literal
 from rtcstack.ice.sources import Sources
@@ -37,11 +39,16 @@ from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
 
+logger = logging.getLogger("rtcstack.ice.agent")
+
 MAX_RESOLUTIONS = 32
 """mDNS names being resolved at once."""
 
 MAX_ROUTES = 256
 """Peers' addresses of which packets are counted one by one."""
+
+
+_OF_GATHERING = (CandidateFound, GatheringDone, ServerFailed)
 
 
 class IceObserver(Protocol):
@@ -116,6 +123,8 @@ class IceAgent:
         self.config = config
         self.observer = observer
         self.engine = IceEngine(config, ufrag=ufrag, pwd=pwd)
+        self.name = self.engine.newest.ufrag
+        """What the log calls this agent: its first ufrag."""
         self.state = IceState.NEW
         self.selected_pair: PairView | None = None
         self._gathering = {self.engine.newest.ufrag: GatheringState.NEW}
@@ -130,6 +139,7 @@ class IceAgent:
         self._timer_due = 0.0
         self._woken = False
         self._pumping = False
+        self._held: list[IceEvent] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -148,11 +158,15 @@ class IceAgent:
     @property
     def local_candidates(self) -> tuple[Candidate, ...]:
         """The newest generation's candidates, as far as found."""
+        if self._held is not None:
+            return ()
         return tuple(self.engine.newest.gathering.candidates)
 
     @property
     def gathering_state(self) -> GatheringState:
         """The newest generation's gathering state."""
+        if self._held is not None:
+            return GatheringState.NEW
         return self._gathering.get(self.ufrag, GatheringState.NEW)
 
     @property
@@ -182,6 +196,13 @@ class IceAgent:
         return self.engine.selected_changes
 
     @property
+    def mdns(self) -> MdnsUser:
+        """Multicast DNS, from its first use on."""
+        if self._mdns is None:
+            self._mdns = MdnsUser()
+        return self._mdns
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the agent lives in."""
         if self._loop is None:
@@ -190,17 +211,35 @@ class IceAgent:
 
     # -- life -------------------------------------------------------------------------------------
 
+    def gather_ahead(self) -> None:
+        """Start gathering and tell nothing of it until `gather` is called (a candidate pool)."""
+        if self.engine.newest.gathering.state is GatheringState.NEW and self._held is None:
+            self.gather()
+            self._held = []
+
     def gather(self) -> None:
         """Start gathering for the newest generation, once."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.loop.call_soon(self._tell_held, held)
+            return
         if self.state is not IceState.CLOSED and self.engine.begin_gathering():
             generation = self.engine.newest
             self._gathering[generation.ufrag] = GatheringState.GATHERING
             self.loop.call_soon(self._gather, generation)
 
+    def _tell_held(self, held: list[IceEvent]) -> None:
+        if self.state is not IceState.CLOSED:
+            self.observer.on_ice_gathering(GatheringState.GATHERING)
+            for event in held:
+                self._tell(event)
+            self.wake()
+
     def _gather(self, generation: Generation) -> None:
         if self.engine.generation(generation.ufrag) is not generation:
             return
-        self.observer.on_ice_gathering(GatheringState.GATHERING)
+        if self._held is None:
+            self.observer.on_ice_gathering(GatheringState.GATHERING)
         sources = self._sources[generation.ufrag] = Sources(self, generation)
         if sources.begin():
             self._run(self._ask(sources, generation))
@@ -212,6 +251,11 @@ class IceAgent:
         await sources.ask()
         self.engine.end_of_sources(generation)
         self.pump(monotonic())
+
+    def configure(self, config: IceConfig) -> None:
+        """Settings that count from the next gathering on."""
+        self.config = config
+        self.engine.configure(config)
 
     def restart(self, ufrag: str | None = None, pwd: str | None = None) -> None:
         """Make a new generation with new credentials. The active pair stays in use until it is
@@ -243,7 +287,11 @@ class IceAgent:
         """Take a trickled candidate of the peer's newest generation."""
         if self.state is IceState.CLOSED:
             return
-        if is_literal(candidate.address):
+        logger.debug("%s: remote candidate %s", self.name, candidate)
+        wanted = self.config.options.remote_candidate_filter
+        if wanted is not None and not wanted(candidate):
+            self.engine.counters.candidates += 1
+        elif is_literal(candidate.address):
             now = monotonic()
             self.engine.add_remote_candidate(candidate, (candidate.address, candidate.port), now)
             self._transmit(now)
@@ -255,10 +303,8 @@ class IceAgent:
             self.engine.counters.candidates += 1
 
     async def _resolve(self, candidate: Candidate, generation: Generation) -> None:
-        if self._mdns is None:
-            self._mdns = MdnsUser()
         try:
-            address = await self._mdns.resolve(candidate.address)
+            address = await self.mdns.resolve(candidate.address)
         except OSError:
             address = None  # no multicast on this machine, or its port is taken
         self._resolving -= 1
@@ -282,15 +328,21 @@ class IceAgent:
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""
         engine = self.engine
-        route = engine.route(runs, monotonic())
+        now = monotonic()
+        route = engine.route(runs, now)
         if route is None:
             return
         path, address, out = route
-        carrier = self._carriers.get(path)
-        if carrier is not None:
-            carrier.send_runs(out, address)
         pair = engine.selected
         assert pair is not None
+        carrier = self._carriers.get(path)
+        if carrier is None or carrier.is_full:
+            for run in runs:
+                pair.packets_discarded += run.datagram_count
+                pair.bytes_discarded += len(run.data)
+            return
+        carrier.send_runs(out, address)
+        pair.data_sent_at = now
         for data, segment in runs:
             pair.packets_sent += -(-len(data) // segment)
             pair.bytes_sent += len(data)
@@ -417,7 +469,10 @@ class IceAgent:
             self._transmit(now)
             while events := self.engine.events():
                 for event in events:
-                    self._tell(event)
+                    if self._held is not None and isinstance(event, _OF_GATHERING):
+                        self._held.append(event)
+                    else:
+                        self._tell(event)
                     if self._closing is not None:
                         return
                 self._transmit(now)
@@ -430,17 +485,23 @@ class IceAgent:
         match event:
             case StateChanged(state):
                 self.state = state
+                logger.info("%s: %s", self.name, state)
+                if state in (IceState.FAILED, IceState.DISCONNECTED):
+                    logger.info("%s: %s", self.name, explain(self.engine))
                 observer.on_ice_state(state)
             case PairSelected(pair):
                 self.selected_pair = PairView(pair)
+                logger.info("%s: packets take %s", self.name, pair)
                 observer.on_ice_selected_pair(self.selected_pair)
             case CandidateFound(ufrag, candidate, server):
+                logger.debug("%s: local candidate %s", self.name, candidate)
                 observer.on_ice_candidate(candidate, ufrag, server)
             case GatheringDone(ufrag):
                 self._gathering[ufrag] = GatheringState.COMPLETE
                 if ufrag == self.ufrag:
                     observer.on_ice_gathering(GatheringState.COMPLETE)
             case ServerFailed(server, local, code, text):
+                logger.info("%s: %s from %s: %d %s", self.name, server.url, local, code, text)
                 observer.on_ice_server_error(server, local, code, text)
             case PathsReleased(paths):
                 self._release(paths)

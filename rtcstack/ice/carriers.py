@@ -25,6 +25,10 @@ relay they would be lost as well."""
 class Carrier(Protocol):
     """Where an agent's engine sends what it sends."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be sent that more would be dropped."""
+
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram."""
 
@@ -64,6 +68,11 @@ class HostCarrier:
         self.send_runs = self.endpoint.send_runs
         self.close = self.endpoint.close
 
+    @property
+    def is_full(self) -> bool:
+        """See `Carrier`."""
+        return self.endpoint.is_full
+
     def route(self, address: Address) -> Receiver | None:
         """See `DatagramSink`."""
         return self._owner.receiver(self._path, address)
@@ -85,6 +94,11 @@ class RelayCarrier:
         self.send = self.endpoint.send
         self.send_runs = self.endpoint.send_runs
         self.close = self.endpoint.close
+
+    @property
+    def is_full(self) -> bool:
+        """See `Carrier`."""
+        return self.endpoint.is_full
 
     def on_runs(self, runs: list[tuple[Address, Run]], now: float) -> None:
         """See `RawSink`; what is not from one server in a row is told apart."""
@@ -130,6 +144,11 @@ class StreamCarrier(asyncio.Protocol):
             reason = "the server closed the connection" if exc is None else str(exc)
             self._owner.on_carrier_lost(self.path, reason)
 
+    @property
+    def is_full(self) -> bool:
+        """See `Carrier`."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > MAX_STREAM_BYTES
+
     def send(self, data: bytes, address: Address) -> None:
         """See `Carrier`; there is one address only."""
         self.send_runs((Run(data, len(data)),), address)
@@ -139,7 +158,7 @@ class StreamCarrier(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._closing:
             return
-        if transport.get_write_buffer_size() > MAX_STREAM_BYTES:
+        if self.is_full:
             self.dropped += len(runs)
             return
         transport.write(b"".join([run.data for run in runs]))

@@ -6,9 +6,10 @@ Spec: RFC 7064 and RFC 7065 (server URIs), RFC 8445, RFC 7675 (consent), webrtc-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rtcstack.config import IceSettings
 from rtcstack.errors import ParseError
 
 __all__ = ["GatherPolicy", "IceConfig", "IceServer", "ServerScheme", "parse_server_uri"]
@@ -114,10 +115,7 @@ class IceConfig:
         use_ipv4, use_ipv6: address families to gather.
         include_loopback: gather loopback addresses too. A machine that has no other address
             uses them in any case.
-        lite: answer checks and make none (RFC 8445, section 2.5), for servers with a public address.
-        renomination: number nominations, so that a later one holds whatever the pair's priority
-            (draft-thatcher-ice-renomination).
-        check_interval_s: time between two new checks (Ta of RFC 8445).
+        options: see `rtcstack.config.IceSettings`.
         gather_timeout_s: how long a server may take to answer.
         keepalive_s: how often the selected pair is checked; each interval is randomised by a
             fifth (RFC 7675, section 5.1). Must stay well below `disconnected_timeout_s`.
@@ -132,9 +130,7 @@ class IceConfig:
     use_ipv4: bool = True
     use_ipv6: bool = True
     include_loopback: bool = False
-    lite: bool = False
-    renomination: bool = False
-    check_interval_s: float = 0.02
+    options: IceSettings = field(default_factory=IceSettings)
     gather_timeout_s: float = 5.0
     keepalive_s: float = 2.0
     disconnected_timeout_s: float = 5.0

@@ -159,6 +159,11 @@ class UdpEndpoint:
         loop.add_reader(sock.fileno(), self._on_readable if sink is not None else self._on_readable_raw)
 
     @property
+    def is_full(self) -> bool:
+        """Whether as much waits to be sent as may wait."""
+        return self._queued_bytes >= MAX_QUEUED_BYTES
+
+    @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._closing

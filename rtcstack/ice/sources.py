@@ -6,6 +6,7 @@ What is asked over them stands in `engine/gathering.py`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from rtcstack.ice.config import GatherPolicy, IceServer
 from rtcstack.ice.engine.events import RelayMoved
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Path
-from rtcstack.ice.interfaces import bind_udp, host_addresses, local_address_for
+from rtcstack.ice.interfaces import HostAddress, bind_udp, host_addresses, local_address_for
+from rtcstack.ice.mux import UdpMux
 from rtcstack.ice.names import resolve
 from rtcstack.ice.stun import Address
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from rtcstack.ice.agent import IceAgent
 
 __all__ = ["Sources"]
+
+logger = logging.getLogger("rtcstack.ice.gather")
 
 MAX_REDIRECTIONS = 3
 """Times that a TURN server may send us to another one."""
@@ -47,24 +51,71 @@ class Sources:
         """Open the host candidates' sockets.
 
         Returns:
-            Whether there are servers to ask, for which `ask` is to be run.
+            Whether there is more to do, for which `ask` is to be run.
         """
-        loop = self._agent.loop
-        relay_only = self._config.policy is GatherPolicy.RELAY
-        for preference, address in enumerate([] if relay_only else host_addresses(self._config)):
+        hides = self._config.options.hide_host_addresses
+        if self._config.options.udp_mux is not None:
+            self._attach(self._config.options.udp_mux)
+            hides = False
+        elif not hides:
+            for preference, address in enumerate(self._addresses):
+                self._open(address, preference, None)
+        return hides or bool(self._config.servers)
+
+    @property
+    def _addresses(self) -> list[HostAddress]:
+        return [] if self._config.policy is GatherPolicy.RELAY else host_addresses(self._config)
+
+    def _open(self, address: HostAddress, preference: int, name: str | None) -> None:
+        try:
+            sock = bind_udp(address.host, self._config)
+        except OSError as exc:
+            # an address that went away, that the sandbox does not let us use, or no port is free
+            logger.warning("no socket on %s: %s", address.host, exc)
+            return
+        local: Address = sock.getsockname()[:2]
+        path = self._engine.add_socket(
+            self._generation, local, preference, monotonic(), interface=address.interface, name=name
+        )
+        self._agent.keep(path.id, HostCarrier(self._agent, path.id, self._agent.loop, sock))
+
+    def _attach(self, mux: UdpMux) -> None:
+        """Use the sockets that are shared with other connections."""
+        wanted = {a.host for a in self._addresses}
+        for preference, sock in enumerate(s for s in mux.sockets if s.address.host in wanted):
+            local = sock.endpoint.sockname
+            path = self._engine.add_socket(
+                self._generation, local, preference, monotonic(), interface=sock.address.interface
+            )
             try:
-                sock = bind_udp(address, self._config)
-            except OSError:
-                continue  # an address that went away, or that the sandbox does not let us use
-            local: Address = sock.getsockname()[:2]
-            path = self._engine.add_socket(self._generation, local, preference, monotonic())
-            self._agent.keep(path.id, HostCarrier(self._agent, path.id, loop, sock))
-        return bool(self._config.servers)
+                self._agent.keep(path.id, sock.attach(self._agent, path.id, self._generation.ufrag))
+            except OSError as exc:
+                logger.warning("no place on the shared port: %s", exc)
+                self._engine.lose_path(path.id, str(exc), monotonic())
+
+    async def _open_hidden(self) -> None:
+        """The same with names that stand for the addresses; without multicast, with none at all."""
+        for preference, address in enumerate(self._addresses):
+            try:
+                name = await self._agent.mdns.publish(address.host)
+            except OSError as exc:
+                logger.warning("no name for an address, which is left out: %s", exc)
+                return
+            if not self._is_over:
+                self._open(address, preference, name)
 
     async def ask(self) -> None:
         """Ask all servers, at the same time."""
+        if self._config.options.hide_host_addresses and self._config.options.udp_mux is None:
+            await self._open_hidden()
+            self._agent.wake()
         paths = list(self._generation.gathering.paths)
         await asyncio.gather(*(self._ask(server, paths) for server in self._config.servers))
+
+    @property
+    def _is_filtered(self) -> bool:
+        options = self._config.options
+        return bool(options.bind_addresses or options.interface_filter or options.address_filter)
 
     @property
     def _is_over(self) -> bool:
@@ -126,7 +177,7 @@ class Sources:
             await self._relay_stream(server, address)
 
     def _relay_udp(self, server: IceServer, address: Address) -> None:
-        sock = bind_udp(local_address_for(address), self._config)
+        sock = bind_udp(self._local_for(address), self._config)
         if self._is_over:
             sock.close()
             return
@@ -134,6 +185,14 @@ class Sources:
         path = self._engine.add_socket(self._generation, local, 0, monotonic(), carrier_only=True)
         self._agent.keep(path.id, RelayCarrier(self._agent, path.id, self._agent.loop, sock))
         self._engine.relay(self._generation, server, path, address, monotonic())
+
+    def _local_for(self, server: Address) -> str:
+        """The address from which a server is asked: the system's choice, within the filters."""
+        chosen = local_address_for(server)
+        wanted = [a.host for a in host_addresses(self._config) if (":" in a.host) is (":" in server[0])]
+        if chosen in wanted or not wanted or chosen.startswith("127.") or chosen == "::1":
+            return chosen
+        return wanted[0]
 
     async def _relay_stream(self, server: IceServer, address: Address) -> None:
         context = None
@@ -144,6 +203,7 @@ class Sources:
             *address,
             ssl=context,
             server_hostname=server.host if context is not None else None,
+            local_addr=(self._local_for(address), 0) if self._is_filtered else None,
         )
         if self._is_over:
             carrier.close()

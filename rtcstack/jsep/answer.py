@@ -142,7 +142,9 @@ class _Answering:
                 media.append(self._media(section, offered, carrier, destination, matches[section.mid] or []))
         written = [Group("BUNDLE", members) for members in dict.fromkeys(groups.values())]
         written += self._lip_sync(accepted)
-        parsed = session_level(session_id, version, media, written, self._ice_options())
+        parsed = session_level(
+            session_id, version, media, written, self._ice_options(), ice_lite=self.intents.ice_lite
+        )
         return Description(
             SdpType.ANSWER,
             write_session(parsed),
@@ -306,7 +308,7 @@ class _Answering:
         session = self.offer.get(IceOptions)
         offered = set(() if session is None else session.tags)
         offered.update(tag for media in self.offer.media for tag in media.ice_options)
-        return tuple(each for each in ("trickle", "ice2") if each in offered)
+        return tuple(each for each in self.intents.ice_options if each in offered)
 
     def _lip_sync(self, accepted: frozenset[str]) -> Iterator[Group]:
         """Offered LS groups, kept for the transceivers that agree with being grouped."""

@@ -128,6 +128,8 @@ class Intents:
         max_message_size: the largest message that we take, in bytes; 0 is any.
         sctp_port: ours.
         sctp_init: our INIT chunk, base64 (SNAP), or None to leave it out.
+        ice_lite: we only answer connectivity checks.
+        ice_options: of ICE, that we offer.
     """
 
     capabilities: Capabilities
@@ -139,6 +141,8 @@ class Intents:
     max_message_size: int = 262_144
     sctp_port: int = 5000
     sctp_init: str | None = None
+    ice_lite: bool = False
+    ice_options: tuple[str, ...] = ("trickle", "ice2")
     _by_key: dict[int, TransceiverIntent] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

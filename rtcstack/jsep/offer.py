@@ -135,7 +135,7 @@ def create_offer(
         )
     groups = [Group("BUNDLE", mids) for mids in plan.groups]
     groups += lip_sync_groups([(slot.mid, slot.transceiver) for slot in slots if slot.alive])
-    parsed = session_level(session_id, version, media, groups, ("trickle", "ice2"))
+    parsed = session_level(session_id, version, media, groups, intents.ice_options, ice_lite=intents.ice_lite)
     return Description(
         SdpType.OFFER,
         write_session(parsed),

@@ -140,9 +140,13 @@ def session_level(
     media: Sequence[MediaDescription],
     groups: Sequence[Group],
     ice_options: tuple[str, ...],
+    *,
+    ice_lite: bool = False,
 ) -> SessionDescription:
     """A description around its sections."""
     attributes = [group.attribute() for group in groups]
+    if ice_lite:
+        attributes.append(Attribute("ice-lite"))
     if any(each.is_rtp for each in media):
         attributes.append(Attribute("extmap-allow-mixed"))
         attributes.append(Attribute("msid-semantic", "WMS *"))

@@ -86,6 +86,7 @@ class Transport:
         observer: who is told.
         keylog_path: see `DtlsEngine`.
         ufrag, pwd: local ICE credentials, or None for random ones.
+        ice: an agent that has begun to gather, instead of a new one.
     """
 
     def __init__(
@@ -97,10 +98,12 @@ class Transport:
         keylog_path: str | None = None,
         ufrag: str | None = None,
         pwd: str | None = None,
+        ice: IceAgent | None = None,
     ) -> None:
         self.certificate = certificate
         self.observer = observer
-        self.ice = IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd)
+        self.ice = ice or IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd)
+        self.ice.observer = self
         self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
         self.channels: DataChannels | None = None
         self.closed = False

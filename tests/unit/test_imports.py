@@ -28,6 +28,8 @@ LEVELS = {
     "media": 3,
     "api": 4,
     "": 5,  # rtcstack/__init__.py itself
+    "cli": 5,
+    "__main__": 6,
 }
 """A room imports from its own level and from below, never from above."""
 
@@ -35,7 +37,7 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 """Never import each other: transport/ is where they meet."""
 
 ONLY_IN = {
-    "asyncio": {"ice", "transport", "media", "api", "events"},
+    "asyncio": {"ice", "transport", "media", "api", "events", "cli"},
     "aioice": {"ice"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
@@ -43,6 +45,9 @@ ONLY_IN = {
     "pyee": {"events"},
 }
 """Packages that have one home, or few."""
+
+ENGINES_WITHIN_ICE = ("engine", "turn", "stun.py", "transactions.py", "rewriting.py")
+"""What of ice/ is an engine; the rest of that room is its shell."""
 
 NOT_IN_ENGINES = {"asyncio", "select", "selectors", "socket", "time"}
 """An engine has no socket, and is told the time."""
@@ -128,6 +133,20 @@ def test_no_double_underscore_privates(path: Path) -> None:
     assert private_names(path.read_text()) == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [f for f in FILES if f.relative_to(PACKAGE).parts[0] == "ice" and set(f.parts) & set(ENGINES_WITHIN_ICE)],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_the_engine_of_ice_is_one(path: Path) -> None:
+    modules = set(imports(path.read_text(), package_of(path)))
+    assert not {m.partition(".")[0] for m in modules} & (NOT_IN_ENGINES | {"aioice"})
+    inside = ("engine", "turn", "stun", "transactions", "rewriting", "config")
+    for module in modules:
+        if module.startswith("rtcstack.ice."):
+            assert module.split(".")[2] in inside, module
+
+
 def test_every_room_has_a_level() -> None:
     assert {room_of(path) for path in FILES} <= set(LEVELS)
 
@@ -139,7 +158,7 @@ def test_every_room_has_a_level() -> None:
         (
             "import asyncio",
             "sctp",
-            ["asyncio: only in api, events, ice, media, transport", "asyncio: not in an engine"],
+            ["asyncio: only in api, cli, events, ice, media, transport", "asyncio: not in an engine"],
         ),
         ("from rtcstack.dtls.engine import DtlsEngine", "sctp", ["rtcstack.dtls.engine: sideways"]),
         ("from rtcstack.dtls.engine import DtlsEngine", "dtls", []),

@@ -96,6 +96,10 @@ class IceEngine:
         """The settings."""
         return self._core.config
 
+    def configure(self, config: IceConfig) -> None:
+        """Other settings: servers and policies count from the next gathering on, times at once."""
+        self._core.config = config
+
     def path(self, identifier: int) -> Path | None:
         """The path with this id, while it is in use."""
         return self._core.paths.get(identifier)
@@ -138,11 +142,19 @@ class IceEngine:
         now: float,
         *,
         transport: str = "udp",
+        interface: str | None = None,
+        name: str | None = None,
         carrier_only: bool = False,
     ) -> Path:
         """The shell has a socket for a generation; see `Gathering.add_socket`."""
         path = generation.gathering.add_socket(
-            address, preference, now, transport=transport, carrier_only=carrier_only
+            address,
+            preference,
+            now,
+            transport=transport,
+            interface=interface,
+            name=name,
+            carrier_only=carrier_only,
         )
         self._after(now)
         return path
@@ -191,7 +203,7 @@ class IceEngine:
         if generation is self.active:
             # a restart keeps the role that a conflict may have settled (RFC 8445, section 9)
             core = self._core
-            core.controlling = (controlling or remote_is_lite) and not core.config.lite
+            core.controlling = (controlling or remote_is_lite) and not core.config.options.lite
         if self.state in (IceState.NEW, IceState.FAILED, IceState.DISCONNECTED):
             self._set_state(IceState.CHECKING)
         elif self.state is IceState.COMPLETED:
@@ -437,7 +449,7 @@ class IceEngine:
     def _is_conflict(self, generation: Generation, request: Request) -> bool:
         """Whether the peer must give way; the other way round, we do (RFC 8445, section 7.3.1.1)."""
         core = self._core
-        if core.config.lite or request.controlling is not core.controlling:
+        if core.config.options.lite or request.controlling is not core.controlling:
             return False
         if generation.started_at is None and generation is self.active:
             return False  # the role is not known yet

@@ -32,11 +32,12 @@ __all__ = [
 
 
 class GatheringState(StrEnum):
-    """RTCIceGathererState."""
+    """RTCIceGathererState; "closed" is ORTC's."""
 
     NEW = "new"
     GATHERING = "gathering"
     COMPLETE = "complete"
+    CLOSED = "closed"
 
 
 class IceState(StrEnum):

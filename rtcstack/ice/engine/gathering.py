@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from rtcstack.config import AddressRule
 from rtcstack.errors import ParseError
 from rtcstack.ice.config import GatherPolicy, IceServer
 from rtcstack.ice.engine.core import Core
@@ -24,6 +25,7 @@ from rtcstack.ice.engine.events import (
 )
 from rtcstack.ice.engine.pair import Path
 from rtcstack.ice.engine.priority import candidate_priority, foundation
+from rtcstack.ice.rewriting import externals, find_rule
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
 from rtcstack.ice.turn.client import (
     TurnAllocated,
@@ -38,7 +40,7 @@ from rtcstack.sdp.candidate import Candidate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Gathering", "Query"]
+__all__ = ["Gathering", "LocalCandidate", "Query"]
 
 MAX_LOCAL_CANDIDATES = 128
 """Candidates of one generation; the servers' answers that come later are ignored."""
@@ -46,6 +48,20 @@ MAX_LOCAL_CANDIDATES = 128
 KEEPALIVE_S = 15.0
 """How often a server is asked again, so that a NAT keeps the address that it showed, until there is
 a selected pair (RFC 8445, section 5.1.1.4)."""
+
+
+class LocalCandidate(NamedTuple):
+    """A candidate of ours.
+
+    Attributes:
+        path: that it stands for.
+        candidate: with its true address.
+        server: that was asked for it, or None.
+    """
+
+    path: Path
+    candidate: Candidate
+    server: IceServer | None
 
 
 class Query:
@@ -126,8 +142,8 @@ class Gathering:
         self.state = GatheringState.NEW
         self.candidates: list[Candidate] = []
         """As the peer may see them."""
-        self.local: list[tuple[Path, Candidate]] = []
-        """With their true addresses, and the path that each stands for."""
+        self.local: list[LocalCandidate] = []
+        """With their true addresses."""
         self.paths: list[Path] = []
         self.active = True
         """Whether servers are to be asked again and again."""
@@ -149,27 +165,74 @@ class Gathering:
         now: float,
         *,
         transport: str = "udp",
+        interface: str | None = None,
+        name: str | None = None,
         carrier_only: bool = False,
     ) -> Path:
-        """A bound socket: a host candidate, unless the policy keeps it from being one."""
+        """A bound socket: a host candidate, unless the policy keeps it from being one.
+
+        Args:
+            address: that it is bound to.
+            preference: 0 for the address that is liked best, 1 for the next.
+            now: the time.
+            transport: "udp" or "tcp".
+            interface: the network interface's name, where it is known.
+            name: that the peer is told instead of the address.
+            carrier_only: it leads to a relay, and peers never see it.
+        """
         path = Path(self._core.new_path_id(), address, transport=transport, preference=preference)
+        path.interface, path.name = interface, name
         self._core.paths[path.id] = path
         self.paths.append(path)
-        policy = self._core.config.policy
-        if not carrier_only and policy is not GatherPolicy.RELAY:
-            host, port = address
-            path.candidate = Candidate(
-                foundation=foundation("host", host, transport),
-                component=1,
-                transport=transport,
-                priority=candidate_priority("host", preference),
-                address=host,
-                port=port,
-                type="host",
-            )
-            self._add(path, path.candidate, None)
+        if not carrier_only and self._core.config.policy is not GatherPolicy.RELAY:
+            path.candidate = self._make("host", path, address)
+            self._add_host(path, path.candidate)
             self._on_path(path, now)
         return path
+
+    def _add_host(self, path: Path, candidate: Candidate) -> None:
+        """A host candidate, and what the application's rules make of it."""
+        rule = self._rule("host", path)
+        if rule is None or rule.append:
+            self._add(path, candidate, None)
+        if rule is not None:
+            for i, external in enumerate(externals(rule, candidate.address)):
+                address = (external, candidate.port)
+                self._add(path, self._make("host", path, address, offset=1 + i), None)
+        rule = self._rule("srflx", path)
+        if rule is not None:
+            for i, external in enumerate(externals(rule, candidate.address)):
+                address = (external, candidate.port)
+                self._add(path, self._make("srflx", path, address, offset=1 + i), None)
+
+    def _rule(self, kind: str, path: Path) -> AddressRule | None:
+        rules = self._core.config.options.address_rules
+        return find_rule(rules, kind, path.address[0], path.interface, path.transport) if rules else None
+
+    @staticmethod
+    def _make(kind: str, path: Path, address: Address, *, server: str = "", offset: int = 0) -> Candidate:
+        """A candidate whose base is this path.
+
+        Args:
+            kind: "host" or "srflx".
+            path: its base.
+            address: where peers reach it.
+            server: that told the address.
+            offset: how many of the same kind and base are preferred to it.
+        """
+        host, port = path.address
+        is_host = kind == "host"
+        return Candidate(
+            foundation=foundation(kind, address[0] if is_host else host, path.transport, server),
+            component=1,
+            transport=path.transport,
+            priority=candidate_priority(kind, path.preference + 1000 * offset, tcp_type=path.tcp_type),
+            address=address[0],
+            port=address[1],
+            type=kind,
+            related_address=None if is_host else host,
+            related_port=None if is_host else port,
+        )
 
     def query(self, server: IceServer, path: Path, address: Address, now: float) -> None:
         """Ask a STUN server, from this path, where it sees us."""
@@ -206,11 +269,16 @@ class Gathering:
         self._sources_open = False
         self._check_done()
 
+    @property
+    def bases(self) -> list[Path]:
+        """The paths that pairs are made of."""
+        return [p for p in (*self.paths, *(r.path for r in self._relays)) if p.candidate is not None]
+
     # -- candidates -------------------------------------------------------------------------------
 
     def find_local(self, path: Path, mapped: Address) -> Candidate | None:
         """The local candidate of this path with that address."""
-        for other, candidate in self.local:
+        for other, candidate, _ in self.local:
             if other is path and (candidate.address, candidate.port) == mapped:
                 return candidate
         return None
@@ -229,29 +297,32 @@ class Gathering:
             related_port=path.address[1],
         )
         if len(self.local) < MAX_LOCAL_CANDIDATES:
-            self.local.append((path, candidate))
+            self.local.append(LocalCandidate(path, candidate, None))
         return candidate
 
     def _add(self, path: Path, candidate: Candidate, server: IceServer | None) -> None:
         if len(self.local) >= MAX_LOCAL_CANDIDATES:
             return
-        self.local.append((path, candidate))
-        public = self._public(candidate)
+        self.local.append(LocalCandidate(path, candidate, server))
+        public = self._public(path, candidate)
         if public is not None:
             self.candidates.append(public)
             self._core.events.append(CandidateFound(self._ufrag, public, server))
 
-    def _public(self, candidate: Candidate) -> Candidate | None:
+    def _public(self, path: Path, candidate: Candidate) -> Candidate | None:
         """The candidate as the peer may see it, or None when it may not.
 
         Where the machine's own addresses are not to be told, they are not told as related ones.
         """
-        if self._core.config.policy is GatherPolicy.NO_HOST:
-            if candidate.type == "host":
+        no_host = self._core.config.policy is GatherPolicy.NO_HOST
+        if candidate.type == "host":
+            if no_host:
                 return None
-            if candidate.type == "srflx":
-                anywhere = "::" if ":" in candidate.address else "0.0.0.0"
-                return dataclasses.replace(candidate, related_address=anywhere, related_port=0)
+            if path.name is not None and candidate.address == path.address[0]:
+                return dataclasses.replace(candidate, address=path.name)
+        elif candidate.type == "srflx" and (no_host or path.name is not None):
+            anywhere = "::" if ":" in candidate.address else "0.0.0.0"
+            return dataclasses.replace(candidate, related_address=anywhere, related_port=0)
         return candidate
 
     # -- STUN servers -----------------------------------------------------------------------------
@@ -284,19 +355,9 @@ class Gathering:
         path = query.path
         # Without a NAT it is the host's own, and redundant (RFC 8445, section 5.1.3).
         if path.candidate is not None and self.find_local(path, mapped) is None:
-            host, port = path.address
-            candidate = Candidate(
-                foundation=foundation("srflx", host, path.transport, query.server.host),
-                component=1,
-                transport=path.transport,
-                priority=candidate_priority("srflx", path.preference),
-                address=mapped[0],
-                port=mapped[1],
-                type="srflx",
-                related_address=host,
-                related_port=port,
-            )
-            self._add(path, candidate, query.server)
+            rule = self._rule("srflx", path)
+            if mapped != path.address and (rule is None or rule.append):
+                self._add(path, self._make("srflx", path, mapped, server=query.server.host), query.server)
         self._check_done()
 
     def _keep(self, query: Query, now: float) -> None:
@@ -313,6 +374,10 @@ class Gathering:
             self._core.transactions.forget(query)
             self.report_error(query.server, query.path.address, code, text)
             self._check_done()
+
+    def mappings(self) -> list[tuple[Address, str, Address]]:
+        """What STUN servers saw: the local address, the server's URL, and the address behind a NAT."""
+        return [(q.path.address, q.server.url, q.mapped) for q in self._queries if q.mapped is not None]
 
     # -- relays -----------------------------------------------------------------------------------
 
@@ -364,7 +429,17 @@ class Gathering:
             related_address=anywhere if hidden or mapped is None else mapped[0],
             related_port=0 if hidden or mapped is None else mapped[1],
         )
-        self._add(path, path.candidate, relay.server)
+        rule = self._rule("relay", path)
+        if rule is None or rule.append:
+            self._add(path, path.candidate, relay.server)
+        for i, external in enumerate([] if rule is None else externals(rule, relayed[0])):
+            candidate = dataclasses.replace(
+                path.candidate,
+                foundation=foundation("relay", external, "udp", relay.server.host + via),
+                address=external,
+                priority=candidate_priority("relay", path.preference + 1 + i, carrier=via),
+            )
+            self._add(path, candidate, relay.server)
         self._on_path(path, now)
         self._check_done()
 

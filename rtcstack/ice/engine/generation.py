@@ -97,7 +97,7 @@ class Generation:
     @property
     def can_check(self) -> bool:
         """Whether checks are made: both ends' credentials are known, and we are no lite agent."""
-        return self.started_at is not None and not self._core.config.lite
+        return self.started_at is not None and not self._core.config.options.lite
 
     def start(self, ufrag: str, pwd: str, *, remote_is_lite: bool, now: float) -> None:
         """The peer's credentials are known: begin."""
@@ -145,20 +145,13 @@ class Generation:
                 self.checklist.update_priorities(controlling=self._core.controlling)
             return True
         remote = self.remotes[transport, address] = RemoteCandidate(candidate, address)
-        for path in self._paths():
+        for path in self.gathering.bases:
             self._pair(path, remote, wanted=False)
         return True
 
     def end_remote(self) -> None:
         """The peer has no more candidates."""
         self.remote_ended = True
-
-    def _paths(self) -> list[Path]:
-        """The paths that are local candidates."""
-        seen: dict[int, Path] = {}
-        for path, _ in self.gathering.local:
-            seen[path.id] = path
-        return list(seen.values())
 
     def _on_path(self, path: Path, now: float) -> None:
         for remote in list(self.remotes.values()):
@@ -207,7 +200,7 @@ class Generation:
         pair.responses_sent += 1
         pair.heard_at = now
         core = self._core
-        if core.config.lite:
+        if core.config.options.lite:
             self._on_request_lite(pair, request, now)
             return
         if request.use_candidate and not core.controlling:
@@ -396,7 +389,7 @@ class Generation:
         settled = selected is not None and selected.nominated and not self.reviving
         if not settled:
             self._select(best)
-        if not self._core.controlling or self._core.config.lite or self._nominating is best:
+        if not self._core.controlling or self._core.config.options.lite or self._nominating is best:
             return
         if settled and self._pinned is selected:
             return
@@ -419,7 +412,7 @@ class Generation:
 
     def _nominate(self, pair: Pair, now: float) -> None:
         self._nominating = pair
-        if self._core.config.renomination:
+        if self._core.config.options.renomination:
             self._nomination += 1
         self._send_check(pair, now, nominate=True)
 
@@ -449,7 +442,7 @@ class Generation:
             pair = self.checklist.take_next(self._floor)
             if pair is not None:
                 self._send_check(pair, now)
-                self._next_check_at = now + self._core.config.check_interval_s
+                self._next_check_at = now + self._core.config.options.check_interval_s
 
     def check_consent(self, now: float) -> None:
         """Ask the peer once whether it still wants our packets (RFC 7675)."""

@@ -36,6 +36,8 @@ class Path:
         address: its transport address: the base of what is sent on it.
         transport: "udp" or "tcp".
         preference: 0 for the address that is liked best, 1 for the next.
+        interface: the network interface's name, where it is known.
+        name: that stands for the address in what the peer is told, or None.
         candidate: the local candidate that it is, or None when it carries a relay only.
         relay: the allocation, when it is one.
         carrier: the path to the relay's server, when it is one.
@@ -48,6 +50,8 @@ class Path:
         "candidate",
         "carrier",
         "id",
+        "interface",
+        "name",
         "preference",
         "relay",
         "server",
@@ -71,6 +75,8 @@ class Path:
         self.preference = preference
         self.candidate = candidate
         self.tcp_type = tcp_type
+        self.interface: str | None = None
+        self.name: str | None = None
         self.relay: TurnClient | None = None
         self.carrier: Path | None = None
         self.server: Address | None = None
@@ -118,21 +124,25 @@ class Pair:
         heard_at: when anything came from the peer.
         consent_at: when the peer last agreed to receive from us.
         packets_sent, bytes_sent, packets_received, bytes_received: what is not STUN; the shell counts.
-        data_received_at: when such a packet came last, or None.
+        packets_discarded, bytes_discarded: what found no place before a full socket.
+        data_sent_at, data_received_at: when such a packet went or came last, or None.
     """
 
     __slots__ = (
+        "bytes_discarded",
         "bytes_received",
         "bytes_sent",
         "consent_at",
         "consent_requests_sent",
         "data_received_at",
+        "data_sent_at",
         "heard_at",
         "local",
         "nominate_on_success",
         "nominated",
         "nominated_at",
         "nomination",
+        "packets_discarded",
         "packets_received",
         "packets_sent",
         "path",
@@ -172,6 +182,9 @@ class Pair:
         self.bytes_sent = 0
         self.packets_received = 0
         self.bytes_received = 0
+        self.packets_discarded = 0
+        self.bytes_discarded = 0
+        self.data_sent_at: float | None = None
         self.data_received_at: float | None = None
         self.priority = 0
         self.update_priority(controlling=controlling)

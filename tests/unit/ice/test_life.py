@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from rtcstack.config import IceSettings
 from rtcstack.ice.config import GatherPolicy, IceConfig
 from rtcstack.ice.engine import IceState
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
@@ -303,7 +304,7 @@ def test_a_restart_can_be_taken_back_and_repeated() -> None:
 
 
 def test_a_lite_server_only_answers() -> None:
-    net, a, b = pair(b_config=IceConfig(lite=True))
+    net, a, b = pair(b_config=IceConfig(options=IceSettings(lite=True)))
     seen = requests(net)
     a.on_event = b.on_event = None
     a.gather()
@@ -333,7 +334,7 @@ def test_a_lite_server_only_answers() -> None:
 def test_renomination_moves_to_a_worse_pair_and_back() -> None:
     net = Internet()
     server = ModelServer(net, "198.51.100.1")
-    config = IceConfig(renomination=True)
+    config = IceConfig(options=IceSettings(renomination=True))
     a, b = (IceHost(net, f"192.0.2.{i}", servers=(server.turn,), config=config) for i in (1, 2))
     net.filter = lambda s, d, _: "198.51.100.1" in (s[0], d[0])
     connect_hosts(a, b)

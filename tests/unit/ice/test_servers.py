@@ -17,10 +17,12 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def tcp_server(serve: Serve) -> AsyncIterator[int]:
-    tasks = set()
+    tasks: set[asyncio.Task[None]] = set()
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await serve(reader, writer)
         writer.close()
@@ -32,6 +34,8 @@ async def tcp_server(serve: Serve) -> AsyncIterator[int]:
         server.close()
         for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 def config(*servers: IceServer, timeout_s: float = 0.3) -> IceConfig:

@@ -1,0 +1,113 @@
+"""Candidates and candidate pairs of getStats.
+
+Spec: webrtc-stats, sections on RTCIceCandidateStats and RTCIceCandidatePairStats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rtcstack.clock import monotonic, timestamp_ms
+from rtcstack.ice import IceServer
+from rtcstack.ice.engine import Pair
+from rtcstack.sdp.candidate import Candidate
+
+if TYPE_CHECKING:
+    from rtcstack.api.stats import RTCStatsReport
+    from rtcstack.api.transportset import TransportEntry
+
+__all__ = ["add_ice"]
+
+
+def _candidate_members(
+    candidate: Candidate, transport_id: str, ufrag: str | None, server: IceServer | None = None
+) -> dict[str, Any]:
+    relay_protocol = None
+    if server is not None and candidate.type == "relay":
+        relay_protocol = "tls" if server.scheme.is_secure else server.transport
+    return {
+        "transportId": transport_id,
+        "address": candidate.address,
+        "port": candidate.port,
+        "protocol": candidate.transport.lower(),
+        "candidateType": candidate.type,
+        "priority": candidate.priority,
+        "foundation": candidate.foundation,
+        "relatedAddress": candidate.related_address,
+        "relatedPort": candidate.related_port,
+        "usernameFragment": ufrag,
+        "tcpType": candidate.tcp_type,
+        "url": None if server is None else server.url,
+        "relayProtocol": relay_protocol,
+    }
+
+
+def _epoch_ms(time_s: float | None) -> float | None:
+    """A monotonic time as webrtc-stats has it."""
+    return None if not time_s else timestamp_ms() - 1000.0 * (monotonic() - time_s)
+
+
+def _pair_members(pair: Pair) -> dict[str, Any]:
+    return {
+        "state": pair.state.value,
+        "nominated": pair.nominated,
+        "currentRoundTripTime": pair.rtt_s,
+        "totalRoundTripTime": pair.rtt_total_s,
+        "requestsSent": pair.requests_sent,
+        "requestsReceived": pair.requests_received,
+        "responsesReceived": pair.responses_received,
+        "responsesSent": pair.responses_sent,
+        "consentRequestsSent": pair.consent_requests_sent,
+        "packetsSent": pair.packets_sent,
+        "bytesSent": pair.bytes_sent,
+        "packetsReceived": pair.packets_received,
+        "bytesReceived": pair.bytes_received,
+        "lastPacketSentTimestamp": _epoch_ms(pair.data_sent_at),
+        "lastPacketReceivedTimestamp": _epoch_ms(pair.data_received_at),
+        "packetsDiscardedOnSend": pair.packets_discarded,
+        "bytesDiscardedOnSend": pair.bytes_discarded,
+    }
+
+
+def add_ice(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | None:
+    """Candidates and pairs of the generation that packets take.
+
+    Returns:
+        The id of the selected pair, or None.
+    """
+    key, ice = entry.key, entry.transport.ice
+    engine = ice.engine
+    generation = engine.active
+    transport_id = f"T{key}"
+    local_names: dict[tuple[str, int, str], str] = {}
+    for local in generation.gathering.local:
+        candidate = local.candidate
+        ends = candidate.address, candidate.port, candidate.transport
+        name = local_names[ends] = f"I{key}L{candidate.address}:{candidate.port}{candidate.type}"
+        if candidate.transport == "tcp":
+            name = local_names[ends] = f"{name}{candidate.tcp_type}"
+        members = _candidate_members(candidate, transport_id, generation.ufrag, local.server)
+        report.add("local-candidate", name, now, members)
+    remote_names: dict[int, str] = {}
+    for remote in generation.remotes.values():
+        candidate = remote.candidate
+        name = f"I{key}R{candidate.address}:{candidate.port}{candidate.type}"
+        if candidate.transport.lower() == "tcp":
+            name = f"{name}{candidate.tcp_type}"
+        remote_names[id(remote)] = name
+        members = _candidate_members(candidate, transport_id, generation.remote_ufrag)
+        report.add("remote-candidate", name, now, members)
+    selected = None
+    for pair in generation.checklist:
+        remote_address = pair.remote.address
+        identifier = f"CP{key}{pair.path.id}_{remote_address[0]}:{remote_address[1]}"
+        local_ends = pair.local.address, pair.local.port, pair.local.transport
+        names = {
+            "transportId": transport_id,
+            "localCandidateId": local_names.get(local_ends),
+            "remoteCandidateId": remote_names.get(id(pair.remote)),
+        }
+        report.add("candidate-pair", identifier, now, names | _pair_members(pair))
+        if pair is engine.selected:
+            selected = identifier
+    return selected

@@ -1,0 +1,94 @@
+"""Changes of the machine's addresses: noticed by a listener, and in a real network namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from rtcstack.ice import monitor as module
+from rtcstack.ice.monitor import NetworkMonitor
+
+IN_NAMESPACE = """
+import asyncio, subprocess
+from rtcstack.ice.monitor import NetworkMonitor
+
+def ip(*words):
+    subprocess.run(("ip", *words), check=True)
+
+async def main():
+    ip("link", "set", "lo", "up")
+    ip("link", "add", "test0", "type", "veth", "peer", "name", "test1")
+    ip("link", "set", "test0", "up")
+    changed = asyncio.Event()
+    monitor = NetworkMonitor.of_running_loop()
+    monitor.listen(changed.set)
+    for words in (("add", "10.7.7.7/24"), ("del", "10.7.7.7/24")):
+        ip("addr", *words, "dev", "test0")
+        await asyncio.wait_for(changed.wait(), 5)
+        changed.clear()
+    monitor.forget(changed.set)
+    print("noticed")
+
+asyncio.run(main())
+"""
+
+
+async def test_listeners_are_told_of_changes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = frozenset({"10.0.0.1"})
+    monkeypatch.setattr(module, "all_addresses", lambda: addresses)
+    told: list[int] = []
+
+    def listener() -> None:
+        told.append(1)
+
+    monitor = NetworkMonitor.of_running_loop()
+    assert NetworkMonitor.of_running_loop() is monitor
+    monitor.listen(listener)
+    monitor.look()
+    assert told == []
+    addresses = frozenset({"10.0.0.2"})
+    monitor.look()
+    monitor.look()
+    assert told == [1]
+    monitor.forget(listener)
+    monitor.forget(listener)
+    addresses = frozenset()
+    monitor.look()
+    assert told == [1]
+    assert monitor._netlink is None
+    assert monitor._timer is None
+
+
+async def test_without_netlink_the_addresses_are_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = frozenset({"10.0.0.1"})
+    monkeypatch.setattr(module, "all_addresses", lambda: addresses)
+    monkeypatch.setattr(module, "POLL_S", 0.01)
+
+    def refuse(*_: object) -> None:
+        raise OSError("no such family")
+
+    monkeypatch.setattr(module.socket, "socket", refuse)
+    changed = asyncio.Event()
+    monitor = NetworkMonitor(asyncio.get_running_loop())
+    monitor.listen(changed.set)
+    addresses = frozenset({"10.0.0.2"})
+    await asyncio.wait_for(changed.wait(), 5)
+    monitor.forget(changed.set)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("unshare"), reason="needs Linux namespaces")
+def test_a_real_change_is_noticed() -> None:
+    unshare = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
+    probe = subprocess.run(
+        (*unshare, "ip", "link", "add", "one", "type", "veth", "peer", "name", "two"), check=False
+    )
+    if probe.returncode:
+        pytest.skip("no network namespaces here")
+    command = (*unshare, sys.executable, "-c", IN_NAMESPACE)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout.strip() == "noticed", result.stderr
