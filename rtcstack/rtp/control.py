@@ -191,9 +191,11 @@ class Control:
             stream = self._send_streams.get(block.ssrc)
             if stream is None:
                 continue
-            stream.on_acknowledged()
             if block.ssrc != stream.ssrc:
-                continue  # of its retransmissions
+                # Of its retransmissions: as probes they may have arrived where no media has, and
+                # Firefox takes what says its MID for all that there is in the section.
+                continue
+            stream.on_acknowledged()
             rtt_s = round_trip_s(block.last_sr, block.delay_since_last_sr, self._ntp(now))
             # Weighed by what was received since the report before, as the peer numbers it.
             before = stream.remote.highest_sequence_number

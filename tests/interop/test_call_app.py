@@ -326,11 +326,12 @@ async def test_busy(enter: Enter) -> None:
 async def test_each_calls_the_other(enter: Enter) -> None:
     ann, bob = await enter("ann"), await enter("bob")
     # both invitations must be on their way before either arrives: both pages ask for devices first
-    slow = """() => { const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-      navigator.mediaDevices.getUserMedia = async (wanted) => {
-        await new Promise((resolve) => setTimeout(resolve, 300)); return ask(wanted); }; }"""
-    await asyncio.gather(ann.page.evaluate(slow), bob.page.evaluate(slow))
+    hold = """() => { const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      const released = new Promise((resolve) => { window.release = resolve; });
+      navigator.mediaDevices.getUserMedia = async (wanted) => { await released; return ask(wanted); }; }"""
+    await asyncio.gather(ann.page.evaluate(hold), bob.page.evaluate(hold))
     await asyncio.gather(ann.calls(bob), bob.calls(ann))
+    await asyncio.gather(ann.page.evaluate("release()"), bob.page.evaluate("release()"))
     for person in (ann, bob):
         await person.state("talking")
         assert (await person.picture(3))["green"] > 0.5

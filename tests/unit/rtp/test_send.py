@@ -88,6 +88,14 @@ def test_mid_and_rid_until_the_peer_has_reported_and_with_key_frames() -> None:
     assert sender.send(key_frame=True)[0].extension(IDS[Extension.RID]) == b"hi"
 
 
+def test_a_report_on_retransmissions_says_nothing_of_the_media() -> None:
+    """They may have been probes that came before the peer knew the section."""
+    sender = Sender()
+    sender.send()
+    sender.hear(ReceiverReport(5, (ReportBlock(1002),)))
+    assert sender.send()[0].extension(IDS[Extension.MID]) == b"v"
+
+
 def test_values_of_a_frame_in_its_header() -> None:
     sender = Sender()
     p = sender.send(
