@@ -115,6 +115,7 @@ class IceSettings:
         tcp: kinds of TCP candidates (RFC 6544): some of "active", "passive" and "so".
         tcp_mux: an `rtcstack.ice.TcpMux`: one port on which many connections' passive candidates
             listen.
+        tls_context: an `ssl.SSLContext` for TURN servers, where the system's authorities will not do.
         udp_mux: an `rtcstack.ice.UdpMux`: one port that many connections share.
         restart_on_network_change: restart ICE by itself when this machine's addresses change.
         renomination: number the nominations, so that the latest holds (a draft that libwebrtc knows).
@@ -135,6 +136,7 @@ class IceSettings:
     udp: bool = True
     tcp: tuple[str, ...] = ()
     tcp_mux: Any = None
+    tls_context: Any = None
     udp_mux: Any = None
     restart_on_network_change: bool = False
     renomination: bool = False

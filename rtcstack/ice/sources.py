@@ -252,7 +252,7 @@ class Sources:
     async def _relay_stream(self, server: IceServer, address: Address) -> None:
         context = None
         if server.scheme.is_secure:
-            context = ssl.create_default_context()
+            context = self._config.options.tls_context or ssl.create_default_context()
         _, carrier = await self._agent.loop.create_connection(
             lambda: StreamCarrier(self._agent, address),
             *address,
@@ -283,4 +283,5 @@ class Sources:
             self._fail(server, "the server did not answer")
         except (OSError, ssl.SSLError, ValueError) as exc:
             self._fail(server, str(exc) or type(exc).__name__)
+        self._generation.gathering.followed()
         self._agent.wake()

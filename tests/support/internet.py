@@ -602,25 +602,37 @@ def connect_hosts(
     """
     net = a.net
     for me, other, controlling in ((a, b, True), (b, a, False)):
-        ufrag, remote = me.engine.newest.ufrag, other.engine.newest
+        mine, theirs = me.engine.newest, other.engine.newest
+
+        def is_current(
+            me: IceHost = me, other: IceHost = other, mine: object = mine, theirs: object = theirs
+        ) -> bool:
+            # signalling of generations that were replaced meanwhile is not applied
+            return me.engine.newest is mine and other.engine.newest is theirs
 
         def on_event(
-            event: IceEvent, *, me: IceHost = me, other: IceHost = other, ufrag: str = ufrag
+            event: IceEvent,
+            *,
+            other: IceHost = other,
+            ufrag: str = mine.ufrag,
+            is_current: Callable[[], bool] = is_current,
         ) -> None:
             if isinstance(event, CandidateFound) and event.ufrag == ufrag and trickle:
                 candidate = event.candidate
 
                 def take(_: object) -> None:
-                    address = (candidate.address, candidate.port)
-                    other.engine.add_remote_candidate(candidate, address, net.now)
-                    other.flush()
+                    if is_current():
+                        address = (candidate.address, candidate.port)
+                        other.engine.add_remote_candidate(candidate, address, net.now)
+                        other.flush()
 
                 net.network.at(net.now + signalling_s, take, None)
             elif isinstance(event, GatheringDone) and event.ufrag == ufrag and end:
 
                 def finish(_: object) -> None:
-                    other.engine.end_of_remote_candidates()
-                    other.flush()
+                    if is_current():
+                        other.engine.end_of_remote_candidates()
+                        other.flush()
 
                 net.network.at(net.now + signalling_s, finish, None)
 
@@ -630,12 +642,14 @@ def connect_hosts(
             _: object,
             *,
             me: IceHost = me,
-            ufrag: str = remote.ufrag,
-            pwd: str = remote.pwd,
+            ufrag: str = theirs.ufrag,
+            pwd: str = theirs.pwd,
             controlling: bool = controlling,
+            is_current: Callable[[], bool] = is_current,
         ) -> None:
-            me.engine.start(ufrag, pwd, controlling=controlling, remote_is_lite=False, now=net.now)
-            me.flush()
+            if is_current():
+                me.engine.start(ufrag, pwd, controlling=controlling, remote_is_lite=False, now=net.now)
+                me.flush()
 
         me.gather()
         # the offer reaches b first; b's answer reaches a one way later

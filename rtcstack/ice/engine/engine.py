@@ -475,13 +475,8 @@ class IceEngine:
             return False  # the role is not known yet
         if (core.tie_breaker >= request.tie_breaker) is core.controlling:
             return True
-        self._set_role(controlling=not core.controlling)
+        core.controlling = not core.controlling
         return False
-
-    def _set_role(self, *, controlling: bool) -> None:
-        for generation in self._by_ufrag.values():
-            generation.set_role(controlling=controlling)
-        self._core.controlling = controlling
 
     # -- selection and states ---------------------------------------------------------------------
 
@@ -496,7 +491,7 @@ class IceEngine:
         if (
             self.state is IceState.DISCONNECTED
             and selected is not None
-            and now - selected.heard_at < self._core.config.disconnected_timeout_s
+            and now < selected.heard_at + self._core.config.disconnected_timeout_s
         ):
             self.active.settle()
             self._set_state(IceState.CONNECTED)

@@ -131,7 +131,7 @@ class PathsReleased:
 
 @dataclass(frozen=True, slots=True)
 class RelayMoved:
-    """A TURN server wants another one to be asked.
+    """A TURN server wants another one to be asked; `Gathering.followed` ends it, either way.
 
     Attributes:
         ufrag: of the generation.

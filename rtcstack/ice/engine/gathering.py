@@ -162,6 +162,7 @@ class Gathering:
         self._queries: list[Query] = []
         self._relays: list[_Relay] = []
         self._sources_open = True
+        self._following = 0
 
     # -- what the shell provides ------------------------------------------------------------------
 
@@ -277,6 +278,11 @@ class Gathering:
     def report_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed, as the shell or the engine saw."""
         self._core.events.append(ServerFailed(server, local, code, text))
+
+    def followed(self) -> None:
+        """A redirection (`RelayMoved`) was followed, or was given up."""
+        self._following -= 1
+        self._check_done()
 
     def end_of_sources(self) -> None:
         """The shell has nothing more to give: gathering is over once all servers are done."""
@@ -462,6 +468,7 @@ class Gathering:
                     self.report_error(relay.server, relay.carrier.address, code, reason)
                 self._end_relay(relay)
             case TurnRedirected(server):
+                self._following += 1
                 self._core.events.append(RelayMoved(self._ufrag, relay.server, relay.carrier.id, server))
                 self._end_relay(relay)
             case TurnPeerDenied(host):
@@ -527,7 +534,7 @@ class Gathering:
     # -- time -------------------------------------------------------------------------------------
 
     def _check_done(self) -> None:
-        if self.state is GatheringState.COMPLETE or self._sources_open:
+        if self.state is GatheringState.COMPLETE or self._sources_open or self._following:
             return
         if any(q.mapped is None for q in self._queries) or any(r.pending for r in self._relays):
             return

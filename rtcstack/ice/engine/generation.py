@@ -86,6 +86,7 @@ class Generation:
         self.selection_changed = False
         self.reviving = False
         self._core = core
+        self._controlling = core.controlling
         self._remote_key = b""
         self._username = b""
         self._signalled = 0
@@ -112,7 +113,7 @@ class Generation:
         self._username = f"{ufrag}:{self.ufrag}".encode()
         self.started_at = now
         self._next_check_at = now
-        self.checklist.update_priorities(controlling=self._core.controlling)
+        self._take_role(now)
         early, self._early = list(self._early.values()), {}
         for check in early:
             self.on_request(check.path, check.remote, check.request, now)
@@ -367,7 +368,7 @@ class Generation:
         error = message.error()
         pair = check.pair
         if error is not None and error[0] == 487:
-            self.set_role(controlling=not check.controlling)
+            self._core.controlling = not check.controlling
             if not check.consent:
                 self.checklist.trigger(pair)
             return
@@ -375,13 +376,14 @@ class Generation:
             self._fail(pair)
             self._decide(now)
 
-    def set_role(self, *, controlling: bool) -> None:
-        """The role has turned out to be this one."""
-        core = self._core
-        if core.controlling is not controlling:
-            core.controlling = controlling
-            self._nominating = None
-            self.checklist.update_priorities(controlling=controlling)
+    def _take_role(self, now: float) -> None:
+        """The role has turned out to be another: pairs have other priorities, and maybe one of them is
+        now ours to nominate."""
+        self._controlling = self._core.controlling
+        self._nominating = self._pinned = None
+        self.checklist.update_priorities(controlling=self._controlling)
+        if self.can_check:
+            self._decide(now)
 
     def on_silence(self, check: Check, now: float) -> None:
         """A check was never answered."""
@@ -460,6 +462,8 @@ class Generation:
 
     def make_check(self, now: float) -> None:
         """Check the next pair, if one waits and the last check is long enough ago."""
+        if self._controlling is not self._core.controlling:
+            self._take_role(now)
         if self._next_check_at <= now and self.can_check:
             pair = self.checklist.take_next(self._floor)
             if pair is not None:

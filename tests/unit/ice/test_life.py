@@ -8,7 +8,7 @@ import pytest
 
 from rtcstack.config import IceSettings
 from rtcstack.ice.config import GatherPolicy, IceConfig
-from rtcstack.ice.engine import IceState
+from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEvent, IceState, RelayMoved
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
 from rtcstack.sdp.candidate import Candidate
@@ -152,6 +152,21 @@ def test_silence_is_disconnected_then_back() -> None:
     a.send(b"\x16again")
     run(net, 0.1)
     assert b.received == [b"\x16again"]
+
+
+def test_silence_is_seen_whatever_the_clock_says() -> None:
+    """The difference of two times may round below the time-out that their sum has reached."""
+    net, a, _b = connected()
+    engine = a.engine
+    selected = engine.selected
+    assert selected is not None
+    for i in range(2_000):
+        engine.state = IceState.CONNECTED
+        selected.heard_at = selected.consent_at = net.now + i * 0.0137
+        now = selected.heard_at + engine.config.disconnected_timeout_s
+        engine.handle_timeout(now)
+        assert engine.state is DISCONNECTED
+        engine.drain(now)
 
 
 def test_consent_that_is_not_given_for_30_s_ends_it() -> None:
@@ -466,3 +481,69 @@ def test_an_hour_by_relay() -> None:
         run(net, 60)
     assert a.states == b.states == [CHECKING, CONNECTED, COMPLETED]
     assert len(b.received) == 60
+
+
+def test_all_of_several_servers_are_used() -> None:
+    net = Internet()
+    servers = [ModelServer(net, f"198.51.100.{i}") for i in range(1, 5)]
+    servers[1].silent = True
+    servers[3].refuse = 486
+    nat = Nat(net, "203.0.113.1", mapping=Rule.ADDRESS, filtering=Rule.ADDRESS_AND_PORT)
+    asked = (*(s.stun for s in servers), *(s.turn for s in servers))
+    a, b = IceHost(net, "10.0.0.2", nat=nat, servers=asked), IceHost(net, "192.0.2.2")
+    connect_hosts(a, b)
+    run(net, 7)
+    found = [(c.type, c.address) for c in a.candidates]
+    assert sorted(found) == [
+        ("host", "10.0.0.2"),
+        ("relay", "198.51.100.1"),
+        ("relay", "198.51.100.3"),
+        *3 * [("srflx", "203.0.113.1")],
+    ]
+    assert sorted((e.server.url, e.code) for e in a.errors) == [
+        ("stun:198.51.100.2", 701),
+        ("turn:198.51.100.2", 701),
+        ("turn:198.51.100.4", 486),
+    ]
+    assert a.connected
+    assert b.connected
+
+
+@pytest.mark.parametrize("where", ["loop", "end"])
+def test_redirections_of_a_relay(where: str) -> None:
+    net = Internet()
+    first, second = ModelServer(net, "198.51.100.1"), ModelServer(net, "198.51.100.2")
+    first.alternate = ("198.51.100.2", 3478)
+    if where == "loop":
+        second.alternate = ("198.51.100.1", 3478)
+    moved: list[Address] = []
+    host = IceHost(net, "192.0.2.1", servers=(first.turn,))
+
+    complete: list[float] = []
+    relayed: list[float] = []
+
+    def on_event(event: IceEvent) -> None:
+        if isinstance(event, RelayMoved):
+            moved.append(event.address)
+            net.network.at(net.now + 0.2, follow, event)
+        elif isinstance(event, GatheringDone):
+            complete.append(net.now)
+        elif isinstance(event, CandidateFound) and event.candidate.type == "relay":
+            relayed.append(net.now)
+
+    def follow(event: RelayMoved) -> None:
+        path = host.engine.path(event.path)
+        assert path is not None
+        if len(moved) < 4:
+            host.engine.relay(host.engine.newest, event.server, path, event.address, net.now)
+        host.engine.newest.gathering.followed()
+        host.flush()
+
+    host.on_event = on_event
+    host.gather()
+    run(net, 5)
+    relays = [c.address for c in host.candidates if c.type == "relay"]
+    assert relays == (["198.51.100.2"] if where == "end" else [])
+    assert len(moved) == (1 if where == "end" else 4)
+    assert len(complete) == 1
+    assert not relayed or relayed[0] <= complete[0], "no candidate comes after the end"
