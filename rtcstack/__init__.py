@@ -82,7 +82,7 @@ from rtcstack.errors import (
     UnknownError,
 )
 from rtcstack.events import Event, EventTarget
-from rtcstack.ice import UdpMux
+from rtcstack.ice import TcpMux, UdpMux
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.encoder import MediaEncoder
 from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
@@ -186,6 +186,7 @@ __all__ = [
     "RTCStatsReport",
     "RTCTrackEvent",
     "Settings",
+    "TcpMux",
     "TestPatternSource",
     "ToneSource",
     "TrackSource",

@@ -111,6 +111,10 @@ class IceSettings:
         address_rules: see `AddressRule`; tried in order.
         ufrag, password: of the first generation of every connection, instead of random ones; 4 to
             256 and 22 to 256 characters of ICE's alphabet.
+        udp: use UDP at all.
+        tcp: kinds of TCP candidates (RFC 6544): some of "active", "passive" and "so".
+        tcp_mux: an `rtcstack.ice.TcpMux`: one port on which many connections' passive candidates
+            listen.
         udp_mux: an `rtcstack.ice.UdpMux`: one port that many connections share.
         restart_on_network_change: restart ICE by itself when this machine's addresses change.
         renomination: number the nominations, so that the latest holds (a draft that libwebrtc knows).
@@ -128,6 +132,9 @@ class IceSettings:
     address_rules: tuple[AddressRule, ...] = ()
     ufrag: str | None = None
     password: str | None = None
+    udp: bool = True
+    tcp: tuple[str, ...] = ()
+    tcp_mux: Any = None
     udp_mux: Any = None
     restart_on_network_change: bool = False
     renomination: bool = False
@@ -142,6 +149,10 @@ class IceSettings:
                 raise ValueError(
                     f"port_range must be two ports from 1 to 65535 in order, not {self.port_range}"
                 )
+        if unknown := set(self.tcp) - {"active", "passive", "so"}:
+            raise ValueError(f'tcp must be some of "active", "passive" and "so", not {sorted(unknown)}')
+        if self.tcp_mux is not None and "passive" not in self.tcp:
+            raise ValueError('a tcp_mux needs tcp=("passive",)')
         if (self.ufrag is None) is not (self.password is None):
             raise ValueError("ufrag and password go together")
         for name, value, least in (("ufrag", self.ufrag, 4), ("password", self.password, 22)):

@@ -4,6 +4,7 @@ from rtcstack.ice.agent import GatheringState, IceAgent, IceObserver, IceState, 
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri
 from rtcstack.ice.endpoint import Address, UdpEndpoint
 from rtcstack.ice.mux import UdpMux
+from rtcstack.ice.tcp import TcpMux
 
 __all__ = [
     "Address",
@@ -16,6 +17,7 @@ __all__ = [
     "IceState",
     "PairView",
     "ServerScheme",
+    "TcpMux",
     "UdpEndpoint",
     "UdpMux",
     "parse_server_uri",

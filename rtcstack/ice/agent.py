@@ -18,6 +18,7 @@ from rtcstack.ice.config import IceConfig, IceServer
 from rtcstack.ice.engine import (
     Arrival,
     CandidateFound,
+    ConnectTcp,
     GatheringDone,
     GatheringState,
     IceEngine,
@@ -35,6 +36,7 @@ from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.names import MdnsUser, is_literal
 from rtcstack.ice.sources import Sources
 from rtcstack.ice.stun import Address
+from rtcstack.ice.tcp import TcpCarrier, connect_tcp
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
@@ -429,6 +431,34 @@ class IceAgent:
                 self._routes[path, address] = route
         return route
 
+    def on_tcp_accepted(self, listener: int, carrier: TcpCarrier, peer: Address) -> int | None:
+        """A peer has connected to a path that listens; see `TcpOwner`."""
+        path = None if self.state is IceState.CLOSED else self.engine.tcp_accepted(listener, peer)
+        if path is None:
+            return None
+        self._carriers[path.id] = carrier
+        return path.id
+
+    async def _connect(self, event: ConnectTcp) -> None:
+        reason = "the peer did not answer"
+        carrier = None
+        try:
+            async with asyncio.timeout(self.config.gather_timeout_s):
+                carrier = await connect_tcp(self, event.path, event.local, event.remote)
+        except TimeoutError:
+            pass
+        except OSError as exc:
+            reason = str(exc)
+        now = monotonic()
+        if carrier is None:
+            self.engine.lose_path(event.path, reason, now)
+        elif self.engine.path(event.path) is None:
+            carrier.close()
+        else:
+            self._carriers[event.path] = carrier
+            self.engine.tcp_connected(event.path, carrier.sockname, now)
+        self.pump(now)
+
     def heard(self, now: float) -> None:
         """Packets came from the peer."""
         self.engine.heard(now)
@@ -503,6 +533,8 @@ class IceAgent:
             case ServerFailed(server, local, code, text):
                 logger.info("%s: %s from %s: %d %s", self.name, server.url, local, code, text)
                 observer.on_ice_server_error(server, local, code, text)
+            case ConnectTcp():
+                self._run(self._connect(event))
             case PathsReleased(paths):
                 self._release(paths)
             case RelayMoved(ufrag):

@@ -20,6 +20,7 @@ from rtcstack.ice.interfaces import HostAddress, bind_udp, host_addresses, local
 from rtcstack.ice.mux import UdpMux
 from rtcstack.ice.names import resolve
 from rtcstack.ice.stun import Address
+from rtcstack.ice.tcp import TcpListener, listener
 
 if TYPE_CHECKING:
     from rtcstack.ice.agent import IceAgent
@@ -53,14 +54,17 @@ class Sources:
         Returns:
             Whether there is more to do, for which `ask` is to be run.
         """
-        hides = self._config.options.hide_host_addresses
-        if self._config.options.udp_mux is not None:
+        options = self._config.options
+        hides = options.hide_host_addresses and options.udp
+        if not options.udp:
+            pass
+        elif self._config.options.udp_mux is not None:
             self._attach(self._config.options.udp_mux)
             hides = False
         elif not hides:
             for preference, address in enumerate(self._addresses):
                 self._open(address, preference, None)
-        return hides or bool(self._config.servers)
+        return hides or bool(self._config.servers) or bool(options.tcp)
 
     @property
     def _addresses(self) -> list[HostAddress]:
@@ -106,11 +110,60 @@ class Sources:
 
     async def ask(self) -> None:
         """Ask all servers, at the same time."""
-        if self._config.options.hide_host_addresses and self._config.options.udp_mux is None:
+        options = self._config.options
+        if options.hide_host_addresses and options.udp_mux is None and options.udp:
             await self._open_hidden()
-            self._agent.wake()
+        if options.tcp:
+            await self._open_tcp()
+        self._agent.wake()
         paths = list(self._generation.gathering.paths)
         await asyncio.gather(*(self._ask(server, paths) for server in self._config.servers))
+
+    async def _open_tcp(self) -> None:
+        """TCP host candidates; where addresses are hidden there are none."""
+        options = self._config.options
+        if options.hide_host_addresses:
+            return
+        for preference, address in enumerate(self._addresses):
+            for kind in options.tcp:
+                if self._is_over:
+                    return
+                if kind == "active":
+                    self._add_tcp((address.host, 0), preference, kind, address.interface)
+                elif kind == "passive" and options.tcp_mux is not None:
+                    for place in options.tcp_mux.listeners:
+                        if place.address.host == address.host:
+                            self._listen(place, preference, kind)
+                else:
+                    try:
+                        place = listener(address, self._config, port=None, is_own=True)
+                        await place.open()
+                    except OSError as exc:
+                        logger.warning("nothing listens on %s: %s", address.host, exc)
+                        continue
+                    if self._is_over:
+                        place.close()
+                        return
+                    self._listen(place, preference, kind)
+
+    def _listen(self, place: TcpListener, preference: int, kind: str) -> None:
+        path = self._add_tcp(place.sockname, preference, kind, place.address.interface)
+        try:
+            self._agent.keep(path.id, place.attach(self._agent, path.id, self._generation.ufrag))
+        except OSError as exc:
+            logger.warning("no place on the shared port: %s", exc)
+            self._engine.lose_path(path.id, str(exc), monotonic())
+
+    def _add_tcp(self, address: Address, preference: int, kind: str, interface: str) -> Path:
+        return self._engine.add_socket(
+            self._generation,
+            address,
+            preference,
+            monotonic(),
+            transport="tcp",
+            tcp_type=kind,
+            interface=interface,
+        )
 
     @property
     def _is_filtered(self) -> bool:
@@ -152,12 +205,14 @@ class Sources:
         now = monotonic()
         for address in self._usable(addresses):
             for path in paths:
-                if (":" in path.address[0]) is (":" in address[0]):
+                if path.transport == "udp" and (":" in path.address[0]) is (":" in address[0]):
                     self._engine.query(self._generation, server, path, address, now)
 
     async def _ask_turn(self, server: IceServer, addresses: list[Address]) -> None:
         if server.scheme.is_secure and server.transport == "udp":
             raise OSError("TURN over DTLS is not supported: use ?transport=tcp")
+        if server.transport == "udp" and not self._config.options.udp:
+            raise OSError("UDP is turned off in the settings")
         usable = self._usable(addresses)
         if not usable:
             raise OSError("the server has no address of a family that is used here")

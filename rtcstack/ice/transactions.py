@@ -135,7 +135,7 @@ class Transactions(Generic[OwnerT]):
     def hasten(self, subject: object, now: float) -> None:
         """The path has opened: repeat soon what was asked on it, if no answer is on its way."""
         for transaction in self._waiting.values():
-            if transaction.subject is subject:
+            if transaction.subject is subject and transaction.sends < transaction.sends_max:
                 transaction.due_at = min(transaction.due_at, now + HASTENED_S)
 
     def next_timeout(self) -> float | None:

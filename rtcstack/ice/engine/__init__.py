@@ -4,6 +4,7 @@ from rtcstack.ice.engine.engine import IceEngine
 from rtcstack.ice.engine.events import (
     Arrival,
     CandidateFound,
+    ConnectTcp,
     GatheringDone,
     GatheringState,
     IceCounters,
@@ -21,6 +22,7 @@ from rtcstack.ice.engine.pair import Pair, PairState, Path
 __all__ = [
     "Arrival",
     "CandidateFound",
+    "ConnectTcp",
     "GatheringDone",
     "GatheringState",
     "IceCounters",

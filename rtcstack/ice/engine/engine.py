@@ -142,6 +142,7 @@ class IceEngine:
         now: float,
         *,
         transport: str = "udp",
+        tcp_type: str | None = None,
         interface: str | None = None,
         name: str | None = None,
         carrier_only: bool = False,
@@ -152,6 +153,7 @@ class IceEngine:
             preference,
             now,
             transport=transport,
+            tcp_type=tcp_type,
             interface=interface,
             name=name,
             carrier_only=carrier_only,
@@ -170,6 +172,24 @@ class IceEngine:
     ) -> None:
         """Ask a TURN server; see `Gathering.relay`."""
         generation.gathering.relay(server, path, address, now)
+
+    def tcp_connected(self, identifier: int, local: Address, now: float) -> None:
+        """A connection that was wanted (`ConnectTcp`) stands."""
+        path = self._core.paths.get(identifier)
+        if path is not None:
+            path.address = local
+            for generation in list(self._by_ufrag.values()):
+                if path in generation.gathering.paths:
+                    generation.on_connected(path, now)
+        self._after(now)
+
+    def tcp_accepted(self, identifier: int, peer: Address) -> Path | None:
+        """A peer has connected to the path that listens; None when there is no room for it."""
+        place = self._core.paths.get(identifier)
+        for generation in self._by_ufrag.values():
+            if place is not None and place in generation.gathering.paths:
+                return generation.gathering.accept(place, peer)
+        return None
 
     def lose_path(self, identifier: int, reason: str, now: float) -> None:
         """A socket or connection has come to its end."""

@@ -17,6 +17,7 @@ from rtcstack.sdp.candidate import Candidate
 __all__ = [
     "Arrival",
     "CandidateFound",
+    "ConnectTcp",
     "GatheringDone",
     "GatheringState",
     "IceCounters",
@@ -145,8 +146,30 @@ class RelayMoved:
     address: Address
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectTcp:
+    """A TCP connection is wanted; `IceEngine.tcp_connected` or `lose_path` is the answer.
+
+    Attributes:
+        path: that it will be.
+        local: from where; port 0 for any.
+        remote: where to.
+    """
+
+    path: int
+    local: Address
+    remote: Address
+
+
 IceEvent = (
-    CandidateFound | GatheringDone | ServerFailed | StateChanged | PairSelected | PathsReleased | RelayMoved
+    ConnectTcp
+    | CandidateFound
+    | GatheringDone
+    | ServerFailed
+    | StateChanged
+    | PairSelected
+    | PathsReleased
+    | RelayMoved
 )
 
 

@@ -18,12 +18,13 @@ from rtcstack.ice.config import GatherPolicy, IceServer
 from rtcstack.ice.engine.core import Core
 from rtcstack.ice.engine.events import (
     CandidateFound,
+    ConnectTcp,
     GatheringDone,
     GatheringState,
     RelayMoved,
     ServerFailed,
 )
-from rtcstack.ice.engine.pair import Path
+from rtcstack.ice.engine.pair import Path, RemoteCandidate
 from rtcstack.ice.engine.priority import candidate_priority, foundation
 from rtcstack.ice.rewriting import externals, find_rule
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
@@ -44,6 +45,12 @@ __all__ = ["Gathering", "LocalCandidate", "Query"]
 
 MAX_LOCAL_CANDIDATES = 128
 """Candidates of one generation; the servers' answers that come later are ignored."""
+
+MAX_TCP_CONNECTIONS = 32
+"""Connections of one generation, made and accepted."""
+
+_DISCARD_PORT = 9
+"""What an active TCP candidate has for a port (RFC 6544, section 4.5)."""
 
 KEEPALIVE_S = 15.0
 """How often a server is asked again, so that a NAT keeps the address that it showed, until there is
@@ -165,6 +172,7 @@ class Gathering:
         now: float,
         *,
         transport: str = "udp",
+        tcp_type: str | None = None,
         interface: str | None = None,
         name: str | None = None,
         carrier_only: bool = False,
@@ -176,11 +184,14 @@ class Gathering:
             preference: 0 for the address that is liked best, 1 for the next.
             now: the time.
             transport: "udp" or "tcp".
+            tcp_type: "passive" or "so" for a socket that listens, "active" for an address alone.
             interface: the network interface's name, where it is known.
             name: that the peer is told instead of the address.
             carrier_only: it leads to a relay, and peers never see it.
         """
-        path = Path(self._core.new_path_id(), address, transport=transport, preference=preference)
+        path = Path(
+            self._core.new_path_id(), address, transport=transport, preference=preference, tcp_type=tcp_type
+        )
         path.interface, path.name = interface, name
         self._core.paths[path.id] = path
         self.paths.append(path)
@@ -222,6 +233,8 @@ class Gathering:
         """
         host, port = path.address
         is_host = kind == "host"
+        if path.tcp_type == "active":
+            address = address[0], _DISCARD_PORT
         return Candidate(
             foundation=foundation(kind, address[0] if is_host else host, path.transport, server),
             component=1,
@@ -232,6 +245,7 @@ class Gathering:
             type=kind,
             related_address=None if is_host else host,
             related_port=None if is_host else port,
+            extensions=() if path.tcp_type is None else (("tcptype", path.tcp_type),),
         )
 
     def query(self, server: IceServer, path: Path, address: Address, now: float) -> None:
@@ -272,12 +286,54 @@ class Gathering:
     @property
     def bases(self) -> list[Path]:
         """The paths that pairs are made of."""
-        return [p for p in (*self.paths, *(r.path for r in self._relays)) if p.candidate is not None]
+        return [p for p in (*self.paths, *(r.path for r in self._relays)) if p.is_base]
+
+    # -- TCP --------------------------------------------------------------------------------------
+
+    def connect(self, remote: RemoteCandidate) -> None:
+        """Connect to a peer's passive or simultaneous-open candidate, wherever it can be done."""
+        theirs = remote.candidate.tcp_type
+        wanted = {"passive": "active", "so": "so"}.get(theirs or "")
+        for place in list(self.paths):
+            if place.transport == "tcp" and place.peer is None and place.tcp_type == wanted:
+                self.connect_from(place, remote)
+
+    def connect_from(self, place: Path, remote: RemoteCandidate) -> None:
+        """The same from one address."""
+        fits = (place.tcp_type, remote.candidate.tcp_type) in (("active", "passive"), ("so", "so"))
+        if not fits or place.candidate is None or place.ip_version != remote.ip_version:
+            return
+        path = self._add_connection(place, remote.address)
+        if path is not None:
+            port = 0 if place.tcp_type == "active" else place.address[1]
+            self._core.events.append(ConnectTcp(path.id, (place.address[0], port), remote.address))
+
+    def accept(self, place: Path, peer: Address) -> Path | None:
+        """A peer has connected to a socket that listens; None when there are too many."""
+        return self._add_connection(place, peer)
+
+    def _add_connection(self, place: Path, peer: Address) -> Path | None:
+        if sum(p.peer is not None for p in self.paths) >= MAX_TCP_CONNECTIONS:
+            return None
+        path = Path(
+            self._core.new_path_id(),
+            place.address,
+            transport="tcp",
+            preference=place.preference,
+            candidate=place.candidate,
+            tcp_type=place.tcp_type,
+        )
+        path.peer = peer
+        self._core.paths[path.id] = path
+        self.paths.append(path)
+        return path
 
     # -- candidates -------------------------------------------------------------------------------
 
     def find_local(self, path: Path, mapped: Address) -> Candidate | None:
         """The local candidate of this path with that address."""
+        if path.peer is not None and mapped[0] == path.address[0]:
+            return path.candidate  # a connection's port says nothing
         for other, candidate, _ in self.local:
             if other is path and (candidate.address, candidate.port) == mapped:
                 return candidate

@@ -15,6 +15,7 @@ from rtcstack.ice.engine.core import Core
 from rtcstack.ice.engine.gathering import Gathering
 from rtcstack.ice.engine.pair import Pair, PairState, Path, RemoteCandidate
 from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
+from rtcstack.ice.transactions import MAX_SENDS, RTO_S
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["Generation", "random_credentials"]
@@ -36,9 +37,13 @@ RENEWED_S = 3.0
 """A nomination so much later than the last is a decision, and not one of several that an aggressive
 peer (RFC 5245) sent for all its pairs: it holds even for a pair of lower priority."""
 
+STREAM_ANSWER_S = 19.5
+"""How long the answer to a check over TCP is waited for: as long as over UDP."""
+
 CONSENT_ANSWER_S = 5.0
 """How long an answer to a consent check is waited for."""
 
+_TCP_TYPES = frozenset(("active", "passive", "so"))
 _USABLE_TYPES = frozenset(("host", "srflx", "prflx", "relay"))
 
 
@@ -114,7 +119,7 @@ class Generation:
 
     def accepts(self, remote: Address) -> bool:
         """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
-        return ("udp", remote) in self.remotes
+        return ("udp", remote) in self.remotes or ("tcp", remote) in self.remotes
 
     def add_remote(self, candidate: Candidate, address: Address, now: float) -> bool:
         """Take a candidate of the peer's.
@@ -131,7 +136,7 @@ class Generation:
             self.remote_ended
             or self._signalled >= MAX_REMOTE_CANDIDATES
             or candidate.component != 1
-            or transport != "udp"
+            or (transport != "udp" and (transport != "tcp" or candidate.tcp_type not in _TCP_TYPES))
             or not address[1]
             or candidate.type not in _USABLE_TYPES
         ):
@@ -145,6 +150,9 @@ class Generation:
                 self.checklist.update_priorities(controlling=self._core.controlling)
             return True
         remote = self.remotes[transport, address] = RemoteCandidate(candidate, address)
+        if transport == "tcp":
+            self.gathering.connect(remote)
+            return True
         for path in self.gathering.bases:
             self._pair(path, remote, wanted=False)
         return True
@@ -155,10 +163,19 @@ class Generation:
 
     def _on_path(self, path: Path, now: float) -> None:
         for remote in list(self.remotes.values()):
-            self._pair(path, remote, wanted=False)
+            if path.transport == "tcp" and path.peer is None:
+                self.gathering.connect_from(path, remote)
+            else:
+                self._pair(path, remote, wanted=False)
+
+    def on_connected(self, path: Path, now: float) -> None:
+        """A TCP connection stands: check it."""
+        self._on_path(path, now)
 
     def _pair(self, path: Path, remote: RemoteCandidate, *, wanted: bool) -> Pair | None:
-        if path.ip_version != remote.ip_version or path.candidate is None:
+        if path.ip_version != remote.ip_version or path.transport != remote.transport or not path.is_base:
+            return None
+        if path.peer not in (None, remote.address):
             return None
         return self.checklist.add(path, remote, controlling=self._core.controlling, wanted=wanted)
 
@@ -239,6 +256,7 @@ class Generation:
             address=address[0],
             port=address[1],
             type="prflx",
+            extensions=() if path.transport == "udp" else (("tcptype", "active"),),
         )
         remote = self.remotes[path.transport, address] = RemoteCandidate(candidate, address)
         return remote
@@ -298,7 +316,11 @@ class Generation:
         else:
             if pair.state is not PairState.SUCCEEDED:
                 pair.state = PairState.IN_PROGRESS
-            core.transactions.start(transaction_id, check, pair, pair.path.id, remote, data, now)
+            # a connection repeats by itself
+            rto_s, sends = (RTO_S, MAX_SENDS) if pair.path.transport == "udp" else (STREAM_ANSWER_S, 1)
+            core.transactions.start(
+                transaction_id, check, pair, pair.path.id, remote, data, now, rto_s=rto_s, sends_max=sends
+            )
         core.transmit(pair.path, remote, data, now)
 
     def on_answer(self, check: Check, message: StunMessage, sends: int, sent_at: float, now: float) -> None:

@@ -43,6 +43,7 @@ class Path:
         carrier: the path to the relay's server, when it is one.
         server: that server's address.
         tcp_type: "active", "passive" or "so" for TCP.
+        peer: the other end of a TCP connection; None for what only listens or may connect.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Path:
         "id",
         "interface",
         "name",
+        "peer",
         "preference",
         "relay",
         "server",
@@ -75,6 +77,7 @@ class Path:
         self.preference = preference
         self.candidate = candidate
         self.tcp_type = tcp_type
+        self.peer: Address | None = None
         self.interface: str | None = None
         self.name: str | None = None
         self.relay: TurnClient | None = None
@@ -85,6 +88,11 @@ class Path:
     def ip_version(self) -> int:
         """4 or 6."""
         return 6 if ":" in self.address[0] else 4
+
+    @property
+    def is_base(self) -> bool:
+        """Whether pairs are made of it."""
+        return self.candidate is not None and (self.transport == "udp" or self.peer is not None)
 
 
 class RemoteCandidate:
@@ -100,6 +108,11 @@ class RemoteCandidate:
     def __init__(self, candidate: Candidate, address: Address) -> None:
         self.candidate = candidate
         self.address = address
+
+    @property
+    def transport(self) -> str:
+        """ "udp" or "tcp"."""
+        return self.candidate.transport.lower()
 
     @property
     def ip_version(self) -> int:

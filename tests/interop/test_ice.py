@@ -1,0 +1,87 @@
+"""ICE beyond a plain UDP path, with browsers and libwebrtc: TCP, the lite role, shared ports, names."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtcstack import IceSettings, Settings, TcpMux, UdpMux
+from tests.interop.conftest import Hosts, Pair
+from tests.support.peers import ChannelOptions
+from tests.support.rtcstack_peer import RtcstackPeer
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BROWSERS = ("chromium", "firefox", "wrtc")
+
+
+async def echoed(hosts: Hosts, name: str, settings: Settings, *, local_offers: bool) -> None:
+    """Connect and have a message come back, and a file of some length."""
+    host = await hosts.get(name)
+    local = RtcstackPeer(settings=settings)
+    async with await host.peer() as remote, local:
+        pair = Pair(local, remote, local_offers=local_offers)
+        created = await pair.offerer.create_channel(ChannelOptions("ice"))
+        async with pair.connect():
+            other = await pair.answerer.next_channel()
+            ours, theirs = await pair.opened(created, other, by=pair.offerer)
+            sent, received = await asyncio.gather(
+                ours.send_hashed(500_000, 16384), theirs.receive_hashed(500_000)
+            )
+            assert sent == received
+            await theirs.send("back")
+            assert await ours.receive() == "back"
+            report = await local.pc.getStats()
+            [transport] = report.of_type("transport")
+            selected = report[transport["selectedCandidatePairId"]]
+            check(report[selected["localCandidateId"]], settings)
+
+
+def check(selected: dict[str, object], settings: Settings) -> None:
+    """The path that was taken is the one that the settings leave."""
+    if not settings.ice.udp:
+        assert (selected["protocol"], selected["tcpType"]) == ("tcp", "passive")
+    for mux in (settings.ice.udp_mux, settings.ice.tcp_mux):
+        if mux is not None and (mux is settings.ice.udp_mux) is (selected["protocol"] == "udp"):
+            assert selected["port"] == mux.port
+
+
+@pytest.mark.parametrize("name", ["chromium", "wrtc"])
+async def test_tcp_is_the_only_way(hosts: Hosts, name: str, local_offers: bool) -> None:
+    settings = Settings(ice=IceSettings(udp=False, tcp=("passive",)))
+    await echoed(hosts, name, settings, local_offers=local_offers)
+
+
+async def test_one_tcp_port(hosts: Hosts) -> None:
+    mux = await TcpMux.open()
+    settings = Settings(ice=IceSettings(udp=False, tcp=("passive",), tcp_mux=mux))
+    await asyncio.gather(
+        echoed(hosts, "chromium", settings, local_offers=True),
+        echoed(hosts, "wrtc", settings, local_offers=False),
+    )
+    mux.close()
+
+
+@pytest.mark.parametrize("name", BROWSERS)
+async def test_a_lite_server(hosts: Hosts, name: str, local_offers: bool) -> None:
+    await echoed(hosts, name, Settings(ice=IceSettings(lite=True)), local_offers=local_offers)
+
+
+@pytest.mark.parametrize("lite", [False, True])
+async def test_one_udp_port(hosts: Hosts, lite: bool, local_offers: bool) -> None:
+    mux = UdpMux()
+    settings = Settings(ice=IceSettings(udp_mux=mux, lite=lite))
+    await asyncio.gather(*(echoed(hosts, name, settings, local_offers=local_offers) for name in BROWSERS))
+    mux.close()
+
+
+@pytest.mark.parametrize("name", BROWSERS)
+async def test_our_addresses_are_hidden(hosts: Hosts, name: str, local_offers: bool) -> None:
+    settings = Settings(ice=IceSettings(hide_host_addresses=True), use_ipv6=False)
+    await echoed(hosts, name, settings, local_offers=local_offers)
+
+
+@pytest.mark.parametrize("name", BROWSERS)
+async def test_renomination_is_understood_or_ignored(hosts: Hosts, name: str, local_offers: bool) -> None:
+    await echoed(hosts, name, Settings(ice=IceSettings(renomination=True)), local_offers=local_offers)
