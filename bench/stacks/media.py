@@ -21,14 +21,16 @@ class Packet(NamedTuple):
 
 
 class Pace:
-    """Comes round at a fixed rate, for all who want it at once, as a server's clock does.
+    """Comes round at a fixed rate.
 
     Args:
         per_s: rounds a second.
+        phase: when the first round is, as a part of the time between two.
     """
 
-    def __init__(self, per_s: float) -> None:
+    def __init__(self, per_s: float, phase: float = 0.0) -> None:
         self._interval = 1 / per_s
+        self._phase = phase
         self._next = 0.0
         self._round = -1
         self._takers: list[Callable[[int], object]] = []
@@ -46,15 +48,11 @@ class Pace:
         self._waiting.append(future)
         return await future
 
-    def stop(self) -> None:
-        """Tell nobody any more."""
-        self._takers.clear()
-
     def _start(self) -> None:
         if not self._next:
             loop = asyncio.get_running_loop()
-            self._next = loop.time()
-            self._come()
+            self._next = loop.time() + self._phase * self._interval
+            loop.call_at(self._next, self._come)
 
     def _come(self) -> None:
         loop = asyncio.get_running_loop()
