@@ -74,7 +74,7 @@ METRICS = {
     "h264_psnr": Metric("H.264 640x480, picture quality", "dB", True),
     "h264_rate": Metric("H.264 640x480, bit rate", "kbit/s", False),
     "opus": Metric("Opus streams a core, encoded and decoded", "", True),
-    "opus_encoded": Metric("Opus streams a core, encoded before, not decoded", "", True),
+    "opus_encoded": Metric("Opus streams a core, encoded before, passed on as they are", "", True),
     "latency": Metric("Delay from picture to picture", "ms", False),
     "first_frame": Metric("First picture after the connection opened", "ms", False),
     "first_frame_whole": Metric("First picture after the constructors", "ms", False),

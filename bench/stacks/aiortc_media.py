@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any
 
@@ -12,11 +13,11 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender
 from aiortc.codecs import h264, vpx
 
-from bench.stacks.media import EncodedRecv, MediaPair, MediaStack, Recv
+from bench.stacks.media import MediaPair, MediaStack, Pace, Packet
 
 
 class _Track(MediaStreamTrack):
-    def __init__(self, kind: str, recv: Recv) -> None:
+    def __init__(self, kind: str, recv: Callable[[], Awaitable[Any]]) -> None:
         super().__init__()
         self.kind = kind
         self._recv = recv
@@ -37,18 +38,24 @@ class _NoDecoder:
 class AiortcMedia(MediaStack):
     """aiortc as it comes, but for the bounds of its encoders' bit rate: it has no setting for that."""
 
-    def track(self, kind: str, recv: Recv) -> Any:
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Future[None]] = []
+
+    def track(self, kind: str, pace: Pace, make: Callable[[int], Any]) -> Any:
+        async def recv() -> Any:
+            return make(await pace.round())
+
         return _Track(kind, recv)
 
-    def encoded_track(self, codec: str, recv: EncodedRecv) -> Any:
-        async def packet() -> Any:
-            frame = await recv()
+    def encoded_track(self, codec: str, pace: Pace, make: Callable[[int], Packet]) -> Any:
+        async def recv() -> Any:
+            frame = make(await pace.round())
             packet: Any = av.Packet(frame.data)
             packet.pts = packet.dts = frame.pts
             packet.time_base = Fraction(1, frame.clock_rate)
             return packet
 
-        return _Track(codec.partition("/")[0], packet)
+        return _Track(codec.partition("/")[0], recv)
 
     async def connect(self, tracks: list[Any], *, codec: str | None, bitrate_bps: int) -> MediaPair:
         for module in list[Any]((vpx, h264)):
@@ -79,10 +86,16 @@ class AiortcMedia(MediaStack):
         module: Any = aiortc.rtcrtpreceiver
         module.get_decoder = lambda codec: _NoDecoder()
 
-    def reader(self, pair: MediaPair, index: int, *, decoded: bool) -> Recv:
-        recv: Recv = pair.tracks[index].recv
-        return recv
+    def listen(self, pair: MediaPair, index: int, take: Callable[[Any], object], *, decoded: bool) -> None:
+        async def run() -> None:
+            while True:
+                take(await pair.tracks[index].recv())
+
+        self._tasks.append(asyncio.ensure_future(run()))
 
     async def close(self, pair: MediaPair) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
         await pair.sender.close()
         await pair.receiver.close()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["EncodedRecv", "MediaPair", "MediaStack", "Packet", "Recv", "load_media"]
-
-Recv = Callable[[], Awaitable[Any]]
+__all__ = ["MediaPair", "MediaStack", "Pace", "Packet", "load_media"]
 
 
 class Packet(NamedTuple):
@@ -22,7 +20,51 @@ class Packet(NamedTuple):
     key_frame: bool = True
 
 
-EncodedRecv = Callable[[], Awaitable[Packet]]
+class Pace:
+    """Comes round at a fixed rate.
+
+    Args:
+        per_s: rounds a second.
+        phase: when the first round is, as a part of the time between two.
+    """
+
+    def __init__(self, per_s: float, phase: float = 0.0) -> None:
+        self._interval = 1 / per_s
+        self._phase = phase
+        self._next = 0.0
+        self._round = -1
+        self._takers: list[Callable[[int], object]] = []
+        self._waiting: list[asyncio.Future[int]] = []
+
+    def each(self, taker: Callable[[int], object]) -> None:
+        """Have each round's number told."""
+        self._takers.append(taker)
+        self._start()
+
+    async def round(self) -> int:
+        """Wait for the next round; its number."""
+        self._start()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        return await future
+
+    def _start(self) -> None:
+        if not self._next:
+            loop = asyncio.get_running_loop()
+            self._next = loop.time() + self._phase * self._interval
+            loop.call_at(self._next, self._come)
+
+    def _come(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._next = max(self._next + self._interval, loop.time() - 10 * self._interval)
+        loop.call_at(self._next, self._come)
+        self._round += 1
+        for taker in self._takers:
+            taker(self._round)
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(self._round)
 
 
 @dataclass(slots=True)
@@ -45,12 +87,12 @@ class MediaStack(ABC):
     """A stack that sends and receives audio and video in Python."""
 
     @abstractmethod
-    def track(self, kind: str, recv: Recv) -> Any:
-        """A track whose frames come from `recv`."""
+    def track(self, kind: str, pace: Pace, make: Callable[[int], Any]) -> Any:
+        """A track that has a frame made in each round, in the quickest way the stack has."""
 
     @abstractmethod
-    def encoded_track(self, codec: str, recv: EncodedRecv) -> Any:
-        """A track of frames that were encoded before, of a MIME type."""
+    def encoded_track(self, codec: str, pace: Pace, make: Callable[[int], Packet]) -> Any:
+        """The same with frames that were encoded before, of a MIME type."""
 
     @abstractmethod
     async def connect(self, tracks: list[Any], *, codec: str | None, bitrate_bps: int) -> MediaPair:
@@ -67,8 +109,8 @@ class MediaStack(ABC):
         """From now on what arrives is put together and not decoded."""
 
     @abstractmethod
-    def reader(self, pair: MediaPair, index: int, *, decoded: bool) -> Recv:
-        """What brings the next frame that arrived."""
+    def listen(self, pair: MediaPair, index: int, take: Callable[[Any], object], *, decoded: bool) -> None:
+        """Have each frame that arrives on a track brought, in the quickest way the stack has."""
 
     @abstractmethod
     async def close(self, pair: MediaPair) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from bench.stacks.media import EncodedRecv, MediaPair, MediaStack, Recv
+from bench.stacks.media import MediaPair, MediaStack, Pace, Packet
 from rtcstack import (
     EncodedMedia,
     EncodedSource,
@@ -17,34 +18,36 @@ from rtcstack import (
 )
 
 
+class _Listener:
+    """Calls a function with each frame."""
+
+    def __init__(self, take: Callable[[Any], object]) -> None:
+        self.deliver = take
+
+    def track_ended(self) -> None:
+        """Nothing comes any more."""
+
+
 class RtcstackMedia(MediaStack):
-    """The stack of this project."""
+    """The stack of this project: frames are pushed, and brought to sinks."""
 
-    def __init__(self) -> None:
-        self._tasks: list[asyncio.Future[None]] = []
-
-    def track(self, kind: str, recv: Recv) -> Any:
+    def track(self, kind: str, pace: Pace, make: Callable[[int], Any]) -> Any:
         source = TrackSource(kind)
-
-        async def push() -> None:
-            while True:
-                source.push(await recv())
-
-        self._tasks.append(asyncio.ensure_future(push()))
+        pace.each(lambda i: source.push(make(i)))
         return source.track()
 
-    def encoded_track(self, codec: str, recv: EncodedRecv) -> Any:
+    def encoded_track(self, codec: str, pace: Pace, make: Callable[[int], Packet]) -> Any:
         source = EncodedSource(codec)
-        time_base: Fraction | None = None
+        time_bases: dict[int, Fraction] = {}
 
-        async def push() -> None:
-            nonlocal time_base
-            while True:
-                data, pts, clock_rate, key_frame = await recv()
-                time_base = time_base or Fraction(1, clock_rate)
-                source.push_encoded(EncodedMedia(codec, data, pts, time_base, key_frame))
+        def push(i: int) -> None:
+            data, pts, clock_rate, key_frame = make(i)
+            time_base = time_bases.get(clock_rate)
+            if time_base is None:
+                time_base = time_bases[clock_rate] = Fraction(1, clock_rate)
+            source.push_encoded(EncodedMedia(codec, data, pts, time_base, key_frame))
 
-        self._tasks.append(asyncio.ensure_future(push()))
+        pace.each(push)
         return source.track()
 
     async def connect(self, tracks: list[Any], *, codec: str | None, bitrate_bps: int) -> MediaPair:
@@ -79,17 +82,11 @@ class RtcstackMedia(MediaStack):
     def without_decoders(self) -> None:
         """Nothing is decoded that nobody reads."""
 
-    def reader(self, pair: MediaPair, index: int, *, decoded: bool) -> Recv:
-        if decoded:
-            recv: Recv = pair.tracks[index].recv
-            return recv
-        encoded: Recv = pair.receiver.getTransceivers()[index].receiver.encodedTrack.recv
-        return encoded
+    def listen(self, pair: MediaPair, index: int, take: Callable[[Any], object], *, decoded: bool) -> None:
+        receiver = pair.receiver.getTransceivers()[index].receiver
+        (receiver.track if decoded else receiver.encodedTrack).add_sink(_Listener(take))
 
     async def close(self, pair: MediaPair) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self._tasks.clear()
         await pair.sender.close()
         await pair.receiver.close()
 

@@ -4,7 +4,7 @@ A `Call` asks its `Media` at three moments: before a first offer, when an offer 
 be answered, and at the end. In between, the tracks of the other side arrive.
 
 The bot sends a test picture and a tone until the other side's own arrive. From then on it sends
-these back, changed: the picture with its colours exchanged, the sound a second later.
+these back, changed: the picture in the opposite colours, the sound a second later.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ ECHO_FRAMES = 50
 
 
 def other_colours(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same picture with its two colour planes exchanged: red becomes blue."""
+    """The same picture in the opposite colours: green becomes magenta, light stays light."""
     picture = frame.to_ndarray(format="yuv444p")
-    changed = av.VideoFrame.from_ndarray(picture[[0, 2, 1]], format="yuv444p")
+    picture[1:] = 255 - picture[1:]
+    changed = av.VideoFrame.from_ndarray(picture, format="yuv444p")
     changed.pts, changed.time_base = frame.pts, frame.time_base
     return changed
 

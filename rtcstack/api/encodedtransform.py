@@ -35,6 +35,7 @@ __all__ = [
     "RTCEncodedVideoFrame",
     "RTCRtpScriptTransform",
     "RTCRtpScriptTransformer",
+    "Transformable",
 ]
 
 MAX_QUEUED = 60
@@ -377,6 +378,45 @@ class RTCRtpScriptTransform:
             sink.take_encoded(replace(frame, data=data))
 
         self._pass(_wrap(kind, frame.data, metadata, forward, key_frame=frame.key_frame))
+
+
+class Transformable:
+    """What senders and receivers share: the attribute `transform`."""
+
+    _transform: RTCRtpScriptTransform | None = None
+
+    @property
+    def transform(self) -> RTCRtpScriptTransform | None:
+        """What encoded frames pass through, or None.
+
+        Raises:
+            InvalidStateError: the transform is in use elsewhere.
+            TypeError: it is no transform.
+
+        Spec: webrtc-encoded-transform, section 4.
+        """
+        return self._transform
+
+    @transform.setter
+    def transform(self, value: RTCRtpScriptTransform | None) -> None:
+        if value is self._transform:
+            return
+        if value is not None:
+            if not isinstance(value, RTCRtpScriptTransform):
+                raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
+            self.attach_transform(value)
+        if self._transform is not None:
+            self._transform.detach()
+        self._transform = value
+        self.transform_changed()
+
+    def attach_transform(self, transform: RTCRtpScriptTransform) -> None:
+        """Tell a transform how key frames are made or asked for."""
+        raise NotImplementedError
+
+    def transform_changed(self) -> None:
+        """Let frames pass through it from now on."""
+        raise NotImplementedError
 
 
 def _wrap(

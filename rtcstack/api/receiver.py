@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rtcstack.api.capabilities import capabilities
-from rtcstack.api.encodedtransform import RTCRtpScriptTransform
+from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
 from rtcstack.api.events import RTCErrorEvent
 from rtcstack.api.mediabinding import is_received, receive_section, received_codecs
 from rtcstack.api.parameters import (
@@ -70,7 +70,7 @@ def extension_parameters(
     return tuple(RTCRtpHeaderExtensionParameters(e.uri, e.id) for e in extensions)
 
 
-class RTCRtpReceiver(EventTarget):
+class RTCRtpReceiver(Transformable, EventTarget):
     """Receives one track.
 
     Nothing is decoded that nobody reads: a decoder runs while somebody reads `track` (or a layer of
@@ -95,7 +95,6 @@ class RTCRtpReceiver(EventTarget):
         self._encoded_track: MediaStreamTrack | None = None
         self._simulcast_tracks: dict[str, MediaStreamTrack] = {}
         self._errors_told: set[str] = set()
-        self._transform: RTCRtpScriptTransform | None = None
         self._inbound: AudioInbound | VideoInbound | None = None
         self._sync = PlayoutSync()
         self._source = ReceiverSource(kind, f"remote {kind}", self._on_demand)
@@ -179,30 +178,14 @@ class RTCRtpReceiver(EventTarget):
         self._target_ms = value
         self._update()
 
-    @property
-    def transform(self) -> RTCRtpScriptTransform | None:
-        """What encoded frames pass through before they are decoded, or None.
+    def attach_transform(self, transform: RTCRtpScriptTransform) -> None:
+        """See `Transformable`."""
+        transform.attach(None, self.requestKeyFrame if self.kind == "video" else None)
 
-        Raises:
-            InvalidStateError: the transform is in use elsewhere.
-
-        Spec: webrtc-encoded-transform, section 4.
-        """
-        return self._transform
-
-    @transform.setter
-    def transform(self, value: RTCRtpScriptTransform | None) -> None:
-        if value is self._transform:
-            return
-        if value is not None:
-            if not isinstance(value, RTCRtpScriptTransform):
-                raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
-            value.attach(None, self.requestKeyFrame if self.kind == "video" else None)
-        if self._transform is not None:
-            self._transform.detach()
-        self._transform = value
+    def transform_changed(self) -> None:
+        """See `Transformable`."""
         if self._inbound is not None:
-            self._inbound.transform = value
+            self._inbound.transform = self._transform
 
     # -- beyond the W3C's -------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rtcstack.api.capabilities import capabilities
 from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.dtmf import RTCDTMFSender
-from rtcstack.api.encodedtransform import RTCRtpScriptTransform
+from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
 from rtcstack.api.events import RTCErrorEvent
 from rtcstack.api.mediabinding import SsrcPair, choose_codec, is_sent, new_ssrc, send_layers
 from rtcstack.api.operations import Operation
@@ -106,7 +106,7 @@ def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodi
     return result
 
 
-class RTCRtpSender(EventTarget):
+class RTCRtpSender(Transformable, EventTarget):
     """Sends one track.
 
     Events: error, an `RTCErrorEvent`, when an encoder cannot do what was negotiated (beyond the
@@ -143,7 +143,6 @@ class RTCRtpSender(EventTarget):
         self._section: Section | None = None
         self._transaction: str | None = None
         self._degradation: str | None = None
-        self._transform: RTCRtpScriptTransform | None = None
         self._dtmf: RTCDTMFSender | None = None
         self._unwrapper: Unwrapper | None = None
         self.stopped = False
@@ -168,30 +167,14 @@ class RTCRtpSender(EventTarget):
             self._dtmf = RTCDTMFSender(self)
         return self._dtmf
 
-    @property
-    def transform(self) -> RTCRtpScriptTransform | None:
-        """What encoded frames pass through before they are sent, or None.
+    def attach_transform(self, transform: RTCRtpScriptTransform) -> None:
+        """See `Transformable`."""
+        transform.attach(self._generate_key_frame if self.kind == "video" else None, None)
 
-        Raises:
-            InvalidStateError: the transform is in use elsewhere.
-
-        Spec: webrtc-encoded-transform, section 4.
-        """
-        return self._transform
-
-    @transform.setter
-    def transform(self, value: RTCRtpScriptTransform | None) -> None:
-        if value is self._transform:
-            return
-        if value is not None:
-            if not isinstance(value, RTCRtpScriptTransform):
-                raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
-            value.attach(self._generate_key_frame if self.kind == "video" else None, None)
-        if self._transform is not None:
-            self._transform.detach()
-        self._transform = value
+    def transform_changed(self) -> None:
+        """See `Transformable`."""
         if self.outbound is not None:
-            self.outbound.transform = value
+            self.outbound.transform = self._transform
 
     def _generate_key_frame(self, rid: str | None) -> int:
         outbound = self.outbound

@@ -2,15 +2,22 @@
 
 PyAV and the native libraries let go of the interpreter lock while they work, so threads are enough.
 Threads start with the first job and end with the last stream.
+
+To hand a job to a thread and its result back costs as much as coding a packet of sound. So urgent
+jobs that have proved short are done at once by who submits them, as long as they take a small part
+of that thread's time; then by threads, where many streams share the cost of waking one.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
+
+from rtcstack.clock import monotonic
 
 __all__ = ["MAX_QUEUED_AUDIO", "MAX_QUEUED_DECODES", "MAX_QUEUED_VIDEO", "CoderPool", "CoderStream"]
 
@@ -24,6 +31,21 @@ MAX_QUEUED_DECODES = 60
 """Encoded pictures that wait for a decoder: two seconds. After that the stream begins anew."""
 
 MAX_WORKERS = 32
+
+SHORT_S = 0.0003
+"""CPU time up to which an urgent job is short."""
+
+SHORT_SHARE = 0.2
+"""How much of the submitting thread's time short jobs may take,"""
+
+SHORT_BURST_S = 0.005
+"""and how much of that at once."""
+
+_MEASURED_JOBS = 8
+"""Jobs of a stream that run on threads before it can be told whether they are short; the first ones
+open the coder."""
+
+_COST_WEIGHT = 1 / 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,8 +61,10 @@ class CoderStream(Generic[Item, Result]):
     __slots__ = (
         "_busy",
         "_closed",
+        "_cost_s",
         "_finish",
         "_limit",
+        "_measured",
         "_on_dropped",
         "_on_error",
         "_on_result",
@@ -51,6 +75,7 @@ class CoderStream(Generic[Item, Result]):
         "_waiting",
         "_work",
         "dropped",
+        "undelivered",
     )
 
     def __init__(
@@ -78,6 +103,9 @@ class CoderStream(Generic[Item, Result]):
         self._busy = False
         self._waiting = False  # for an item that starts anew
         self._closed = False
+        self._cost_s = 0.0  # CPU time of a job, smoothed
+        self._measured = 0
+        self.undelivered = 0  # outcomes on their way to the loop's thread
         self.dropped = 0
 
     @property
@@ -89,9 +117,12 @@ class CoderStream(Generic[Item, Result]):
         """Have an item worked on.
 
         Returns:
-            Whether it was taken. Older ones may have been dropped for it.
+            Whether it was taken. Older ones may have been dropped for it; a short urgent job may be
+            done and its result told already.
         """
         pool = self._pool
+        if self._urgent and self._is_short and self._do_at_once(item):
+            return True
         dropped = 0
         with pool.lock:
             if self._closed or pool.is_closed:
@@ -124,6 +155,47 @@ class CoderStream(Generic[Item, Result]):
             self._on_dropped(dropped)
         return taken
 
+    @property
+    def _is_short(self) -> bool:
+        return self._measured >= _MEASURED_JOBS and self._cost_s < SHORT_S
+
+    def _do_at_once(self, item: Item) -> bool:
+        """Do a job here and now, if nothing of the stream is under way and there is time for it."""
+        pool = self._pool
+        with pool.lock:
+            if self._closed or pool.is_closed or self._busy or self.undelivered:
+                return False
+            if not pool.has_time(self._cost_s):
+                return False
+            self._busy = True
+        outcome = self._do(item)
+        with pool.lock:
+            self._busy = False
+        if outcome is not None:
+            outcome()
+        return True
+
+    def _do(self, item: Item) -> Callable[[], object] | None:
+        """Do a job; what is to be told of it."""
+        began = time.thread_time()
+        outcome: Callable[[], object] | None = None
+        try:
+            result = self._work(item)
+        except Exception as exc:
+            error = exc
+            if self._on_error is not None:
+                report = self._on_error
+                outcome = lambda: report(error)  # noqa: E731
+        else:
+            outcome = lambda: self._on_result(result)  # noqa: E731
+        cost_s = time.thread_time() - began
+        if self._measured < _MEASURED_JOBS:
+            self._measured += 1
+            self._cost_s = cost_s
+        else:
+            self._cost_s += (cost_s - self._cost_s) * _COST_WEIGHT
+        return outcome
+
     def close(self) -> None:
         """Drop what waits; no result is delivered any more. The coder is closed on its thread."""
         pool = self._pool
@@ -152,16 +224,7 @@ class CoderStream(Generic[Item, Result]):
                 pass  # nobody is left to be told
             pool.forget(self)
             return
-        outcome: Callable[[], object] | None = None
-        try:
-            result = self._work(item)
-        except Exception as exc:
-            error = exc
-            if self._on_error is not None:
-                report = self._on_error
-                outcome = lambda: report(error)  # noqa: E731
-        else:
-            outcome = lambda: self._on_result(result)  # noqa: E731
+        outcome = self._do(item)
         item = None
         with pool.lock:
             if outcome is not None and not self._closed:
@@ -184,12 +247,20 @@ class CoderPool:
         post: runs a function on the loop's thread, soon; called from any thread
             (``loop.call_soon_threadsafe``). Results that came meanwhile go with one call.
         workers: threads at most; None for one per core.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, post: Callable[[Callable[[], None]], object], workers: int | None = None) -> None:
+    def __init__(
+        self,
+        post: Callable[[Callable[[], None]], object],
+        workers: int | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         if workers is None:
             workers = os.cpu_count() or 1
         self._post = post
+        self._clock = clock
         self._limit = max(1, min(workers, MAX_WORKERS))
         self._threads: set[threading.Thread] = set()
         self._idle = 0
@@ -198,6 +269,8 @@ class CoderPool:
         self._ready: deque[CoderStream[Any, Any]] = deque()
         self._results: deque[tuple[CoderStream[Any, Any], Callable[[], object]]] = deque()
         self._is_posted = False
+        self._short_debt_s = 0.0
+        self._short_at = 0.0
         self.lock = threading.Lock()
         self._wake = threading.Condition(self.lock)
         self._closed = False
@@ -233,7 +306,8 @@ class CoderPool:
             on_dropped: how many items were left out; called within `submit`.
             finish: on a thread of the pool, once, after the last job: closes the coder.
             limit: items that wait; when one more comes, the oldest is dropped.
-            urgent: before all that is not: audio.
+            urgent: before all that is not, and done at once by the submitting thread when jobs have
+                proved short: audio.
             starts: whether an item depends on no other. With it, an overflow drops all that
                 waits, and what comes until there is such an item: for decoders.
         """
@@ -275,6 +349,7 @@ class CoderPool:
     def deliver(self, stream: CoderStream[Any, Any], outcome: Callable[[], object]) -> None:
         """A job's outcome is to be told on the loop's thread."""
         self._results.append((stream, outcome))
+        stream.undelivered += 1
         if not self._is_posted:
             self._is_posted = True
             try:
@@ -282,6 +357,15 @@ class CoderPool:
             except RuntimeError:  # the loop is closed
                 self._results.clear()
                 self._is_posted = False
+
+    def has_time(self, cost_s: float) -> bool:
+        """Whether the submitting thread has time for a short job; if so it counts as spent."""
+        now = self._clock()
+        debt_s = max(0.0, self._short_debt_s - (now - self._short_at) * SHORT_SHARE)
+        self._short_at = now
+        fits = debt_s + cost_s <= SHORT_BURST_S
+        self._short_debt_s = debt_s + cost_s if fits else debt_s
+        return fits
 
     def forget(self, stream: CoderStream[Any, Any]) -> None:
         """A stream has finished. Takes the lock itself."""
@@ -295,6 +379,8 @@ class CoderPool:
             results = list(self._results)
             self._results.clear()
             self._is_posted = False
+            for stream, _ in results:
+                stream.undelivered -= 1
         for stream, outcome in results:
             if not stream.is_closed:
                 outcome()

@@ -184,7 +184,8 @@ async def test_a_file_by_copy_and_paste(tmp_path: Path) -> None:
 
 
 def test_the_reference_names_everything_public() -> None:
-    named = set(re.findall(r"auto(?:class|function):: rtcstack\.(\w+)", (ROOT / "docs" / "api.md").read_text()))
+    reference = (ROOT / "docs" / "api.md").read_text()
+    named = set(re.findall(r"auto(?:class|function):: rtcstack\.(\w+)", reference))
     assert named == set(rtcstack.__all__)
 
 

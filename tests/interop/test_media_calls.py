@@ -48,7 +48,7 @@ def offered(*cases: str) -> pytest.MarkDecorator:
 BOTH = ("chromium-local", "chromium-remote", "firefox-local", "firefox-remote")
 
 
-@offered(*BOTH, "wrtc-remote", "aiortc-local")
+@offered(*BOTH, "wrtc-remote", "aiortc-local", "gstreamer-local", "gstreamer-remote")
 async def test_video_joins_a_call(pair: Pair) -> None:
     tones = await add_audio(pair)
     async with pair.connect():
@@ -58,7 +58,7 @@ async def test_video_joins_a_call(pair: Pair) -> None:
             await together(pictures.expect_pictures(), tones.expect_tones())
 
 
-@offered("chromium-local", "firefox-remote", "wrtc-remote")
+@offered("chromium-local", "firefox-remote", "wrtc-remote", "aiortc-local")
 async def test_video_leaves_a_call_and_comes_back(pair: Pair) -> None:
     tones, pictures = await add_audio(pair), await add_video(pair)
     async with pair.connect():

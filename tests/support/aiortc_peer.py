@@ -38,7 +38,7 @@ class AiortcChannel(W3CChannel):
         return data
 
 
-class SourceTrack(MediaStreamTrack):  # type: ignore[misc] # aiortc has no types
+class SourceTrack(MediaStreamTrack):
     """A card or a tone."""
 
     def __init__(self, source: Source) -> None:
@@ -88,7 +88,8 @@ class AiortcKit(MediaKit):
         return to_sound(frame)
 
     def capabilities(self, kind: str) -> list[Any]:
-        return list(RTCRtpReceiver.getCapabilities(kind).codecs)
+        found = RTCRtpReceiver.getCapabilities(kind)
+        return [] if found is None else list(found.codecs)
 
     def add_transceiver(self, pc: Any, what: Any, direction: str, layers: list[dict[str, Any]]) -> Any:
         assert not layers, "aiortc has no simulcast"

@@ -13,17 +13,13 @@ import re
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-import gi
+import gi  # type: ignore[import-not-found] # of the system's Python
 
-gi.require_version("Gst", "1.0")
-gi.require_version("GstSdp", "1.0")
-gi.require_version("GstWebRTC", "1.0")
-from gi.repository import Gst, GstSdp, GstWebRTC  # noqa: E402 - after the versions are chosen
-
-from tests.support.collector import Collector  # noqa: E402
-from tests.support.media import (  # noqa: E402
+from tests.support.collector import Collector
+from tests.support.media import (
     LISTEN_S,
     LOOK_PICTURES,
     LOOK_S,
@@ -38,7 +34,7 @@ from tests.support.media import (  # noqa: E402
     TransceiverInfo,
     draw_i420,
 )
-from tests.support.peers import (  # noqa: E402
+from tests.support.peers import (
     TIMEOUT_S,
     Candidate,
     Channel,
@@ -48,6 +44,12 @@ from tests.support.peers import (  # noqa: E402
 )
 
 __all__ = ["GStreamerPeer"]
+
+for _library in ("Gst", "GstSdp", "GstWebRTC"):
+    gi.require_version(_library, "1.0")
+Gst = import_module("gi.repository.Gst")
+GstSdp = import_module("gi.repository.GstSdp")
+GstWebRTC = import_module("gi.repository.GstWebRTC")
 
 Gst.init(None)
 
@@ -82,7 +84,8 @@ VIDEO = {
     "AV1": Coder("av1enc ! rtpav1pay", 45, 90_000),
 }
 AUDIO = {
-    "OPUS": Coder("opusenc ! rtpopuspay", 111, 48_000),
+    # stereo by name, whatever it carries (RFC 7587, section 7)
+    "OPUS": Coder("opusenc ! rtpopuspay", 111, 48_000, "encoding-params=(string)2"),
     "G722": Coder("avenc_g722 ! rtpg722pay", 9, 8000),
     "PCMU": Coder("mulawenc ! rtppcmupay", 0, 8000),
     "PCMA": Coder("alawenc ! rtppcmapay", 8, 8000),
@@ -127,7 +130,9 @@ class Section:
 
     def parameters(self, payload_type: int) -> str:
         """What caps must say to be found equal to this payload type's."""
-        pairs = re.findall(r"(packetization-mode|profile-level-id)=(\w+)", self._parameters.get(str(payload_type), ""))
+        pairs = re.findall(
+            r"(packetization-mode|profile-level-id)=(\w+)", self._parameters.get(str(payload_type), "")
+        )
         return ",".join(f"{name}=(string){value}" for name, value in pairs)
 
     def first(self, codecs: dict[str, Coder]) -> str | None:
@@ -248,7 +253,8 @@ class GStreamerPeer(Peer):
         direction: str = "sendrecv",
         layers: Sequence[dict[str, Any]] = (),
     ) -> Transceiver:
-        assert direction == "sendrecv" and not layers, "not with webrtcbin"
+        assert direction == "sendrecv", "webrtcbin here always sends and receives"
+        assert not layers, "webrtcbin has no simulcast"
         assert source is not None, "webrtcbin here always sends"
         transceiver = GStreamerTransceiver(self, kind, source)
         self._transceivers.append(transceiver)
@@ -293,6 +299,10 @@ class GStreamerPeer(Peer):
         template = self._webrtc.get_pad_template("sink_%u")
         pad = self._webrtc.request_pad(template, f"sink_{line}", negotiated)
         assert pad is not None, f"webrtcbin has no place for {rtp}"
+        if transceiver.kind == "audio":
+            # before the first packet webrtcbin would offer what the payloader says it might send,
+            # which is Opus of one channel too
+            pad.props.transceiver.set_property("codec-preferences", negotiated)
         linked = part.get_static_pad("src").link(pad)
         assert linked == Gst.PadLinkReturn.OK, linked
         part.sync_state_with_parent()
@@ -337,8 +347,11 @@ class GStreamerPeer(Peer):
                 f" ! video/x-raw,format=RGB,{size},pixel-aspect-ratio=1/1"
             )
         else:
-            text = f"queue ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate={SAMPLE_RATE},channels=1"
-        part = Gst.parse_bin_from_description(text + " ! appsink name=sink emit-signals=true sync=false", True)
+            caps = f"audio/x-raw,format=S16LE,rate={SAMPLE_RATE},channels=1"
+            text = f"queue ! audioconvert ! audioresample ! {caps}"
+        part = Gst.parse_bin_from_description(
+            text + " ! appsink name=sink emit-signals=true sync=false", True
+        )
         part.get_by_name("sink").connect("new-sample", self._on_sample, pad, kind, line)
         self._pipeline.add(part)
         part.sync_state_with_parent()
@@ -417,7 +430,8 @@ class GStreamerPeer(Peer):
             assert codec is not None, "no codec in common"
             payload_type = section.payload_type(codec)
             assert payload_type is not None
-            self._link(transceiver, line, codec, payload_type, section.parameters(payload_type))
+            parameters = section.parameters(payload_type) or transceiver.coders[codec].parameters
+            self._link(transceiver, line, codec, payload_type, parameters)
         return await self._make("answer")
 
     async def accept_answer(self, answer: Description) -> None:

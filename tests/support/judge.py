@@ -87,7 +87,10 @@ class Seen:
         if (self.width, self.height) != size:
             faults.append(f"{self.width}x{self.height} instead of {size[0]}x{size[1]}")
         for name, seen, sent in zip(
-            ("upper left", "upper right", "lower left", "lower right"), self.colours, card.colours, strict=True
+            ("upper left", "upper right", "lower left", "lower right"),
+            self.colours,
+            card.colours,
+            strict=True,
         ):
             if max(abs(a - b) for a, b in zip(seen, sent, strict=True)) > COLOUR_TOLERANCE:
                 faults.append(f"{name} is {seen} instead of {sent}")

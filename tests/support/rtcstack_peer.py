@@ -75,7 +75,8 @@ class RtcstackKit(MediaKit):
     def capabilities(self, kind: str) -> list[Any]:
         sent = rtcstack.RTCRtpSender.getCapabilities(kind)
         received = rtcstack.RTCRtpReceiver.getCapabilities(kind)
-        assert sent is not None and received is not None
+        assert sent is not None
+        assert received is not None
         names = {codec_name(codec) for codec in sent.codecs}
         return [codec for codec in received.codecs if codec_name(codec) in names]
 

@@ -29,7 +29,7 @@ class WrtcKit(MediaKit):
         self._tasks: list[asyncio.Task[None]] = []
 
     def make_track(self, source: Source) -> Any:
-        track = webrtc.MediaStreamTrackGenerator(source.kind)
+        track = webrtc.MediaStreamTrackGenerator(webrtc.MediaType(source.kind))
         write = self._draw(track, source) if isinstance(source, Card) else self._sound(track, source)
         self._tasks.append(asyncio.create_task(write))
         return track
@@ -86,7 +86,7 @@ class WrtcKit(MediaKit):
         return int(frame.sample_rate), samples.tobytes()
 
     def capabilities(self, kind: str) -> list[Any]:
-        found = webrtc.RTCRtpSender.get_capabilities(kind)
+        found = webrtc.RTCRtpSender.get_capabilities(webrtc.MediaType(kind))
         return [] if found is None else list(found.codecs)
 
     def add_transceiver(self, pc: Any, what: Any, direction: str, layers: list[dict[str, Any]]) -> Any:
@@ -94,7 +94,9 @@ class WrtcKit(MediaKit):
             webrtc.RTCRtpEncodingParameters(**{_snake(name): value for name, value in layer.items()})
             for layer in layers
         ]
-        init = webrtc.RTCRtpTransceiverInit(direction=direction, send_encodings=encodings)
+        init = webrtc.RTCRtpTransceiverInit(
+            direction=webrtc.RTCRtpTransceiverDirection(direction), send_encodings=encodings
+        )
         return pc.add_transceiver(what, init)
 
     def release(self) -> None:

@@ -20,6 +20,8 @@ _MAX_FRAME_SAMPLES = 480_000
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
+_TIME_BASES = {rate: Fraction(1, rate) for rate in (8_000, 16_000, 48_000)}
+
 
 @dataclass(slots=True)
 class EncodedAudio:
@@ -129,7 +131,7 @@ def make_frame(samples: int, sample_rate: int, channels: int) -> av.AudioFrame:
     """A frame of 16-bit samples, its content undefined."""
     frame = av.AudioFrame("s16", _LAYOUTS[channels], samples)
     frame.sample_rate = sample_rate
-    frame.time_base = Fraction(1, sample_rate)
+    frame.time_base = _TIME_BASES.get(sample_rate) or Fraction(1, sample_rate)
     return frame
 
 

@@ -102,7 +102,7 @@ class SpeedChooser:
         if mean <= self._before + MAX_LOSS and mean < CEILING:
             self._pause = PAUSE_FRAMES
             self._chosen_at_quantizer = mean
-            return False
+            return self._try_faster(mean)
         self._set(self._level - 1)
         self._wait = self._pause
         self._pause = min(2 * self._pause, MAX_PAUSE_FRAMES)
@@ -113,10 +113,13 @@ class SpeedChooser:
         if self._level and (mean > chosen_at + HARDER or mean >= CEILING):
             self._begin(0)
             return True
-        if self._level + 1 < len(self._speeds) and mean < CEILING - MAX_LOSS:
-            self._before = mean
-            self._is_trial = True
-            self._set(self._level + 1)
-            self._wait = SETTLE_FRAMES
-            return True
-        return False
+        return self._try_faster(mean)
+
+    def _try_faster(self, mean: float) -> bool:
+        if self._level + 1 >= len(self._speeds) or mean >= CEILING - MAX_LOSS:
+            return False
+        self._before = mean
+        self._is_trial = True
+        self._set(self._level + 1)
+        self._wait = SETTLE_FRAMES
+        return True

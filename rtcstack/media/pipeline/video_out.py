@@ -453,13 +453,14 @@ class VideoOutbound(Outbound):
     ) -> None:
         super().__init__(carrier, on_error)
         self.pool = pool
-        self.layers: list[VideoLayer] = []
-        for layer in layers:
-            stream = carrier.session.add_send_stream(layer.send)
+        made: dict[int, VideoLayer] = {}
+        # the smallest first: it is served first when bits are scarce
+        for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
+            stream = carrier.session.add_send_stream(layers[index].send)
             carrier.session.set_active(stream, False)
-            made = VideoLayer(self, layer, stream)
-            carrier.senders[stream] = made
-            self.layers.append(made)
+            layer = made[index] = VideoLayer(self, layers[index], stream)
+            carrier.senders[stream] = layer
+        self.layers = [made[index] for index in range(len(layers))]
 
     @property
     def streams(self) -> list[SendStream]:
