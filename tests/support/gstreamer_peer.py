@@ -50,8 +50,13 @@ for _library in ("Gst", "GstSdp", "GstWebRTC"):
 Gst = import_module("gi.repository.Gst")
 GstSdp = import_module("gi.repository.GstSdp")
 GstWebRTC = import_module("gi.repository.GstWebRTC")
+GLib = import_module("gi.repository.GLib")
 
 Gst.init(None)
+
+# libnice looks for routers by UPnP, which complains where other peers do so at the same time
+for _domain in ("gupnp-context", "gupnp-context-manager"):
+    GLib.log_set_handler(_domain, GLib.LogLevelFlags.LEVEL_WARNING, lambda *_: None)
 
 SAMPLE_RATE = 48_000
 SAMPLES = SAMPLE_RATE // 50
@@ -335,6 +340,7 @@ class GStreamerPeer(Peer):
         line = pad.props.transceiver.props.mlineindex
         decode = Gst.ElementFactory.make("decodebin")
         decode.connect("pad-added", self._on_decoded, kind, line)
+        decode.connect("element-added", _ask_for_key_frames)
         self._pipeline.add(decode)
         decode.sync_state_with_parent()
         pad.link(decode.get_static_pad("sink"))
@@ -370,16 +376,20 @@ class GStreamerPeer(Peer):
                 self._loop.call_soon_threadsafe(self._sound, line, data)
         return Gst.FlowReturn.OK
 
-    def _collector(self, line: int) -> Collector | None:
-        return next((one.collector for one in self._transceivers if one.line == line), None)
+    def _collector(self, kind: str, line: int) -> Collector | None:
+        """Where it belongs. webrtcbin takes what overtakes the answer for the first section's, of
+        whatever kind that is."""
+        several = [one for one in self._transceivers if one.kind == kind]
+        several.sort(key=lambda one: one.line != line)
+        return several[0].collector if several else None
 
     def _picture(self, line: int, width: int, height: int, data: bytes) -> None:
-        collector = self._collector(line)
+        collector = self._collector("video", line)
         if collector is not None:
             collector.put_picture(width, height, data)
 
     def _sound(self, line: int, data: bytes) -> None:
-        collector = self._collector(line)
+        collector = self._collector("audio", line)
         if collector is not None:
             collector.put_sound(SAMPLE_RATE, data)
 
@@ -469,6 +479,12 @@ class GStreamerPeer(Peer):
                 transceiver.feed.cancel()
         # stopping waits for the pipeline's threads
         await asyncio.to_thread(self._pipeline.set_state, Gst.State.NULL)
+
+
+def _ask_for_key_frames(_decode: Any, element: Any) -> None:
+    """Have a depayloader that has missed the first key frame ask for another; by itself it waits."""
+    if element.find_property("request-keyframe") is not None:
+        element.set_property("request-keyframe", True)
 
 
 def _sine(tone: Tone, index: int) -> bytes:
