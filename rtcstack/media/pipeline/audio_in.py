@@ -11,7 +11,6 @@ import math
 import time
 from array import array
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -30,6 +29,7 @@ from rtcstack.media.pipeline.inbound import (
     ReceiveTransform,
     SourceNotes,
     as_encoded,
+    time_base,
 )
 from rtcstack.media.pipeline.metronome import metronome
 from rtcstack.media.pipeline.sync import PlayoutSync
@@ -110,7 +110,7 @@ class _Decoder:
             self._position = self._position * rate // self._format[0]
         self._format = rate, sound.layout.nb_channels
         sound.pts = self._position
-        sound.time_base = Fraction(1, rate)
+        sound.time_base = time_base(rate)
         self._position += sound.samples
         self.decode_time_s += monotonic() - began
         return _Sound(sound, job.frame if job.what is Pulled.FRAME else None)

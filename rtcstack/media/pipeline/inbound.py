@@ -23,6 +23,7 @@ __all__ = [
     "SourceNote",
     "SourceNotes",
     "as_encoded",
+    "time_base",
 ]
 
 NTP_EPOCH_S = 2_208_988_800
@@ -115,7 +116,8 @@ class ReceiveTransform(Protocol):
 
 
 @lru_cache(maxsize=16)
-def _time_base(clock_rate: int) -> Fraction:
+def time_base(clock_rate: int) -> Fraction:
+    """Seconds in a tick."""
     return Fraction(1, clock_rate)
 
 
@@ -126,7 +128,7 @@ def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
         codec.mime_type,
         frame.data,
         frame.timestamp,
-        _time_base(codec.clock_rate),
+        time_base(codec.clock_rate),
         key_frame=frame.key_frame,
         duration=frame.duration,
         width=frame.width,

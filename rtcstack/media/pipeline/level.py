@@ -18,8 +18,8 @@ SILENCE = 127
 VOICE_LEVEL = 45
 """Sound louder than this counts as somebody speaking. A crude rule: it only helps to choose speakers."""
 
-_STRIDE = 4
-"""Every fourth sample is enough for an average."""
+_STRIDE = 15
+"""Every fifteenth sample is enough for an average; odd, so that both channels are heard."""
 
 _FULL_SCALE = {"s16": 32768.0, "s16p": 32768.0, "flt": 1.0, "fltp": 1.0}
 
