@@ -22,6 +22,7 @@ from tests.support.host import Host, HostGoneError, StdioHost
 from tests.support.node_peer import node_available, start_node
 from tests.support.peers import Channel, ChannelOptions, Description, Peer, connect
 from tests.support.rtcstack_peer import RtcstackPeer
+from tests.support.sound_card import sound_card_available
 
 
 async def start_python(stack: str) -> StdioHost:
@@ -76,14 +77,19 @@ class Hosts:
             await host.kill()
 
 
+def missing(what: str) -> None:
+    """Skip the test for want of something that can be installed."""
+    reason = f"{what} is not installed (see tools/install_system.sh and `make install`)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 async def start_host(name: str) -> Host:
     """Start a host of that kind, or skip the test."""
     kind = KINDS[name]
     if not kind.available():
-        reason = f"{kind.needs} is not installed (see tools/install_system.sh and `make install`)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(kind.needs)
     return await kind.start()
 
 
@@ -134,6 +140,13 @@ def local_offers(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(params=PEERS)
 def peer_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def sound_card(peer_name: str) -> None:
+    """For tests of media: Firefox's sound does not run without."""
+    if peer_name == "firefox" and not sound_card_available():
+        missing("PulseAudio")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -21,7 +21,7 @@ from tests.interop.media import (
 from tests.support.judge import expect_black, expect_card, expect_no_pictures, expect_silence, expect_tone
 from tests.support.media import Card, Tone
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("sound_card")]
 
 OTHER_CARD = Card(
     colours=(OUR_CARD.colours[2], OUR_CARD.colours[0], OUR_CARD.colours[3], OUR_CARD.colours[1]),

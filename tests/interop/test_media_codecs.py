@@ -48,6 +48,7 @@ async def require(pair: Pair, kind: str, codec: str) -> None:
         pytest.skip(reason)
 
 
+@pytest.mark.usefixtures("sound_card")
 @pytest.mark.parametrize(
     ("peer_name", "local_offers", "video", "audio"), CASES, indirect=["peer_name", "local_offers"]
 )

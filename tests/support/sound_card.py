@@ -13,9 +13,14 @@ from pathlib import Path
 
 from tests.support.host import LeashedProcess
 
-__all__ = ["SoundCard"]
+__all__ = ["SoundCard", "sound_card_available"]
 
 START_S = 5.0
+
+
+def sound_card_available() -> bool:
+    """Whether PulseAudio is installed."""
+    return shutil.which("pulseaudio") is not None
 
 
 class SoundCard:
