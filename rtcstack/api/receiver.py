@@ -5,6 +5,7 @@ Spec: webrtc-pc, section 5.3.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -372,8 +373,13 @@ class RTCRtpReceiver(Transformable, EventTarget):
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:
         """Packets came."""
-        if self._packet_sink is not None:
+        if self._packet_sink is None:
+            return
+        try:
             self._packet_sink(event.packets)
+        except Exception as exc:  # the application's, which must not end the pass
+            context = {"message": "exception in a packet sink", "exception": exc}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _mid(section: Section | None) -> str | None:

@@ -7,6 +7,7 @@ without decoding it, and what was encoded elsewhere can be sent.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -129,8 +130,13 @@ class EncodedSource(TrackSource):
     def request_key_frame(self) -> None:
         """Somebody needs a key frame."""
         self.key_frames_wanted += 1
-        if self.on_key_frame_wanted is not None:
+        if self.on_key_frame_wanted is None:
+            return
+        try:
             self.on_key_frame_wanted()
+        except Exception as exc:  # the application's, which must not harm the call
+            context = {"message": "exception in on_key_frame_wanted", "exception": exc}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def settings(self) -> dict[str, Any]:
         """Of the pictures, once one told; see `MediaStreamTrack.getSettings`."""

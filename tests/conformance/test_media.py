@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from rtcstack import (
+    CallbackSink,
     EncodedMedia,
     EncodedSource,
     InvalidCharacterError,
@@ -681,6 +682,30 @@ async def test_packets_are_sent_on_untouched() -> None:
             a.getSenders()[0].sendPackets([])
         with pytest.raises(ValueError, match="sendPackets"):
             sender.sendPackets([b"no packet"])
+
+
+async def test_what_the_application_hands_in_may_raise() -> None:
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+
+    def bad(*_arguments: Any) -> None:
+        raise RuntimeError("no")
+
+    async with pair() as (a, b), pair() as (c, d):
+        a.addTrack(pattern())
+        await connected(a, b)
+        receiver(b, "video").setPacketSink(bad)
+        CallbackSink(receiver(b, "video").track, bad)
+        assert await picture_numbers(receiver(b, "video").track, 3)
+        source = EncodedSource("video/VP8", on_key_frame_wanted=bad)
+        c.addTrack(source.track())
+        await connected(c, d)
+        await until_true(lambda: source.is_demanded)
+        receiver(d, "video").requestKeyFrame()
+        source.request_key_frame()
+    said = {context["message"].partition(":")[0] for context in failures}
+    assert said >= {"exception in a packet sink", "exception in on_key_frame_wanted"}
+    assert "exception in a sink of a track" in said
 
 
 async def test_one_encoder_serves_many_senders() -> None:
