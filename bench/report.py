@@ -83,7 +83,7 @@ class Results:
         for name, metric in METRICS.items():
             if name not in medians:
                 continue
-            row = [f"{metric.title}, {metric.unit}"]
+            row = [f"{metric.title}, {metric.unit}" if metric.unit else metric.title]
             if OURS in stacks:
                 against = ratios.get(name, {})
                 row += [f"{number(against[stack])} x" if stack in against else "-" for stack in others]
