@@ -72,7 +72,8 @@ _AUDIO_EXTENSIONS = (
 )
 _VIDEO_EXTENSIONS = (
     _ABS_SEND_TIME,
-    HeaderExtension("urn:3gpp:video-orientation", 13),
+    # Known, and not offered: without it senders turn the pictures themselves, as readers expect.
+    HeaderExtension("urn:3gpp:video-orientation", 13, Direction.INACTIVE),
     _TRANSPORT_CC,
     _MID,
     HeaderExtension(_HDREXT + "sdes:rtp-stream-id", 10),

@@ -23,7 +23,9 @@ __all__ = [
     "audio_to_numpy",
     "blank",
     "capture_time",
+    "rotation",
     "set_capture_time",
+    "set_rotation",
     "video_frame",
     "video_to_numpy",
 ]
@@ -36,6 +38,7 @@ VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_RATE)
 
 _BLACK, _GREY = 16, 128
 _CAPTURE_TIME = "capture_time"
+_ROTATION = "rotation"
 
 
 def capture_time(frame: Frame) -> float | None:
@@ -51,7 +54,24 @@ def set_capture_time(frame: Frame, seconds: float) -> None:
         frame: a new one, that nobody reads yet.
         seconds: since the Unix epoch.
     """
-    frame.opaque = {_CAPTURE_TIME: seconds}
+    notes = frame.opaque if isinstance(frame.opaque, dict) else {}
+    frame.opaque = {**notes, _CAPTURE_TIME: seconds}
+
+
+def rotation(frame: Frame) -> int:
+    """Degrees clockwise that a received picture is to be turned by: 0, 90, 180 or 270.
+
+    Anything but 0 only where ``urn:3gpp:video-orientation`` was negotiated, which is not offered
+    unless `RTCRtpTransceiver.setHeaderExtensionsToNegotiate` says so.
+    """
+    notes = frame.opaque
+    return int(notes.get(_ROTATION, 0)) if isinstance(notes, dict) else 0
+
+
+def set_rotation(frame: Frame, degrees: int) -> None:
+    """Note by how much a picture is to be turned; see `rotation`."""
+    notes = frame.opaque if isinstance(frame.opaque, dict) else {}
+    frame.opaque = {**notes, _ROTATION: degrees}
 
 
 def video_frame(

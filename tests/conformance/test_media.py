@@ -39,8 +39,10 @@ from rtcstack import (
     TrackSource,
     audio_frame,
     audio_to_numpy,
+    video_frame,
 )
 from rtcstack.codecs import registry
+from rtcstack.media.frames import capture_time, rotation, set_capture_time, set_rotation
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from tests.conformance.helpers import happens, negotiate, pair, rejects, until
 from tests.conformance.media import (
@@ -435,6 +437,23 @@ async def test_header_extensions_are_chosen() -> None:
             transceiver.setHeaderExtensionsToNegotiate(changed[1:])
         with pytest.raises(InvalidModificationError, match="mid"):
             transceiver.setHeaderExtensionsToNegotiate([type(e)(e.uri, "stopped") for e in changed])
+
+
+async def test_pictures_come_upright_unless_their_orientation_is_asked_for() -> None:
+    async with pair() as (a, _):
+        transceiver = a.addTransceiver("video")
+        orientation = "urn:3gpp:video-orientation"
+        assert orientation not in (await a.createOffer()).sdp
+        wanted = transceiver.getHeaderExtensionsToNegotiate()
+        assert orientation in [e.uri for e in wanted]
+        transceiver.setHeaderExtensionsToNegotiate(
+            [type(e)(e.uri, "sendrecv" if e.uri == orientation else e.direction) for e in wanted]
+        )
+        assert orientation in (await a.createOffer()).sdp
+    frame = video_frame(np.zeros((32, 32, 3), np.uint8))
+    set_rotation(frame, 90)
+    set_capture_time(frame, 1.0)
+    assert (rotation(frame), capture_time(frame)) == (90, 1.0)
 
 
 # -- settings -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_decoder
-from rtcstack.media.frames import set_capture_time
+from rtcstack.media.frames import set_capture_time, set_rotation
 from rtcstack.media.pipeline.inbound import (
     NTP_EPOCH_S,
     EncodedReceiverSource,
@@ -248,6 +248,8 @@ class VideoFeed:
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
+            if frame.rotation:
+                set_rotation(picture, frame.rotation)
             self.waiting_s += wait_s
             if wait_s > 0 or self._waiting:
                 self._hold(picture, now + wait_s, now)
