@@ -1,6 +1,6 @@
 """One encoder for many senders: a track of frames becomes a track of encoded ones.
 
-encoder = MediaEncoder(camera.track(), "video/VP8", bitrate_bps=1_500_000)
+encoder = MediaEncoder(camera_track, "video/VP8", bitrate_bps=1_500_000)
 for pc in viewers:
     pc.addTrack(encoder.track())
 """
