@@ -111,12 +111,12 @@ async def test_a_busy_loop_tells_packets_apart_by_the_kernels_times() -> None:
                 sent.append(monotonic())
                 time.sleep(0.01)  # the loop is busy
             await settle()
-            if max(sink.arrived) - min(sink.arrived) > 0.02:
+            off_s = [abs(told - at) for at, told in zip(sent, sink.arrived, strict=True)]
+            if max(off_s) < 0.005:
                 break
             await asyncio.sleep(0.05)
-    assert len(sink.srtp) == 4
-    for at, told in zip(sent, sink.arrived, strict=True):
-        assert told == pytest.approx(at, abs=0.005)
+    # each at its own time, not all of them when they were read, 10 to 40 ms later
+    assert max(off_s) < 0.005
     receiver.close()
 
 
