@@ -17,14 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rtcstack.clock import NTP_EPOCH_S
 from rtcstack.errors import InvalidStateError, NotFoundError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.pipeline.inbound import FrameSink, ReceivedCodec
+from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.pipeline.outbound import EncodedSink
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.send import SendStream
@@ -346,7 +349,7 @@ class RTCRtpScriptTransform:
             width=frame.width,
             height=frame.height,
             captureTime=None if frame.capture_time is None else frame.capture_time * 1000,
-            audioLevel=_linear(frame.audio_level),
+            audioLevel=linear_level(frame.audio_level),
         )
 
         def forward(data: bytes) -> None:
@@ -370,8 +373,8 @@ class RTCRtpScriptTransform:
             frame.spatial_id,
             frame.sequence_number & 0xFFFF if kind == "audio" else None,
             frame.received_at * 1000,
-            None if frame.capture_time is None else (frame.capture_time - 2_208_988_800) * 1000,
-            _linear(frame.audio_level),
+            None if frame.capture_time is None else (frame.capture_time - NTP_EPOCH_S) * 1000,
+            linear_level(frame.audio_level),
         )
 
         def forward(data: bytes) -> None:
@@ -380,7 +383,7 @@ class RTCRtpScriptTransform:
         self._pass(_wrap(kind, frame.data, metadata, forward, key_frame=frame.key_frame))
 
 
-class Transformable:
+class Transformable(ABC):
     """What senders and receivers share: the attribute `transform`."""
 
     _transform: RTCRtpScriptTransform | None = None
@@ -410,13 +413,13 @@ class Transformable:
         self._transform = value
         self.transform_changed()
 
+    @abstractmethod
     def attach_transform(self, transform: RTCRtpScriptTransform) -> None:
         """Tell a transform how key frames are made or asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def transform_changed(self) -> None:
         """Let frames pass through it from now on."""
-        raise NotImplementedError
 
 
 def _wrap(
@@ -430,12 +433,6 @@ def _wrap(
     if kind == "audio":
         return RTCEncodedAudioFrame(data, metadata, forward)
     return RTCEncodedVideoFrame(data, metadata, forward, "key" if key_frame else "delta")
-
-
-def _linear(level: int | None) -> float | None:
-    if level is None:
-        return None
-    return 0.0 if level >= 127 else float(10 ** (-level / 20))
 
 
 def _report(exc: Exception) -> None:

@@ -78,11 +78,7 @@ def is_received(section: Section) -> bool:
 
 
 def choose_codec(section: Section, wanted: RTCRtpCodec | None) -> Codec | None:
-    """The codec that an encoding is sent with: the one set for it, else the first that was agreed.
-
-    One that was agreed and cannot be encoded here is still of use to frames that are encoded already;
-    it is passed over as long as there is another.
-    """
+    """The codec that an encoding is sent with: the one set for it, else the first that was agreed."""
     media = [c for c in section.send_codecs if not c.is_resiliency]
     if wanted is not None:
         for codec in media:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rtcstack.api.mediabinding import accepted_codecs
-from rtcstack.clock import monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.jsep.session import Codec
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound
-from rtcstack.media.pipeline.inbound import NTP_EPOCH_S
+from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.pipeline.video_in import VideoFeed, VideoInbound
 from rtcstack.media.pipeline.video_out import VideoLayer, VideoOutbound
 from rtcstack.rtp.receive import ReceiveStream
@@ -141,9 +141,7 @@ class MediaStatistics:
             members["frames"] = track.source.frames
         elif isinstance(sender.outbound, AudioOutbound):
             outbound = sender.outbound
-            level = outbound.level
-            if level is not None:
-                members["audioLevel"] = 0.0 if level >= 127 else 10 ** (-level / 20)
+            members["audioLevel"] = linear_level(outbound.level)
             members["totalAudioEnergy"] = outbound.total_energy
             members["totalSamplesDuration"] = outbound.total_duration_s
         return self._add("media-source", f"S{sender.kind[0]}{track.id}", self._now, members)
@@ -259,9 +257,8 @@ def _received(
 
 def _received_audio(inbound: AudioInbound, stream: ReceiveStream) -> dict[str, Any]:
     rate = stream.reception.clock_rate
-    level = inbound.audio_level
     members: dict[str, Any] = {
-        "audioLevel": None if level is None else (0.0 if level >= 127 else 10 ** (-level / 20)),
+        "audioLevel": linear_level(inbound.audio_level),
         "totalAudioEnergy": inbound.total_energy,
         "totalSamplesReceived": inbound.samples,
         "totalSamplesDuration": inbound.total_duration_s,

@@ -27,7 +27,9 @@ from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceiverSource
+from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
     from rtcstack.media.pipeline.carrier import MediaCarrier
 
 MAX_JITTER_BUFFER_TARGET_MS = 4000.0
-
-MAX_ERRORS_TOLD = 16
-"""Different errors that one receiver tells; a peer must not be able to make events without end."""
 
 __all__ = ["RTCRtpReceiver", "codec_parameters", "extension_parameters"]
 
@@ -95,7 +94,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
         self._packet_sink: Callable[[list[RtpPacket]], object] | None = None
         self._encoded_track: MediaStreamTrack | None = None
         self._simulcast_tracks: dict[str, MediaStreamTrack] = {}
-        self._errors_told: set[str] = set()
+        self._tell_error = ToldOnce(self._dispatch_error)
         self._inbound: AudioInbound | VideoInbound | None = None
         self._sync = PlayoutSync()
         self._source = ReceiverSource(kind, f"remote {kind}", self._on_demand)
@@ -153,9 +152,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
         now = timestamp_ms() / 1000
         found = []
         for note in self._inbound.notes.recent(now, contributing=contributing):
-            level = None if note.audio_level is None else 10 ** (-note.audio_level / 20)
-            if note.audio_level == 127:
-                level = 0.0
+            level = linear_level(note.audio_level)
             captured = None if note.capture_time is None else note.capture_time * 1000
             found.append(((note.at * 1000, note.source, level, note.rtp_timestamp, captured), note.voice))
         return found
@@ -282,11 +279,8 @@ class RTCRtpReceiver(Transformable, EventTarget):
         if self._carrier is not None:
             self._carrier.wake()
 
-    def _tell_error(self, error: Exception) -> None:
-        text = str(error)
-        if text not in self._errors_told and len(self._errors_told) < MAX_ERRORS_TOLD:
-            self._errors_told.add(text)
-            self.dispatchEvent(RTCErrorEvent("error", error))
+    def _dispatch_error(self, error: Exception) -> None:
+        self.dispatchEvent(RTCErrorEvent("error", error))
 
     def set_sync(self, sync: PlayoutSync) -> None:
         """The stream that it belongs to, whose sound and pictures are played together."""

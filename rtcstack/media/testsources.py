@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from abc import ABC, abstractmethod
 from array import array
 from fractions import Fraction
 from functools import lru_cache
@@ -45,7 +46,7 @@ _MAX_LATE_S = 0.5
 """A source that is further behind than this goes on from now instead of catching up."""
 
 
-class TimedSource(TrackSource):
+class TimedSource(TrackSource, ABC):
     """A source that makes a frame at regular times, while somebody reads.
 
     Args:
@@ -61,9 +62,9 @@ class TimedSource(TrackSource):
         self._began_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    @abstractmethod
     def make(self, index: int) -> av.VideoFrame | av.AudioFrame:
         """The frame of that number."""
-        raise NotImplementedError
 
     def demanded(self) -> None:
         """Start the clock; the numbers go on."""

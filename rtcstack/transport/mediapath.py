@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from rtcstack.clock import monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
@@ -27,9 +27,6 @@ MAX_RUN_DATAGRAMS = 64
 
 TOGETHER_S = 0.000_5
 """Packets that came within this count as one arrival: feedback is told in quarters of a millisecond."""
-
-_NTP_EPOCH_S = 2_208_988_800
-"""Seconds between 1900 and 1970."""
 
 
 def join_runs(packets: list[bytes]) -> list[Run]:
@@ -81,7 +78,7 @@ class MediaPath:
 
     def __init__(self, make_estimator: Callable[[], BandwidthEstimator] | None = None) -> None:
         self.session = RtpSession(
-            ntp_offset_s=time.time() + _NTP_EPOCH_S - monotonic(), make_estimator=make_estimator
+            ntp_offset_s=time.time() + NTP_EPOCH_S - monotonic(), make_estimator=make_estimator
         )
         self.srtp: SrtpContext | None = None
         self._early: list[bytes] = []

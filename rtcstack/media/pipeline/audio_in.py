@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import av
 
-from rtcstack.clock import monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.codecs.coders.audio import AudioDecoder, make_frame
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
 from rtcstack.codecs.registry import audio_decoder
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import set_capture_time
 from rtcstack.media.pipeline.inbound import (
-    NTP_EPOCH_S,
     EncodedReceiverSource,
     ReceivedCodec,
     ReceiverSource,
@@ -31,6 +30,7 @@ from rtcstack.media.pipeline.inbound import (
     as_encoded,
     time_base,
 )
+from rtcstack.media.pipeline.level import energy
 from rtcstack.media.pipeline.metronome import metronome
 from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.rtp.audio import Playout, Pulled
@@ -330,7 +330,7 @@ class AudioInbound:
         if encoded is not None:
             if encoded.audio_level is not None:
                 self.audio_level = encoded.audio_level
-                self.total_energy += seconds * 10 ** (-encoded.audio_level / 10)
+                self.total_energy += energy(encoded.audio_level, seconds)
             if encoded.capture_time is not None:
                 set_capture_time(frame, encoded.capture_time - NTP_EPOCH_S)
         self._main.push(frame)

@@ -22,9 +22,9 @@ from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, capture_time
 from rtcstack.media.pipeline.carrier import MediaCarrier
-from rtcstack.media.pipeline.clock import RtpClock, captured_at
-from rtcstack.media.pipeline.level import VOICE_LEVEL, audio_level
-from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
+from rtcstack.media.pipeline.clock import RtpClock
+from rtcstack.media.pipeline.level import VOICE_LEVEL, audio_level, energy
+from rtcstack.media.pipeline.outbound import Layer, Outbound
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
@@ -192,15 +192,14 @@ class AudioOutbound(Outbound):
         if not units:
             return
         now = monotonic()
-        at = captured_at(captured, now)
         rate = self.layer.send.clock_rate
         self.level = level
         for unit in units:
-            timestamp, when = self._clock.map(unit.timestamp, now if at is None else at)
+            timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
             self.frames_encoded += 1
             if level is not None:
                 seconds = unit.duration / rate
-                self.total_energy += seconds * 10 ** (-level / 10)
+                self.total_energy += energy(level, seconds)
                 self.total_duration_s += seconds
             if self.transform is not None:
                 frame = EncodedMedia(
@@ -250,9 +249,7 @@ class AudioOutbound(Outbound):
                 ParseError(f"the track brings {frame.codec}, but {self.layer.mime_type} was negotiated")
             )
             return
-        now = monotonic()
-        at = captured_at(frame.capture_time, now)
-        timestamp, when = self._clock.map(ticks(frame, self.layer.send.clock_rate), now if at is None else at)
+        timestamp, when = self._clock.map_captured(frame.ticks, frame.capture_time, monotonic())
         if self.transform is not None:
             self.transform.on_encoded(frame, timestamp, when, self.stream, self)
         else:

@@ -65,20 +65,20 @@ class MediaCarrier:
         self.is_open = False
         self.senders: dict[SendStream, SendOwner] = {}
         self.receivers: dict[str, ReceiveOwner] = {}
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: dict[Callable[[], None], None] = {}
 
     def when_open(self, callback: Callable[[], None]) -> None:
-        """Run something once media can flow; at once if it can already."""
+        """Run something, once, as soon as media can flow; at once if it can already."""
         if self.is_open:
             callback()
         else:
-            self._waiting.append(callback)
+            self._waiting[callback] = None
 
     def opened(self) -> None:
         """The transport has connected."""
         if not self.is_open:
             self.is_open = True
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting, {}
             for callback in waiting:
                 callback()
 

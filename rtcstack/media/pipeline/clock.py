@@ -56,6 +56,11 @@ class RtpClock:
         """Another source: its first frame is now."""
         self._offset = None
 
+    def map_captured(self, ticks: int, capture_time: float | None, now: float) -> tuple[int, float]:
+        """The same, for a frame that may say when it was captured (seconds since the Unix epoch)."""
+        at = captured_at(capture_time, now)
+        return self.map(ticks, now if at is None else at)
+
     def map(self, ticks: int, at: float) -> tuple[int, float]:
         """When a frame is, on the wire and by the clock.
 

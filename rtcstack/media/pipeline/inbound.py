@@ -8,13 +8,13 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol
 
+from rtcstack.clock import NTP_EPOCH_S
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.source import TrackSource
 from rtcstack.rtp.frames import EncodedFrame
 
 __all__ = [
     "MAX_SOURCES",
-    "NTP_EPOCH_S",
     "EncodedReceiverSource",
     "FrameSink",
     "ReceiveTransform",
@@ -25,9 +25,6 @@ __all__ = [
     "as_encoded",
     "time_base",
 ]
-
-NTP_EPOCH_S = 2_208_988_800
-"""Seconds between 1900 and 1970."""
 
 MAX_SOURCES = 64
 """Contributing and synchronization sources remembered by one receiver; the oldest give way."""
@@ -53,7 +50,25 @@ class ReceivedCodec:
     channels: int = 1
 
 
-class ReceiverSource(TrackSource):
+class _TellsDemand(TrackSource):
+    """Tells when somebody begins to read, and when nobody does any more."""
+
+    _on_demand: Callable[[], None]
+
+    def demanded(self) -> None:
+        """Somebody reads."""
+        self._on_demand()
+
+    def idle(self) -> None:
+        """Nobody reads."""
+        self._on_demand()
+
+    def released(self) -> None:
+        """Nobody can read any more."""
+        self._on_demand()
+
+
+class ReceiverSource(_TellsDemand):
     """A source that tells when somebody begins to read, and when nobody does any more.
 
     Args:
@@ -66,39 +81,15 @@ class ReceiverSource(TrackSource):
         super().__init__(kind, label, muted=True)
         self._on_demand = on_demand
 
-    def demanded(self) -> None:
-        """Somebody reads."""
-        self._on_demand()
 
-    def idle(self) -> None:
-        """Nobody reads."""
-        self._on_demand()
-
-    def released(self) -> None:
-        """Nobody can read any more."""
-        self._on_demand()
-
-
-class EncodedReceiverSource(EncodedSource):
+class EncodedReceiverSource(_TellsDemand, EncodedSource):
     """Likewise, of encoded frames."""
 
     def __init__(
         self, codec: str, label: str, on_demand: Callable[[], None], ask: Callable[[], None]
     ) -> None:
-        super().__init__(codec, label, on_key_frame_wanted=ask, muted=True)
+        EncodedSource.__init__(self, codec, label, on_key_frame_wanted=ask, muted=True)
         self._on_demand = on_demand
-
-    def demanded(self) -> None:
-        """Somebody reads."""
-        self._on_demand()
-
-    def idle(self) -> None:
-        """Nobody reads."""
-        self._on_demand()
-
-    def released(self) -> None:
-        """Nobody can read any more."""
-        self._on_demand()
 
 
 class FrameSink(Protocol):

@@ -10,7 +10,7 @@ from operator import mul
 
 import av
 
-__all__ = ["SILENCE", "VOICE_LEVEL", "audio_level"]
+__all__ = ["SILENCE", "VOICE_LEVEL", "audio_level", "energy", "linear_level"]
 
 SILENCE = 127
 """The lowest level that can be told: digital silence."""
@@ -22,6 +22,18 @@ _STRIDE = 15
 """Every fifteenth sample is enough for an average; odd, so that both channels are heard."""
 
 _FULL_SCALE = {"s16": 32768.0, "s16p": 32768.0, "flt": 1.0, "fltp": 1.0}
+
+
+def linear_level(level: int | None) -> float | None:
+    """What the W3C's interfaces tell of a level in -dBov: 0 (silence) to 1; None when it is not known."""
+    if level is None:
+        return None
+    return 0.0 if level >= SILENCE else float(10 ** (-level / 20))
+
+
+def energy(level: int, seconds: float) -> float:
+    """What sound of this level adds to webrtc-stats' totalAudioEnergy."""
+    return float(seconds * 10 ** (-level / 10))
 
 
 def audio_level(frame: av.AudioFrame) -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Protocol
 
 from rtcstack.codecs.coders.audio import AudioSettings
@@ -12,14 +12,12 @@ from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.carrier import MediaCarrier
+from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.parameters import SendParameters
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["EncodedSink", "Layer", "Outbound", "SendTransform"]
-
-KEY_FRAME_ERRORS = 3
-"""Failures of an encoder in a row after which it is left alone for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class SendTransform(Protocol):
         """A frame: hand it on to `sink`, changed or not, now or later, or drop it."""
 
 
-class Outbound:
+class Outbound(ABC):
     """Sends a track, in one or more encodings. A sink of the track while it sends.
 
     Args:
@@ -92,8 +90,7 @@ class Outbound:
         self.track: MediaStreamTrack | None = None
         self.transform: SendTransform | None = None
         self.frames_mismatched = 0
-        self._on_error = on_error
-        self._errors_told: set[str] = set()
+        self.tell_error = ToldOnce(on_error)
         self._sending = False
         self._attached: MediaStreamTrack | None = None
         self._closed = False
@@ -120,10 +117,11 @@ class Outbound:
 
     def _attach(self) -> None:
         """Read the track just as long as what it gives can be sent."""
-        wanted = self.track if self._sending and self.carrier.is_open and not self._closed else None
+        may_send = self._sending and not self._closed
+        if may_send and not self.carrier.is_open:
+            self.carrier.when_open(self._attach)
+        wanted = self.track if may_send and self.carrier.is_open else None
         if wanted is self._attached:
-            if wanted is None and self._sending and not self.carrier.is_open and not self._closed:
-                self.carrier.when_open(self._attach)
             return
         before, self._attached = self._attached, wanted
         if before is not None:
@@ -131,8 +129,6 @@ class Outbound:
         if wanted is not None:
             self._source_changed()
             wanted.add_sink(self)
-        elif self._sending and not self.carrier.is_open and not self._closed:
-            self.carrier.when_open(self._attach)
 
     def close(self) -> None:
         """Send nothing any more; the peer is told that the streams have ended."""
@@ -145,13 +141,6 @@ class Outbound:
             self.release()
             self.carrier.wake()
 
-    def tell_error(self, error: Exception) -> None:
-        """Tell of an error, once."""
-        text = str(error)
-        if text not in self._errors_told and len(self._errors_told) < 16:
-            self._errors_told.add(text)
-            self._on_error(error)
-
     def ask_source_for_key_frame(self) -> None:
         """The track brings encoded frames: who encodes them must make a key frame."""
         track = self._attached
@@ -161,37 +150,30 @@ class Outbound:
     # -- of each kind -----------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def streams(self) -> Sequence[SendStream]:
         """The RTP streams."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, layers: Sequence[Layer]) -> None:
         """What is to be sent has changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def deliver(self, frame: Frame | EncodedMedia) -> None:
         """A frame of the track."""
-        raise NotImplementedError
 
     def track_ended(self) -> None:
         """The track has ended: nothing more is sent until there is another."""
         self._attached = None
 
+    @abstractmethod
     def release(self) -> None:
         """Close the coders."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_active(self, stream: SendStream) -> bool:
-        raise NotImplementedError
+        """Whether the stream's encoding is set to be sent."""
 
+    @abstractmethod
     def _source_changed(self) -> None:
-        raise NotImplementedError
-
-
-def ticks(frame: Frame | EncodedMedia, rate: int) -> int:
-    """A frame's time in ticks of a clock; 0 when it has none."""
-    pts, base = frame.pts, frame.time_base
-    if pts is None or not base:
-        return 0
-    exact: Fraction | int = pts * rate * base.numerator // base.denominator
-    return int(exact)
+        """Frames come from another source from now on, or from none."""

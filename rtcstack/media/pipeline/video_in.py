@@ -17,13 +17,12 @@ from typing import NamedTuple
 
 import av
 
-from rtcstack.clock import monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_decoder
 from rtcstack.media.frames import set_capture_time, set_rotation
 from rtcstack.media.pipeline.inbound import (
-    NTP_EPOCH_S,
     EncodedReceiverSource,
     ReceivedCodec,
     ReceiverSource,

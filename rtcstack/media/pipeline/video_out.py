@@ -28,8 +28,8 @@ from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, capture_time
 from rtcstack.media.pipeline.adaptation import Adaptation
 from rtcstack.media.pipeline.carrier import MediaCarrier
-from rtcstack.media.pipeline.clock import RtpClock, captured_at
-from rtcstack.media.pipeline.outbound import Layer, Outbound, ticks
+from rtcstack.media.pipeline.clock import RtpClock
+from rtcstack.media.pipeline.outbound import Layer, Outbound
 from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.rtp.send import SendStream
 
@@ -337,9 +337,8 @@ class VideoLayer:
             return
         self._failures = 0
         now = monotonic()
-        at = captured_at(captured, now)
         for unit in units:
-            timestamp, when = self._clock.map(unit.timestamp, now if at is None else at)
+            timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
             self.frames_encoded += 1
             self.frame_rate.count(now)
             self.key_frames_encoded += unit.key_frame
@@ -386,8 +385,7 @@ class VideoLayer:
             return
         if frame.width and frame.height:
             self.width, self.height = frame.width, frame.height
-        at = captured_at(frame.capture_time, now)
-        timestamp, when = self._clock.map(ticks(frame, CLOCK_RATE), now if at is None else at)
+        timestamp, when = self._clock.map_captured(frame.ticks, frame.capture_time, now)
         transform = self._owner.transform
         if transform is not None:
             transform.on_encoded(frame, timestamp, when, self.stream, self)
