@@ -6,20 +6,38 @@ Spec: webrtc-pc, sections 5.2 and 5.3 (getCapabilities).
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
 from rtcstack.codecs import registry
 from rtcstack.jsep import Capabilities, CodecFormat, default_capabilities
+from rtcstack.jsep.intents import MediaCapabilities
 from rtcstack.jsep.session import Codec
 
 __all__ = ["capabilities", "capabilities_with", "our_capabilities"]
 
 
+class _WhenAsked(Mapping[str, MediaCapabilities]):
+    """Media by kind, made when somebody asks: connections of data channels alone open no coder."""
+
+    def __init__(self, make: Callable[[], Mapping[str, MediaCapabilities]]) -> None:
+        self._make = functools.cache(make)
+
+    def __getitem__(self, kind: str) -> MediaCapabilities:
+        return self._make()[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make())
+
+    def __len__(self) -> int:
+        return len(self._make())
+
+
 @functools.cache
 def our_capabilities() -> Capabilities:
-    """What this end can do with the coders that are installed; made once."""
-    return default_capabilities(_can_encode, _can_decode)
+    """What this end can do with the coders that are installed; found out once."""
+    return Capabilities(_WhenAsked(lambda: default_capabilities(_can_encode, _can_decode).media))
 
 
 @functools.lru_cache(maxsize=8)
@@ -32,13 +50,16 @@ def capabilities_with(*, stereo: bool, dtx: bool, fec: bool) -> Capabilities:
     parameters += ";useinbandfec=1" if fec else ""
     parameters += ";stereo=1;sprop-stereo=1" if stereo else ""
     parameters += ";usedtx=1" if dtx else ""
-    audio = ours.of("audio")
 
     def changed(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
         return tuple(replace(c, parameters=parameters) if c.name == "opus" else c for c in codecs)
 
-    audio = replace(audio, send=changed(audio.send), receive=changed(audio.receive))
-    return replace(ours, media={**ours.media, "audio": audio})
+    def make() -> Mapping[str, MediaCapabilities]:
+        audio = ours.of("audio")
+        audio = replace(audio, send=changed(audio.send), receive=changed(audio.receive))
+        return {**ours.media, "audio": audio}
+
+    return replace(ours, media=_WhenAsked(make))
 
 
 def _can_encode(codec: CodecFormat) -> bool:
