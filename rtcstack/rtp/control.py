@@ -139,7 +139,7 @@ class Control:
         """Take an RTCP datagram."""
         self.packets_received += 1
         try:
-            packets, malformed = parse(data)
+            packets, malformed, _ = parse(data)
         except ParseError:
             self.malformed += 1
             return

@@ -46,49 +46,69 @@ class Compound(NamedTuple):
     Attributes:
         packets: those that are known, in order.
         malformed: how many were of a known type, and not as it demands.
+        reason: what was wrong with the first of these, or "".
     """
 
     packets: list[RtcpPacket]
     malformed: int
+    reason: str = ""
 
 
 def parse(data: bytes) -> Compound:
     """Read an RTCP datagram.
 
     Packets of unknown types are passed over, as RFC 3550 demands. One with a bad body costs only
-    itself, for its length is known.
+    itself, for its length is known; where it cannot be told where the next begins, what came before
+    counts. Padding may have any length: libwebrtc pads its feedback by one to three bytes, though
+    RFC 3550, section 6.4.1, would have multiples of four.
 
     Raises:
-        ParseError: if it cannot even be told where its packets begin and end.
+        ParseError: if it cannot be told where even the first packet ends.
     """
     packets: list[RtcpPacket] = []
-    malformed = 0
+    malformed, reason = 0, ""
     position, size = 0, len(data)
     if not size:
         raise ParseError("RTCP packet is empty")
     while position < size:
-        if position + HEADER_BYTES > size:
-            raise ParseError("RTCP packet is shorter than its header")
-        first, packet_type, words = HEADER.unpack_from(data, position)
-        if first & 0xC0 != 0x80:
-            raise ParseError("RTCP version is not 2")
-        start, end = position + HEADER_BYTES, position + HEADER_BYTES + 4 * words
-        if end > size:
-            raise ParseError("RTCP packet is cut off")
-        position = end
-        if first & 0x20:
-            padding = data[end - 1]
-            if padding == 0 or padding % 4 or end - padding < start:
-                raise ParseError("RTCP padding is no multiple of four, or longer than its packet")
-            end -= padding
         try:
+            first, packet_type, words = _header(data, position)
+        except ParseError as error:
+            if position == 0:
+                raise
+            return Compound(packets, malformed + 1, reason or error.reason)
+        start = position + HEADER_BYTES
+        position = end = start + 4 * words
+        try:
+            if first & 0x20:
+                end -= _padding(data, start, end)
             packet = _read(packet_type, first & 0x1F, data[start:end])
-        except ParseError:
+        except ParseError as error:
             malformed += 1
+            reason = reason or error.reason
             continue
         if packet is not None:
             packets.append(packet)
-    return Compound(packets, malformed)
+    return Compound(packets, malformed, reason)
+
+
+def _header(data: bytes, position: int) -> tuple[int, int, int]:
+    """First byte, type, and length in words after the header."""
+    if position + HEADER_BYTES > len(data):
+        raise ParseError("RTCP packet is shorter than its header")
+    first, packet_type, words = HEADER.unpack_from(data, position)
+    if first & 0xC0 != 0x80:
+        raise ParseError("RTCP version is not 2")
+    if position + HEADER_BYTES + 4 * words > len(data):
+        raise ParseError("RTCP packet is cut off")
+    return first, packet_type, words
+
+
+def _padding(data: bytes, start: int, end: int) -> int:
+    padding = data[end - 1] if end > start else 0
+    if not 0 < padding <= end - start:
+        raise ParseError("RTCP padding has no length, or is longer than its packet")
+    return padding
 
 
 def _read(packet_type: int, count: int, body: bytes) -> RtcpPacket | None:

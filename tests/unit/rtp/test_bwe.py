@@ -29,7 +29,7 @@ from rtcstack.rtp.rtcp import Arrival, TransportFeedback, parse
 
 
 def through_the_wire(packet: TransportFeedback) -> TransportFeedback:
-    (received,), malformed = parse(packet.to_bytes())
+    (received,), malformed, _ = parse(packet.to_bytes())
     assert not malformed
     assert isinstance(received, TransportFeedback)
     return received
