@@ -17,6 +17,7 @@ LEVELS = {
     "clock": 0,
     "serial": 0,
     "engine": 0,
+    "refusals": 0,
     "sdp": 1,
     "jsep": 2,
     "sctp": 2,
