@@ -224,6 +224,7 @@ class Settings:
         ice_failed_timeout_s: time without consent after which ICE is "failed", in seconds.
         abandon_after_failed_s: how long after "failed" an ICE restart may still save the data
             channels; then they close with an error. None keeps them for ever, as browsers do.
+        close_when_peer_left: close the connection when the peer has hung up (after "peerleft").
         gather_timeout_s: how long a STUN or TURN server may take to answer, in seconds.
         keylog_path: file to which DTLS secrets are appended in NSS key log format, so that
             Wireshark can read a capture; None (the default) for none.
@@ -243,6 +244,7 @@ class Settings:
     ice_disconnected_timeout_s: float = 5.0
     ice_failed_timeout_s: float = 30.0
     abandon_after_failed_s: float | None = 15.0
+    close_when_peer_left: bool = False
     gather_timeout_s: float = 5.0
     keylog_path: str | None = None
     media: MediaSettings = field(default_factory=MediaSettings)

@@ -17,8 +17,10 @@ from rtcstack.api.configuration import RTCConfiguration, check_modification, val
 from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit
 from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
+from rtcstack.api.dtlstransport import RTCDtlsTransportState
 from rtcstack.api.events import (
     RTCDataChannelEvent,
+    RTCErrorEvent,
     RTCPeerConnectionIceErrorEvent,
     RTCPeerConnectionIceEvent,
 )
@@ -41,7 +43,7 @@ from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
 from rtcstack.api.transceiverset import TransceiverSet
 from rtcstack.api.transportset import TransportEntry, TransportSet
 from rtcstack.dtls import DtlsRole
-from rtcstack.errors import InvalidStateError
+from rtcstack.errors import InvalidStateError, OperationError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.ice import Address, GatheringState, IceServer
 from rtcstack.jsep import Capabilities, Negotiation, SdpType
@@ -68,6 +70,8 @@ class RTCPeerConnection(EventTarget):
 
     Events: negotiationneeded, icecandidate, icecandidateerror, signalingstatechange,
     iceconnectionstatechange, icegatheringstatechange, connectionstatechange, track, datachannel.
+    Beyond the W3C's: peerleft (the peer has closed DTLS on every transport: it has hung up), error
+    (an `RTCErrorEvent`: a fault inside this stack ended a part of the connection).
 
     Spec: webrtc-pc, section 4.4.
     """
@@ -81,6 +85,8 @@ class RTCPeerConnection(EventTarget):
     onconnectionstatechange = HandlerAttribute("connectionstatechange")
     ontrack = HandlerAttribute("track")
     ondatachannel = HandlerAttribute("datachannel")
+    onpeerleft = HandlerAttribute("peerleft")
+    onerror = HandlerAttribute("error")
 
     def __init__(self, configuration: RTCConfiguration | Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -96,6 +102,7 @@ class RTCPeerConnection(EventTarget):
         self._ice_connection_state = RTCIceConnectionState.NEW
         self._connection_state = RTCPeerConnectionState.NEW
         self._closing: Operation[None] | None = None
+        self._peer_left = False
         self._gathering_waiters: list[asyncio.Future[None]] = []
 
     # -- descriptions -----------------------------------------------------------------------------
@@ -637,6 +644,19 @@ class RTCPeerConnection(EventTarget):
     def on_transport_state(self, entry: TransportEntry) -> None:
         """A transport's state changed."""
         self.update_states()
+
+    def on_peer_left(self) -> None:
+        """The peer has closed DTLS on a transport; when none is left, it has hung up."""
+        if self._peer_left or any(e.dtls_state is not RTCDtlsTransportState.CLOSED for e in self.transports):
+            return
+        self._peer_left = True
+        self.fire("peerleft")
+        if self.configuration.settings.close_when_peer_left:
+            self.close()
+
+    def on_media_lost(self, entry: TransportEntry, reason: str) -> None:
+        """Media has ended on a transport, for a fault of ours."""
+        self.dispatchEvent(RTCErrorEvent("error", OperationError(reason)))
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """What the data channels have to say."""

@@ -365,6 +365,10 @@ class RTCRtpReceiver(Transformable, EventTarget):
         if self._inbound is not None:
             self._inbound.on_frame(event, now)
 
+    def on_lost(self) -> None:
+        """Media has ended on this transport: the tracks are muted."""
+        self.track.set_muted(True)
+
     def on_packets(self, event: PacketsReceived, now: float) -> None:
         """Packets came."""
         if self._packet_sink is None:

@@ -96,6 +96,12 @@ class TransportSetObserver(Protocol):
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """What the data channels have to say."""
 
+    def on_peer_left(self) -> None:
+        """The peer has closed DTLS on a transport."""
+
+    def on_media_lost(self, entry: TransportEntry, reason: str) -> None:
+        """Media has ended on a transport, for a fault of ours."""
+
 
 class TransportEntry:
     """One transport with its W3C objects. Also the transport's observer.
@@ -308,6 +314,16 @@ class TransportEntry:
         """Told to the senders and receivers that they are of."""
         if self._carrier is not None:
             self._carrier.dispatch(events, now)
+
+    def on_peer_left(self) -> None:
+        """Passed on."""
+        self._owner.observer.on_peer_left()
+
+    def on_media_lost(self, reason: str) -> None:
+        """Media is over here; the connection is told why."""
+        if self._carrier is not None:
+            self._carrier.lost()
+        self._owner.observer.on_media_lost(self, reason)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -307,6 +307,15 @@ class DtlsEngine:
             self.state = DtlsState.CLOSED
         self._release()
 
+    def fail(self, reason: str) -> None:
+        """End without a word to the peer: whoever drives this engine cannot go on with it.
+
+        Args:
+            reason: what `DtlsFailed` tells.
+        """
+        if self.state not in (DtlsState.CLOSED, DtlsState.FAILED):
+            self._fail("dtls-failure", reason)
+
     # -- inside -----------------------------------------------------------------------------
 
     def _note_authentic(self, run: Run) -> None:

@@ -143,6 +143,7 @@ class IceAgent:
         self._pumping = False
         self._held: list[IceEvent] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._broken = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what the session description carries -----------------------------------------------------
@@ -234,7 +235,7 @@ class IceAgent:
         if self.state is not IceState.CLOSED:
             self.observer.on_ice_gathering(GatheringState.GATHERING)
             for event in held:
-                self._tell(event)
+                self._told(event)
             self.wake()
 
     def _gather(self, generation: Generation) -> None:
@@ -366,14 +367,44 @@ class IceAgent:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return None
-            now = monotonic()
-            self.engine.close(now)
-            self._transmit(now)
-            for path in list(self._carriers):
-                self._carriers.pop(path).close()
-            self._routes.clear()
+            if not self._broken:
+                self._say_goodbye(monotonic())
+            self._close_carriers()
             self._closing = loop.create_task(self._close())
         return self._closing
+
+    def _say_goodbye(self, now: float) -> None:
+        try:
+            self.engine.close(now)
+            self._transmit(now)
+        except Exception as exc:  # a fault of ours: the sockets are released all the same
+            logger.error("%s: a fault while closing", self.name, exc_info=exc)
+
+    def _close_carriers(self) -> None:
+        for path in list(self._carriers):
+            self._carriers.pop(path).close()
+        self._routes.clear()
+
+    def fail(self, reason: str) -> None:
+        """The engine cannot be relied on any more, for a fault of ours: "failed", for good.
+
+        Args:
+            reason: for the log.
+        """
+        if self._broken or self.state is IceState.CLOSED:
+            return
+        self._broken = True
+        self.state = IceState.FAILED
+        logger.error("%s: given up: %s", self.name, reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._close_carriers()
+        self._told(StateChanged(IceState.FAILED))
+
+    def _fault(self, exc: BaseException) -> None:
+        logger.error("%s: a fault in ICE", self.name, exc_info=exc)
+        self.fail(f"an internal fault in ICE: {exc!r}")
 
     async def close(self) -> None:
         """Close, and wait until every socket and task is gone."""
@@ -393,7 +424,12 @@ class IceAgent:
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._fault(exc)
 
     # -- carriers ---------------------------------------------------------------------------------
 
@@ -403,12 +439,23 @@ class IceAgent:
 
     def on_stun(self, path: int, data: bytes, address: Address, now: float) -> None:
         """A STUN message came in."""
-        self.engine.receive((Arrival(path, address, data),), now)
+        if self._broken:
+            return
+        try:
+            self.engine.receive((Arrival(path, address, data),), now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self._fault(exc)
         self.pump(now)
 
     def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
         """A relay's server has sent something."""
-        relay, relayed = self.engine.receive_relayed(path, address, runs, now)
+        if self._broken:
+            return
+        try:
+            relay, relayed = self.engine.receive_relayed(path, address, runs, now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self._fault(exc)
+            return
         self.pump(now)
         if relay is None or not relayed:
             return
@@ -492,7 +539,7 @@ class IceAgent:
 
     def pump(self, now: float) -> None:
         """Send what is due, tell what happened, set the timer."""
-        if self._pumping or self.state is IceState.CLOSED:
+        if self._pumping or self._broken or self.state is IceState.CLOSED:
             return
         self._pumping = True
         try:
@@ -502,13 +549,22 @@ class IceAgent:
                     if self._held is not None and isinstance(event, _OF_GATHERING):
                         self._held.append(event)
                     else:
-                        self._tell(event)
+                        self._told(event)
                     if self._closing is not None:
                         return
                 self._transmit(now)
+            self._arm()
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self._fault(exc)
         finally:
             self._pumping = False
-        self._arm()
+
+    def _told(self, event: IceEvent) -> None:
+        """Tell one event; what whoever is told raises loses none of the others."""
+        try:
+            self._tell(event)
+        except Exception as exc:  # a fault of ours, in what was told
+            logger.error("%s: a fault while telling %s", self.name, event, exc_info=exc)
 
     def _tell(self, event: IceEvent) -> None:
         observer = self.observer
@@ -566,12 +622,15 @@ class IceAgent:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self.state is IceState.CLOSED:
+        if self._broken or self.state is IceState.CLOSED:
             return
         now = monotonic()
-        due = self.engine.next_timeout()
-        if due is not None and due <= now:
+        try:
+            due = self.engine.next_timeout()
+            if due is None or due > now:
+                self._arm()
+                return
             self.engine.handle_timeout(now)
-            self.pump(now)
-        else:
-            self._arm()
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self._fault(exc)
+        self.pump(now)

@@ -6,13 +6,19 @@ deadline moved forward, and last, on consistent state, the observer hears what h
 observer sends while it hears leaves in the same pass.
 
 No task, future or queue is made for a packet.
+
+An exception inside an engine is a fault of ours, and costs that engine alone: media of this
+transport, its association, or DTLS and with it the transport. The observer hears why, the rest of
+the pass is done, and the loop goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from enum import Enum
+from typing import ParamSpec, Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.dtls import (
@@ -32,12 +38,16 @@ from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
-from rtcstack.sctp.events import ChannelEvent
+from rtcstack.sctp.events import AssociationClosed, ChannelEvent
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.transport import memory
 from rtcstack.transport.mediapath import MediaPath
 
 __all__ = ["Transport", "TransportObserver"]
+
+logger = logging.getLogger("rtcstack.transport")
+
+P = ParamSpec("P")
 
 MAX_TELLINGS_PER_PASS = 4
 """Times that handlers may answer what their answers caused; then the loop gets its turn."""
@@ -47,6 +57,10 @@ FULL_BATCH = 32
 
 MAX_ROUNDS_PER_PASS = 16
 """Batches that one pass sends before the loop gets its turn; the rest follows at once after it."""
+
+
+MAX_FAULTS_PER_PASS = 4
+"""Engines that one pass may end: all that there are."""
 
 
 class TransportObserver(Protocol):
@@ -75,6 +89,21 @@ class TransportObserver(Protocol):
 
     def on_media_events(self, events: list[RtpEvent], now: float) -> None:
         """What the RTP session has to say, oldest first."""
+
+    def on_peer_left(self) -> None:
+        """The peer has closed DTLS; all that ends with it has been told already."""
+
+    def on_media_lost(self, reason: str) -> None:
+        """Media flows no more on this transport, for a fault of ours; the rest of it goes on."""
+
+
+class _Part(Enum):
+    """Whose code is running: what a fault in it ends."""
+
+    DTLS = "DTLS"
+    CHANNELS = "SCTP"
+    MEDIA = "RTP"
+    ICE = "ICE"
 
 
 class Transport:
@@ -113,6 +142,7 @@ class Transport:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._in_pass = False
+        self._at = _Part.DTLS
         self._dirty = False
         self._flush_pending = False
         self._media_flush_pending = False
@@ -166,8 +196,12 @@ class Transport:
         role, fingerprints = self._dtls_wanted
         if self.ice.rtt_s is not None:
             self.dtls.rtt_s = self.ice.rtt_s
-        self.dtls.start(role, fingerprints, monotonic())
+        now = monotonic()
         self.observer.on_dtls_state(DtlsState.CONNECTING, None)
+        try:
+            self.dtls.start(role, fingerprints, now)
+        except Exception as exc:  # a fault of ours: see the module's text
+            self._end_part(_Part.DTLS, exc, now)
         self.wake()
 
     # -- the pump ---------------------------------------------------------------------------------
@@ -196,10 +230,13 @@ class Transport:
         if self.closed or media is None:
             return
         self._in_pass = True
+        now = monotonic()
         try:
-            now = monotonic()
+            self._at = _Part.MEDIA
             media.session.handle_timeout(now)
             self._finish_media_pass(media, now)
+        except Exception as exc:  # a fault of ours: see the module's text
+            self._mend(exc, now)
         finally:
             self._in_pass = False
 
@@ -208,7 +245,7 @@ class Transport:
         self._dirty = False
         events = media.session.events()
         if events:
-            self.observer.on_media_events(events, now)
+            self._told(self.observer.on_media_events, events, now)
             if self.closed:
                 return
             if self._dirty:  # a handler used a data channel
@@ -216,7 +253,9 @@ class Transport:
                 return
         runs = media.drain_runs(now)
         if runs:
+            self._at = _Part.ICE
             self.ice.send_runs(runs)
+            self._at = _Part.MEDIA
         due = media.session.next_timeout()
         if due is not None and (self._timer is None or due < self._timer_due):
             self._set_timer(due)
@@ -231,18 +270,27 @@ class Transport:
         try:
             media = self.media
             if srtp and media is not None:
+                self._at = _Part.MEDIA
                 media.receive(srtp, now, arrived)
                 if not dtls:
                     self._finish_media_pass(media, now)
                     return
             if dtls:
-                self.dtls.receive_runs(dtls, now)
-                data = self.dtls.received()
-                if data and self.channels is not None:
-                    self.channels.receive(data, now)
+                self._receive_dtls(dtls, now)
             self._finish_pass(now)
+        except Exception as exc:  # a fault of ours: see the module's text
+            unread = dtls if self._at is _Part.MEDIA else []
+            self._mend(exc, now, unread)
         finally:
             self._in_pass = False
+
+    def _receive_dtls(self, runs: list[Run], now: float) -> None:
+        self._at = _Part.DTLS
+        self.dtls.receive_runs(runs, now)
+        data = self.dtls.received()
+        if data and self.channels is not None:
+            self._at = _Part.CHANNELS
+            self.channels.receive(data, now)
 
     def _flush_soon(self) -> None:
         self._flush_pending = False
@@ -257,16 +305,69 @@ class Transport:
         if self.closed:
             return
         self._in_pass = True
+        now = monotonic()
         try:
-            now = monotonic()
+            self._at = _Part.DTLS
             self._dtls_timeout(now)
             if self.channels is not None:
+                self._at = _Part.CHANNELS
                 self.channels.handle_timeout(now)
             if self.media is not None:
+                self._at = _Part.MEDIA
                 self.media.session.handle_timeout(now)
             self._finish_pass(now)
+        except Exception as exc:  # a fault of ours: see the module's text
+            self._mend(exc, now)
         finally:
             self._in_pass = False
+
+    def _mend(self, exc: Exception, now: float, unread: list[Run] | None = None) -> None:
+        """An engine, or who was told, raised: end what is at fault, and do the rest of the pass.
+
+        Each round ends an engine or takes events away, so that there are few.
+
+        Args:
+            exc: what was raised.
+            now: monotonic seconds.
+            unread: what DTLS has not been given yet.
+        """
+        for _ in range(MAX_FAULTS_PER_PASS):
+            self._end_part(self._at, exc, now)
+            try:
+                if unread:
+                    runs, unread = unread, None
+                    self._receive_dtls(runs, now)
+                self._finish_pass(now)
+                return
+            except Exception as another:  # see the module's text
+                exc = another
+        self._flush_later()
+
+    def _end_part(self, part: _Part, exc: Exception, now: float) -> None:
+        logger.error("%s: a fault in %s", self.ice.name, part.value, exc_info=exc)
+        reason = f"an internal fault in {part.value}: {exc!r}"
+        if part is _Part.MEDIA:
+            self.media = None
+            self._told(self.observer.on_media_lost, reason)
+        elif part is _Part.CHANNELS:
+            self._end_channels(now, reason)
+        elif part is _Part.DTLS:
+            self.dtls.fail(reason)
+        else:
+            self.ice.fail(reason)
+
+    def _end_channels(self, now: float, reason: str) -> None:
+        """The association is broken: what it would say cannot be relied on, so it is told for it."""
+        channels, self.channels = self.channels, None
+        if channels is None:
+            return
+        error = ProtocolError(reason)
+        try:
+            channels.association.abort(now, reason, error=error)
+            self.dtls.send(channels.drain(now))
+        except Exception as exc:  # it is broken: the peer finds out by its own timers
+            logger.debug("%s: no goodbye from SCTP", self.ice.name, exc_info=exc)
+        self._told(self.observer.on_channel_events, [AssociationClosed(error, graceful=False)])
 
     def _dtls_timeout(self, now: float) -> None:
         was_resting = self.dtls.is_resting
@@ -295,20 +396,26 @@ class Transport:
         if not self.closed:
             self._arm(now)
         if self.after_pass is not None:
-            self.after_pass()
+            self._told(self.after_pass)
 
     def _flush(self, now: float) -> bool:
         """Send what is due; whether any of it may have something to tell now (media has not)."""
         dtls, channels, ice = self.dtls, self.channels, self.ice
-        media = self.media.drain_runs(now) if self.media is not None else ()
-        if media:
-            ice.send_runs(media)
+        if self.media is not None:
+            self._at = _Part.MEDIA
+            media = self.media.drain_runs(now)
+            if media:
+                self._at = _Part.ICE
+                ice.send_runs(media)
         for i in range(MAX_ROUNDS_PER_PASS):
+            self._at = _Part.CHANNELS
             packets = channels.drain(now) if channels is not None else ()
+            self._at = _Part.DTLS
             if packets:
                 dtls.send(packets)
             runs = dtls.drain_runs(now)
             if runs:
+                self._at = _Part.ICE
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
                 return i > 0 or bool(runs)
@@ -321,40 +428,65 @@ class Transport:
             self._get_loop().call_soon(self._flush_soon)
 
     def _tell(self, now: float) -> None:
+        self._at = _Part.DTLS
+        left = False
         for event in self.dtls.events():
-            if isinstance(event, DtlsConnected):
-                if self.channels is not None:
-                    self.channels.connect(now)
-                    self._dirty = True
-                self._connect_media(now)
-                self.observer.on_dtls_state(DtlsState.CONNECTED, event)
-            elif isinstance(event, DtlsFailed):
-                self.observer.on_dtls_state(DtlsState.FAILED, event)
-                self._lose_channels(now, event.reason, ProtocolError(event.reason))
-            elif isinstance(event, DtlsClosed):
-                self.observer.on_dtls_state(DtlsState.CLOSED, event)
-                self._lose_channels(now, "the peer closed the DTLS connection", None)
+            self._tell_dtls(event, now)
+            left = isinstance(event, DtlsClosed)
         if self.channels is not None:
+            self._at = _Part.CHANNELS
             events = self.channels.events()
             if events:
-                self.observer.on_channel_events(list(events))
+                self._told(self.observer.on_channel_events, list(events))
         if self.media is not None:
+            self._at = _Part.MEDIA
             media_events = self.media.session.events()
             if media_events:
-                self.observer.on_media_events(media_events, now)
+                self._told(self.observer.on_media_events, media_events, now)
+        if left and not self.closed:
+            self._told(self.observer.on_peer_left)
+
+    def _told(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell the observer. What it raises is no engine's fault, and costs nobody anything else."""
+        try:
+            call(*args, **kwargs)
+        except Exception as exc:  # a fault of ours, in what was told
+            logger.error("%s: a fault while telling", self.ice.name, exc_info=exc)
+
+    def _tell_dtls(self, event: DtlsEvent, now: float) -> None:
+        if isinstance(event, DtlsConnected):
+            if self.channels is not None:
+                self._at = _Part.CHANNELS
+                self.channels.connect(now)
+                self._dirty = True
+            self._at = _Part.MEDIA
+            self._connect_media(now)
+            state = DtlsState.CONNECTED
+        elif isinstance(event, DtlsFailed):
+            self._lose_channels(now, event.reason, ProtocolError(event.reason))
+            state = DtlsState.FAILED
+        else:
+            self._lose_channels(now, "the peer closed the DTLS connection", None)
+            state = DtlsState.CLOSED
+        self._told(self.observer.on_dtls_state, state, event)
+        self._at = _Part.DTLS
 
     def _lose_channels(self, now: float, reason: str, error: ProtocolError | None) -> None:
         if self.channels is not None:
+            self._at = _Part.CHANNELS
             self.channels.association.abort(now, reason, error=error)
             self._dirty = True
 
     def _arm(self, now: float) -> None:
+        self._at = _Part.DTLS
         due = self.dtls.next_timeout()
         if self.channels is not None:
+            self._at = _Part.CHANNELS
             other = self.channels.next_timeout()
             if due is None or (other is not None and other < due):
                 due = other
         if self.media is not None:
+            self._at = _Part.MEDIA
             other = self.media.session.next_timeout()
             if due is None or (other is not None and other < due):
                 due = other
@@ -403,7 +535,11 @@ class Transport:
     def give_up(self, reason: str) -> None:
         """The path is lost for good: end the association, so that its channels close with an error."""
         if not self.closed:
-            self._lose_channels(monotonic(), reason, ProtocolError(reason))
+            now = monotonic()
+            try:
+                self._lose_channels(now, reason, ProtocolError(reason))
+            except Exception as exc:  # a fault of ours: see the module's text
+                self._end_part(_Part.CHANNELS, exc, now)
             self.wake()
 
     def abandon(self) -> asyncio.Task[None] | None:
@@ -413,25 +549,30 @@ class Transport:
             The task that ends when every socket is released, or None without a running loop.
         """
         if not self.closed:
-            now = monotonic()
-            if self.channels is not None:
-                self.channels.association.abort(now, "the peer connection was closed")
-                packets = self.channels.drain(now)
-                if packets:
-                    self.dtls.send(packets)
-            runs: list[Run] = []
-            if self.media is not None:
-                self.media.session.close(now, "the peer connection was closed")
-                runs += self.media.drain_runs(now)
-            self.dtls.close()
-            runs += self.dtls.drain_runs(now)
-            if runs:
-                self.ice.send_runs(runs)
+            try:
+                self._say_goodbye(monotonic())
+            except Exception as exc:  # a fault of ours: the sockets are released all the same
+                logger.error("%s: a fault while closing", self.ice.name, exc_info=exc)
             self.closed = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
         return self.ice.abandon()
+
+    def _say_goodbye(self, now: float) -> None:
+        if self.channels is not None:
+            self.channels.association.abort(now, "the peer connection was closed")
+            packets = self.channels.drain(now)
+            if packets:
+                self.dtls.send(packets)
+        runs: list[Run] = []
+        if self.media is not None:
+            self.media.session.close(now, "the peer connection was closed")
+            runs += self.media.drain_runs(now)
+        self.dtls.close()
+        runs += self.dtls.drain_runs(now)
+        if runs:
+            self.ice.send_runs(runs)
 
     async def close(self) -> None:
         """Close, and wait until every socket is released."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.session import RtpSession
 
 __all__ = ["MediaCarrier", "ReceiveOwner", "SendOwner"]
+
+logger = logging.getLogger("rtcstack.media")
 
 
 class SendOwner(Protocol):
@@ -44,6 +47,9 @@ class ReceiveOwner(Protocol):
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:
         """Packets came."""
+
+    def on_lost(self) -> None:
+        """Nothing will come any more."""
 
 
 class MediaCarrier:
@@ -87,26 +93,38 @@ class MediaCarrier:
         self.is_open = False
         self._waiting.clear()
 
+    def lost(self) -> None:
+        """Media has ended here for good, for a fault of ours."""
+        self.closed()
+        for receiver in self.receivers.values():
+            receiver.on_lost()
+
     def dispatch(self, events: list[RtpEvent], now: float) -> None:
-        """Tell the owners what happened."""
+        """Tell the owners what happened. What one of them raises loses none of the other events."""
         for event in events:
-            if isinstance(event, KeyFrameRequested):
-                sender = self.senders.get(event.stream)
-                if sender is not None:
-                    sender.on_key_frame_requested()
-            elif isinstance(event, BitrateAllocated):
-                sender = self.senders.get(event.stream)
-                if sender is not None:
-                    sender.on_bitrate(event.bitrate_bps)
+            try:
+                self._tell(event, now)
+            except Exception as exc:  # a fault of ours, in what was told
+                logger.error("a fault while telling %s", type(event).__name__, exc_info=exc)
+
+    def _tell(self, event: RtpEvent, now: float) -> None:
+        if isinstance(event, KeyFrameRequested):
+            sender = self.senders.get(event.stream)
+            if sender is not None:
+                sender.on_key_frame_requested()
+        elif isinstance(event, BitrateAllocated):
+            sender = self.senders.get(event.stream)
+            if sender is not None:
+                sender.on_bitrate(event.bitrate_bps)
+        else:
+            receiver = self.receivers.get(event.stream.section.mid)
+            if receiver is None:
+                return
+            if isinstance(event, FrameReceived):
+                receiver.on_frame(event, now)
+            elif isinstance(event, PacketsReceived):
+                receiver.on_packets(event, now)
+            elif isinstance(event, StreamStarted):
+                receiver.on_stream_started(event, now)
             else:
-                receiver = self.receivers.get(event.stream.section.mid)
-                if receiver is None:
-                    continue
-                if isinstance(event, FrameReceived):
-                    receiver.on_frame(event, now)
-                elif isinstance(event, PacketsReceived):
-                    receiver.on_packets(event, now)
-                elif isinstance(event, StreamStarted):
-                    receiver.on_stream_started(event, now)
-                else:
-                    receiver.on_stream_ended(event, now)
+                receiver.on_stream_ended(event, now)
