@@ -93,6 +93,16 @@ class _Route:
     ) -> None:
         """See `Receiver`."""
         agent = self._agent
+        if agent.is_broken:
+            return
+        try:
+            self._count(agent, dtls, srtp, now)
+            agent.heard(now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            agent.on_fault(exc)
+        agent.observer.on_datagrams(dtls, srtp, now, arrived)
+
+    def _count(self, agent: IceAgent, dtls: list[Run], srtp: list[bytes], now: float) -> None:
         pair = self.pair
         if pair is None:
             pair = self.pair = agent.engine.find_pair(self._path, self._remote)
@@ -104,8 +114,6 @@ class _Route:
             for packet in srtp:
                 pair.bytes_received += len(packet)
             pair.data_received_at = now
-        agent.heard(now)
-        agent.observer.on_datagrams(dtls, srtp, now, arrived)
 
 
 class IceAgent:
@@ -143,7 +151,8 @@ class IceAgent:
         self._pumping = False
         self._held: list[IceEvent] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._broken = False
+        self.is_broken = False
+        """Whether a fault inside has ended it: nothing is asked of the engine any more."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what the session description carries -----------------------------------------------------
@@ -330,6 +339,8 @@ class IceAgent:
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""
+        if self.is_broken:
+            return
         engine = self.engine
         now = monotonic()
         route = engine.route(runs, now)
@@ -367,7 +378,7 @@ class IceAgent:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return None
-            if not self._broken:
+            if not self.is_broken:
                 self._say_goodbye(monotonic())
             self._close_carriers()
             self._closing = loop.create_task(self._close())
@@ -391,9 +402,9 @@ class IceAgent:
         Args:
             reason: for the log.
         """
-        if self._broken or self.state is IceState.CLOSED:
+        if self.is_broken or self.state is IceState.CLOSED:
             return
-        self._broken = True
+        self.is_broken = True
         self.state = IceState.FAILED
         logger.error("%s: given up: %s", self.name, reason)
         if self._timer is not None:
@@ -402,7 +413,8 @@ class IceAgent:
         self._close_carriers()
         self._told(StateChanged(IceState.FAILED))
 
-    def _fault(self, exc: BaseException) -> None:
+    def on_fault(self, exc: BaseException) -> None:
+        """The engine raised."""
         logger.error("%s: a fault in ICE", self.name, exc_info=exc)
         self.fail(f"an internal fault in ICE: {exc!r}")
 
@@ -429,7 +441,7 @@ class IceAgent:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
-            self._fault(exc)
+            self.on_fault(exc)
 
     # -- carriers ---------------------------------------------------------------------------------
 
@@ -439,22 +451,22 @@ class IceAgent:
 
     def on_stun(self, path: int, data: bytes, address: Address, now: float) -> None:
         """A STUN message came in."""
-        if self._broken:
+        if self.is_broken:
             return
         try:
             self.engine.receive((Arrival(path, address, data),), now)
         except Exception as exc:  # a fault of ours ends this agent alone
-            self._fault(exc)
+            self.on_fault(exc)
         self.pump(now)
 
     def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
         """A relay's server has sent something."""
-        if self._broken:
+        if self.is_broken:
             return
         try:
             relay, relayed = self.engine.receive_relayed(path, address, runs, now)
         except Exception as exc:  # a fault of ours ends this agent alone
-            self._fault(exc)
+            self.on_fault(exc)
             return
         self.pump(now)
         if relay is None or not relayed:
@@ -472,7 +484,7 @@ class IceAgent:
     def receiver(self, path: int, address: Address) -> _Route | None:
         """Who takes packets that are not STUN from there."""
         route = self._routes.get((path, address))
-        if route is None and self.engine.accepts_from(address):
+        if route is None and not self.is_broken and self.engine.accepts_from(address):
             route = _Route(self, path, address)
             if len(self._routes) < MAX_ROUTES:
                 self._routes[path, address] = route
@@ -539,7 +551,7 @@ class IceAgent:
 
     def pump(self, now: float) -> None:
         """Send what is due, tell what happened, set the timer."""
-        if self._pumping or self._broken or self.state is IceState.CLOSED:
+        if self._pumping or self.is_broken or self.state is IceState.CLOSED:
             return
         self._pumping = True
         try:
@@ -555,7 +567,7 @@ class IceAgent:
                 self._transmit(now)
             self._arm()
         except Exception as exc:  # a fault of ours ends this agent alone
-            self._fault(exc)
+            self.on_fault(exc)
         finally:
             self._pumping = False
 
@@ -622,7 +634,7 @@ class IceAgent:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._broken or self.state is IceState.CLOSED:
+        if self.is_broken or self.state is IceState.CLOSED:
             return
         now = monotonic()
         try:
@@ -632,5 +644,5 @@ class IceAgent:
                 return
             self.engine.handle_timeout(now)
         except Exception as exc:  # a fault of ours ends this agent alone
-            self._fault(exc)
+            self.on_fault(exc)
         self.pump(now)
