@@ -88,9 +88,10 @@ def with_remote_candidate(
     Args:
         negotiation: what stands now.
         candidate: None for the end of candidates.
-        mid, index: the section; the mid counts when both are given. Both None stands for all
-            sections, with the end of candidates only.
-        ufrag: the generation, or None for the most recent one.
+        mid, index: the section; the mid counts when both are given, and is not empty, as some stacks
+            write it that know the index alone. Both None stands for all sections, with the end of
+            candidates only.
+        ufrag: the generation, or None (or "") for the most recent one.
 
     Raises:
         InvalidStateError: there is no remote description.
@@ -99,8 +100,9 @@ def with_remote_candidate(
     latest = negotiation.remote_description
     if latest is None or latest.parsed is None:
         raise InvalidStateError("a candidate cannot be added without a remote description")
-    if candidate is not None and ufrag is None:
-        ufrag = candidate.username_fragment
+    ufrag = ufrag or (None if candidate is None else candidate.username_fragment)
+    if mid == "" and index is not None:
+        mid = None
     indices = _indices(latest.parsed, negotiation.session, candidate, mid, index)
     target = _generation(negotiation, indices, ufrag)
     pending, current = negotiation.pending_remote, negotiation.current_remote

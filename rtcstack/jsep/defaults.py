@@ -60,11 +60,13 @@ _TRANSPORT_CC = HeaderExtension(
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", 3
 )
 _MID = HeaderExtension(_HDREXT + "sdes:mid", 4)
-_ABS_CAPTURE_TIME = HeaderExtension(_EXPERIMENT + "abs-capture-time", 5)
+# Known, and offered on request only: browsers do not offer it either.
+_ABS_CAPTURE_TIME = HeaderExtension(_EXPERIMENT + "abs-capture-time", 12, Direction.INACTIVE)
 
 _AUDIO_EXTENSIONS = (
     HeaderExtension(_HDREXT + "ssrc-audio-level", 1),
-    HeaderExtension(_HDREXT + "csrc-audio-level", 6, Direction.RECVONLY),
+    # Likewise: whatever its number, Chromium has another use for it sooner or later.
+    HeaderExtension(_HDREXT + "csrc-audio-level", 9, Direction.INACTIVE),
     _ABS_SEND_TIME,
     _TRANSPORT_CC,
     _MID,

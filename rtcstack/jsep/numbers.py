@@ -16,7 +16,7 @@ __all__ = ["ExtensionNumbers", "PayloadTypes", "remember_extensions", "remember_
 
 _DYNAMIC = (*range(96, 128), *range(35, 64))
 """RFC 5761, section 4: 64 to 95 would be taken for RTCP; 35 to 63 where 96 to 127 are used up."""
-_ONE_BYTE_IDS = range(1, 15)
+_ONE_BYTE_IDS = range(14, 0, -1)
 _TWO_BYTE_IDS = range(16, 256)
 
 
@@ -80,8 +80,43 @@ def _renumbered(codec: Codec, numbers: dict[int, int]) -> str:
     return codec.parameters
 
 
+_EXPERIMENT = "http://www.webrtc.org/experiments/rtp-hdrext/"
+_HDREXT = "urn:ietf:params:rtp-hdrext:"
+_ABS_SEND_TIME = _EXPERIMENT + "abs-send-time"
+_TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+_MID = _HDREXT + "sdes:mid"
+
+_LIBWEBRTC: dict[str, tuple[tuple[str, int], ...]] = {
+    "audio": ((_HDREXT + "ssrc-audio-level", 1), (_ABS_SEND_TIME, 2), (_TRANSPORT_CC, 3), (_MID, 4)),
+    "video": (
+        (_HDREXT + "toffset", 1),
+        (_ABS_SEND_TIME, 2),
+        ("urn:3gpp:video-orientation", 3),
+        (_TRANSPORT_CC, 4),
+        (_EXPERIMENT + "playout-delay", 5),
+        (_EXPERIMENT + "video-content-type", 6),
+        (_EXPERIMENT + "video-timing", 7),
+        (_EXPERIMENT + "color-space", 8),
+        (_MID, 9),
+        (_HDREXT + "sdes:rtp-stream-id", 10),
+        (_HDREXT + "sdes:repaired-rtp-stream-id", 11),
+    ),
+}
+_LIBWEBRTC_SIMULCAST = (
+    ("https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension", 13),
+    (_EXPERIMENT + "video-layers-allocation00", 14),
+)
+"""The numbers that libwebrtc gives, section by section, in the order in which it does."""
+
+
 class ExtensionNumbers:
-    """Hands out header extension numbers for the sections of one description."""
+    """Hands out header extension numbers for the sections of one description.
+
+    They are those that libwebrtc would give in our place, and what it would give to extensions that
+    are not offered here stays free. A browser that has an offer pending when ours arrives remembers
+    its numbers although it takes that offer back, and refuses ours for good if one of them means
+    something else; so it does between two browsers, too, unless they number alike.
+    """
 
     __slots__ = ("_ids", "_mixed")
 
@@ -89,22 +124,36 @@ class ExtensionNumbers:
         self._ids: dict[int, str] = {each.id: each.uri for each in extensions}
         self._mixed = allow_two_byte
 
-    def assign(self, wanted: Iterable[HeaderExtension]) -> tuple[HeaderExtension, ...]:
-        """Give each of `wanted` the number that its URI has, else the proposed one, else a free one.
+    def assign(
+        self, wanted: Iterable[HeaderExtension], kind: str = "", *, simulcast: bool = False
+    ) -> tuple[HeaderExtension, ...]:
+        """Give each of `wanted` the number that its URI has, else libwebrtc's, else a free one.
 
         One for which no number is left is passed over.
+
+        Args:
+            wanted: of one section, with proposed numbers.
+            kind: "audio" or "video"; the section's.
+            simulcast: it sends several layers.
         """
         known = {uri: number for number, uri in reversed(self._ids.items())}
+        for uri, proposed in (*_LIBWEBRTC.get(kind, ()), *(_LIBWEBRTC_SIMULCAST if simulcast else ())):
+            self._number(uri, proposed, known)
         result = []
         for extension in wanted:
-            number = known.get(extension.uri)
-            if number is None:
-                number = self._free(extension.id)
+            number = self._number(extension.uri, extension.id, known)
             if number is not None:
-                self._ids[number] = extension.uri
-                known[extension.uri] = number
                 result.append(replace(extension, id=number))
         return tuple(result)
+
+    def _number(self, uri: str, proposed: int, known: dict[str, int]) -> int | None:
+        number = known.get(uri)
+        if number is None:
+            number = self._free(proposed)
+            if number is not None:
+                self._ids[number] = uri
+                known[uri] = number
+        return number
 
     def _free(self, proposed: int) -> int | None:
         candidates = (proposed, *_ONE_BYTE_IDS, *(_TWO_BYTE_IDS if self._mixed else ()))

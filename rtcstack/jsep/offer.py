@@ -123,7 +123,11 @@ def create_offer(
                     _codecs(slot, intents, stable.section(slot.mid), we_offered=we_offered),
                     _numbered_before(slot),
                 ),
-                extensions=numbers.assign(offered_extensions(slot.transceiver, intents)),
+                extensions=numbers.assign(
+                    offered_extensions(slot.transceiver, intents),
+                    slot.kind,
+                    simulcast=len(send_rids) > 1,
+                ),
                 transceiver=slot.transceiver,
                 carrier=carrier,
                 bundle_only=slot.mid in plan.bundle_only,

@@ -110,6 +110,10 @@ async def test_add_ice_candidate_refuses_by_name_and_changes_nothing() -> None:
         assert "192.0.2.9" not in a.remoteDescription.sdp
         await a.addIceCandidate(good)
         assert "192.0.2.9" in a.remoteDescription.sdp
+        await a.addIceCandidate(
+            {"candidate": good.candidate, "sdpMid": "", "sdpMLineIndex": 0, "usernameFragment": ""}
+        )
+        await a.addIceCandidate({"candidate": "", "sdpMid": "", "sdpMLineIndex": 0})
         await a.addIceCandidate()
         await connected(a)
 

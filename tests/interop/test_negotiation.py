@@ -7,7 +7,9 @@ import re
 import pytest
 
 from tests.interop.conftest import Pair
+from tests.interop.media import OUR_CARD, OUR_TONE
 from tests.interop.test_data_channels import exchange
+from tests.support.media import Transceiver
 from tests.support.peers import Channel, ChannelOptions, Description
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -64,3 +66,32 @@ async def test_restarts_one_after_the_other(pair: Pair) -> None:
         for by in (pair.local, pair.remote, pair.local):
             async with pair.reconnect(by=by, restart=True):
                 await exchange(ours, theirs)
+
+
+GLARES = 100
+
+
+@pytest.mark.parametrize("peer_name", ["chromium", "firefox"], indirect=True)
+@pytest.mark.parametrize("polite", ["local", "remote"])
+@pytest.mark.parametrize("local_offers", [True], indirect=True, ids=[""])
+async def test_a_hundred_rounds_of_glare(pair: Pair, polite: str) -> None:
+    """Perfect negotiation: both offer, the polite side takes its offer back, answers, and offers again.
+
+    What both add is of one kind: of different ones two Chromiums cannot agree either, for then the
+    extension numbers of one are refused by the other.
+    """
+    yielding, insisting = (pair.local, pair.remote) if polite == "local" else (pair.remote, pair.local)
+    for one in (pair.local, pair.remote):
+        await one.create_channel(ChannelOptions())
+    turned: list[Transceiver] = []
+    for number in range(GLARES):
+        for one in (pair.local, pair.remote):
+            if number in (1, 2, 3):
+                turned.append(await one.send(OUR_TONE if number == 1 else OUR_CARD))
+            elif number > 3:
+                await turned[number % len(turned)].turn("sendrecv" if number & 16 else "inactive")
+        offer = await insisting.create_offer()
+        taken_back = await yielding.create_offer()
+        assert taken_back["type"] == "offer"
+        await insisting.accept_answer(await yielding.accept_offer(offer))
+        await yielding.accept_answer(await insisting.accept_offer(await yielding.create_offer()))

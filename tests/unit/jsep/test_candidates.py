@@ -220,6 +220,21 @@ def test_without_a_remote_description() -> None:
         with_remote_candidate(Negotiation.initial(), HOST, "0", None, None)
 
 
+@pytest.mark.parametrize("generation", ["", None])
+def test_an_empty_mid_leaves_it_to_the_index(generation: str | None) -> None:
+    """As stacks write it that know the index alone (Pion's JSON has all members, empty)."""
+    a, _ = pair("audio", "video")
+    now = with_remote_candidate(a.negotiation, HOST, "", 0, generation)
+    assert now.transports == ("0",)
+    assert media(now.negotiation.current_remote).candidates == (HOST,)
+    end = with_remote_candidate(now.negotiation, None, "", 0, generation)
+    assert media(end.negotiation.current_remote).end_of_candidates
+    with pytest.raises(OperationError):
+        with_remote_candidate(a.negotiation, HOST, "", None, None)
+    with pytest.raises(OperationError):
+        with_remote_candidate(a.negotiation, HOST, "", 7, None)
+
+
 def test_sections_without_mid_go_by_the_one_that_was_made_up() -> None:
     b = Peer("b")
     answer_to(

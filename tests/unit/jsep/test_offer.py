@@ -230,7 +230,40 @@ def test_header_extensions_of_a_transceiver() -> None:
             HeaderExtension("urn:not", 5, Direction.INACTIVE),
         ),
     )
-    assert lines(parsed(a).media[0], "extmap") == [f"4 {mid}", "1/sendonly urn:mine"]
+    assert lines(parsed(a).media[0], "extmap") == [f"4 {mid}", "14/sendonly urn:mine"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "numbers"),
+    [
+        (("audio",), [{"ssrc-audio-level": 1, "abs-send-time": 2, "mid": 4}]),
+        (("video",), [{"abs-send-time": 2, "mid": 9, "rtp-stream-id": 10, "repaired-rtp-stream-id": 11}]),
+        (
+            ("audio", "video"),
+            [{"ssrc-audio-level": 1, "abs-send-time": 2, "mid": 4}, {"abs-send-time": 2, "mid": 4}],
+        ),
+        (
+            ("video", "audio"),
+            [{"abs-send-time": 2, "mid": 9}, {"ssrc-audio-level": 14, "abs-send-time": 2, "mid": 9}],
+        ),
+        (("simulcast", "audio"), [{"mid": 9}, {"ssrc-audio-level": 12, "abs-send-time": 2, "mid": 9}]),
+    ],
+)
+def test_extensions_have_the_numbers_that_libwebrtc_gives(
+    kinds: tuple[str, ...], numbers: list[dict[str, int]]
+) -> None:
+    """As they were captured from Chromium: it refuses an offer that meets its own pending one otherwise."""
+    a = Peer()
+    for kind in kinds:
+        if kind == "simulcast":
+            a.add("video", send_encodings=(SendEncoding("a"), SendEncoding("b")))
+        else:
+            a.add(kind)
+    for media, wanted in zip(parsed(a).media, numbers, strict=True):
+        named = {each.uri.rpartition("/")[2].rpartition(":")[2]: each.id for each in media.extmaps}
+        assert named | wanted == named
+        wide = "draft-holmer-rmcat-transport-wide-cc-extensions-01"
+        assert named[wide] == (3 if kinds[0] == "audio" else 4)
 
 
 def test_numbers_mean_the_same_in_all_sections() -> None:
