@@ -292,8 +292,8 @@ class RTCPeerConnection(EventTarget):
             description = self.localDescription
             if self.is_closed or description is None:
                 raise InvalidStateError("gathered: there is no local description, or it is closed")
-            if self._ice_gathering_state is RTCIceGatheringState.COMPLETE:
-                return description
+            if self._ice_gathering_state is RTCIceGatheringState.COMPLETE or not any(self.transports):
+                return description  # without any section in use, there is nothing to gather
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._gathering_waiters.append(waiter)
             await waiter

@@ -151,13 +151,17 @@ async def test_a_fault_in_dtls_ends_the_transport(verb: str) -> None:
         assert broken.raised == 1
 
 
-@pytest.mark.parametrize("verb", ["receive", "handle_timeout", "drain", "events", "next_timeout", "heard", "route"])
+@pytest.mark.parametrize(
+    "verb", ["receive", "handle_timeout", "drain", "events", "next_timeout", "heard", "route"]
+)
 async def test_a_fault_in_ice_ends_the_transport(verb: str) -> None:
     fast = RTCConfiguration(settings=Settings(ice_keepalive_s=0.1, abandon_after_failed_s=0.01))
     async with pair(fast) as (a, b):
         mine, theirs = await open_channels(a, b)
         closed = asyncio.ensure_future(happens(mine, "close"))
-        failed = asyncio.ensure_future(until(lambda: a.connectionState == "failed", a, "connectionstatechange"))
+        failed = asyncio.ensure_future(
+            until(lambda: a.connectionState == "failed", a, "connectionstatechange")
+        )
         await asyncio.sleep(0)
         agent = entry_of(a).agent
         broken: Any = Breaking(agent.engine, verb)
@@ -236,7 +240,10 @@ async def test_when_the_peer_hangs_up_everything_is_told_in_one_turn() -> None:
 
 
 async def test_a_connection_closes_by_itself_when_the_peer_has_left_and_the_settings_say_so() -> None:
-    async with pair(RTCConfiguration(settings=Settings(close_when_peer_left=True)), RTCConfiguration()) as (a, b):
+    async with pair(RTCConfiguration(settings=Settings(close_when_peer_left=True)), RTCConfiguration()) as (
+        a,
+        b,
+    ):
         await open_channels(a, b)
         left = asyncio.ensure_future(happens(a, "peerleft"))
         await asyncio.sleep(0)

@@ -134,6 +134,23 @@ async def test_without_trickle_descriptions_carry_everything() -> None:
     await b.close()
 
 
+async def test_where_nothing_is_gathered_gathered_returns_at_once() -> None:
+    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
+        await a.setLocalDescription()  # an offer without sections
+        async with asyncio.timeout(1):
+            assert await a.gathered() == a.localDescription
+        await b.setRemoteDescription(await a.gathered())
+        await b.setLocalDescription()
+        async with asyncio.timeout(1):
+            await b.gathered()
+        await a.setRemoteDescription(await b.gathered())
+        # and what is added later is waited for
+        a.createDataChannel("later")
+        await a.setLocalDescription()
+        async with asyncio.timeout(5):
+            assert "a=candidate" in (await a.gathered()).sdp
+
+
 async def test_waiting_for_candidates_ends_with_the_connection() -> None:
     pc = RTCPeerConnection({"iceServers": [{"urls": "stun:127.0.0.1:9"}]})
     pc.createDataChannel("x")
