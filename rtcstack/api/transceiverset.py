@@ -43,6 +43,7 @@ class TransceiverSet:
     def __init__(self, connection: RTCPeerConnection) -> None:
         self._connection = connection
         self._all: list[RTCRtpTransceiver] = []
+        self._by_key: dict[int, RTCRtpTransceiver] = {}
         self._streams: dict[str, MediaStream] = {}
         self._default_stream_id = str(uuid.uuid4())
         self._cname = secrets.token_urlsafe(12)
@@ -56,7 +57,7 @@ class TransceiverSet:
 
     def get(self, key: int | None) -> RTCRtpTransceiver | None:
         """The transceiver with this key."""
-        return next((t for t in self._all if t.key == key), None)
+        return None if key is None else self._by_key.get(key)
 
     def intents(self) -> tuple[TransceiverIntent, ...]:
         """What the negotiation has to know of them."""
@@ -92,6 +93,7 @@ class TransceiverSet:
             direction,
             created_by_add_track=by_add_track,
         )
+        self._by_key[self.next_key] = transceiver
         self.next_key += 1
         self._all.append(transceiver)
         return transceiver
@@ -160,10 +162,12 @@ class TransceiverSet:
         if transceiver is not None:
             transceiver.finish()
             self._all.remove(transceiver)
+            del self._by_key[key]
 
     def drop_stopped(self) -> None:
         """Remove those that are stopped and whose sections are out of use."""
         self._all = [t for t in self._all if not t.stopped]
+        self._by_key = {t.key: t for t in self._all}
 
     def update_remote_tracks(self, sections: Sequence[Section], fire: list[Callable[[], None]]) -> None:
         """Add and remove remote tracks as the sections' directions say.
@@ -208,6 +212,7 @@ class TransceiverSet:
                 self._associate(transceiver.receiver, [], removals, additions)
                 mutes.append(functools.partial(transceiver.receiver.track.set_muted, True))
                 transceiver.fired_direction = None
+        self._forget_unused_streams()
         fire += mutes + removals + additions + tracks
 
     def _track_event(
@@ -251,11 +256,14 @@ class TransceiverSet:
         additions: list[Callable[[], None]],
     ) -> None:
         track = receiver.track
-        removals += [functools.partial(s.lose, track) for s in receiver.streams if s not in wanted]
-        additions += [functools.partial(s.receive, track) for s in wanted if s not in receiver.streams]
+        before, after = dict.fromkeys(receiver.streams), dict.fromkeys(wanted)
+        removals += [functools.partial(s.lose, track) for s in before if s not in after]
+        additions += [functools.partial(s.receive, track) for s in after if s not in before]
         receiver.streams = wanted
         if wanted:
             receiver.set_sync(self._sync(wanted[0].id))
+
+    def _forget_unused_streams(self) -> None:
         used = {s.id for t in self._all for s in t.receiver.streams}
-        for stream_id in [i for i in self._streams if i not in used]:
-            del self._streams[stream_id]
+        if len(used) < len(self._streams):
+            self._streams = {i: s for i, s in self._streams.items() if i in used}

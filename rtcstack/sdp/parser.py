@@ -58,8 +58,8 @@ __all__ = [
     "parse_session",
 ]
 
-MAX_SDP_LENGTH = 1 << 20
-"""Characters of a description. A conference of 500 sections with all codecs is below half of it."""
+MAX_SDP_LENGTH = 4 << 20
+"""Characters of a description. One of 1,024 sections with all codecs and both sources is below it."""
 MAX_LINE_LENGTH = 32_768
 """Characters of one line. Identity assertions are the longest, at a few thousand."""
 MAX_MEDIA_SECTIONS = 1024
