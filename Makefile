@@ -16,7 +16,7 @@ TYPED := tests/support tests/interop tests/unit/test_imports.py bench examples
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-install: $(STAMPS)/python $(STAMPS)/node ## Make the environment: browsers and peers, .venv, the Node peer
+install: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/pion ## Make the environment: browsers, .venv, Node's and Go's peers
 
 system: $(STAMPS)/system
 
@@ -35,6 +35,10 @@ $(STAMPS)/node: $(NODE)/package.json $(NODE)/package-lock.json | $(STAMPS)/syste
 	@mkdir -p $(@D)
 	@if command -v npm >/dev/null; then npm ci --prefix $(NODE) --no-audit --no-fund --silent && touch $@; \
 	  else echo "no npm: the Node peer's tests will be skipped"; fi
+
+$(STAMPS)/pion: tools/build_pion.sh $(wildcard tests/support/pion/*) | $(STAMPS)/system
+	@bash tools/build_pion.sh $(abspath $(VENV))/peers/pion
+	@mkdir -p $(@D) && touch $@
 
 format: install ## Format and fix what can be fixed
 	$(VENV)/bin/ruff format .

@@ -46,6 +46,9 @@ Gst.init(None)
 needed = "webrtcbin nicesrc dtlsenc vp8enc vp9enc x264enc avdec_h264 avenc_g722 opusenc mulawenc videoscale"
 sys.exit(not all(map(Gst.ElementFactory.find, needed.split())))
 PYTHON
+# Pion's peer is built from Debian's packages of Go
+{ have go && [ -d /usr/share/gocode/src/github.com/pion/webrtc ]; } ||
+  missing+=(golang-go golang-github-pion-webrtc.v3-dev)
 bash "$(dirname "$0")/find_python.sh" >/dev/null 2>&1 || missing+=(python3 python3-venv)
 
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -19,7 +19,8 @@ from tests.support.chromium_peer import chromium_program, start_chromium
 from tests.support.firefox_peer import firefox_program, start_firefox
 from tests.support.gstreamer import gstreamer_available, start_gstreamer
 from tests.support.host import Host, HostGoneError, StdioHost
-from tests.support.node_peer import node_available, start_node
+from tests.support.node_peer import node_available, start_node, start_werift, werift_available
+from tests.support.pion_peer import pion_available, start_pion
 from tests.support.peers import Channel, ChannelOptions, Description, Peer, connect
 from tests.support.rtcstack_peer import RtcstackPeer
 from tests.support.sound_card import sound_card_available
@@ -50,11 +51,13 @@ KINDS = {
         lambda: start_python("aiortc"), lambda: find_spec("aiortc") is not None, "the package aiortc"
     ),
     "node": Kind(start_node, node_available, "Node with node-datachannel"),
+    "werift": Kind(start_werift, werift_available, "Node with werift"),
+    "pion": Kind(start_pion, pion_available, "Go with Debian's Pion"),
     "gstreamer": Kind(start_gstreamer, gstreamer_available, "GStreamer with webrtcbin"),
     "rtcstack": Kind(lambda: start_python("rtcstack"), lambda: True, ""),
 }
 
-PEERS = ("chromium", "firefox", "wrtc", "aiortc", "node", "rtcstack")
+PEERS = ("chromium", "firefox", "wrtc", "aiortc", "node", "werift", "pion", "rtcstack")
 """What every interop test runs with; the mDNS kinds are for the tests of candidates."""
 
 

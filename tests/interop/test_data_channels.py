@@ -54,6 +54,10 @@ async def exchange(ours: Channel, theirs: Channel) -> None:
     assert await ours.receive() == b"pong"
 
 
+PION_MAX_BYTES = 65_535
+"""Pion reads messages into a buffer of this size, and says nothing of it in its descriptions."""
+
+
 async def transfer(source: Channel, target: Channel, total_bytes: int, message_bytes: int) -> None:
     """Send that much; what was sent and what arrived must have the same hash."""
     sent, received = await asyncio.gather(
@@ -68,15 +72,19 @@ async def test_every_kind_of_message_arrives_as_it_was_sent(pair: Pair) -> None:
         other = await pair.answerer.next_channel()
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
         for source, target in ((ours, theirs), (theirs, ours)):
-            for message in MESSAGES:
+            # werift queues an empty message, and nothing leaves behind it
+            messages = [m for m in MESSAGES if m or source is ours or pair.remote.name != "werift"]
+            for message in messages:
                 await source.send(message)
-            for message in MESSAGES:
+            for message in messages:
                 assert await target.receive() == message
 
 
 async def test_a_channel_tells_the_other_side_what_it_is(pair: Pair) -> None:
-    # aiortc 1.16 counts characters where RFC 8832 counts bytes, and cuts the label that it sends
-    cuts_labels = pair.offerer is pair.remote and pair.remote.name == "aiortc"
+    # aiortc 1.16 and werift count characters where RFC 8832 counts bytes, and cut the label that they send
+    cuts_labels = pair.offerer is pair.remote and pair.remote.name in ("aiortc", "werift")
+    # werift announces every partially reliable channel as ordered
+    orders_partial = pair.offerer is pair.remote and pair.remote.name == "werift"
     options = [
         ChannelOptions("plain"),
         ChannelOptions("name" if cuts_labels else "名前 🦊", protocol="chat.v2"),
@@ -98,7 +106,8 @@ async def test_a_channel_tells_the_other_side_what_it_is(pair: Pair) -> None:
             expected = {
                 "label": option.label,
                 "protocol": option.protocol,
-                "ordered": option.ordered,
+                "ordered": option.ordered
+                or (orders_partial and (option.maxRetransmits, option.maxPacketLifeTime) != (None, None)),
                 "maxRetransmits": option.maxRetransmits,
                 "maxPacketLifeTime": option.maxPacketLifeTime,
                 "id": known["id"],
@@ -139,6 +148,8 @@ async def test_messages_of_every_size_come_back(pair: Pair) -> None:
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
         await theirs.echo()
         largest = min(max_message_size(offer), max_message_size(answer))
+        if pair.remote.name == "pion":
+            largest = min(largest, PION_MAX_BYTES)
         sizes = [1, 1023, 1024, 1100, 1171, 1200, 2400, 16384, 65535, 65536, 100_000, 262_143, 262_144]
         for size in [size for size in sizes if size <= largest]:
             message = bytes(i * 31 & 0xFF for i in range(size))
@@ -173,8 +184,9 @@ async def test_large_transfers_both_ways_at_once(pair: Pair) -> None:
     async with pair.connect():
         other = await pair.answerer.next_channel()
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
+        size = PION_MAX_BYTES if pair.remote.name == "pion" else 65536
         await asyncio.gather(
-            transfer(ours, theirs, TRANSFER_BYTES, 65536), transfer(theirs, ours, TRANSFER_BYTES, 65536)
+            transfer(ours, theirs, TRANSFER_BYTES, size), transfer(theirs, ours, TRANSFER_BYTES, size)
         )
 
 
@@ -245,9 +257,10 @@ async def test_bufferedamountlow_fires_at_either_side(pair: Pair) -> None:
     async with pair.connect():
         other = await pair.answerer.next_channel()
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
+        size = PION_MAX_BYTES if pair.remote.name == "pion" else 65536
         # more than any stack hands to its SCTP at once
-        assert await ours.low(100_000, 48, 65536) <= 100_000
-        assert await theirs.low(100_000, 48, 65536) <= 100_000
+        assert await ours.low(100_000, 48, size) <= 100_000
+        assert await theirs.low(100_000, 48, size) <= 100_000
 
 
 @pytest.mark.parametrize("closer", ["local", "remote"])

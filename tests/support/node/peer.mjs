@@ -1,21 +1,8 @@
-// libdatachannel (its Node binding) as a peer under test: obeys the calls described in host.py,
-// a line of JSON each way on standard input and output.
+// libdatachannel (its Node binding) as a peer under test.
 
-import { createHash, randomBytes } from "node:crypto";
-import { createInterface } from "node:readline";
 import datachannel from "node-datachannel";
 import { Mailbox } from "../page/mailbox.mjs";
-
-const BUFFER_BYTES = 1 << 20;
-
-const gate = () => {
-  let open;
-  const promise = new Promise((resolve) => (open = resolve));
-  return { promise, open };
-};
-
-const encode = (data) => (typeof data === "string" ? data : { base64: Buffer.from(data).toString("base64") });
-const decode = (value) => (typeof value === "string" ? value : Buffer.from(value.base64, "base64"));
+import { BUFFER_BYTES, decode, encode, gate, receiveHashed, sendHashed, serve } from "./stdio.mjs";
 
 class Channel {
   messages = new Mailbox();
@@ -65,31 +52,19 @@ class Channel {
     this.#echo = true;
   }
 
-  async sendHashed(totalBytes, messageBytes) {
-    const block = randomBytes(messageBytes);
-    const sha = createHash("sha256");
+  sendHashed(totalBytes, messageBytes) {
     this.channel.setBufferedAmountLowThreshold(BUFFER_BYTES / 2);
-    for (let sent = 0, number = 0; sent < totalBytes; sent += messageBytes, number++) {
-      const message = Buffer.from(block.subarray(0, Math.min(messageBytes, totalBytes - sent)));
-      message.writeUInt32BE(number);
+    return sendHashed(totalBytes, messageBytes, async (message) => {
       while (this.channel.bufferedAmount() + message.length > BUFFER_BYTES) {
         // the callback comes from another thread: it may have come before we looked
         await Promise.race([this.#low.promise, new Promise((resolve) => setTimeout(resolve, 50))]);
       }
       this.channel.sendMessageBinary(message);
-      sha.update(message);
-    }
-    return sha.digest("hex");
+    });
   }
 
-  async receiveHashed(totalBytes) {
-    const sha = createHash("sha256");
-    for (let received = 0; received < totalBytes; ) {
-      const data = Buffer.from(await this.messages.take());
-      sha.update(data);
-      received += data.length;
-    }
-    return sha.digest("hex");
+  receiveHashed(totalBytes) {
+    return receiveHashed(totalBytes, this.messages);
   }
 
   async low(thresholdBytes, burst, messageBytes) {
@@ -190,27 +165,4 @@ class Peer {
   }
 }
 
-const peers = new Map();
-let nextPeer = 1;
-
-const answer = async ({ peer, channel, method, args }) => {
-  if (method === "newPeer") {
-    peers.set(nextPeer, new Peer(args[0]));
-    return nextPeer++;
-  }
-  const target = channel === null ? peers.get(peer) : peers.get(peer).channels.get(channel);
-  const result = await target[method](...args);
-  if (method === "close") peers.delete(peer);
-  return result;
-};
-
-createInterface({ input: process.stdin }).on("line", async (line) => {
-  const request = JSON.parse(line);
-  let reply;
-  try {
-    reply = { id: request.id, result: (await answer(request)) ?? null };
-  } catch (error) {
-    reply = { id: request.id, error: `${error.name}: ${error.message}` };
-  }
-  process.stdout.write(`${JSON.stringify(reply)}\n`);
-});
+serve(Peer);

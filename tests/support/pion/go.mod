@@ -1,0 +1,3 @@
+module rtcstack.test/pion
+
+go 1.19
