@@ -20,8 +20,8 @@ from tests.support.firefox_peer import firefox_program, start_firefox
 from tests.support.gstreamer import gstreamer_available, start_gstreamer
 from tests.support.host import Host, HostGoneError, StdioHost
 from tests.support.node_peer import node_available, start_node, start_werift, werift_available
-from tests.support.pion_peer import pion_available, start_pion
 from tests.support.peers import Channel, ChannelOptions, Description, Peer, connect
+from tests.support.pion_peer import pion_available, start_pion
 from tests.support.rtcstack_peer import RtcstackPeer
 from tests.support.sound_card import sound_card_available
 

@@ -189,7 +189,12 @@ func (c *channel) lowAfter(threshold, burst, size int) (uint64, error) {
 			return 0, err
 		}
 	}
-	<-c.low
+	for c.channel.BufferedAmount() > uint64(threshold) {
+		select { // there is no event where it was never above
+		case <-c.low:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 	return c.channel.BufferedAmount(), nil
 }
 
