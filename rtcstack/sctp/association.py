@@ -735,6 +735,9 @@ class SctpAssociation:
                     block.fill(packets, now, data=fresh, first=self._pending_cookie)
             else:
                 block.fill(packets, now, data=self._phase in SENDS_DATA)
+                if self._phase is Phase.SHUTDOWN_PENDING or self._phase is Phase.SHUTDOWN_RECEIVED:
+                    self._advance_shutdown(now)  # the last messages may just have expired
+                    block.fill(packets, now, data=False)
         elif self._init_due:
             self._init_due = False
             writer = PacketWriter(self._local_port, self._remote_port, 0)
