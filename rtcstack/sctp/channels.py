@@ -570,6 +570,8 @@ class DataChannels:
             if channel is not None and channel._reset_begun:
                 # A peer that refuses leaves the channel as closed as it can be.
                 channel._outbound_reset = True
+                if not self.association.resets_streams:
+                    channel._inbound_reset = True  # it cannot close its side either
                 self._finish_closing(channel)
 
     def _finish_closing(self, channel: Channel) -> None:
@@ -587,7 +589,11 @@ class DataChannels:
             self._peer_name_bytes -= channel._name_bytes
         if channel.id is not None:
             self._by_id.pop(channel.id, None)
-            if self._is_dtls_client is not None and channel.id % 2 != self._is_dtls_client:
+            if (
+                self._is_dtls_client is not None
+                and channel.id % 2 != self._is_dtls_client
+                and self.association.resets_streams  # else the peer does not know that it is free
+            ):
                 self._released_ids[channel.id] = None
         self._events.append(ChannelClosed(channel, error))
 

@@ -49,6 +49,8 @@ class Agreement:
         peer_window_bytes: the peer's receive window.
         inbound_streams, outbound_streams: the lesser of what is offered and asked for.
         partial_reliability, interleaving, stream_reset, zero_checksum: extensions that both sides have.
+        takes_forward_tsn: whether the peer may use FORWARD TSN. It may where we may not: what it has
+            answered may have been an earlier INIT than the last one.
     """
 
     __slots__ = (
@@ -62,6 +64,7 @@ class Agreement:
         "peer_tsn",
         "peer_window_bytes",
         "stream_reset",
+        "takes_forward_tsn",
         "zero_checksum",
     )
 
@@ -78,6 +81,7 @@ class Agreement:
         interleaving: bool,
         stream_reset: bool,
         zero_checksum: bool,
+        takes_forward_tsn: bool,
     ) -> None:
         self.local_tag = local_tag
         self.peer_tag = peer_tag
@@ -90,6 +94,7 @@ class Agreement:
         self.interleaving = interleaving
         self.stream_reset = stream_reset
         self.zero_checksum = zero_checksum
+        self.takes_forward_tsn = takes_forward_tsn
 
 
 class ControlBlock:
@@ -144,6 +149,8 @@ class ControlBlock:
         self._queue = queue
         self._events = events
         queue.limit_streams(agreement.outbound_streams)
+        if not agreement.partial_reliability:
+            queue.make_reliable()
         self._window_bytes = options.receive_window_bytes
         self._hard_limit_bytes = options.receive_window_bytes + 2 * options.max_message_size
         self._max_streams = agreement.inbound_streams
@@ -173,6 +180,7 @@ class ControlBlock:
             self.reassembly,
             self.rto,
             events,
+            is_agreed=agreement.stream_reset,
         )
         self.control: list[bytes] = []
         self.data_packets = 0
@@ -257,7 +265,7 @@ class ControlBlock:
             ParseError: it is malformed.
             ProtocolError: it was not agreed, or goes further than any sender can be.
         """
-        if interleaved is not (self._interleaved is not None) or not self.agreement.partial_reliability:
+        if interleaved is not (self._interleaved is not None) or not self.agreement.takes_forward_tsn:
             raise ProtocolError("a FORWARD TSN that was not agreed", code=CauseCode.PROTOCOL_VIOLATION)
         forward = ForwardTsn.parse(body, interleaved=interleaved)
         tracker = self.tracker
