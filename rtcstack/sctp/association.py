@@ -53,6 +53,8 @@ MAX_REPLIES = 32
 FULL_PACKET_BYTES = 1000
 """A packet this large is taken for one of bulk data, and acknowledged at once."""
 
+COOKIE_ACK = chunk_bytes(ChunkType.COOKIE_ACK, 0, b"")
+
 MAX_SHUTDOWN_RETRANSMISSIONS = 8
 """SHUTDOWNs (or SHUTDOWN ACKs) sent before the association counts as closed anyway."""
 
@@ -444,8 +446,7 @@ class SctpAssociation:
         if block is None:
             if kind == ChunkType.SHUTDOWN_ACK and self._phase is Phase.CLOSED:
                 # Our SHUTDOWN COMPLETE was lost (section 8.4).
-                if len(self._replies) < MAX_REPLIES:
-                    self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
+                self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
                 return False
             self._drop(Drop.UNEXPECTED)
             return False
@@ -548,7 +549,7 @@ class SctpAssociation:
             if same_local and same_peer:  # action D: our COOKIE ACK was lost, or both have begun
                 if self._phase is Phase.COOKIE_ECHOED:
                     self._establish(now)
-                block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
+                self._acknowledge_cookie(block)
                 return True
             if not same_local and not same_peer:
                 if cookie.local_tie_tag == block.agreement.local_tag and (
@@ -572,8 +573,13 @@ class SctpAssociation:
         self._make_block(self._handshake.agree_on_cookie(cookie))
         self._establish(now)
         assert self._block is not None
-        self._block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
+        self._acknowledge_cookie(self._block)
         return True
+
+    @staticmethod
+    def _acknowledge_cookie(block: ControlBlock) -> None:
+        if COOKIE_ACK not in block.control:  # one answers for any number of copies
+            block.queue_control(COOKIE_ACK)
 
     def _establish(self, now: float) -> None:
         block = self._block
@@ -596,7 +602,7 @@ class SctpAssociation:
         assert block is not None
         if not (self._queue.is_empty and block.outstanding.is_empty):
             if self._phase is Phase.SHUTDOWN_SENT and block.tracker.sack_due:
-                block.control.append(self._make_shutdown())
+                block.queue_control(self._make_shutdown())
             return
         if self._phase is Phase.SHUTDOWN_PENDING:
             self._phase = Phase.SHUTDOWN_SENT
@@ -648,9 +654,13 @@ class SctpAssociation:
 
     def _reply_abort(self, code: int, info: bytes) -> None:
         assert self._block is not None
+        del self._replies[MAX_REPLIES - 1 :]  # of all replies this one matters
         self._reply(self._block.agreement.peer_tag, chunk_bytes(ChunkType.ABORT, 0, cause_bytes(code, info)))
 
     def _reply(self, tag: int, chunk: bytes) -> None:
+        if len(self._replies) >= MAX_REPLIES:
+            self._drop(Drop.UNEXPECTED)
+            return
         writer = PacketWriter(self._local_port, self._remote_port, tag)
         self._replies.append(writer.write([chunk], checksum=True))
 

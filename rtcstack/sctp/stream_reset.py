@@ -204,8 +204,8 @@ class StreamReset:
             return
         stream_ids = self._request_streams
         self._request_streams = ()
+        # The next request begins with the next flush, so that one packet's answers cannot go through many.
         self._end(stream_ids, performed=result in (ResetResult.PERFORMED, ResetResult.NOTHING_TO_DO))
-        self.poll()
 
     def _end(self, stream_ids: tuple[int, ...], *, performed: bool) -> None:
         for stream_id in stream_ids:
