@@ -77,6 +77,7 @@ class ChannelSet:
         self.transport: Transport | None = None
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
         self.is_closed = False
+        self._is_shut = False
         self._objects: dict[Channel, RTCDataChannel] = {}
         self._drainers: list[tuple[Channel, int, asyncio.Future[None]]] = []
 
@@ -192,41 +193,51 @@ class ChannelSet:
     # -- what the engine tells --------------------------------------------------------------------
 
     def on_events(self, events: list[ChannelEvent]) -> None:
-        """Hand the engine's events to whom they concern."""
-        objects = self._objects
+        """Hand the engine's events to whom they concern: each by itself, whatever another one does."""
         for event in events:
-            if isinstance(event, MessageReceived):
-                target = objects.get(event.channel)
-                if target is not None:
-                    target.on_message(event.data)
-            elif isinstance(event, BufferedAmountLow):
-                target = objects.get(event.channel)
-                if target is not None:
-                    target.on_low()
-            elif isinstance(event, ChannelAnnounced):
-                target = RTCDataChannel(self, event.channel)
-                objects[event.channel] = target
-                self._on_channel(target)
-                target.on_opened()
-            elif isinstance(event, ChannelOpened):
-                target = objects.get(event.channel)
-                if target is not None:
-                    target.on_opened()
-            elif isinstance(event, ChannelClosing):
-                target = objects.get(event.channel)
-                if target is not None:
-                    target.on_closing()
-            elif isinstance(event, ChannelClosed):
-                self._close_object(event.channel, event.error)
-            elif isinstance(event, AssociationConnected):
-                self._on_connected(min(event.max_inbound_streams, event.max_outbound_streams))
-            elif isinstance(event, AssociationClosed):
-                self.is_closed = True
-                for channel in list(objects):
-                    self._close_object(channel, event.error)
-                self._on_closed()
+            try:
+                if isinstance(event, MessageReceived):  # most of them
+                    target = self._objects.get(event.channel)
+                    if target is not None:
+                        target.on_message(event.data)
+                else:
+                    self._on_event(event)
+            except Exception as error:
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"exception while {type(event).__name__} was told", "exception": error}
+                )
         if self._drainers:
             self._check_drainers()
+
+    def _on_event(self, event: ChannelEvent) -> None:
+        if self._is_shut:
+            return  # by a handler of an earlier event
+        objects = self._objects
+        if isinstance(event, BufferedAmountLow):
+            target = objects.get(event.channel)
+            if target is not None:
+                target.on_low()
+        elif isinstance(event, ChannelAnnounced):
+            target = RTCDataChannel(self, event.channel)
+            objects[event.channel] = target
+            target.on_announced(self._on_channel)
+        elif isinstance(event, ChannelOpened):
+            target = objects.get(event.channel)
+            if target is not None:
+                target.on_opened()
+        elif isinstance(event, ChannelClosing):
+            target = objects.get(event.channel)
+            if target is not None:
+                target.on_closing()
+        elif isinstance(event, ChannelClosed):
+            self._close_object(event.channel, event.error)
+        elif isinstance(event, AssociationConnected):
+            self._on_connected(min(event.max_inbound_streams, event.max_outbound_streams))
+        elif isinstance(event, AssociationClosed):
+            self.is_closed = True
+            for channel in list(objects):
+                self._close_object(channel, event.error)
+            self._on_closed()
 
     def _close_object(self, channel: Channel, cause: ProtocolError | None) -> None:
         target = self._objects.pop(channel, None)
@@ -244,7 +255,7 @@ class ChannelSet:
 
     def shut(self) -> None:
         """The connection was closed by the application: all channels are closed, without events."""
-        self.is_closed = True
+        self.is_closed = self._is_shut = True
         objects, self._objects = self._objects, {}
         for target in objects.values():
             target.on_shut()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -300,6 +300,16 @@ class RTCDataChannel(EventTarget):
         """The channel may be used."""
         if self._state is RTCDataChannelState.CONNECTING:
             self._state = RTCDataChannelState.OPEN
+            self.dispatchEvent(Event("open"))
+
+    def on_announced(self, tell: Callable[[RTCDataChannel], None]) -> None:
+        """The peer has opened the channel: it is open when `tell` shows it to the application.
+
+        Who hears of it may send at once. "open" follows, for handlers that are attached meanwhile.
+        """
+        self._state = RTCDataChannelState.OPEN
+        tell(self)
+        if self.readyState is RTCDataChannelState.OPEN:  # nobody has closed it
             self.dispatchEvent(Event("open"))
 
     def on_message(self, data: str | bytes) -> None:

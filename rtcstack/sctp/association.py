@@ -8,6 +8,7 @@ Spec: RFC 9260, sections 4, 5, 8 and 9; RFC 8261 for its place above DTLS.
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 from collections.abc import Iterable, Sequence
@@ -44,11 +45,15 @@ from rtcstack.sctp.states import (
 
 __all__ = ["AssociationState", "Drop", "SctpAssociation"]
 
+logger = logging.getLogger("rtcstack.sctp")
+
 MAX_REPLIES = 32
 """Packets with replies to INITs and the like, kept until the next drain."""
 
 FULL_PACKET_BYTES = 1000
 """A packet this large is taken for one of bulk data, and acknowledged at once."""
+
+COOKIE_ACK = chunk_bytes(ChunkType.COOKIE_ACK, 0, b"")
 
 MAX_SHUTDOWN_RETRANSMISSIONS = 8
 """SHUTDOWNs (or SHUTDOWN ACKs) sent before the association counts as closed anyway."""
@@ -77,9 +82,11 @@ class SctpAssociation:
         "_events",
         "_fast",
         "_fast_crc",
+        "_give_up_at",
         "_handshake",
         "_heartbeat_at",
         "_heartbeats_unanswered",
+        "_init_attempt",
         "_init_due",
         "_local_port",
         "_options",
@@ -122,6 +129,8 @@ class SctpAssociation:
         self._block: ControlBlock | None = None
         self._handshake = Handshake(self._options, local_port, remote_port, self._rng)
         self._init_due = False
+        self._init_attempt = 0  # which of our INITs is next, see `Handshake`
+        self._give_up_at: float | None = None
         self._pending_cookie = b""
         self._replies: list[bytes] = []
         self._timer_at: float | None = None  # T1 while connecting, T2 while shutting down
@@ -183,7 +192,7 @@ class SctpAssociation:
         return self._block.outstanding.chunks_retransmitted if self._block is not None else 0
 
     def make_init(self) -> bytes:
-        """Our INIT chunk; the same one at each call, and the one that `connect` sends."""
+        """Our INIT chunk; the same one at each call, and the first that `connect` sends."""
         return self._handshake.init_chunk
 
     def connect(self, now: float) -> None:
@@ -199,6 +208,8 @@ class SctpAssociation:
         self._retries = 0
         self._timer_s = self._options.rto_initial_s
         self._timer_at = now + self._timer_s
+        if self._options.handshake_timeout_s is not None:
+            self._give_up_at = now + self._options.handshake_timeout_s
 
     def send(
         self,
@@ -255,6 +266,11 @@ class SctpAssociation:
         if self._block is None:
             raise InvalidStateError(f"cannot reset streams: the association is {self.state}")
         self._block.resets.reset(stream_ids)
+
+    @property
+    def resets_streams(self) -> bool:
+        """Whether the peer knows how streams are reset."""
+        return self._block is not None and self._block.agreement.stream_reset
 
     def set_priority(self, stream_id: int, priority: int) -> None:
         """Set a stream's weight, 1 to 65535; 256 is normal (RFC 8832, section 5.1)."""
@@ -430,8 +446,7 @@ class SctpAssociation:
         if block is None:
             if kind == ChunkType.SHUTDOWN_ACK and self._phase is Phase.CLOSED:
                 # Our SHUTDOWN COMPLETE was lost (section 8.4).
-                if len(self._replies) < MAX_REPLIES:
-                    self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
+                self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
                 return False
             self._drop(Drop.UNEXPECTED)
             return False
@@ -534,7 +549,7 @@ class SctpAssociation:
             if same_local and same_peer:  # action D: our COOKIE ACK was lost, or both have begun
                 if self._phase is Phase.COOKIE_ECHOED:
                     self._establish(now)
-                block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
+                self._acknowledge_cookie(block)
                 return True
             if not same_local and not same_peer:
                 if cookie.local_tie_tag == block.agreement.local_tag and (
@@ -558,8 +573,13 @@ class SctpAssociation:
         self._make_block(self._handshake.agree_on_cookie(cookie))
         self._establish(now)
         assert self._block is not None
-        self._block.control.append(chunk_bytes(ChunkType.COOKIE_ACK, 0, b""))
+        self._acknowledge_cookie(self._block)
         return True
+
+    @staticmethod
+    def _acknowledge_cookie(block: ControlBlock) -> None:
+        if COOKIE_ACK not in block.control:  # one answers for any number of copies
+            block.queue_control(COOKIE_ACK)
 
     def _establish(self, now: float) -> None:
         block = self._block
@@ -582,7 +602,7 @@ class SctpAssociation:
         assert block is not None
         if not (self._queue.is_empty and block.outstanding.is_empty):
             if self._phase is Phase.SHUTDOWN_SENT and block.tracker.sack_due:
-                block.control.append(self._make_shutdown())
+                block.queue_control(self._make_shutdown())
             return
         if self._phase is Phase.SHUTDOWN_PENDING:
             self._phase = Phase.SHUTDOWN_SENT
@@ -634,9 +654,13 @@ class SctpAssociation:
 
     def _reply_abort(self, code: int, info: bytes) -> None:
         assert self._block is not None
+        del self._replies[MAX_REPLIES - 1 :]  # of all replies this one matters
         self._reply(self._block.agreement.peer_tag, chunk_bytes(ChunkType.ABORT, 0, cause_bytes(code, info)))
 
     def _reply(self, tag: int, chunk: bytes) -> None:
+        if len(self._replies) >= MAX_REPLIES:
+            self._drop(Drop.UNEXPECTED)
+            return
         writer = PacketWriter(self._local_port, self._remote_port, tag)
         self._replies.append(writer.write([chunk], checksum=True))
 
@@ -699,8 +723,13 @@ class SctpAssociation:
         if connecting:
             limit = self._options.max_init_retransmissions
             if limit is not None and self._retries > limit:
-                self._close(ProtocolError(f"no answer to {limit + 1} handshake packets"), graceful=False)
+                self._give_up(f"no answer to {limit + 1} handshake packets")
                 return
+            if self._give_up_at is not None and now >= self._give_up_at:
+                self._give_up(f"no association within {self._options.handshake_timeout_s:g} s")
+                return
+            if self._phase is Phase.COOKIE_WAIT:
+                self._init_attempt += 1
             self._init_due = True
             return
         block = self._block
@@ -715,6 +744,12 @@ class SctpAssociation:
             block.queue_control(self._make_shutdown())
         elif self._phase is Phase.SHUTDOWN_ACK_SENT:
             block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
+
+    def _give_up(self, reason: str) -> None:
+        """The association does not come up, and whoever waits for its channels must hear of it."""
+        what = "our INIT" if self._phase is Phase.COOKIE_WAIT else "our COOKIE ECHO"
+        logger.warning("data channels cannot be used: %s, the peer has not answered %s", reason, what)
+        self._close(ProtocolError(f"{reason}: the peer has not answered {what}"), graceful=False)
 
     # -- engine: out --------------------------------------------------------------------------
 
@@ -735,10 +770,13 @@ class SctpAssociation:
                     block.fill(packets, now, data=fresh, first=self._pending_cookie)
             else:
                 block.fill(packets, now, data=self._phase in SENDS_DATA)
+                if self._phase is Phase.SHUTDOWN_PENDING or self._phase is Phase.SHUTDOWN_RECEIVED:
+                    self._advance_shutdown(now)  # the last messages may just have expired
+                    block.fill(packets, now, data=False)
         elif self._init_due:
             self._init_due = False
             writer = PacketWriter(self._local_port, self._remote_port, 0)
-            packets.append(writer.write([self._handshake.init_chunk], checksum=True))
+            packets.append(writer.write([self._handshake.repeat_init(self._init_attempt)], checksum=True))
         if packets:
             self.packets_sent += len(packets)
             self.bytes_sent += sum(map(len, packets))

@@ -153,6 +153,7 @@ class DataChannels:
         "_early",
         "_early_bytes",
         "_events",
+        "_inbound",
         "_is_dtls_client",
         "_max_streams",
         "_next_id",
@@ -173,6 +174,7 @@ class DataChannels:
         self.channels_closed = 0
         self._events: list[ChannelEvent] = []
         self._by_id: dict[int, Channel] = {}
+        self._inbound: set[int] = set()  # identifiers of the channels that the peer has not reset
         self._unassigned: list[Channel] = []
         self._early: dict[int, list[StreamMessage]] = {}
         self._early_bytes = 0
@@ -288,6 +290,7 @@ class DataChannels:
     def _assign(self, channel: Channel, stream_id: int, now: float) -> None:
         channel.id = stream_id
         self._by_id[stream_id] = channel
+        self._inbound.add(stream_id)
         self._configure(channel)
         if not channel.negotiated:
             message = OpenMessage(
@@ -525,6 +528,7 @@ class DataChannels:
         self._peer_name_bytes += channel._name_bytes
         channel.state = ChannelState.OPEN
         self._by_id[stream_id] = channel
+        self._inbound.add(stream_id)
         self._configure(channel)
         self.channels_opened += 1
         self._events.append(ChannelAnnounced(channel))
@@ -551,8 +555,10 @@ class DataChannels:
         return messages
 
     def _on_reset_by_peer(self, stream_ids: Iterable[int]) -> None:
-        for stream_id in stream_ids or tuple(self._by_id):
+        # Of all streams only those that are not reset yet: a peer may say so again and again.
+        for stream_id in stream_ids or tuple(self._inbound | self._early.keys()):
             self._take_early(stream_id)
+            self._inbound.discard(stream_id)
             channel = self._by_id.get(stream_id)
             if channel is None or channel._inbound_reset:
                 continue
@@ -570,6 +576,8 @@ class DataChannels:
             if channel is not None and channel._reset_begun:
                 # A peer that refuses leaves the channel as closed as it can be.
                 channel._outbound_reset = True
+                if not self.association.resets_streams:
+                    channel._inbound_reset = True  # it cannot close its side either
                 self._finish_closing(channel)
 
     def _finish_closing(self, channel: Channel) -> None:
@@ -587,7 +595,12 @@ class DataChannels:
             self._peer_name_bytes -= channel._name_bytes
         if channel.id is not None:
             self._by_id.pop(channel.id, None)
-            if self._is_dtls_client is not None and channel.id % 2 != self._is_dtls_client:
+            self._inbound.discard(channel.id)
+            if (
+                self._is_dtls_client is not None
+                and channel.id % 2 != self._is_dtls_client
+                and self.association.resets_streams  # else the peer does not know that it is free
+            ):
                 self._released_ids[channel.id] = None
         self._events.append(ChannelClosed(channel, error))
 

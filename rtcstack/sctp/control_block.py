@@ -34,6 +34,10 @@ MAX_CONTROL_CHUNKS = 64
 """Control chunks that wait to be sent; more are dropped, and their senders ask again."""
 
 
+MIN_SACK_ROOM_BYTES = 64
+"""Room in a packet in which a SACK is begun: less would cut its gap blocks off."""
+
+
 class Agreement:
     """What INIT and INIT ACK have settled.
 
@@ -45,6 +49,8 @@ class Agreement:
         peer_window_bytes: the peer's receive window.
         inbound_streams, outbound_streams: the lesser of what is offered and asked for.
         partial_reliability, interleaving, stream_reset, zero_checksum: extensions that both sides have.
+        takes_forward_tsn: whether the peer may use FORWARD TSN. It may where we may not: what it has
+            answered may have been an earlier INIT than the last one.
     """
 
     __slots__ = (
@@ -58,6 +64,7 @@ class Agreement:
         "peer_tsn",
         "peer_window_bytes",
         "stream_reset",
+        "takes_forward_tsn",
         "zero_checksum",
     )
 
@@ -74,6 +81,7 @@ class Agreement:
         interleaving: bool,
         stream_reset: bool,
         zero_checksum: bool,
+        takes_forward_tsn: bool,
     ) -> None:
         self.local_tag = local_tag
         self.peer_tag = peer_tag
@@ -86,6 +94,7 @@ class Agreement:
         self.interleaving = interleaving
         self.stream_reset = stream_reset
         self.zero_checksum = zero_checksum
+        self.takes_forward_tsn = takes_forward_tsn
 
 
 class ControlBlock:
@@ -140,6 +149,8 @@ class ControlBlock:
         self._queue = queue
         self._events = events
         queue.limit_streams(agreement.outbound_streams)
+        if not agreement.partial_reliability:
+            queue.make_reliable()
         self._window_bytes = options.receive_window_bytes
         self._hard_limit_bytes = options.receive_window_bytes + 2 * options.max_message_size
         self._max_streams = agreement.inbound_streams
@@ -169,6 +180,7 @@ class ControlBlock:
             self.reassembly,
             self.rto,
             events,
+            is_agreed=agreement.stream_reset,
         )
         self.control: list[bytes] = []
         self.data_packets = 0
@@ -253,7 +265,7 @@ class ControlBlock:
             ParseError: it is malformed.
             ProtocolError: it was not agreed, or goes further than any sender can be.
         """
-        if interleaved is not (self._interleaved is not None) or not self.agreement.partial_reliability:
+        if interleaved is not (self._interleaved is not None) or not self.agreement.takes_forward_tsn:
             raise ProtocolError("a FORWARD TSN that was not agreed", code=CauseCode.PROTOCOL_VIOLATION)
         forward = ForwardTsn.parse(body, interleaved=interleaved)
         tracker = self.tracker
@@ -292,12 +304,15 @@ class ControlBlock:
     # -- sending ------------------------------------------------------------------------------
 
     def queue_control(self, chunk: bytes) -> None:
-        """Have a control chunk sent with the next packet."""
-        if len(self.control) < MAX_CONTROL_CHUNKS:
+        """Have a control chunk sent with the next packet; one that fits no packet is not."""
+        if len(self.control) < MAX_CONTROL_CHUNKS and len(chunk) <= self._room_bytes:
             self.control.append(chunk)
 
     def fill(self, packets: list[bytes], now: float, *, data: bool = True, first: bytes = b"") -> None:
         """Append packets with all that is due: control chunks, a SACK, then data.
+
+        Whatever does not fit beside something else gets a packet of its own: fewer than
+        `MAX_BATCH` packets mean that nothing is left that may be sent before `next_timeout`.
 
         Args:
             packets: at most `MAX_BATCH` are appended.
@@ -317,7 +332,6 @@ class ControlBlock:
         pace_at = max(self._pace_at, now - PACING_CREDIT_S)
         pace_until = now + PACING_QUANTUM_S if pace_at <= now else now
         self.pacing_at = None
-        control = bool(self.tracker.sack_due or self.control or resets.request_due or resets.replies)
         if data and not outstanding.probe_due:
             if not outstanding.has_lost and queue.is_empty:
                 data = False
@@ -328,20 +342,22 @@ class ControlBlock:
                 outstanding.window_limited = True
                 self.pacing_at = pace_at
                 data = False
+        if data and self.tracker.sack_at is not None and not queue.is_empty:
+            self.tracker.sack_due = True  # what waits for company has found it
+        control = self._has_control
         if not (data or control or outstanding.forward_due or first):
             return
         sent = False
-        if data and self.tracker.sack_at is not None and not queue.is_empty:
-            self.tracker.sack_due = True  # what waits for company has found it
+        whole_bytes = self._room_bytes
         for _ in range(1 if first else MAX_BATCH):
             parts: list[bytes] = []
-            room = self._room_bytes
+            room = whole_bytes
             if first:
                 parts.append(first)
                 room -= len(first)
             if control:
                 room = self._fill_control(parts, room, now)
-                control = bool(self.control)
+                control = self._has_control
             if outstanding.forward_due and room >= MAX_FORWARD_BYTES:
                 chunk = outstanding.make_forward(now)
                 if chunk:
@@ -350,31 +366,42 @@ class ControlBlock:
             if data:
                 window_open = outstanding.flight_bytes < congestion.window_bytes
                 if (window_open and (not rate or pace_at < pace_until)) or outstanding.probe_due:
-                    if outstanding.probe_due:
-                        outstanding.probe_due = False
                     size = fill(parts, room, now)
-                    if size:
-                        sent = True
-                        if rate:
-                            pace_at += size / rate
-                    elif not control and not queue.cut_short:
-                        data = False
-                    if queue.cut_short:
+                    while queue.cut_short:
                         for message in queue.cut_short:
                             outstanding.abandon(message, now)
                         queue.cut_short.clear()
-                        if not parts:
-                            continue
+                        size += fill(parts, room - size, now)
+                    if size:
+                        outstanding.probe_due = False
+                        sent = True
+                        if rate:
+                            pace_at += size / rate
+                    elif room == whole_bytes:
+                        # Not even a whole packet takes any; beside something else it may have
+                        # been the room alone that was missing.
+                        outstanding.probe_due = False
+                        data = False
                 elif outstanding.has_lost or not queue.is_empty:
                     outstanding.window_limited = True
                     if window_open:
                         self.pacing_at = pace_at
             if not parts:
+                # What has expired meanwhile may be told, or was what a reset had waited for.
+                resets.poll()
+                control = self._has_control
+                if control or outstanding.forward_due:
+                    continue
                 break
             packets.append(write(parts, bool(first)))
         if sent:
             self._pace_at = pace_at
             outstanding.sent(now)
+
+    @property
+    def _has_control(self) -> bool:
+        resets = self.resets
+        return bool(self.tracker.sack_due or self.control or resets.request_due or resets.replies)
 
     def _fill_control(self, parts: list[bytes], room: int, now: float) -> int:
         resets = self.resets
@@ -392,9 +419,7 @@ class ControlBlock:
             taken += 1
         if taken:
             del self.control[:taken]
-        elif self.control and not parts:
-            del self.control[0]  # fits no packet; it cannot have been of ours
-        if self.tracker.sack_due and room >= 64:
+        if self.tracker.sack_due and room >= MIN_SACK_ROOM_BYTES:
             held_bytes = self.reassembly.held_bytes + self.application_bytes
             self._advertised_bytes = max(0, self._window_bytes - held_bytes)
             chunk = self.tracker.make_sack(self._advertised_bytes, room)

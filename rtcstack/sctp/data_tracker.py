@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from struct import Struct
 
 from rtcstack.sctp.chunks import Sack
 from rtcstack.serial import unwrap
@@ -20,6 +21,8 @@ MAX_DUPLICATES = 32
 """Duplicate TSNs reported in one SACK."""
 
 SACK_FIXED_BYTES = 16
+
+_PACK_SACK = Struct("!BBHIIHH").pack
 
 
 class DataTracker:
@@ -152,6 +155,8 @@ class DataTracker:
         self.sack_at = None
         self._packets_unacked = 0
         cumulative = self.cumulative_tsn
+        if not self._starts and not self._duplicates:  # most of them
+            return _PACK_SACK(3, 0, SACK_FIXED_BYTES, cumulative & 0xFFFF_FFFF, a_rwnd_bytes, 0, 0)
         gaps: list[int] = []
         duplicates: tuple[int, ...] = ()
         entries = (room_bytes - SACK_FIXED_BYTES) // 4

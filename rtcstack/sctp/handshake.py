@@ -6,6 +6,7 @@ Spec: RFC 9260, section 5.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from rtcstack.sctp.chunks import ChunkType, Init
 from rtcstack.sctp.control_block import Agreement
@@ -18,14 +19,41 @@ __all__ = ["Handshake"]
 MAX_UNRECOGNIZED = 4
 """Unrecognized parameters that are reported back to the peer."""
 
+MAX_EXTENDED_INITS = 4
+"""INITs that name the extensions which data channels need (RFC 8831, section 5); from here on every
+second one names none."""
+
 FORWARD_TSN, ZERO_CHECKSUM, I_DATA, RE_CONFIG = 1, 2, 4, 8
 """Extensions of the peer, as bits for the cookie."""
 
+ALL = FORWARD_TSN | ZERO_CHECKSUM | I_DATA | RE_CONFIG
+
 
 class Handshake:
-    """Makes and reads the chunks of the handshake; whose turn it is, is the association's affair."""
+    """Makes and reads the chunks of the handshake; whose turn it is, is the association's affair.
 
-    __slots__ = ("_init", "_init_chunk", "_local_port", "_options", "_remote_port", "_rng", "_sealer")
+    Some peers drop an INIT with a parameter that they do not know, though none may (RFC 9260,
+    section 3.2.1). So an INIT that is repeated asks for less, under the same tag:
+
+    - the first names everything;
+    - the next ones leave out zero checksums, which are newer (RFC 9653) than many peers;
+    - of those after `MAX_EXTENDED_INITS` every second one is bare.
+
+    An INIT ACK does not say which INIT it answers, so it is taken for an answer to the last one,
+    and only what that one named is used. What the peer makes of a fuller one that it did get is
+    understood all the same: zero checksums, FORWARD TSNs and resets are taken if ever offered.
+    """
+
+    __slots__ = (
+        "_init",
+        "_init_chunk",
+        "_local_port",
+        "_offered",
+        "_options",
+        "_remote_port",
+        "_rng",
+        "_sealer",
+    )
 
     def __init__(self, options: SctpOptions, local_port: int, remote_port: int, rng: random.Random) -> None:
         self._options = options
@@ -33,6 +61,7 @@ class Handshake:
         self._remote_port = remote_port
         self._rng = rng
         self._init: Init | None = None
+        self._offered = ALL
         self._init_chunk = b""
         self._sealer: CookieSealer | None = None
 
@@ -73,6 +102,21 @@ class Handshake:
         """Our INIT as a chunk."""
         return self._init_chunk if self.init else b""
 
+    def repeat_init(self, attempt: int) -> bytes:
+        """Our INIT as a chunk, for the first time (`attempt` 0) or again.
+
+        What `agree_on_init_ack` comes to is what the last one named.
+        """
+        init = self.init
+        if attempt == 0:
+            self._offered = ALL
+            return self._init_chunk
+        if attempt < MAX_EXTENDED_INITS or attempt % 2:
+            self._offered = ALL & ~ZERO_CHECKSUM
+            return replace(init, zero_checksum=False).to_bytes()
+        self._offered = 0
+        return replace(init, zero_checksum=False, forward_tsn=False, extensions=b"").to_bytes()
+
     @property
     def local_tag(self) -> int:
         """The tag that packets to us carry; 0 while there is none."""
@@ -80,6 +124,9 @@ class Handshake:
 
     def answer(self, init: Init, now: float, present: Agreement | None, *, new_tag: bool) -> bytes:
         """The packet with the INIT ACK for a peer's INIT. Nothing is remembered but in its cookie.
+
+        It names only what the INIT has named: what is not known to the peer might have it drop the
+        INIT ACK, and what is not offered will not be used.
 
         Args:
             init: the peer's.
@@ -114,9 +161,9 @@ class Handshake:
             local.outbound_streams,
             local.inbound_streams,
             tsn,
-            local.extensions,
-            local.forward_tsn,
-            local.zero_checksum,
+            bytes(kind for kind in local.extensions if kind in init.extensions),
+            local.forward_tsn and init.forward_tsn,
+            local.zero_checksum and init.zero_checksum,
             self._sealer.seal(cookie),
             init.unrecognized[:MAX_UNRECOGNIZED],
         )
@@ -128,8 +175,9 @@ class Handshake:
         return self._sealer.unseal(body) if self._sealer is not None else None
 
     def agree_on_init_ack(self, init: Init) -> Agreement:
-        """What our INIT and the peer's INIT ACK come to."""
+        """What our last INIT and the peer's INIT ACK come to."""
         return self._agree(
+            self._offered,
             self.init.initiate_tag,
             init.initiate_tag,
             self.init.initial_tsn,
@@ -143,6 +191,7 @@ class Handshake:
     def agree_on_cookie(self, cookie: Cookie) -> Agreement:
         """What the peer's INIT and our INIT ACK came to, as the cookie remembers it."""
         return self._agree(
+            ALL,
             cookie.local_tag,
             cookie.peer_tag,
             cookie.local_tsn,
@@ -155,6 +204,7 @@ class Handshake:
 
     def _agree(
         self,
+        offered: int,
         local_tag: int,
         peer_tag: int,
         local_tsn: int,
@@ -173,10 +223,11 @@ class Handshake:
             peer_window_bytes,
             min(options.streams, peer_outbound),
             min(options.streams, peer_inbound),
+            options.partial_reliability and bool(extensions & offered & FORWARD_TSN),
+            options.interleaving and bool(extensions & offered & I_DATA),
+            bool(extensions & offered & RE_CONFIG),
+            options.zero_checksum and bool(extensions & offered & ZERO_CHECKSUM),
             options.partial_reliability and bool(extensions & FORWARD_TSN),
-            options.interleaving and bool(extensions & I_DATA),
-            bool(extensions & RE_CONFIG),
-            options.zero_checksum and bool(extensions & ZERO_CHECKSUM),
         )
 
 

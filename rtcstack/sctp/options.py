@@ -35,6 +35,9 @@ class SctpOptions:
         max_retransmissions: consecutive timeouts after which the association is given up, or
             None. ICE consent (RFC 7675) ends a dead path, so there is no limit by default.
         max_init_retransmissions: the same for INIT and COOKIE ECHO.
+        handshake_timeout_s: time after which an association that has not come up is given up, with
+            an error, or None. RFC 9260 sends nine INITs (section 16, Max.Init.Retransmits = 8); with
+            a timeout that doubles from `rto_initial_s` to `rto_max_s` these take as long.
         cookie_lifetime_s: age at which a state cookie is stale.
         zero_checksum: whether to offer zero checksums, with DTLS as the alternate method (RFC 9653).
         interleaving: whether to offer I-DATA (RFC 8260).
@@ -56,6 +59,7 @@ class SctpOptions:
     heartbeat_interval_s: float = 30.0
     max_retransmissions: int | None = None
     max_init_retransmissions: int | None = None
+    handshake_timeout_s: float | None = 20.0
     cookie_lifetime_s: float = 60.0
     zero_checksum: bool = True
     interleaving: bool = False

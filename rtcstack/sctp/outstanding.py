@@ -8,9 +8,11 @@ behind which nothing arrives; the T3 timer of RFC 9260 is the last resort.
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 
 from rtcstack.sctp.chunks import FLAG_IMMEDIATE, ForwardTsn, Sack, SkippedStream
 from rtcstack.sctp.congestion import Acknowledgement, CongestionController
+from rtcstack.sctp.ranges import Ranges
 from rtcstack.sctp.rto import RtoEstimator
 from rtcstack.sctp.send_queue import ABANDONED, ACKED, IN_FLIGHT, LOST, Message, SendQueue, SentChunk
 from rtcstack.serial import unwrap
@@ -36,6 +38,10 @@ MAX_RESENT_TSNS = 1024
 
 MAX_SKIPPED_STREAMS = 48
 """Streams named in one FORWARD TSN; more abandoned messages wait for the next one."""
+
+MAX_OUTSTANDING_CHUNKS = 32_768
+"""Chunks kept at a time. A peer that acknowledges all but the first, or lets messages be given up
+without moving on, would have us keep any number: what gap blocks report may be taken back."""
 
 MAX_FORWARD_BYTES = 8 + 8 * MAX_SKIPPED_STREAMS
 
@@ -78,6 +84,7 @@ class Outstanding:
         "_resent",
         "_resent_tsns",
         "_rto",
+        "_settled_tsn",
         "_t3_at",
         "_timed_out",
         "chunks_abandoned",
@@ -122,7 +129,7 @@ class Outstanding:
         self._lost: deque[SentChunk] | None = None  # to be sent again; some may have been acked since
         self._resent: deque[SentChunk] | None = None  # sent again, in the order of sending
         self._gaps: tuple[int, ...] = ()  # the gap blocks of the last SACK, as they came
-        self._ranges: dict[int, int] = {}  # the same as first to last TSN
+        self._ranges = Ranges()  # all that gap blocks have acknowledged
         self._highest_tsn = self.cumulative_tsn  # highest one acknowledged
         self._cursor = self.next_tsn  # chunks below are acked, lost or sent again
         self._rack_at = 0.0  # when the latest-sent of the acknowledged chunks was sent, its TSN, its RTT
@@ -140,6 +147,7 @@ class Outstanding:
         self._ack = Acknowledgement()
         self._abandoned: list[Message] = []
         self._advanced_tsn = self.cumulative_tsn  # "Advanced.Peer.Ack.Point" of RFC 3758
+        self._settled_tsn = self.cumulative_tsn  # up to here all is abandoned or acknowledged
         self._forwarded_at = 0.0
 
     @property
@@ -189,7 +197,8 @@ class Outstanding:
         chunks = self._chunks
         next_chunk = self._queue.next_chunk
         before = room
-        while room > 16:
+        last_tsn = self.cumulative_tsn + MAX_OUTSTANDING_CHUNKS
+        while room > 16 and tsn <= last_tsn:
             new = next_chunk(tsn, room, now)
             if new is None:
                 break
@@ -268,29 +277,21 @@ class Outstanding:
             self.cumulative_tsn = cumulative
             if cumulative > self._highest_tsn:
                 self._highest_tsn = cumulative
+            if self._ranges:
+                self._ranges.drop_through(cumulative)
         if sack.gaps:
-            known = self._ranges
             gaps = sack.gaps
+            first = 0
             if not progress and gaps[:-1] == self._gaps[:-1]:
-                ranges = known  # only the last block has grown: most SACKs while a gap is open
-                first = len(gaps) - 2
-            else:
-                ranges = {}
-                first = 0
+                first = len(gaps) - 2  # only the last block has grown: most SACKs while a gap is open
             self._gaps = gaps
             for edge in range(first, len(gaps), 2):
                 start = cumulative + gaps[edge]
                 end = cumulative + gaps[edge + 1]
                 if end >= self.next_tsn:
                     break
-                tsn = start
-                while tsn <= end:
-                    last = known.get(tsn)
-                    if last is not None and last <= end:
-                        tsn = last + 1
-                        continue
+                for tsn in chain.from_iterable(self._ranges.add(start, end)):
                     chunk = self._chunks[tsn]
-                    tsn += 1
                     if chunk.state == IN_FLIGHT:
                         flight_bytes -= len(chunk.data)
                     elif chunk.state != LOST:
@@ -304,10 +305,7 @@ class Outstanding:
                         newest = chunk
                 if end > self._highest_tsn:
                     self._highest_tsn = end
-                ranges[start] = end
-            self._ranges = ranges
-        elif self._gaps:
-            self._ranges = {}
+        else:
             self._gaps = ()
         self.flight_bytes = flight_bytes
         if sack.duplicates and self._resent_tsns:
@@ -343,7 +341,7 @@ class Outstanding:
             self._t3_at = now + self._rto.rto_s if self._chunks else None
         self._arm_probe(now)
         if self._abandoned:
-            self._on_abandoned_sack(now)
+            self._on_abandoned_sack(progress, now)
         return True
 
     def _measure(self, newest: SentChunk, now: float) -> float | None:
@@ -502,8 +500,9 @@ class Outstanding:
         self._t3_at = now + self._rto.rto_s
         forget_gaps = self.timeouts > 1  # perhaps the peer has dropped what it had reported
         if forget_gaps:
-            self._ranges = {}
+            self._ranges.clear()
             self._gaps = ()
+            self._settled_tsn = self._advanced_tsn
         for chunk in list(self._chunks.values()):
             if chunk.state == IN_FLIGHT or (forget_gaps and chunk.state == ACKED):
                 if chunk.state == IN_FLIGHT:
@@ -555,12 +554,13 @@ class Outstanding:
                 chunk.state = ABANDONED
                 chunk.data = b""
                 self.chunks_abandoned += 1
+        message.data = b""
         self._abandoned.append(message)
         self._advance()
 
     def _advance(self) -> None:
         """Move the point up to which the peer need not wait any longer."""
-        tsn = max(self._advanced_tsn, self.cumulative_tsn)
+        tsn = max(self._settled_tsn, self.cumulative_tsn)
         chunks = self._chunks
         while (chunk := chunks.get(tsn + 1)) is not None:
             if chunk.state == ABANDONED:
@@ -569,10 +569,12 @@ class Outstanding:
             elif chunk.state != ACKED:
                 break
             tsn += 1
+        self._settled_tsn = tsn
 
-    def _on_abandoned_sack(self, now: float) -> None:
+    def _on_abandoned_sack(self, progress: bool, now: float) -> None:
         cumulative = self.cumulative_tsn
-        self._abandoned = [message for message in self._abandoned if message.last_tsn > cumulative]
+        if progress:
+            self._abandoned = [message for message in self._abandoned if message.last_tsn > cumulative]
         self._advance()
         if self._advanced_tsn > cumulative and now >= self._forwarded_at + self._rto.srtt_s:
             self.forward_due = True

@@ -7,17 +7,22 @@ an I-DATA message are numbered by themselves.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from rtcstack.errors import ProtocolError
 from rtcstack.sctp.chunks import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, ForwardTsn
 from rtcstack.sctp.events import SctpEvent, StreamMessage
 from rtcstack.sctp.params import CauseCode
-from rtcstack.serial import serial_gt
+from rtcstack.serial import serial_gt, unwrap
 
 __all__ = ["InterleavedReassembly", "Reassembly"]
 
 FRAGMENT_OVERHEAD_BYTES = 192
 """What a held fragment or message is charged beside its payload, so that a flood of tiny ones is
 bounded by the receive window as well."""
+
+ASSEMBLY_OVERHEAD_BYTES = 512
+"""What an incomplete I-DATA message is charged beside its fragments."""
 
 WHOLE = FLAG_BEGIN | FLAG_END
 
@@ -38,6 +43,24 @@ class _Run:
         self.size_bytes = len(payload)
 
 
+class _Waiting:
+    """Messages of one stream that wait for their turn.
+
+    Attributes:
+        next: number of the message whose turn it is. Numbers are unwrapped here, from the stream's
+            next one when the first message had to wait.
+        messages: by number.
+        order: their numbers, as a heap.
+    """
+
+    __slots__ = ("messages", "next", "order")
+
+    def __init__(self, number: int) -> None:
+        self.next = number
+        self.messages: dict[int, tuple[int, bytes]] = {}
+        self.order: list[int] = []
+
+
 class Reassembly:
     """Joins DATA fragments and puts ordered messages in order.
 
@@ -53,6 +76,7 @@ class Reassembly:
         "_by_first",
         "_by_next",
         "_events",
+        "_forwarded_tsn",
         "_max_message_bytes",
         "_next",
         "_waiting",
@@ -71,7 +95,8 @@ class Reassembly:
         self._by_next: dict[int, _Run] = {}
         self._by_first: dict[int, _Run] = {}
         self._next: dict[int, int] = {}  # next sequence number by stream, where it is not 0
-        self._waiting: dict[int, dict[int, tuple[int, bytes]]] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._forwarded_tsn = 0  # no run that lacks a part of itself is from before it
 
     def add(self, tsn: int, flags: int, stream_id: int, ssn: int, ppid: int, payload: bytes) -> None:
         """Take the fragment in a DATA chunk that has not been seen before.
@@ -136,30 +161,36 @@ class Reassembly:
             if self._waiting:
                 self._release(stream_id)
         elif serial_gt(sequence, expected, self._bits):
-            waiting = self._waiting.setdefault(stream_id, {})
-            if sequence not in waiting:
-                waiting[sequence] = (ppid, data)
+            waiting = self._waiting.get(stream_id)
+            if waiting is None:
+                waiting = self._waiting[stream_id] = _Waiting(expected)
+            number = waiting.next + ((sequence - expected) & ((1 << self._bits) - 1))
+            if number not in waiting.messages:
+                waiting.messages[number] = (ppid, data)
+                heappush(waiting.order, number)
                 self.held_bytes += len(data) + FRAGMENT_OVERHEAD_BYTES
         else:
             self.stale_dropped += 1
 
     def _release(self, stream_id: int) -> None:
-        """Deliver what has waited for its turn on a stream."""
+        """Deliver what has waited for its turn on a stream, which has moved."""
         waiting = self._waiting.get(stream_id)
         if waiting is None:
             return
-        sequence = self._next[stream_id]
-        while (message := waiting.pop(sequence, None)) is not None:
-            self._deliver_waiting(stream_id, message)
-            sequence = (sequence + 1) & ((1 << self._bits) - 1)
-        self._next[stream_id] = sequence
-        if not waiting:
+        mask = (1 << self._bits) - 1
+        number = waiting.next + ((self._next[stream_id] - waiting.next) & mask)
+        order = waiting.order
+        while order and order[0] <= number:
+            passed = heappop(order)
+            ppid, data = waiting.messages.pop(passed)
+            self.held_bytes -= len(data) + FRAGMENT_OVERHEAD_BYTES
+            self._events.append(StreamMessage(stream_id, ppid, data))
+            if passed == number:
+                number += 1
+        waiting.next = number
+        self._next[stream_id] = number & mask
+        if not order:
             del self._waiting[stream_id]
-
-    def _deliver_waiting(self, stream_id: int, message: tuple[int, bytes]) -> None:
-        ppid, data = message
-        self.held_bytes -= len(data) + FRAGMENT_OVERHEAD_BYTES
-        self._events.append(StreamMessage(stream_id, ppid, data))
 
     def forward(self, cumulative_tsn: int, forward: ForwardTsn) -> None:
         """Give up what the peer has abandoned.
@@ -172,12 +203,24 @@ class Reassembly:
         """
         # A run that lacks its first fragment is dead if the one before it will not come any more,
         # though it may reach beyond; a run that lacks its last one if it ends here.
-        dead = [run for run in self._by_first.values() if run.first <= cumulative_tsn + 1]
-        dead += [run for run in self._by_next.values() if run.next <= cumulative_tsn + 1]
+        last = cumulative_tsn + 1
+        dead = self._passed(self._by_first, last) + self._passed(self._by_next, last)
+        self._forwarded_tsn = cumulative_tsn
         for run in dead:
             self._drop(run)
         for skipped in forward.skipped:
             self._skip(skipped.stream_id, skipped.sequence)
+
+    def _passed(self, runs: dict[int, _Run], last: int) -> list[_Run]:
+        """The runs with a key up to `last`. None has one from before the last time.
+
+        A step for each run, or for each TSN by which the peer has moved on, whichever are fewer:
+        a peer may send a FORWARD TSN for each, or one for as many as its window is wide.
+        """
+        first = self._forwarded_tsn + 1
+        if last - first < len(runs):
+            return [runs[tsn] for tsn in range(first, last + 1) if tsn in runs]
+        return [run for tsn, run in runs.items() if tsn <= last]
 
     def _drop(self, run: _Run) -> None:
         ends = self._by_next.get(run.next) is run
@@ -193,15 +236,7 @@ class Reassembly:
         expected = self._next.get(stream_id, 0)
         if sequence != expected and not serial_gt(sequence, expected, self._bits):
             return
-        mask = (1 << self._bits) - 1
-        waiting = self._waiting.get(stream_id)
-        if waiting:
-            distance = (sequence - expected) & mask
-            passed = [number for number in waiting if (number - expected) & mask <= distance]
-            passed.sort(key=lambda number: (number - expected) & mask)
-            for number in passed:
-                self._deliver_waiting(stream_id, waiting.pop(number))
-        self._next[stream_id] = (sequence + 1) & mask
+        self._next[stream_id] = (sequence + 1) & ((1 << self._bits) - 1)
         self._release(stream_id)
 
     def reset_streams(self, stream_ids: tuple[int, ...]) -> None:
@@ -211,7 +246,8 @@ class Reassembly:
         """
         for stream_id in stream_ids or tuple(self._next.keys() | self._waiting.keys()):
             self._next.pop(stream_id, None)
-            for _, data in self._waiting.pop(stream_id, {}).values():
+            waiting = self._waiting.pop(stream_id, None)
+            for _, data in waiting.messages.values() if waiting is not None else ():
                 self.held_bytes -= len(data) + FRAGMENT_OVERHEAD_BYTES
 
 
@@ -228,17 +264,43 @@ class _Assembly:
         self.size_bytes = 0
 
 
+class _Assemblies:
+    """The incomplete I-DATA messages of one stream, ordered or not.
+
+    Attributes:
+        by_number: by message identifier, unwrapped.
+        order: their identifiers as a heap, with some that are complete meanwhile.
+        latest: identifier of the last one that began, near which others are expected.
+    """
+
+    __slots__ = ("by_number", "latest", "order")
+
+    def __init__(self, mid: int) -> None:
+        self.by_number: dict[int, _Assembly] = {}
+        self.order: list[int] = []
+        self.latest = mid + (1 << 32)
+
+    def begin(self, number: int) -> _Assembly:
+        """A new one."""
+        if len(self.order) > 2 * len(self.by_number) + 16:
+            self.order = sorted(self.by_number)
+        self.latest = number
+        heappush(self.order, number)
+        assembly = self.by_number[number] = _Assembly()
+        return assembly
+
+
 class InterleavedReassembly(Reassembly):
     """Joins I-DATA fragments by message identifier and fragment number.
 
     Ordered and unordered messages count separately; the order of the ordered is the base's affair.
     """
 
-    __slots__ = ("_assemblies", "_next_unordered")
+    __slots__ = ("_groups", "_next_unordered")
 
     def __init__(self, events: list[SctpEvent], max_message_bytes: int) -> None:
         super().__init__(events, max_message_bytes, sequence_bits=32)
-        self._assemblies: dict[tuple[int, int, int], _Assembly] = {}
+        self._groups: dict[tuple[int, int], _Assemblies] = {}  # by stream and whether unordered
         # By stream, the first unordered message that may still come: what is before was abandoned.
         self._next_unordered: dict[int, int] = {}
 
@@ -252,15 +314,21 @@ class InterleavedReassembly(Reassembly):
         if flags & WHOLE == WHOLE:
             self._finish(stream_id, mid, ppid_or_fsn, unordered, payload)
             return
-        key = (stream_id, unordered, mid)
-        assembly = self._assemblies.get(key)
+        key = (stream_id, unordered)
+        group = self._groups.get(key)
+        message = mid if group is None else unwrap(mid, group.latest, 32)
+        assembly = None if group is None else group.by_number.get(message)
         if assembly is None:
             # A late fragment of a message that the peer has abandoned meanwhile.
             first = self._next_unordered.get(stream_id) if unordered else self._next.get(stream_id, 0)
             if first is not None and serial_gt(first, mid, 32):
                 self.stale_dropped += 1
                 return
-            assembly = self._assemblies[key] = _Assembly()
+            if group is None:
+                group = self._groups[key] = _Assemblies(mid)
+                message = group.latest
+            assembly = group.begin(message)
+            self.held_bytes += ASSEMBLY_OVERHEAD_BYTES
         if flags & FLAG_BEGIN:
             number = 0
             assembly.ppid = ppid_or_fsn
@@ -284,25 +352,27 @@ class InterleavedReassembly(Reassembly):
             )
         if last is not None and len(fragments) == last + 1:
             data = b"".join([fragments[number] for number in range(last + 1)])
-            self._forget(key)
+            self._forget(key, message)
             self._finish(stream_id, mid, assembly.ppid, unordered, data)
 
-    def _forget(self, key: tuple[int, int, int]) -> None:
-        assembly = self._assemblies.pop(key)
-        self.held_bytes -= assembly.size_bytes + FRAGMENT_OVERHEAD_BYTES * len(assembly.fragments)
+    def _forget(self, key: tuple[int, int], number: int) -> None:
+        group = self._groups[key]
+        assembly = group.by_number.pop(number, None)
+        if assembly is not None:
+            overhead_bytes = ASSEMBLY_OVERHEAD_BYTES + FRAGMENT_OVERHEAD_BYTES * len(assembly.fragments)
+            self.held_bytes -= assembly.size_bytes + overhead_bytes
+            if not group.by_number:
+                del self._groups[key]
 
     def forward(self, cumulative_tsn: int, forward: ForwardTsn) -> None:
         """Give up what the peer has abandoned. Spec: RFC 8260, section 2.3.1."""
         for skipped in forward.skipped:
-            unordered = FLAG_UNORDERED if skipped.unordered else 0
-            for key in [
-                key
-                for key in self._assemblies
-                if key[0] == skipped.stream_id
-                and key[1] == unordered
-                and not serial_gt(key[2], skipped.sequence, 32)
-            ]:
-                self._forget(key)
+            key = (skipped.stream_id, FLAG_UNORDERED if skipped.unordered else 0)
+            group = self._groups.get(key)
+            if group is not None:
+                last = unwrap(skipped.sequence, group.latest, 32)
+                while group.by_number and group.order[0] <= last:
+                    self._forget(key, heappop(group.order))
             if skipped.unordered:
                 self._next_unordered[skipped.stream_id] = (skipped.sequence + 1) & 0xFFFF_FFFF
             else:
@@ -313,6 +383,8 @@ class InterleavedReassembly(Reassembly):
         super().reset_streams(stream_ids)
         for stream_id in stream_ids or tuple(self._next_unordered):
             self._next_unordered.pop(stream_id, None)
-        chosen = frozenset(stream_ids)
-        for key in [key for key in self._assemblies if not chosen or key[0] in chosen]:
-            self._forget(key)
+        named = [(stream_id, flag) for stream_id in stream_ids for flag in (0, FLAG_UNORDERED)]
+        for key in named or tuple(self._groups):
+            group = self._groups.get(key)
+            for number in tuple(group.by_number) if group is not None else ():
+                self._forget(key, number)

@@ -211,6 +211,13 @@ class SendQueue:
         for stream_id in [stream_id for stream_id in self._streams if stream_id >= streams]:
             self.forget(stream_id)
 
+    def make_reliable(self) -> None:
+        """Let nothing that waits be given up: the peer could not be told."""
+        for stream in self._streams.values():
+            for message in stream.messages:
+                message.max_retransmits = message.expires_at = None
+                message.limited = False
+
     def forget(self, stream_id: int) -> None:
         """Let the stream start anew, with sequence number 0: it has been reset."""
         stream = self._streams.pop(stream_id, None)

@@ -68,6 +68,8 @@ class StreamReset:
 
     Attributes:
         replies: RE-CONFIG chunks with responses, to be sent.
+        is_agreed: whether the peer knows RE-CONFIG. It is not asked for a reset if not: streams are
+            told as done, and not performed, once all that is queued on them has been acknowledged.
     """
 
     __slots__ = (
@@ -86,6 +88,7 @@ class StreamReset:
         "_rto",
         "_tracker",
         "_waiting",
+        "is_agreed",
         "replies",
         "request_due",
     )
@@ -100,7 +103,10 @@ class StreamReset:
         reassembly: Reassembly,
         rto: RtoEstimator,
         events: list[SctpEvent],
+        *,
+        is_agreed: bool = True,
     ) -> None:
+        self.is_agreed = is_agreed
         self._queue = queue
         self._outstanding = outstanding
         self._tracker = tracker
@@ -149,8 +155,10 @@ class StreamReset:
                     break
             else:
                 waiting.append(stream_id)
-        if ready:
+        if ready and self.is_agreed:
             self._begin(tuple(ready))
+        elif ready:
+            self._end(tuple(ready), performed=False)
 
     def _begin(self, stream_ids: tuple[int, ...]) -> None:
         self._request_streams = stream_ids
@@ -196,14 +204,16 @@ class StreamReset:
             return
         stream_ids = self._request_streams
         self._request_streams = ()
-        performed = result in (ResetResult.PERFORMED, ResetResult.NOTHING_TO_DO)
+        # The next request begins with the next flush, so that one packet's answers cannot go through many.
+        self._end(stream_ids, performed=result in (ResetResult.PERFORMED, ResetResult.NOTHING_TO_DO))
+
+    def _end(self, stream_ids: tuple[int, ...], *, performed: bool) -> None:
         for stream_id in stream_ids:
             if performed:
                 self._queue.forget(stream_id)
             elif (stream := self._queue.find(stream_id)) is not None:
                 stream.closing = False
         self._events.append(StreamsResetDone(stream_ids, performed))
-        self.poll()
 
     # -- the peer's outgoing streams ----------------------------------------------------------
 

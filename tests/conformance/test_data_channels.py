@@ -55,6 +55,60 @@ async def test_open_and_talk_both_ways() -> None:
         assert await receive(mine, len(contents)) == contents
 
 
+async def test_a_channel_of_the_peers_is_open_when_it_is_announced_and_open_is_told_afterwards() -> None:
+    async with pair() as (a, b):
+        told: list[str] = []
+
+        def announced(event: Any) -> None:
+            told.append(f"datachannel {event.channel.readyState}")
+            event.channel.on("open", lambda e: told.append(f"open {e.target.readyState}"))
+            event.channel.on("message", lambda e: told.append(f"message {e.data}"))
+            event.channel.send("at once")
+
+        b.on("datachannel", announced)
+        b.on("datachannel", lambda: told.append("datachannel, second handler"))
+        mine = a.createDataChannel("x")
+        mine.on("open", lambda: mine.send("hello"))
+        await asyncio.sleep(0)
+        await negotiate(a, b)
+        assert await receive(mine, 1) == ["at once"]
+        mine.send("last")
+        async with asyncio.timeout(10):
+            while "message last" not in told:
+                await asyncio.sleep(0.01)
+        assert told == [
+            "datachannel open",
+            "datachannel, second handler",
+            "open open",
+            "message hello",
+            "message last",
+        ]
+
+
+@pytest.mark.parametrize("what", ["channel", "connection"])
+async def test_nothing_is_told_of_a_channel_that_its_announcement_has_closed(what: str) -> None:
+    async with pair() as (a, b):
+        told: list[str] = []
+        channels: list[RTCDataChannel] = []
+
+        def announced(event: Any) -> Any:
+            channels.append(event.channel)
+            for name in ("open", "message"):
+                event.channel.on(name, lambda e: told.append(e.type))
+            return event.channel.close() if what == "channel" else b.close()
+
+        b.on("datachannel", announced)
+        mine = [a.createDataChannel(str(i)) for i in range(3)]
+        for channel in mine:
+            channel.on("open", lambda e: e.target.send("hello"))
+        closed = [asyncio.create_task(happens(channel, "close")) for channel in mine]
+        await asyncio.sleep(0)
+        await negotiate(a, b)
+        await asyncio.gather(*closed)
+        assert len(channels) == (3 if what == "channel" else 1)
+        assert "open" not in told
+
+
 @pytest.mark.parametrize("kind", [bytearray, memoryview, lambda d: Blob([d[:3], d[3:]])])
 async def test_kinds_of_binary(kind: Any) -> None:
     data = os.urandom(1000)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rtcstack.errors import InvalidStateError
 from rtcstack.sctp.association import MAX_REPLIES, AssociationState, Drop, SctpAssociation
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.chunks import ChunkType, Init
-from rtcstack.sctp.events import AssociationClosed, AssociationConnected, StreamMessage
+from rtcstack.sctp.events import AssociationClosed, AssociationConnected, ChannelClosed, StreamMessage
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import PacketWriter, chunk_bytes, split_chunks
-from rtcstack.sctp.params import CauseCode, cause_bytes, param_bytes
+from rtcstack.sctp.params import CauseCode, ParamType, cause_bytes, param_bytes, split_params
 from tests.unit.sctp.pair import Pair
 
 
@@ -368,3 +370,121 @@ def test_the_figures_for_statistics() -> None:
     assert a.peer_window_bytes == 5 << 20
     assert a.packets_sent == b.packets_received + 1
     assert a.bytes_sent == b.bytes_received + len(packets[0])
+
+
+class Picky:
+    """The way to an association that drops INITs and INIT ACKs with parameters that it does not know."""
+
+    def __init__(self, known: set[int]) -> None:
+        self.known = known
+        self.dropped = 0
+
+    def __call__(self, datagram: bytes) -> bool:
+        for kind, _, body in split_chunks(datagram):
+            if kind in (ChunkType.INIT, ChunkType.INIT_ACK):
+                for param, _ in split_params(body, 16):
+                    if param not in self.known:
+                        self.dropped += 1
+                        return False
+        return True
+
+
+OLD = {ParamType.STATE_COOKIE, ParamType.FORWARD_TSN_SUPPORTED, ParamType.SUPPORTED_EXTENSIONS}
+BARE = {int(ParamType.STATE_COOKIE)}
+
+
+@pytest.mark.parametrize("begin", ["us", "peer", "both"])
+@pytest.mark.parametrize("known", [OLD, BARE])
+def test_a_peer_that_drops_unknown_parameters_is_reached(known: set[int], begin: str) -> None:
+    theirs = SctpOptions(zero_checksum=False, partial_reliability=known is OLD)
+    pair = Pair(connect=False, options_b=theirs)
+    picky = pair.forth.filter = Picky(known)
+    if known is BARE:
+        init = pair.b.association._handshake.init
+        pair.b.association._handshake.use(replace(init, extensions=b""))
+    if begin != "peer":
+        pair.a.engine.connect(pair.now)
+    if begin != "us":
+        pair.b.engine.connect(pair.now)
+    channel = pair.a.engine.open("x", max_retransmits=0, now=pair.now)
+    pair.a.engine.send(channel, b"reached", pair.now)
+    assert pair.run(10, lambda: pair.b.received() == [b"reached"] and pair.a.connected)
+    assert bool(picky.dropped) is (begin != "peer")
+    assert pair.a.association._block is not None
+    agreement = pair.a.association._block.agreement
+    assert not agreement.zero_checksum
+    assert agreement.stream_reset is agreement.partial_reliability is (known is OLD)
+    pair.a.engine.send(channel, b"with a checksum", pair.now)
+    (packet,) = pair.a.engine.drain(pair.now)
+    assert packet[8:12] != bytes(4)
+    pair.a.engine.close(channel, pair.now)
+    pair.run(2)
+    assert pair.a.gone() == [channel]
+    assert pair.a.association.next_timeout() is not None  # the heartbeat's, and no repetition before it
+    assert pair.a.association.next_timeout() > pair.now + 10
+
+
+def test_a_lost_init_costs_no_extension_that_data_channels_need() -> None:
+    pair = Pair(connect=False, options=SctpOptions(interleaving=True))
+    kept = iter([False, False, True])
+    pair.forth.filter = lambda datagram: next(kept, True)
+    pair.a.engine.connect(pair.now)
+    pair.establish()
+    assert pair.a.association._block is not None
+    agreement = pair.a.association._block.agreement
+    assert agreement.stream_reset
+    assert agreement.partial_reliability
+    assert agreement.interleaving
+    assert not agreement.zero_checksum
+
+
+def test_what_the_first_init_offered_is_understood_though_a_later_one_left_it_out() -> None:
+    """The answer to the first one takes longer than our patience."""
+    pair = Pair(connect=False, back={"delay_s": 0.6})
+    pair.a.engine.connect(pair.now)
+    pair.establish()
+    assert pair.a.association._block is not None
+    assert pair.b.association._block is not None
+    assert not pair.a.association._block.agreement.zero_checksum
+    assert pair.b.association._block.agreement.zero_checksum
+    theirs = pair.b.engine.open("x", now=pair.now)
+    pair.b.engine.send(theirs, b"without a checksum", pair.now)
+    assert pair.run(5, lambda: pair.a.received() == [b"without a checksum"])
+
+
+@pytest.mark.parametrize("extensions", [b"", bytes([ChunkType.RE_CONFIG])])
+def test_an_init_ack_names_only_what_the_init_offered(extensions: bytes) -> None:
+    b = SctpAssociation(SctpOptions(interleaving=True), rng=random.Random(1))
+    init = Init(7, 9999, 1, 1, 0, extensions, forward_tsn=False, zero_checksum=False)
+    b.receive([PacketWriter(5000, 5000, 0).write([init.to_bytes()])], 0.0)
+    ((_, _, body),) = split_chunks(b.drain(0.0)[0])
+    named = {param for param, _ in split_params(body, 16)}
+    assert named == {ParamType.STATE_COOKIE} | ({ParamType.SUPPORTED_EXTENSIONS} if extensions else set())
+    assert Init.parse(body).extensions == extensions
+
+
+@pytest.mark.parametrize("answers", ["never", "to the INIT only", "with stale cookies"])
+def test_an_association_that_does_not_come_up_is_told(answers: str, caplog: pytest.LogCaptureFixture) -> None:
+    engine = DataChannels(SctpAssociation(rng=random.Random(1)), is_dtls_client=True)
+    peer = SctpAssociation(SctpOptions(cookie_lifetime_s=-1.0), rng=random.Random(2))
+    channel = engine.open("x", now=5.0)
+    engine.connect(5.0)
+    now = 5.0
+    while (deadline := engine.next_timeout()) is not None:
+        now = max(now, deadline)
+        engine.handle_timeout(now)
+        for packet in engine.drain(now):
+            if answers == "never" or (answers != "with stale cookies" and packet[12] != ChunkType.INIT):
+                continue
+            peer.receive([packet], now)
+            engine.receive(peer.drain(now), now)
+    limit_s = SctpOptions().handshake_timeout_s
+    assert limit_s is not None
+    assert limit_s <= now - 5.0 <= limit_s + 1.0
+    events = engine.events()
+    assert [type(event) for event in events] == [ChannelClosed, AssociationClosed]
+    assert all(event.error is not None for event in events)  # type: ignore[union-attr]
+    assert events[0].channel is channel  # type: ignore[union-attr]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("rtcstack.sctp", "WARNING")
+    assert "data channels cannot be used" in record.message

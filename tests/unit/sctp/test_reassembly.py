@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rtcstack.errors import ProtocolError
 from rtcstack.sctp.chunks import ForwardTsn, SkippedStream
 from rtcstack.sctp.events import SctpEvent, StreamMessage
+from rtcstack.sctp.ranges import Ranges
 from rtcstack.sctp.reassembly import FRAGMENT_OVERHEAD_BYTES, InterleavedReassembly, Reassembly
 
 BEGIN, END, UNORDERED = 2, 1, 4
@@ -147,3 +148,23 @@ def test_a_reset_stream_starts_anew_and_gives_back_what_it_held() -> None:
     assert reassembly.held_bytes == 0
     reassembly.add(3, BEGIN | END, 7, 0, 53, b"again")
     assert [e.data for e in events if isinstance(e, StreamMessage)] == [b"first", b"again"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=30),
+    st.lists(st.integers(0, 80), max_size=5),
+)
+def test_ranges_are_a_set_that_tells_what_is_new(added: list[tuple[int, int]], dropped: list[int]) -> None:
+    ranges, known = Ranges(), set[int]()
+    last = -1
+    for index, (start, length) in enumerate(added):
+        start = max(start, last + 1)
+        new = [number for part in ranges.add(start, start + length) for number in part]
+        assert new == sorted(set(range(start, start + length + 1)) - known)
+        known.update(new)
+        if index % 6 == 5 and dropped:
+            last = max(last, dropped.pop())
+            ranges.drop_through(last)
+            known = {number for number in known if number > last}
+    assert ranges._starts == sorted(n for n in known if n - 1 not in known)
+    assert ranges._ends == sorted(n for n in known if n + 1 not in known)
