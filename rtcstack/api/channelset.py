@@ -6,6 +6,7 @@ Spec: webrtc-pc, section 6.1.1 (RTCSctpTransport) and 6.2; RFC 8831; webrtc-prio
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from rtcstack.transport import Transport
 
 __all__ = ["ChannelSet"]
+
+logger = logging.getLogger("rtcstack.channels")
 
 DEFAULT_MAX_MESSAGE_SIZE = 65_536
 """What a peer takes that does not say (RFC 8841, section 6)."""
@@ -202,10 +205,8 @@ class ChannelSet:
                         target.on_message(event.data)
                 else:
                     self._on_event(event)
-            except Exception as error:
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"exception while {type(event).__name__} was told", "exception": error}
-                )
+            except Exception as exc:  # a fault of ours, in what was told
+                logger.error("a fault while telling %s", type(event).__name__, exc_info=exc)
         if self._drainers:
             self._check_drainers()
 
