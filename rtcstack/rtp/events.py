@@ -69,7 +69,7 @@ class PacketsReceived:
 
 @dataclass(slots=True)
 class KeyFrameRequested:
-    """The peer asks for a key frame of this stream."""
+    """The peer asks for a key frame of this stream, or what it needs to go on without is lost."""
 
     stream: SendStream
 

@@ -102,6 +102,7 @@ class SendStream:
         "_headers",
         "_history",
         "_key_frame_asked_at",
+        "_key_frame_owed",
         "_last_captured_at",
         "_last_timestamp",
         "_next",
@@ -111,6 +112,7 @@ class SendStream:
         "_pacer",
         "_renumbering",
         "_resend_credit",
+        "_resend_from",
         "_rtx_header",
         "_rtx_next",
         "_static",
@@ -156,6 +158,8 @@ class SendStream:
         self._history: dict[int, Outgoing] = {}
         self._oldest = self._next
         self._resend_credit = START_RESEND_CREDIT_BYTES
+        self._resend_from = 0
+        self._key_frame_owed = False
         self._last_timestamp: int | None = None
         self._last_captured_at = 0.0
         self._absolute_at: float | None = None
@@ -306,6 +310,12 @@ class SendStream:
         self.frames_sent += 1
         if key_frame:
             self.key_frames_sent += 1
+            if self._key_frame_owed:
+                # The peer's decoder goes on from here: what was before is of no use to it any more,
+                # and would only keep this waiting.
+                self._key_frame_owed = False
+                self._resend_from = number
+                self._pacer.drop([self], (Lane.REPEATED,))
         return True
 
     def _elements(
@@ -420,19 +430,23 @@ class SendStream:
         out: list[Outgoing] = []
         reference = self._next - 1
         for number in sequence_numbers:
-            packet = self._history.get(unwrap(number, reference, 16))
+            index = unwrap(number, reference, 16)
+            packet = self._history.get(index)
             if packet is None:
                 self.nacks_unknown += 1
+                continue
+            if index < self._resend_from:
                 continue
             if packet.sent_at == NEVER or packet.resent_at > again_after:
                 continue
             if packet.size > self._resend_credit:
                 break
             self._resend_credit -= packet.size
-            packet.resent_at = now
+            packet.resent_at = NEVER
             out.append(self._repetition(packet))
-        if out:
-            self._pacer.push(out, Lane.REPEATED)
+        if out and not self._pacer.push(out, Lane.REPEATED):
+            for repetition in out:
+                repetition.is_dropped()
 
     def _repetition(self, packet: Outgoing) -> Outgoing:
         if self._rtx_header is None:
@@ -447,12 +461,13 @@ class SendStream:
                 repeats=True,
             )
             again.wire = packet.wire
+            again.origin = packet
             return again
         rtx_type = self.parameters.rtx_payload_type
         assert rtx_type is not None
         number = self._rtx_next
         self._rtx_next = number + 1
-        return Outgoing(
+        again = Outgoing(
             self,
             self._rtx_header,
             rtx_type | packet.second & 0x80,
@@ -461,6 +476,13 @@ class SendStream:
             _OSN(packet.sequence_number & 0xFFFF) + packet.payload,
             repeats=True,
         )
+        again.origin = packet
+        return again
+
+    @property
+    def has_rtx(self) -> bool:
+        """Whether its retransmissions, and padding, have an SSRC of their own."""
+        return self._rtx_header is not None
 
     def make_padding(self, wanted_bytes: int, now: float) -> list[Outgoing]:
         """Packets that carry nothing new, for probing: what was sent last, or plain padding.
@@ -527,11 +549,20 @@ class SendStream:
         self._fir_number = number
         return self._on_key_frame_request(now)
 
+    def want_key_frame(self, now: float) -> bool:
+        """What was sent is lost, or what was queued is dropped: as if the peer had asked.
+
+        Returns:
+            Whether the owner is to be told.
+        """
+        return self._on_key_frame_request(now)
+
     def _on_key_frame_request(self, now: float) -> bool:
         asked_at = self._key_frame_asked_at
         if asked_at is not None and now - asked_at < KEY_FRAME_INTERVAL_S:
             return False
         self._key_frame_asked_at = now
+        self._key_frame_owed = True
         return True
 
     def sender_report(self, now: float) -> SenderReport | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rtcstack.rtp.bwe.allocation import Demand, allocate
-from rtcstack.rtp.bwe.estimator import BandwidthEstimator, SentPackets
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator, PathAware, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
-from rtcstack.rtp.events import BitrateAllocated, RtpEvent
+from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
-from rtcstack.rtp.pacer import Pacer
+from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.send import SendStream
 
@@ -28,6 +28,10 @@ MIN_CHANGE = 0.02
 """A share that changed by less is not told of."""
 
 
+STALE_QUEUE_S = 0.5
+"""When the way is open again, or another, a queue of so long is of the past and is dropped."""
+
+
 class Sending:
     """Takes packets from the pacer, gives them their last numbers, and tells streams their shares.
 
@@ -42,8 +46,10 @@ class Sending:
     """
 
     __slots__ = (
+        "_can_pad",
         "_events",
         "_make_estimator",
+        "_may_pad",
         "_streams",
         "_told",
         "_told_estimate",
@@ -60,6 +66,8 @@ class Sending:
         self._streams: list[SendStream] = []
         self._told: dict[SendStream, int] = {}
         self._told_estimate = 0
+        self._may_pad = False  # a stream has numbers for padding,
+        self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
         self.estimator: BandwidthEstimator | None = None
         self.sent = SentPackets()
@@ -85,6 +93,9 @@ class Sending:
         if self.estimator is None:
             self.estimator = self._make()
         active = [s for s in streams if s.active]
+        padding = [s for s in active if s.parameters.kind == "video" and s.has_rtx]
+        self._may_pad = bool(padding)
+        self._can_pad = any(s.packets_sent for s in padding)
         least = sum(s.parameters.min_bitrate_bps for s in active)
         most = sum(_most(s) for s in active)
         self.estimator.set_bounds(least, START_BPS, most)
@@ -109,7 +120,9 @@ class Sending:
     def take(self, now: float) -> list[bytes]:
         """The RTP packets to send now."""
         estimator, pacer = self.estimator, self.pacer
-        if estimator is not None:
+        # Before there is anything to probe with probes wait: sound may be sent long before pictures.
+        if estimator is not None and pacer.queued_bytes and (self._can_pad or pacer.has_video):
+            self._can_pad = self._may_pad
             for probe in estimator.take_probes():
                 pacer.probe(probe)
         if not pacer.queued_bytes and not pacer.has_probes:
@@ -171,9 +184,40 @@ class Sending:
     def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Transport-wide feedback came."""
         results = self.sent.results(feedback)
-        if self.estimator is not None and results:
-            self.estimator.on_results(results, now)
+        estimator = self.estimator
+        if estimator is None or not results:
+            return
+        if isinstance(estimator, GoogleCongestionControl | PathAware):
+            before = estimator.interruptions
+            estimator.on_results(results, now)
+            if estimator.interruptions != before:
+                self._begin_anew(now)
+        else:
+            estimator.on_results(results, now)
+        self._allocate(now)
+
+    def on_path_change(self, now: float) -> None:
+        """Packets take another way from now on."""
+        if isinstance(self.estimator, GoogleCongestionControl | PathAware):
+            self.estimator.on_path_change(now)
+            self._drop_stale(now)
             self._allocate(now)
+
+    def _begin_anew(self, now: float) -> None:
+        """Nothing came through for a while: go on with a key frame instead of repairing the past."""
+        self._drop_stale(now)
+        for stream in self._streams:
+            if stream.active and stream.parameters.kind == "video" and stream.packets_sent:
+                self._want_key_frame(stream, now)
+
+    def _drop_stale(self, now: float) -> None:
+        if self.pacer.queue_s > STALE_QUEUE_S:
+            for stream in self.pacer.drop(self._streams, (Lane.REPEATED, Lane.VIDEO)):
+                self._want_key_frame(stream, now)
+
+    def _want_key_frame(self, stream: SendStream, now: float) -> None:
+        if stream.parameters.kind == "video" and stream.want_key_frame(now):
+            self._events.append(KeyFrameRequested(stream))
 
     def on_remote_estimate(self, bitrate_bps: int, now: float) -> None:
         """The peer's own estimate came."""
@@ -247,6 +291,8 @@ def _padded(header: bytes, padding: int) -> bytes:
 
 
 def _count_repeated(stream: SendStream, packet: Outgoing) -> None:
+    if packet.origin is not None:
+        packet.origin.resent_at = packet.sent_at
     if packet.padding:
         stream.padding_packets += 1
     else:

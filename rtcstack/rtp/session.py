@@ -402,6 +402,16 @@ class RtpSession:
         self._events.clear()
         return events
 
+    def on_path_change(self, now: float) -> None:
+        """Packets take another way from now on: another pair of addresses was selected."""
+        self._now = now
+        self.control.on_path_change()
+        if self._estimator is not None:
+            self._estimator.on_path_change()
+        if self._started:
+            self.sending.on_path_change(now)
+            self._schedule_reports(now)
+
     # -- streams that come and go -----------------------------------------------------------------
 
     def _drop(self, reason: Drop) -> None:
