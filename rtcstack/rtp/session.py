@@ -201,11 +201,16 @@ class RtpSession:
         return stream
 
     def _register(self, stream: SendStream) -> None:
-        parameters = stream.parameters
-        self._send_streams[parameters.ssrc] = stream
-        if parameters.rtx_ssrc is not None:
-            self._send_streams[parameters.rtx_ssrc] = stream
-        self.control.cname = self.control.cname or parameters.cname
+        self._place(stream)
+        self._bind(stream)
+
+    def _place(self, stream: SendStream) -> None:
+        self._send_streams[stream.ssrc] = stream
+        if stream.parameters.rtx_ssrc is not None:
+            self._send_streams[stream.parameters.rtx_ssrc] = stream
+
+    def _bind(self, stream: SendStream) -> None:
+        self.control.cname = self.control.cname or stream.parameters.cname
         self._agree_size()
         self.sending.set_streams(self.send_streams, self._now)
         self._schedule_reports(self._now)
@@ -214,18 +219,25 @@ class RtpSession:
         """Change what is agreed for a stream: its bounds, its payload type, its extensions.
 
         Raises:
-            ValueError: if the SSRC of its media is another.
+            ValueError: if the SSRC of its media is another, or that of its retransmissions in use.
         """
         if parameters.ssrc != stream.ssrc:
             raise ValueError("a stream keeps its SSRC")
-        for ssrc in [s for s, each in self._send_streams.items() if each is stream]:
-            del self._send_streams[ssrc]
+        if self._send_streams.get(parameters.rtx_ssrc or 0, stream) is not stream:
+            raise ValueError("the SSRC is in use")
         stream.update(parameters, ExtensionIds(parameters.extensions))
-        self._register(stream)
+        # In its place: the order of the streams is that in which they were added.
+        streams = self.send_streams
+        self._send_streams.clear()
+        for each in streams:
+            self._place(each)
+        self._bind(stream)
 
     def set_active(self, stream: SendStream, active: bool) -> None:
         """Let a stream send, or not; its share of the bandwidth goes to the others."""
         stream.active = active
+        if not active:
+            self.sending.pacer.drop([stream])
         self.sending.set_streams(self.send_streams, self._now)
 
     def remove_send_stream(self, stream: SendStream) -> None:

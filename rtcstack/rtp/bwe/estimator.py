@@ -62,7 +62,7 @@ class BandwidthEstimator(Protocol):
         """The peer says how much it takes (REMB)."""
 
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
-        """What the streams can use at least, to begin with, and at most."""
+        """The estimate's floor, what to begin with, and what the streams can use at most."""
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""

@@ -305,7 +305,7 @@ class GoogleCongestionControl:
         self._feedback_at = now
         self._remote_bps = bitrate_bps
         if not self.throughput.has_arrivals:  # the peer does the estimating
-            self._aimd.set_estimate(min(bitrate_bps, self._bounds[1]), now)
+            self._aimd.set_estimate(min(max(bitrate_bps, MIN_BPS), self._bounds[1]), now)
 
     def handle_timeout(self, now: float) -> None:
         """See `BandwidthEstimator`."""

@@ -26,6 +26,9 @@ DROP = 0.66
 DROP_TIMEOUT_S = 5.0
 DROP_FACTOR = 0.85
 
+MIN_PROBE_BPS = 10_000.0
+"""Nothing is sent, or hardly anything: there is nothing to try out."""
+
 MAX_RETRIES = 3
 """Probes at half the rate of the one before that follow one which has shown nothing."""
 
@@ -188,7 +191,7 @@ class ProbeControl:
         """The streams can use more than before."""
         was, self.max_bps = self.max_bps, max_bps
         if self._started and max_bps > was and estimate_bps >= 0.9 * was:
-            self._begin(max_bps, now, careful=False)
+            self._begin(min(max_bps, FIRST_FACTORS[-1] * estimate_bps), now, careful=False)
 
     def on_result(self, result: ProbeResult, now: float) -> float | None:
         """A probe has shown something: if it held, try a higher one.
@@ -274,6 +277,8 @@ class ProbeControl:
 
     def _probe(self, rate_bps: float, now: float) -> None:
         rate_bps = min(rate_bps, self.max_bps)
+        if rate_bps < MIN_PROBE_BPS:
+            return
         self._last_bps = rate_bps
         self._asked_at = self._probed_at = now
         if len(self.waiting) < MAX_CLUSTERS:
