@@ -16,12 +16,12 @@ from rtcstack.rtp.bwe.arrivals import TransportArrivals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.control import Control
-from rtcstack.rtp.demux import Demux, Role, Route, Verdict
+from rtcstack.rtp.demux import Demux, Rank, Role, Route, Verdict
 from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
 from rtcstack.rtp.extensions import Extension, ExtensionIds
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
-from rtcstack.rtp.parameters import ReceiveSection, SendParameters
+from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
 from rtcstack.rtp.receive import ReceiveStream, RtxStream
 from rtcstack.rtp.rtcp.feedback import ReceiverEstimate
 from rtcstack.rtp.send import SendStream
@@ -40,6 +40,12 @@ MAX_TOLD = 32
 
 SILENT_S = 2.0
 """A stream that another took the place of is forgotten when it was silent for so long."""
+
+SWITCH_S = 0.5
+"""A stream that is silent for so long gives its place to another that flows, if that is as well known;"""
+
+SWITCH_TO_WORSE_S = 2.0
+"""to one that is known worse, a stray one perhaps, after so long."""
 
 DEFAULT_RTT_S = 0.1
 """Round-trip time while none was measured."""
@@ -140,8 +146,18 @@ class RtpSession:
         self._schedule_reports(now)
 
     def set_receive_section(self, section: ReceiveSection) -> None:
-        """Receive for a section, or change what is agreed for it; its streams go on."""
+        """Receive for a section, or change what is agreed for it; its streams go on.
+
+        Streams that came before this description, and that it says belong here, begin anew here.
+
+        Spec: RFC 9143, section 9.2.
+        """
+        before = self._demux.sections.get(section.mid)
+        known = set(before.sources) if before is not None else set()
         self._demux.set_section(section)
+        for source in section.sources:
+            if source not in known:
+                self._announced(section.mid, source)
         self._rebind()
         self._schedule_reports(self._now)
 
@@ -153,11 +169,26 @@ class RtpSession:
                 self._end(stream, "removed")
         self._rebind()
 
+    def _announced(self, mid: str, source: Source) -> None:
+        """A description names a source that it did not name before: it may have come already."""
+        stream = self._receive_streams.get(source.ssrc)
+        if stream is not None and stream.section.mid != mid:
+            self._move(stream)
+        repeated = None if source.rtx_ssrc is None else self._receive_streams.get(source.rtx_ssrc)
+        if isinstance(repeated, RtxStream) and repeated.primary.ssrc != source.ssrc:
+            self._move(repeated)
+
     def _rebind(self) -> None:
         sections = self._demux.sections
         for stream in list(self._receive_streams.values()):
+            if isinstance(stream, ReceiveStream):
+                stream.rank = self._demux.rank(stream.ssrc, stream.section.mid, stream.rank)
+                other = self._demux.section_by_payload_type(stream.payload_type)
+                if stream.rank is Rank.TYPED and other is not None and other.mid != stream.section.mid:
+                    self._move(stream)  # its payload type was all that was known of it
+                    continue
             section = sections.get(stream.section.mid)
-            if section is not None:
+            if section is not None and self._receive_streams.get(stream.ssrc) is stream:
                 if isinstance(stream, ReceiveStream):
                     stream.update(section, self._demux.ids)
                 else:
@@ -276,7 +307,7 @@ class RtpSession:
         return [s for s in self._receive_streams.values() if isinstance(s, ReceiveStream)]
 
     def current_stream(self, mid: str, rid: str | None = None) -> ReceiveStream | None:
-        """The stream that came last in its place."""
+        """The stream that has its place: the one that is known best, and of those the one that flows."""
         return self._current.get((mid, rid))
 
     @property
@@ -346,11 +377,15 @@ class RtpSession:
                 if layout.mid is not None and stream is not None:
                     first, end = layout.mid
                     if block[first:end] != stream.mid_bytes:
-                        self._move(stream, block[first:end])
+                        self._move(stream)
                         stream = None
+                    elif not stream.rank:
+                        stream.rank = Rank.NAMED
             if stream is None:
                 self._begin(packet, now)
             else:
+                if not stream.is_current and isinstance(stream, ReceiveStream):
+                    self._consider(stream, now)
                 stream.receive(packet, now)
         if numbers and self._arrivals is not None:
             self._arrivals.arrived(numbers, size, now, arrived_at)
@@ -463,13 +498,35 @@ class RtpSession:
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
         )
         self._receive_streams[ssrc] = stream
-        replaced = self._current.get((section.mid, route.rid))
-        self._current[section.mid, route.rid] = stream
-        self._events.append(StreamStarted(stream, replaced))
+        stream.rank = Rank.ANNOUNCED if route.announced else Rank.NAMED if route.named else Rank.TYPED
+        stream.last_packet_at = now
+        current = self._current.get((section.mid, route.rid))
+        if current is None or (stream.rank and stream.rank >= current.rank):
+            self._take_place(stream, current)
+        else:
+            self._consider(stream, now)
+        stream.is_under_way = True
         if self._arrivals is not None and not self._arrivals.media_ssrc:
             self._arrivals.media_ssrc = ssrc
         self._schedule_reports(now)
         return stream
+
+    def _consider(self, stream: ReceiveStream, now: float) -> None:
+        """A stream flows that has not its place: is it to have it now?"""
+        current = self._current.get((stream.section.mid, stream.rid))
+        if current is None or stream.rank > current.rank:
+            self._take_place(stream, current)
+            return
+        silent_s = now - current.last_packet_at
+        if silent_s > (SWITCH_S if stream.rank == current.rank else SWITCH_TO_WORSE_S):
+            self._take_place(stream, current)
+
+    def _take_place(self, stream: ReceiveStream, current: ReceiveStream | None) -> None:
+        if current is not None:
+            current.is_current = False
+        stream.take_place()
+        self._current[stream.section.mid, stream.rid] = stream
+        self._events.append(StreamStarted(stream, current, stream.is_under_way))
 
     def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
         primary: ReceiveStream | RtxStream | None
@@ -506,16 +563,18 @@ class RtpSession:
         if stream.rtx is not None:
             self._receive_streams.pop(stream.rtx.ssrc, None)
         place = (stream.section.mid, stream.rid)
-        if self._current.get(place) is stream:
+        if stream.is_current:
+            stream.is_current = False
             del self._current[place]
         self._urgent.pop(stream, None)
         if stream.packets:
             self._events.append(PacketsReceived(stream, stream.packets))
             stream.packets = []
-        self._events.append(StreamEnded(stream, reason, text))
+        if stream.had_place:
+            self._events.append(StreamEnded(stream, reason, text))
 
-    def _move(self, stream: ReceiveStream | RtxStream, mid: bytes) -> None:
-        """A known SSRC names another section: it is a stream of that one from now on."""
+    def _move(self, stream: ReceiveStream | RtxStream) -> None:
+        """A known SSRC belongs to another section: it is a stream of that one from its next packet on."""
         if isinstance(stream, ReceiveStream):
             self._end(stream, "moved")
         else:

@@ -173,6 +173,13 @@ class VideoFeed:
             self.release()
         self._was_demanded = demanded
 
+    def set_stream(self, event: StreamStarted) -> None:
+        """Pictures come from this stream from now on."""
+        self.stream = event.stream
+        self._needs_key_frame = True
+        if event.is_under_way and (self._was_demanded or self.encoded.is_demanded):
+            self.request_key_frame()
+
     def request_key_frame(self) -> None:
         """Ask the peer for one."""
         if self.stream is not None:
@@ -205,6 +212,7 @@ class VideoFeed:
             return
         if self._needs_key_frame:
             if not frame.key_frame:
+                self.request_key_frame()  # again and again, though not too often: the first may be lost
                 return
             self._needs_key_frame = False
         jobs = self._jobs
@@ -402,7 +410,7 @@ class VideoInbound:
         feed = self.feed(
             event.stream.rid if event.stream.rid in self.feeds or None not in self.feeds else None
         )
-        feed.stream = event.stream
+        feed.set_stream(event)
         feed.main.set_muted(False)
         feed.encoded.set_muted(False)
         self.main.set_muted(False)
