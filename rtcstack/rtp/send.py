@@ -78,6 +78,8 @@ class SendStream:
         extension_ids: numbers of the header extensions that may be sent.
         pacer: where packets wait.
         rng: for what must not be guessed.
+        numbers: by SSRC, the number that follows those which streams of before have used: SRTP's
+            numbers may not be used for other bytes again.
         ntp_offset_s: NTP time in seconds minus the engine's monotonic time.
 
     Attributes:
@@ -108,6 +110,7 @@ class SendStream:
         "_next",
         "_ntp_offset_s",
         "_numbered",
+        "_numbers",
         "_oldest",
         "_pacer",
         "_renumbering",
@@ -115,6 +118,7 @@ class SendStream:
         "_resend_from",
         "_rtx_header",
         "_rtx_next",
+        "_rtx_ssrc",
         "_static",
         "active",
         "bitrate_bps",
@@ -147,13 +151,16 @@ class SendStream:
         rng: random.Random,
         ntp_offset_s: float = 0.0,
         rtt_s: float = 0.1,
+        numbers: dict[int, int] | None = None,
     ) -> None:
+        self._numbers = numbers if numbers is not None else {}
         self._pacer = pacer
         self._numbered = True
         self._ntp_offset_s = ntp_offset_s
         # Below half of the space, so that SRTP's roll-over counter is never guessed wrong.
-        self._next = rng.randrange(1, 1 << 15)
+        self._next = self._numbers.get(parameters.ssrc) or rng.randrange(1, 1 << 15)
         self._rtx_next = rng.randrange(1, 1 << 15)
+        self._rtx_ssrc: int | None = None
         self.timestamp_offset = rng.randrange(1 << 32)
         self._history: dict[int, Outgoing] = {}
         self._oldest = self._next
@@ -213,8 +220,23 @@ class SendStream:
         self._acknowledged = False
         self._headers: dict[tuple[bool, tuple[tuple[int, bytes], ...]], Header] = {}
         self._rtx_header: Header | None = None
+        self._bind_rtx(parameters.rtx_ssrc)
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
             self._rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
+
+    def _bind_rtx(self, ssrc: int | None) -> None:
+        """Retransmissions go by this SSRC from now on; where another stream's have ended, they go on."""
+        if ssrc is not None and ssrc != self._rtx_ssrc:
+            if self._rtx_ssrc is not None:
+                self._numbers[self._rtx_ssrc] = self._rtx_next
+            self._rtx_ssrc = ssrc
+            self._rtx_next = self._numbers.get(ssrc, self._rtx_next & 0x7FFF)
+
+    def note_numbers(self) -> None:
+        """The stream ends: whoever has its SSRCs after it goes on behind its numbers."""
+        self._numbers[self.ssrc] = self._next
+        if self._rtx_ssrc is not None:
+            self._numbers[self._rtx_ssrc] = self._rtx_next
 
     def set_numbered(self, numbered: bool) -> None:
         """Let packets bear transport-wide numbers, as far as they are agreed, or not."""
@@ -361,12 +383,14 @@ class SendStream:
             source_ids: the numbers of its header extensions; None sends none of them on.
 
         Returns:
-            False if there is no room for it, or if it is from before the change of source.
+            False if there is no room for it, if it is from before the change of source, or has been
+            sent on already.
         """
         if not self.active:
             return False
         if self._renumbering is None:
             self._renumbering = Renumbering(self.parameters.clock_rate, self._next)
+        self._renumbering.go_on_from(self._next)
         place = self._renumbering.place(packet, now)
         if place is None:
             return False
@@ -437,6 +461,8 @@ class SendStream:
                 continue
             if index < self._resend_from:
                 continue
+            if self._rtx_header is None and packet.wire is None:
+                continue  # its bytes are gone, and under its number no others may be sent
             if packet.sent_at == NEVER or packet.resent_at > again_after:
                 continue
             if packet.size > self._resend_credit:

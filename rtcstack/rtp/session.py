@@ -35,6 +35,10 @@ MAX_RECEIVE_STREAMS = 1024
 MAX_STREAMS_PER_SECTION = 16
 """Streams received for one section, likewise: a simulcast's layers, and those they replaced."""
 
+MAX_USED_SSRCS = 65_536
+"""SSRCs of streams that were sent and are not any more, remembered so that none uses its numbers again;
+the oldest are forgotten."""
+
 MAX_TOLD = 32
 """Streams that one estimate names; it holds for the transport anyway."""
 
@@ -91,6 +95,7 @@ class RtpSession:
         "_events",
         "_now",
         "_ntp_offset_s",
+        "_numbers",
         "_receive_streams",
         "_rng",
         "_send_streams",
@@ -118,6 +123,7 @@ class RtpSession:
         self._receive_streams: dict[int, ReceiveStream | RtxStream] = {}
         self._current: dict[tuple[str, str | None], ReceiveStream] = {}
         self._send_streams: dict[int, SendStream] = {}
+        self._numbers: dict[int, int] = {}
         self._urgent: dict[ReceiveStream, None] = {}
         self._arrivals: TransportArrivals | None = None
         self._estimator: ReceivingEstimator | None = None  # for peers without one of their own
@@ -227,6 +233,7 @@ class RtpSession:
             rng=self._rng,
             ntp_offset_s=self._ntp_offset_s,
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
+            numbers=self._numbers,
         )
         self._register(stream)
         return stream
@@ -275,6 +282,9 @@ class RtpSession:
         """Send a stream no more, and tell the peer so."""
         if self._send_streams.get(stream.ssrc) is not stream:
             return
+        stream.note_numbers()
+        while len(self._numbers) > MAX_USED_SSRCS:
+            del self._numbers[next(iter(self._numbers))]
         gone = [ssrc for ssrc, each in self._send_streams.items() if each is stream]
         for ssrc in gone:
             del self._send_streams[ssrc]
