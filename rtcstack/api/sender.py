@@ -59,6 +59,9 @@ MAX_ENCODINGS = 8
 
 MAX_RID_LENGTH = 255
 
+MAX_BITRATE_BPS = (1 << 32) - 1
+"""What the W3C's unsigned long holds."""
+
 DEGRADATION_PREFERENCES = (
     "balanced",
     "maintain-framerate",
@@ -66,6 +69,14 @@ DEGRADATION_PREFERENCES = (
     "maintain-framerate-and-resolution",
 )
 """mst-content-hint, section 5."""
+
+
+def _checked_bitrate(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise TypeError(f"maxBitrate must be 0 or more bits a second, not {value!r}")
+    return min(int(value), MAX_BITRATE_BPS)
 
 
 def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodingParameters]:
@@ -86,6 +97,7 @@ def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodi
         raise TypeError("two encodings have the same rid")
     for encoding in result:
         scale, rate = encoding.scaleResolutionDownBy, encoding.maxFramerate
+        encoding.maxBitrate = _checked_bitrate(encoding.maxBitrate)
         if kind == "audio":
             encoding.scaleResolutionDownBy = encoding.maxFramerate = None
             continue

@@ -74,6 +74,7 @@ class Control:
 
     __slots__ = (
         "_events",
+        "_is_rtt_old",
         "_ntp_offset_s",
         "_on_estimate",
         "_on_feedback",
@@ -126,6 +127,7 @@ class Control:
         self.reduced_size = False
         self.receiver_time = False
         self.rtt_s: float | None = None
+        self._is_rtt_old = False
         self.packets_received = 0
         self.packets_sent = 0
         self.malformed = 0
@@ -224,8 +226,13 @@ class Control:
 
     def _measured(self, rtt_s: float) -> None:
         before = self.rtt_s
-        self.rtt_s = rtt_s if before is None else before + (rtt_s - before) * _RTT_WEIGHT
+        self.rtt_s = rtt_s if before is None or self._is_rtt_old else before + (rtt_s - before) * _RTT_WEIGHT
+        self._is_rtt_old = False
         self._on_rtt(self.rtt_s)
+
+    def on_path_change(self) -> None:
+        """Packets take another way: the next measurement counts by itself."""
+        self._is_rtt_old = True
 
     # -- out --------------------------------------------------------------------------------------
 

@@ -8,17 +8,30 @@ Spec: RFC 8843, section 9.2; RFC 8852, section 3 (RID); RFC 5576, section 4.2 (F
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from rtcstack.rtp.extensions import ExtensionIds, read_name
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import ReceiveCodec, ReceiveSection
 
-__all__ = ["MAX_ON_PROBATION", "Demux", "Role", "Route", "Verdict"]
+__all__ = ["MAX_ON_PROBATION", "Demux", "Rank", "Role", "Route", "Verdict"]
 
 MAX_ON_PROBATION = 64
 """SSRCs that have sent one packet and are known by its payload type only."""
+
+
+class Rank(IntEnum):
+    """How well it is known where a stream belongs. One that is known better is not displaced by others.
+
+    TYPED: by nothing but its payload type, which one section alone has.
+    NAMED: its packets name their section.
+    ANNOUNCED: the peer's description names its SSRC.
+    """
+
+    TYPED = 0
+    NAMED = 1
+    ANNOUNCED = 2
 
 
 class Role(Enum):
@@ -115,6 +128,17 @@ class Demux:
         """The section that a MID names."""
         mid = read_name(name)
         return None if mid is None else self._by_mid.get(mid)
+
+    def section_by_payload_type(self, payload_type: int) -> ReceiveSection | None:
+        """The only section that has a payload type; None if there are several, or none."""
+        return self._by_payload_type.get(payload_type)
+
+    def rank(self, ssrc: int, mid: str, before: Rank) -> Rank:
+        """How well a stream of a section is known after a description, and how well it was before."""
+        announced = self._sources.get(ssrc)
+        if announced is not None and announced[0] == mid:
+            return Rank.ANNOUNCED
+        return min(before, Rank.NAMED)
 
     def route(self, packet: RtpPacket) -> Route | Verdict:
         """Find the place of a packet whose SSRC is not known yet.

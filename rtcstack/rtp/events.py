@@ -25,15 +25,18 @@ __all__ = [
 
 @dataclass(slots=True)
 class StreamStarted:
-    """The first packet of a stream came. With a new SSRC it takes the place of the one before.
+    """A stream has its place from now on: its first packet came, or it flows again while the other, that
+    had its place, is silent.
 
     Attributes:
         stream: in its section and, with simulcast, for its rid.
-        replaces: the stream that sent before in its place, or None.
+        replaces: the stream that had the place before, or None.
+        is_under_way: it began before: what comes next may build on frames that nobody took.
     """
 
     stream: ReceiveStream
     replaces: ReceiveStream | None = None
+    is_under_way: bool = False
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class PacketsReceived:
 
 @dataclass(slots=True)
 class KeyFrameRequested:
-    """The peer asks for a key frame of this stream."""
+    """The peer asks for a key frame of this stream, or what it needs to go on without is lost."""
 
     stream: SendStream
 

@@ -13,6 +13,12 @@ MAX_LATE_PACKETS = 1000
 """How far behind the newest a packet may be and still be sent on."""
 
 
+MAX_GAP_PACKETS = 10_000
+"""A longer gap in the source's numbers is not kept: SRTP could not tell how often they rolled over."""
+
+_LATE_MASK = (1 << MAX_LATE_PACKETS + 1) - 1
+
+
 class Renumbering:
     """Where the packets of a source, or of one source after another, stand in the stream sent.
 
@@ -30,6 +36,7 @@ class Renumbering:
         "_rate",
         "_source",
         "_timestamp_offset",
+        "_used",
     )
 
     def __init__(self, clock_rate: int, first: int) -> None:
@@ -41,12 +48,20 @@ class Renumbering:
         self._timestamp_offset = 0
         self._last_timestamp = 0
         self._last_at: float | None = None
+        self._used = 0  # bit i: the number `_highest - i` has been used
+
+    def go_on_from(self, number: int) -> None:
+        """Numbers before this one have been used, by whatever else the stream has sent meanwhile."""
+        if number > self._highest + 1:
+            self._highest = number - 1
+            self._used = _LATE_MASK
+            self._source = None
 
     def place(self, packet: RtpPacket, now: float) -> tuple[int, int] | None:
         """The number (unwrapped) and timestamp that a packet is sent on with.
 
         Returns:
-            None if it came too late to have a place.
+            None if it came too late to have a place, or has had it.
         """
         if packet.ssrc != self._source:
             self._source = packet.ssrc
@@ -61,7 +76,17 @@ class Renumbering:
         if packet.index < self._first_index or number < self._highest - MAX_LATE_PACKETS:
             return None
         timestamp = packet.timestamp + self._timestamp_offset
-        if number > self._highest:
+        ahead = number - self._highest
+        if ahead <= 0:
+            if self._used >> -ahead & 1:
+                return None
+            self._used |= 1 << -ahead
+        else:
+            if ahead > MAX_GAP_PACKETS:
+                self._offset -= ahead - 1
+                self._first_index = packet.index
+                number, ahead = self._highest + 1, 1
+            self._used = (self._used << min(ahead, MAX_LATE_PACKETS + 1) | 1) & _LATE_MASK
             self._highest = number
             self._last_timestamp = timestamp
             self._last_at = now

@@ -28,7 +28,8 @@ class Outgoing:
         padding: bytes of padding after the payload.
         repeats: it carries what was sent before, or nothing.
         sent_at: monotonic seconds, `NEVER` before.
-        resent_at: when it was last sent again.
+        resent_at: when it was last sent again; `NEVER` while a repetition of it waits.
+        origin: of a repetition, the packet that it repeats.
         wire: the bytes that left, if it must be possible to repeat them unchanged.
         keep: whether to keep `wire`.
         probe: the probe that it was sent for, 0 for none.
@@ -37,6 +38,7 @@ class Outgoing:
     __slots__ = (
         "header",
         "keep",
+        "origin",
         "padding",
         "payload",
         "probe",
@@ -74,6 +76,12 @@ class Outgoing:
         self.repeats = repeats
         self.sent_at = NEVER
         self.resent_at = 0.0
+        self.origin: Outgoing | None = None
         self.wire: bytes | None = None
         self.keep = keep
         self.probe = 0
+
+    def is_dropped(self) -> None:
+        """It will not leave: what it repeats may be asked for again."""
+        if self.origin is not None:
+            self.origin.resent_at = 0.0

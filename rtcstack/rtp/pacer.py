@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from rtcstack.rtp.outgoing import Outgoing
+
+if TYPE_CHECKING:
+    from rtcstack.rtp.send import SendStream
 
 __all__ = [
     "BURST_S",
@@ -24,6 +28,9 @@ __all__ = [
 
 PACE_MULTIPLIER = 2.5
 """How much faster than the estimate the pacer sends what has queued up."""
+
+REPEATED_WEIGHT = 2.0
+"""What is sent again goes at a smaller multiple: it is asked for when the way is at its worst."""
 
 BURST_S = 0.04
 """How much may leave at once, in time at the pacing rate."""
@@ -148,14 +155,29 @@ class Pacer:
         """Whether a probe waits or is under way."""
         return bool(self._probes)
 
-    def drop(self, streams: Iterable[object]) -> None:
-        """Forget what is queued of these streams."""
+    @property
+    def has_video(self) -> bool:
+        """Whether pictures wait."""
+        return bool(self._lanes[2])
+
+    def drop(self, streams: Iterable[object], lanes: Iterable[Lane] = tuple(Lane)) -> set[SendStream]:
+        """Forget what is queued of these streams, in these lanes.
+
+        Returns:
+            Those of which something was.
+        """
         gone = set(map(id, streams))
-        for queue in self._lanes:
+        found: set[SendStream] = set()
+        for queue in [self._lanes[lane] for lane in lanes]:
+            for packet in queue:
+                if id(packet.stream) in gone:
+                    found.add(packet.stream)
+                    packet.is_dropped()
             kept = [packet for packet in queue if id(packet.stream) not in gone]
             queue.clear()
             queue.extend(kept)
         self.queued_bytes = sum(packet.size for queue in self._lanes for packet in queue)
+        return found
 
     def probe(self, probe: Probe) -> None:
         """Have a probe sent, after those that wait already."""
@@ -189,7 +211,13 @@ class Pacer:
             debt += sum(packet.size for packet in out[start:])
         limit = rate_bps * BURST_S / 8
         # Beside a probe nothing leaves: what is measured is its rate, and it takes what waits.
-        for lane in () if self._probes else lanes[1:]:
+        if not self._probes:
+            lane = lanes[1]
+            while lane and debt < limit:
+                packet = lane.popleft()
+                debt += packet.size * REPEATED_WEIGHT
+                out.append(packet)
+            lane = lanes[2]
             while lane and debt < limit:
                 packet = lane.popleft()
                 debt += packet.size

@@ -11,6 +11,7 @@ from typing import cast
 
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
+from rtcstack.rtp.demux import Rank
 from rtcstack.rtp.events import FrameReceived, RtpEvent
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
@@ -72,6 +73,10 @@ class ReceiveStream:
         duplicates: packets that were there already.
         discarded: packets of payload types that are not agreed.
         last_packet_at: monotonic seconds.
+        rank: how well it is known that it belongs to its section.
+        is_current: it has the place of its section, or of its simulcast stream.
+        had_place: it has, or had.
+        is_under_way: it is not its first packet that is looked at.
         pli_count, fir_count, nack_count: RTCP requests that were sent, by packet.
     """
 
@@ -90,7 +95,10 @@ class ReceiveStream:
         "discarded",
         "duplicates",
         "fir_count",
+        "had_place",
         "header_bytes_received",
+        "is_current",
+        "is_under_way",
         "key_frames",
         "last_packet_at",
         "layout",
@@ -102,6 +110,7 @@ class ReceiveStream:
         "payload_type",
         "playout",
         "pli_count",
+        "rank",
         "reception",
         "retransmitted_bytes",
         "retransmitted_packets",
@@ -144,6 +153,10 @@ class ReceiveStream:
         self.duplicates = 0
         self.discarded = 0
         self.last_packet_at = 0.0
+        self.rank = Rank.TYPED
+        self.is_current = False
+        self.is_under_way = False
+        self.had_place = False
         self.pli_count = 0
         self.fir_count = 0
         self.nack_count = 0
@@ -159,6 +172,14 @@ class ReceiveStream:
 
     def __repr__(self) -> str:
         return f"ReceiveStream(mid={self.section.mid!r}, ssrc={self.ssrc}, rid={self.rid!r})"
+
+    def take_place(self) -> None:
+        """It is the stream of its section from now on, perhaps after it was not for a while."""
+        if self.had_place and self.playout is not None:
+            # What has gathered since was not played: it is of the past.
+            self.playout = AudioJitterBuffer(self.reception.clock_rate)
+            self.playout.min_delay_s = self.section.min_delay_s
+        self.is_current = self.had_place = True
 
     def update(self, section: ReceiveSection, extension_ids: ExtensionIds) -> None:
         """Bind the stream to what is agreed now; what is held stays."""
@@ -402,6 +423,7 @@ class RtxStream:
     Attributes:
         reception: numbers and losses of the retransmissions themselves.
         malformed: retransmissions of nothing that is agreed.
+        is_current, rank: of no meaning here; as of a stream that need not be considered.
 
     Spec: RFC 4588, section 4.
     """
@@ -409,12 +431,14 @@ class RtxStream:
     __slots__ = (
         "_original_types",
         "bytes_received",
+        "is_current",
         "last_packet_at",
         "layout",
         "malformed",
         "mid_bytes",
         "packets_received",
         "primary",
+        "rank",
         "reception",
         "section",
         "ssrc",
@@ -430,6 +454,8 @@ class RtxStream:
         self.packets_received = 0
         self.bytes_received = 0
         self.malformed = 0
+        self.is_current = True
+        self.rank = Rank.ANNOUNCED
         self._original_types: dict[int, int] = {}
         self.update(primary.section)
 

@@ -78,6 +78,8 @@ class SendStream:
         extension_ids: numbers of the header extensions that may be sent.
         pacer: where packets wait.
         rng: for what must not be guessed.
+        numbers: by SSRC, the number that follows those which streams of before have used: SRTP's
+            numbers may not be used for other bytes again.
         ntp_offset_s: NTP time in seconds minus the engine's monotonic time.
 
     Attributes:
@@ -102,17 +104,21 @@ class SendStream:
         "_headers",
         "_history",
         "_key_frame_asked_at",
+        "_key_frame_owed",
         "_last_captured_at",
         "_last_timestamp",
         "_next",
         "_ntp_offset_s",
         "_numbered",
+        "_numbers",
         "_oldest",
         "_pacer",
         "_renumbering",
         "_resend_credit",
+        "_resend_from",
         "_rtx_header",
         "_rtx_next",
+        "_rtx_ssrc",
         "_static",
         "active",
         "bitrate_bps",
@@ -145,17 +151,22 @@ class SendStream:
         rng: random.Random,
         ntp_offset_s: float = 0.0,
         rtt_s: float = 0.1,
+        numbers: dict[int, int] | None = None,
     ) -> None:
+        self._numbers = numbers if numbers is not None else {}
         self._pacer = pacer
         self._numbered = True
         self._ntp_offset_s = ntp_offset_s
         # Below half of the space, so that SRTP's roll-over counter is never guessed wrong.
-        self._next = rng.randrange(1, 1 << 15)
+        self._next = self._numbers.get(parameters.ssrc) or rng.randrange(1, 1 << 15)
         self._rtx_next = rng.randrange(1, 1 << 15)
+        self._rtx_ssrc: int | None = None
         self.timestamp_offset = rng.randrange(1 << 32)
         self._history: dict[int, Outgoing] = {}
         self._oldest = self._next
         self._resend_credit = START_RESEND_CREDIT_BYTES
+        self._resend_from = 0
+        self._key_frame_owed = False
         self._last_timestamp: int | None = None
         self._last_captured_at = 0.0
         self._absolute_at: float | None = None
@@ -209,8 +220,23 @@ class SendStream:
         self._acknowledged = False
         self._headers: dict[tuple[bool, tuple[tuple[int, bytes], ...]], Header] = {}
         self._rtx_header: Header | None = None
+        self._bind_rtx(parameters.rtx_ssrc)
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
             self._rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
+
+    def _bind_rtx(self, ssrc: int | None) -> None:
+        """Retransmissions go by this SSRC from now on; where another stream's have ended, they go on."""
+        if ssrc is not None and ssrc != self._rtx_ssrc:
+            if self._rtx_ssrc is not None:
+                self._numbers[self._rtx_ssrc] = self._rtx_next
+            self._rtx_ssrc = ssrc
+            self._rtx_next = self._numbers.get(ssrc, self._rtx_next & 0x7FFF)
+
+    def note_numbers(self) -> None:
+        """The stream ends: whoever has its SSRCs after it goes on behind its numbers."""
+        self._numbers[self.ssrc] = self._next
+        if self._rtx_ssrc is not None:
+            self._numbers[self._rtx_ssrc] = self._rtx_next
 
     def set_numbered(self, numbered: bool) -> None:
         """Let packets bear transport-wide numbers, as far as they are agreed, or not."""
@@ -306,6 +332,12 @@ class SendStream:
         self.frames_sent += 1
         if key_frame:
             self.key_frames_sent += 1
+            if self._key_frame_owed:
+                # The peer's decoder goes on from here: what was before is of no use to it any more,
+                # and would only keep this waiting.
+                self._key_frame_owed = False
+                self._resend_from = number
+                self._pacer.drop([self], (Lane.REPEATED,))
         return True
 
     def _elements(
@@ -351,12 +383,14 @@ class SendStream:
             source_ids: the numbers of its header extensions; None sends none of them on.
 
         Returns:
-            False if there is no room for it, or if it is from before the change of source.
+            False if there is no room for it, if it is from before the change of source, or has been
+            sent on already.
         """
         if not self.active:
             return False
         if self._renumbering is None:
             self._renumbering = Renumbering(self.parameters.clock_rate, self._next)
+        self._renumbering.go_on_from(self._next)
         place = self._renumbering.place(packet, now)
         if place is None:
             return False
@@ -420,19 +454,25 @@ class SendStream:
         out: list[Outgoing] = []
         reference = self._next - 1
         for number in sequence_numbers:
-            packet = self._history.get(unwrap(number, reference, 16))
+            index = unwrap(number, reference, 16)
+            packet = self._history.get(index)
             if packet is None:
                 self.nacks_unknown += 1
                 continue
+            if index < self._resend_from:
+                continue
+            if self._rtx_header is None and packet.wire is None:
+                continue  # its bytes are gone, and under its number no others may be sent
             if packet.sent_at == NEVER or packet.resent_at > again_after:
                 continue
             if packet.size > self._resend_credit:
                 break
             self._resend_credit -= packet.size
-            packet.resent_at = now
+            packet.resent_at = NEVER
             out.append(self._repetition(packet))
-        if out:
-            self._pacer.push(out, Lane.REPEATED)
+        if out and not self._pacer.push(out, Lane.REPEATED):
+            for repetition in out:
+                repetition.is_dropped()
 
     def _repetition(self, packet: Outgoing) -> Outgoing:
         if self._rtx_header is None:
@@ -447,12 +487,13 @@ class SendStream:
                 repeats=True,
             )
             again.wire = packet.wire
+            again.origin = packet
             return again
         rtx_type = self.parameters.rtx_payload_type
         assert rtx_type is not None
         number = self._rtx_next
         self._rtx_next = number + 1
-        return Outgoing(
+        again = Outgoing(
             self,
             self._rtx_header,
             rtx_type | packet.second & 0x80,
@@ -461,6 +502,13 @@ class SendStream:
             _OSN(packet.sequence_number & 0xFFFF) + packet.payload,
             repeats=True,
         )
+        again.origin = packet
+        return again
+
+    @property
+    def has_rtx(self) -> bool:
+        """Whether its retransmissions, and padding, have an SSRC of their own."""
+        return self._rtx_header is not None
 
     def make_padding(self, wanted_bytes: int, now: float) -> list[Outgoing]:
         """Packets that carry nothing new, for probing: what was sent last, or plain padding.
@@ -527,11 +575,20 @@ class SendStream:
         self._fir_number = number
         return self._on_key_frame_request(now)
 
+    def want_key_frame(self, now: float) -> bool:
+        """What was sent is lost, or what was queued is dropped: as if the peer had asked.
+
+        Returns:
+            Whether the owner is to be told.
+        """
+        return self._on_key_frame_request(now)
+
     def _on_key_frame_request(self, now: float) -> bool:
         asked_at = self._key_frame_asked_at
         if asked_at is not None and now - asked_at < KEY_FRAME_INTERVAL_S:
             return False
         self._key_frame_asked_at = now
+        self._key_frame_owed = True
         return True
 
     def sender_report(self, now: float) -> SenderReport | None:

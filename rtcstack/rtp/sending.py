@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rtcstack.rtp.bwe.allocation import Demand, allocate
-from rtcstack.rtp.bwe.estimator import BandwidthEstimator, SentPackets
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator, PathAware, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
-from rtcstack.rtp.events import BitrateAllocated, RtpEvent
+from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
-from rtcstack.rtp.pacer import Pacer
+from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.send import SendStream
 
@@ -24,8 +24,36 @@ DEFAULT_MAX_BPS = 5_000_000
 AUDIO_BPS = 64_000
 """What an audio stream without a bound is taken to want."""
 
+FLOOR_BPS = 30_000
+"""The estimate does not fall below this, however many streams there are: those that do not fit pause."""
+
+MIN_PACING_BPS = 8_000
+"""Whatever an estimator says, what is queued leaves at this pace."""
+
+RESUME_MARGIN = 1.25
+"""A stream that pauses comes back when all that is sent would fit into the estimate so many times: one
+decrease of the estimate must not make it pause again."""
+
+HOLD_S, MAX_HOLD_S = 4.0, 32.0
+"""How long a stream pauses at least. The time doubles each time that it must pause soon after it came
+back, and is forgotten when it did not for ten times as long."""
+
 MIN_CHANGE = 0.02
 """A share that changed by less is not told of."""
+
+
+STALE_QUEUE_S = 0.5
+"""When the way is open again, or another, a queue of so long is of the past and is dropped."""
+
+
+class _Pause:
+    """When a stream may come back or, after it has, when it did; and how long it had to wait."""
+
+    __slots__ = ("hold_s", "until")
+
+    def __init__(self, hold_s: float) -> None:
+        self.hold_s = hold_s
+        self.until = 0.0
 
 
 class Sending:
@@ -42,8 +70,12 @@ class Sending:
     """
 
     __slots__ = (
+        "_can_pad",
         "_events",
+        "_look_at",
         "_make_estimator",
+        "_may_pad",
+        "_pauses",
         "_streams",
         "_told",
         "_told_estimate",
@@ -60,6 +92,10 @@ class Sending:
         self._streams: list[SendStream] = []
         self._told: dict[SendStream, int] = {}
         self._told_estimate = 0
+        self._pauses: dict[SendStream, _Pause] = {}
+        self._look_at: float | None = None  # when a pause may end
+        self._may_pad = False  # a stream has numbers for padding,
+        self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
         self.estimator: BandwidthEstimator | None = None
         self.sent = SentPackets()
@@ -72,7 +108,9 @@ class Sending:
     def set_streams(self, streams: Sequence[SendStream], now: float) -> None:
         """These are sent now; their bounds may have changed."""
         self._streams = list(streams)
-        self._told = {stream: bps for stream, bps in self._told.items() if stream in self._streams}
+        known = set(self._streams)
+        self._told = {stream: bps for stream, bps in self._told.items() if stream in known}
+        self._pauses = {stream: pause for stream, pause in self._pauses.items() if stream in known}
         controlled = self._is_controlled(streams)
         for stream in streams:
             stream.set_numbered(controlled)
@@ -85,9 +123,11 @@ class Sending:
         if self.estimator is None:
             self.estimator = self._make()
         active = [s for s in streams if s.active]
-        least = sum(s.parameters.min_bitrate_bps for s in active)
+        padding = [s for s in active if s.parameters.kind == "video" and s.has_rtx]
+        self._may_pad = bool(padding)
+        self._can_pad = any(s.packets_sent for s in padding)
         most = sum(_most(s) for s in active)
-        self.estimator.set_bounds(least, START_BPS, most)
+        self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
         self._told_estimate = 0
         self._allocate(now)
 
@@ -109,7 +149,9 @@ class Sending:
     def take(self, now: float) -> list[bytes]:
         """The RTP packets to send now."""
         estimator, pacer = self.estimator, self.pacer
-        if estimator is not None:
+        # Before there is anything to probe with probes wait: sound may be sent long before pictures.
+        if estimator is not None and pacer.queued_bytes and (self._can_pad or pacer.has_video):
+            self._can_pad = self._may_pad
             for probe in estimator.take_probes():
                 pacer.probe(probe)
         if not pacer.queued_bytes and not pacer.has_probes:
@@ -171,9 +213,40 @@ class Sending:
     def on_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Transport-wide feedback came."""
         results = self.sent.results(feedback)
-        if self.estimator is not None and results:
-            self.estimator.on_results(results, now)
+        estimator = self.estimator
+        if estimator is None or not results:
+            return
+        if isinstance(estimator, GoogleCongestionControl | PathAware):
+            before = estimator.interruptions
+            estimator.on_results(results, now)
+            if estimator.interruptions != before:
+                self._begin_anew(now)
+        else:
+            estimator.on_results(results, now)
+        self._allocate(now)
+
+    def on_path_change(self, now: float) -> None:
+        """Packets take another way from now on."""
+        if isinstance(self.estimator, GoogleCongestionControl | PathAware):
+            self.estimator.on_path_change(now)
+            self._drop_stale(now)
             self._allocate(now)
+
+    def _begin_anew(self, now: float) -> None:
+        """Nothing came through for a while: go on with a key frame instead of repairing the past."""
+        self._drop_stale(now)
+        for stream in self._streams:
+            if stream.active and stream.parameters.kind == "video" and stream.packets_sent:
+                self._want_key_frame(stream, now)
+
+    def _drop_stale(self, now: float) -> None:
+        if self.pacer.queue_s > STALE_QUEUE_S:
+            for stream in self.pacer.drop(self._streams, (Lane.REPEATED, Lane.VIDEO)):
+                self._want_key_frame(stream, now)
+
+    def _want_key_frame(self, stream: SendStream, now: float) -> None:
+        if stream.parameters.kind == "video" and stream.want_key_frame(now):
+            self._events.append(KeyFrameRequested(stream))
 
     def on_remote_estimate(self, bitrate_bps: int, now: float) -> None:
         """The peer's own estimate came."""
@@ -212,23 +285,61 @@ class Sending:
                 due = other
         return due
 
+    def _demand(self, stream: SendStream, now: float) -> Demand:
+        parameters = stream.parameters
+        margin = 1.0
+        if self._told.get(stream) == 0:
+            pause = self._pauses.get(stream)
+            margin = RESUME_MARGIN if pause is None or now >= pause.until else float("inf")
+        urgent = parameters.kind == "audio"
+        return Demand(_least(stream), _bound(stream), parameters.priority, urgent, margin)
+
+    def _note_pause(self, stream: SendStream, before: int | None, share: int, now: float) -> None:
+        """Remember when a stream began to pause, or came back."""
+        pause = self._pauses.get(stream)
+        if share:
+            if not before and pause is not None:
+                pause.until = now
+        elif before and _least(stream):
+            if pause is None or now - pause.until > 10 * pause.hold_s:
+                pause = self._pauses[stream] = _Pause(HOLD_S / 2)
+            pause.hold_s = min(2 * pause.hold_s, MAX_HOLD_S)
+            pause.until = now + pause.hold_s
+            if self._look_at is None or pause.until < self._look_at:
+                self._look_at = pause.until
+
     def _allocate(self, now: float) -> None:
         estimator = self.estimator
         if estimator is None:
             return
-        self.pacer.rate_bps = estimator.pacing_bps
+        self.pacer.rate_bps = max(estimator.pacing_bps, MIN_PACING_BPS)
         estimate = estimator.estimate_bps
-        if abs(estimate - self._told_estimate) < MIN_CHANGE * self._told_estimate:
+        if self._look_at is not None and now >= self._look_at:
+            self._look_at = None
+        elif abs(estimate - self._told_estimate) < MIN_CHANGE * self._told_estimate:
             return
         self._told_estimate = estimate
         active = [s for s in self._streams if s.active]
-        demands = [Demand(s.parameters.min_bitrate_bps, _bound(s), s.parameters.priority) for s in active]
+        demands = [self._demand(s, now) for s in active]
+        pictures = [i for i, s in enumerate(active) if s.parameters.kind == "video" and _bound(s) != 0]
+        if pictures:
+            # One always has what there is: without it nothing would show that there is more.
+            smallest = min(pictures, key=lambda i: demands[i].min_bps)
+            demands[smallest] = demands[smallest]._replace(min_bps=0, margin=1.0)
         for stream, share in zip(active, allocate(estimate, demands), strict=True):
             stream.bitrate_bps = share
             told = self._told.get(stream)
-            if told is None or abs(share - told) >= MIN_CHANGE * told or (not share) != (not told):
+            changed = told is None or (share != told and abs(share - told) >= MIN_CHANGE * told)
+            if changed or (not share) != (not told):
                 self._told[stream] = share
+                self._note_pause(stream, told, share, now)
                 self._events.append(BitrateAllocated(stream, share, estimate))
+
+
+def _least(stream: SendStream) -> int:
+    parameters = stream.parameters
+    bound = parameters.max_bitrate_bps
+    return parameters.min_bitrate_bps if bound is None else min(parameters.min_bitrate_bps, bound)
 
 
 def _bound(stream: SendStream) -> int | None:
@@ -247,6 +358,8 @@ def _padded(header: bytes, padding: int) -> bytes:
 
 
 def _count_repeated(stream: SendStream, packet: Outgoing) -> None:
+    if packet.origin is not None:
+        packet.origin.resent_at = packet.sent_at
     if packet.padding:
         stream.padding_packets += 1
     else:

@@ -16,12 +16,12 @@ from rtcstack.rtp.bwe.arrivals import TransportArrivals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.control import Control
-from rtcstack.rtp.demux import Demux, Role, Route, Verdict
+from rtcstack.rtp.demux import Demux, Rank, Role, Route, Verdict
 from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
 from rtcstack.rtp.extensions import Extension, ExtensionIds
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
-from rtcstack.rtp.parameters import ReceiveSection, SendParameters
+from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
 from rtcstack.rtp.receive import ReceiveStream, RtxStream
 from rtcstack.rtp.rtcp.feedback import ReceiverEstimate
 from rtcstack.rtp.send import SendStream
@@ -35,11 +35,21 @@ MAX_RECEIVE_STREAMS = 1024
 MAX_STREAMS_PER_SECTION = 16
 """Streams received for one section, likewise: a simulcast's layers, and those they replaced."""
 
+MAX_USED_SSRCS = 65_536
+"""SSRCs of streams that were sent and are not any more, remembered so that none uses its numbers again;
+the oldest are forgotten."""
+
 MAX_TOLD = 32
 """Streams that one estimate names; it holds for the transport anyway."""
 
 SILENT_S = 2.0
 """A stream that another took the place of is forgotten when it was silent for so long."""
+
+SWITCH_S = 0.5
+"""A stream that is silent for so long gives its place to another that flows, if that is as well known;"""
+
+SWITCH_TO_WORSE_S = 2.0
+"""to one that is known worse, a stray one perhaps, after so long."""
 
 DEFAULT_RTT_S = 0.1
 """Round-trip time while none was measured."""
@@ -85,6 +95,7 @@ class RtpSession:
         "_events",
         "_now",
         "_ntp_offset_s",
+        "_numbers",
         "_receive_streams",
         "_rng",
         "_send_streams",
@@ -112,6 +123,7 @@ class RtpSession:
         self._receive_streams: dict[int, ReceiveStream | RtxStream] = {}
         self._current: dict[tuple[str, str | None], ReceiveStream] = {}
         self._send_streams: dict[int, SendStream] = {}
+        self._numbers: dict[int, int] = {}
         self._urgent: dict[ReceiveStream, None] = {}
         self._arrivals: TransportArrivals | None = None
         self._estimator: ReceivingEstimator | None = None  # for peers without one of their own
@@ -140,8 +152,18 @@ class RtpSession:
         self._schedule_reports(now)
 
     def set_receive_section(self, section: ReceiveSection) -> None:
-        """Receive for a section, or change what is agreed for it; its streams go on."""
+        """Receive for a section, or change what is agreed for it; its streams go on.
+
+        Streams that came before this description, and that it says belong here, begin anew here.
+
+        Spec: RFC 9143, section 9.2.
+        """
+        before = self._demux.sections.get(section.mid)
+        known = set(before.sources) if before is not None else set()
         self._demux.set_section(section)
+        for source in section.sources:
+            if source not in known:
+                self._announced(section.mid, source)
         self._rebind()
         self._schedule_reports(self._now)
 
@@ -153,11 +175,26 @@ class RtpSession:
                 self._end(stream, "removed")
         self._rebind()
 
+    def _announced(self, mid: str, source: Source) -> None:
+        """A description names a source that it did not name before: it may have come already."""
+        stream = self._receive_streams.get(source.ssrc)
+        if stream is not None and stream.section.mid != mid:
+            self._move(stream)
+        repeated = None if source.rtx_ssrc is None else self._receive_streams.get(source.rtx_ssrc)
+        if isinstance(repeated, RtxStream) and repeated.primary.ssrc != source.ssrc:
+            self._move(repeated)
+
     def _rebind(self) -> None:
         sections = self._demux.sections
         for stream in list(self._receive_streams.values()):
+            if isinstance(stream, ReceiveStream):
+                stream.rank = self._demux.rank(stream.ssrc, stream.section.mid, stream.rank)
+                other = self._demux.section_by_payload_type(stream.payload_type)
+                if stream.rank is Rank.TYPED and other is not None and other.mid != stream.section.mid:
+                    self._move(stream)  # its payload type was all that was known of it
+                    continue
             section = sections.get(stream.section.mid)
-            if section is not None:
+            if section is not None and self._receive_streams.get(stream.ssrc) is stream:
                 if isinstance(stream, ReceiveStream):
                     stream.update(section, self._demux.ids)
                 else:
@@ -196,16 +233,22 @@ class RtpSession:
             rng=self._rng,
             ntp_offset_s=self._ntp_offset_s,
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
+            numbers=self._numbers,
         )
         self._register(stream)
         return stream
 
     def _register(self, stream: SendStream) -> None:
-        parameters = stream.parameters
-        self._send_streams[parameters.ssrc] = stream
-        if parameters.rtx_ssrc is not None:
-            self._send_streams[parameters.rtx_ssrc] = stream
-        self.control.cname = self.control.cname or parameters.cname
+        self._place(stream)
+        self._bind(stream)
+
+    def _place(self, stream: SendStream) -> None:
+        self._send_streams[stream.ssrc] = stream
+        if stream.parameters.rtx_ssrc is not None:
+            self._send_streams[stream.parameters.rtx_ssrc] = stream
+
+    def _bind(self, stream: SendStream) -> None:
+        self.control.cname = self.control.cname or stream.parameters.cname
         self._agree_size()
         self.sending.set_streams(self.send_streams, self._now)
         self._schedule_reports(self._now)
@@ -214,24 +257,34 @@ class RtpSession:
         """Change what is agreed for a stream: its bounds, its payload type, its extensions.
 
         Raises:
-            ValueError: if the SSRC of its media is another.
+            ValueError: if the SSRC of its media is another, or that of its retransmissions in use.
         """
         if parameters.ssrc != stream.ssrc:
             raise ValueError("a stream keeps its SSRC")
-        for ssrc in [s for s, each in self._send_streams.items() if each is stream]:
-            del self._send_streams[ssrc]
+        if self._send_streams.get(parameters.rtx_ssrc or 0, stream) is not stream:
+            raise ValueError("the SSRC is in use")
         stream.update(parameters, ExtensionIds(parameters.extensions))
-        self._register(stream)
+        # In its place: the order of the streams is that in which they were added.
+        streams = self.send_streams
+        self._send_streams.clear()
+        for each in streams:
+            self._place(each)
+        self._bind(stream)
 
     def set_active(self, stream: SendStream, active: bool) -> None:
         """Let a stream send, or not; its share of the bandwidth goes to the others."""
         stream.active = active
+        if not active:
+            self.sending.pacer.drop([stream])
         self.sending.set_streams(self.send_streams, self._now)
 
     def remove_send_stream(self, stream: SendStream) -> None:
         """Send a stream no more, and tell the peer so."""
         if self._send_streams.get(stream.ssrc) is not stream:
             return
+        stream.note_numbers()
+        while len(self._numbers) > MAX_USED_SSRCS:
+            del self._numbers[next(iter(self._numbers))]
         gone = [ssrc for ssrc, each in self._send_streams.items() if each is stream]
         for ssrc in gone:
             del self._send_streams[ssrc]
@@ -264,7 +317,7 @@ class RtpSession:
         return [s for s in self._receive_streams.values() if isinstance(s, ReceiveStream)]
 
     def current_stream(self, mid: str, rid: str | None = None) -> ReceiveStream | None:
-        """The stream that came last in its place."""
+        """The stream that has its place: the one that is known best, and of those the one that flows."""
         return self._current.get((mid, rid))
 
     @property
@@ -334,11 +387,15 @@ class RtpSession:
                 if layout.mid is not None and stream is not None:
                     first, end = layout.mid
                     if block[first:end] != stream.mid_bytes:
-                        self._move(stream, block[first:end])
+                        self._move(stream)
                         stream = None
+                    elif not stream.rank:
+                        stream.rank = Rank.NAMED
             if stream is None:
                 self._begin(packet, now)
             else:
+                if not stream.is_current and isinstance(stream, ReceiveStream):
+                    self._consider(stream, now)
                 stream.receive(packet, now)
         if numbers and self._arrivals is not None:
             self._arrivals.arrived(numbers, size, now, arrived_at)
@@ -402,6 +459,16 @@ class RtpSession:
         self._events.clear()
         return events
 
+    def on_path_change(self, now: float) -> None:
+        """Packets take another way from now on: another pair of addresses was selected."""
+        self._now = now
+        self.control.on_path_change()
+        if self._estimator is not None:
+            self._estimator.on_path_change()
+        if self._started:
+            self.sending.on_path_change(now)
+            self._schedule_reports(now)
+
     # -- streams that come and go -----------------------------------------------------------------
 
     def _drop(self, reason: Drop) -> None:
@@ -441,13 +508,35 @@ class RtpSession:
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
         )
         self._receive_streams[ssrc] = stream
-        replaced = self._current.get((section.mid, route.rid))
-        self._current[section.mid, route.rid] = stream
-        self._events.append(StreamStarted(stream, replaced))
+        stream.rank = Rank.ANNOUNCED if route.announced else Rank.NAMED if route.named else Rank.TYPED
+        stream.last_packet_at = now
+        current = self._current.get((section.mid, route.rid))
+        if current is None or (stream.rank and stream.rank >= current.rank):
+            self._take_place(stream, current)
+        else:
+            self._consider(stream, now)
+        stream.is_under_way = True
         if self._arrivals is not None and not self._arrivals.media_ssrc:
             self._arrivals.media_ssrc = ssrc
         self._schedule_reports(now)
         return stream
+
+    def _consider(self, stream: ReceiveStream, now: float) -> None:
+        """A stream flows that has not its place: is it to have it now?"""
+        current = self._current.get((stream.section.mid, stream.rid))
+        if current is None or stream.rank > current.rank:
+            self._take_place(stream, current)
+            return
+        silent_s = now - current.last_packet_at
+        if silent_s > (SWITCH_S if stream.rank == current.rank else SWITCH_TO_WORSE_S):
+            self._take_place(stream, current)
+
+    def _take_place(self, stream: ReceiveStream, current: ReceiveStream | None) -> None:
+        if current is not None:
+            current.is_current = False
+        stream.take_place()
+        self._current[stream.section.mid, stream.rid] = stream
+        self._events.append(StreamStarted(stream, current, stream.is_under_way))
 
     def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
         primary: ReceiveStream | RtxStream | None
@@ -484,16 +573,18 @@ class RtpSession:
         if stream.rtx is not None:
             self._receive_streams.pop(stream.rtx.ssrc, None)
         place = (stream.section.mid, stream.rid)
-        if self._current.get(place) is stream:
+        if stream.is_current:
+            stream.is_current = False
             del self._current[place]
         self._urgent.pop(stream, None)
         if stream.packets:
             self._events.append(PacketsReceived(stream, stream.packets))
             stream.packets = []
-        self._events.append(StreamEnded(stream, reason, text))
+        if stream.had_place:
+            self._events.append(StreamEnded(stream, reason, text))
 
-    def _move(self, stream: ReceiveStream | RtxStream, mid: bytes) -> None:
-        """A known SSRC names another section: it is a stream of that one from now on."""
+    def _move(self, stream: ReceiveStream | RtxStream) -> None:
+        """A known SSRC belongs to another section: it is a stream of that one from its next packet on."""
         if isinstance(stream, ReceiveStream):
             self._end(stream, "moved")
         else:

@@ -522,7 +522,10 @@ class Transport:
         self.observer.on_ice_server_error(server, local, code, text)
 
     def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Passed on."""
+        """Passed on; media looks at once what the new path gives."""
+        if self.media is not None and not self.closed:
+            self.media.session.on_path_change(monotonic())
+            self.wake()
         self.observer.on_ice_selected_pair(pair)
 
     def on_ice_state(self, state: IceState) -> None:

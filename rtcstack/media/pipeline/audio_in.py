@@ -252,7 +252,7 @@ class AudioInbound:
         """For who takes encoded frames: as they arrive."""
         frame = event.frame
         codec = self.codecs.get(frame.payload_type)
-        if codec is not None and self._encoded.is_demanded:
+        if codec is not None and self._encoded.is_demanded and event.stream is self.stream:
             self._encoded.codec = codec.mime_type
             self._encoded.push_encoded(as_encoded(frame, codec))
 

@@ -44,6 +44,12 @@ MAX_WAITING = 30
 _LAYER_SILENT_S = 1.0
 """A simulcast layer that is silent for so long is not shown any more if another comes."""
 
+_LAYER_MISSED_FRAMES = 4
+"""So many frames of others, for each layer, must have come meanwhile: pictures may be seconds apart."""
+
+_LARGER_ASKED_S = 1.0
+"""A larger layer that comes again, and without a key frame, is asked for one so often."""
+
 _MIN_FREEZE_S = 0.15
 
 
@@ -131,6 +137,7 @@ class VideoFeed:
         self.assembly_s = 0.0
         self.processing_s = 0.0
         self.last_frame_at = 0.0
+        self.asked_at = 0.0
         self.frame_rate = FrameRate()
         self.frames_shown = 0
         self.waiting_s = 0.0
@@ -143,6 +150,11 @@ class VideoFeed:
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Of a picture, as far as is known."""
+        return self.width * self.height
 
     @property
     def frames_dropped(self) -> int:
@@ -172,6 +184,13 @@ class VideoFeed:
         elif not demanded and self._was_demanded:
             self.release()
         self._was_demanded = demanded
+
+    def set_stream(self, event: StreamStarted) -> None:
+        """Pictures come from this stream from now on."""
+        self.stream = event.stream
+        self._needs_key_frame = True
+        if event.is_under_way and (self._was_demanded or self.encoded.is_demanded):
+            self.request_key_frame()
 
     def request_key_frame(self) -> None:
         """Ask the peer for one."""
@@ -205,6 +224,7 @@ class VideoFeed:
             return
         if self._needs_key_frame:
             if not frame.key_frame:
+                self.request_key_frame()  # again and again, though not too often: the first may be lost
                 return
             self._needs_key_frame = False
         jobs = self._jobs
@@ -343,6 +363,7 @@ class VideoInbound:
         self.tell_error = on_error
         self.feeds: dict[str | None, VideoFeed] = {}
         self.shown: VideoFeed | None = None
+        self._missed = 0  # frames of other layers since the last of the one that is shown
         self.codecs: Mapping[int, ReceivedCodec] = {}
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
@@ -402,7 +423,7 @@ class VideoInbound:
         feed = self.feed(
             event.stream.rid if event.stream.rid in self.feeds or None not in self.feeds else None
         )
-        feed.stream = event.stream
+        feed.set_stream(event)
         feed.main.set_muted(False)
         feed.encoded.set_muted(False)
         self.main.set_muted(False)
@@ -428,12 +449,45 @@ class VideoInbound:
             feed = self.feeds.get(None)
         if feed is None or feed.stream is not stream:
             return
-        if len(self.feeds) > 1 and frame.key_frame:
-            self._choose(feed, frame, now)
+        if len(self.feeds) > 1:
+            self._compare(feed, frame, now)
         feed.take(frame, codec, now)
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:
         """Taken by the receiver itself."""
+
+    def _compare(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
+        """Of several layers one is shown: see whether it still comes, and whether there is a better one."""
+        if feed is self.shown:
+            self._missed = 0
+        else:
+            self._missed += 1
+        if frame.key_frame:
+            self._choose(feed, frame, now)
+        shown = self.shown
+        if shown is feed or shown is None:
+            return
+        if self._is_silent(shown, now):
+            if feed is self._best(now):
+                feed.request_key_frame()  # with it this one is taken
+        elif feed.pixels > shown.pixels and now - feed.asked_at >= _LARGER_ASKED_S:
+            feed.asked_at = now
+            feed.request_key_frame()
+
+    def _is_silent(self, shown: VideoFeed, now: float) -> bool:
+        if shown.stream is None:
+            return True
+        missed = self._missed >= _LAYER_MISSED_FRAMES * len(self.feeds)
+        return missed and now - shown.last_frame_at > _LAYER_SILENT_S
+
+    def _best(self, now: float) -> VideoFeed | None:
+        """The largest layer that comes; of those whose size is not known the first."""
+        live = [
+            feed
+            for feed in self.feeds.values()
+            if feed.stream is not None and now - feed.stream.last_packet_at <= _LAYER_SILENT_S
+        ]
+        return max(live, key=lambda feed: feed.pixels, default=None)
 
     def _choose(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
         """Of several layers, show the largest that comes."""
@@ -442,15 +496,12 @@ class VideoInbound:
         shown = self.shown
         if shown is feed:
             return
-        if (
-            shown is None
-            or now - shown.last_frame_at > _LAYER_SILENT_S
-            or feed.width * feed.height > shown.width * shown.height
-        ):
+        if shown is None or self._is_silent(shown, now) or feed.pixels > shown.pixels:
             self._show(feed)
 
     def _show(self, feed: VideoFeed) -> None:
         before, self.shown = self.shown, feed
+        self._missed = 0
         if before is not None:
             before.update_demand()
         feed.update_demand()

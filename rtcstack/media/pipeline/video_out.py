@@ -170,6 +170,7 @@ class VideoLayer:
         self._cap_bps: int | None = layer.max_bitrate_bps
         self._failures = 0
         self._retry_at = 0.0
+        self._awaits_key_frame = False  # of frames that come encoded, after a pause
         self._last_frame: av.VideoFrame | None = None
         self._last_frame_at = 0.0
         self._last_pixels = 0
@@ -245,8 +246,11 @@ class VideoLayer:
     # -- rate -------------------------------------------------------------------------------------
 
     def on_bitrate(self, bitrate_bps: int) -> None:
-        """The stream's share changed."""
-        self._share_bps = bitrate_bps
+        """The stream's share changed; after a pause it begins with a key frame."""
+        was_paused, self._share_bps = self._share_bps == 0, bitrate_bps
+        if was_paused and bitrate_bps:
+            self._awaits_key_frame = True
+            self.request_key_frame()
         self._aim()
 
     def _set_cap(self) -> None:
@@ -277,6 +281,8 @@ class VideoLayer:
         if frame.width * frame.height != self._last_pixels:
             self._measure(frame)
         if not self.stream.active or not self.target_bps or now < self._retry_at:
+            return
+        if self.layer.max_frame_rate == 0:
             return
         jobs = self._jobs
         if jobs is None:
@@ -378,8 +384,12 @@ class VideoLayer:
 
     def pass_on(self, frame: EncodedMedia, now: float) -> None:
         """Send an encoded frame as it is."""
-        if not self.stream.active:
+        if not self.stream.active or self._share_bps == 0:
             return
+        if self._awaits_key_frame:
+            if not frame.key_frame:
+                return
+            self._awaits_key_frame = False
         if frame.codec != self.layer.mime_type and frame.name != self.layer.codec:
             self._owner.mismatched(frame)
             return

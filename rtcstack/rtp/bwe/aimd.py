@@ -84,6 +84,11 @@ class AimdControl:
         self._updated_at = now
         self._link = _LinkCapacity()
 
+    def forget_link(self) -> None:
+        """What was known of the bottleneck was of another."""
+        self._link = _LinkCapacity()
+        self._decreased_at = None
+
     def update(self, usage: Usage, throughput_bps: float | None, *, limited: bool, now: float) -> None:
         """Follow the detector.
 

@@ -19,24 +19,35 @@ class Demand(NamedTuple):
         min_bps: below this it had better send nothing.
         max_bps: more than this is of no use; None is no bound.
         weight: its share of what is not enough for all.
+        urgent: served before all that are not, whatever they weigh: sound.
+        margin: how much more than it needs there must be, over all that is served; above 1 for a
+            stream that pauses, so that it does not come and go.
     """
 
     min_bps: int
     max_bps: int | None
     weight: float
+    urgent: bool = False
+    margin: float = 1.0
+
+
+def _rank(demand: Demand) -> tuple[bool, float, int]:
+    return not demand.urgent, -demand.weight, demand.min_bps
 
 
 def allocate(estimate_bps: int, demands: Sequence[Demand]) -> list[int]:
     """Each stream's share, in the order of the demands.
 
-    Minima are served first, in the order of weight; a stream whose minimum does not fit gets 0.
+    Minima are served first: of what is urgent, then in the order of weight, and of the same weight the
+    smallest first; a stream whose minimum does not fit gets 0.
     What is left is shared by weight, and what one stream cannot use goes to the others.
     """
     shares = [0] * len(demands)
     left = max(0, estimate_bps)
     served: list[int] = []
-    for i in sorted(range(len(demands)), key=lambda i: -demands[i].weight):
-        if demands[i].min_bps <= left:
+    for i in sorted(range(len(demands)), key=lambda i: _rank(demands[i])):
+        needed = estimate_bps - left + demands[i].min_bps
+        if needed * max(1.0, demands[i].margin) <= estimate_bps:
             shares[i] = demands[i].min_bps
             left -= shares[i]
             served.append(i)

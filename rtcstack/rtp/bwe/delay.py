@@ -28,6 +28,11 @@ UP_RATE, DOWN_RATE = 0.0087, 0.039
 OVERUSE_MS = 10.0
 """A trend has to stay above the threshold for so long to count."""
 
+MAX_JUMP_S = 0.25
+JUMP_INTERVAL_S = 2.0
+"""A delay that grows by so much from one group to the next was an interruption, or the way has changed:
+no queue grows like this. If it comes again soon, it counts like any other."""
+
 MAX_GAP_S = 3.0
 """After a pause in arrivals the history says nothing."""
 
@@ -56,6 +61,7 @@ class DelayDetector:
         "_deltas",
         "_first_arrival",
         "_group",
+        "_jumped_at",
         "_last_update",
         "_origin",
         "_over_count",
@@ -89,6 +95,7 @@ class DelayDetector:
         self._accumulated = 0.0
         self._smoothed = 0.0
         self._deltas = 0
+        self._jumped_at: float | None = None
         self._first_arrival = 0.0
         self._over_ms = -1.0
         self._over_count = 0
@@ -128,6 +135,10 @@ class DelayDetector:
         return gap <= BURST_S and gap < sent_at - group[1] and arrived_at - group[2] < 0.1
 
     def _update(self, sent_delta: float, arrival_delta: float, arrival: float) -> None:
+        if arrival_delta - sent_delta > MAX_JUMP_S:
+            before, self._jumped_at = self._jumped_at, arrival
+            if before is None or arrival - before > JUMP_INTERVAL_S:
+                return
         self._deltas = min(self._deltas + 1, 1000)
         self._accumulated += (arrival_delta - sent_delta) * 1000
         self._smoothed = SMOOTHING * self._smoothed + (1 - SMOOTHING) * self._accumulated

@@ -7,13 +7,13 @@ session.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rtcstack.rtp.pacer import Probe
 from rtcstack.rtp.rtcp.transport_cc import TICKS_PER_S, TICKS_PER_UNIT, TransportFeedback
 from rtcstack.serial import Unwrapper, unwrap
 
-__all__ = ["MAX_UNREPORTED", "BandwidthEstimator", "PacketResult", "SentPackets"]
+__all__ = ["MAX_UNREPORTED", "BandwidthEstimator", "PacketResult", "PathAware", "SentPackets"]
 
 MAX_UNREPORTED = 16_384
 """Packets sent that no feedback has told of yet; the oldest are forgotten first."""
@@ -62,7 +62,7 @@ class BandwidthEstimator(Protocol):
         """The peer says how much it takes (REMB)."""
 
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
-        """What the streams can use at least, to begin with, and at most."""
+        """The estimate's floor, what to begin with, and what the streams can use at most."""
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
@@ -72,6 +72,21 @@ class BandwidthEstimator(Protocol):
 
     def take_probes(self) -> list[Probe]:
         """Probes to send now."""
+
+
+@runtime_checkable
+class PathAware(Protocol):
+    """What an estimator may have beyond `BandwidthEstimator`.
+
+    Attributes:
+        interruptions: how often nothing came through for a while; what was sent then is lost, and a
+            key frame is better than to send it again.
+    """
+
+    interruptions: int
+
+    def on_path_change(self, now: float) -> None:
+        """Packets take another way from now on."""
 
 
 class SentPackets:

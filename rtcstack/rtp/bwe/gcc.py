@@ -42,6 +42,23 @@ SILENCE_S = 3.0
 
 SILENCE_FACTOR = 0.8
 
+OUTAGE_S = 0.3
+OUTAGE_PACKETS = 5
+"""When all is lost that was sent over so long, and so many packets at least, the way was interrupted:
+a bottleneck that is too narrow lets something through."""
+
+OUTAGE_LOSS = 0.5
+"""A report of more than this, where packets are not told of one by one, counts if the next says so, too."""
+
+OUTAGE_INTERVAL_S = 2.0
+"""Interruptions that come sooner after one another are losses like others."""
+
+UNANSWERED_S = 0.5
+"""Who had no feedback for so long, and a round trip, on what was sent was not heard."""
+
+START_BPS = 300_000
+"""A way of which nothing is known is given so much, if it gave as much before."""
+
 
 class Throughput:
     """What arrives, over the last half second of the peer's clock."""
@@ -110,12 +127,16 @@ class GoogleCongestionControl:
 
     Attributes:
         delay, loss, reported_loss, throughput: its parts, to be looked at.
+        interruptions: see `PathAware`.
     """
 
     __slots__ = (
         "_aimd",
+        "_before_bps",
         "_bounds",
         "_feedback_at",
+        "_interrupted_at",
+        "_is_loss_doubted",
         "_limit",
         "_overused_at",
         "_probe_results",
@@ -124,7 +145,9 @@ class GoogleCongestionControl:
         "_rtt_s",
         "_sent_at",
         "_tick_at",
+        "_unanswered_since",
         "delay",
+        "interruptions",
         "loss",
         "reported_loss",
         "throughput",
@@ -142,6 +165,11 @@ class GoogleCongestionControl:
         self._sent_at: float | None = None
         self._feedback_at: float | None = None
         self._tick_at: float | None = None
+        self._unanswered_since: float | None = None
+        self._before_bps: float | None = None  # before silence let it fall
+        self._interrupted_at: float | None = None
+        self._is_loss_doubted = False
+        self.interruptions = 0
         self.delay = DelayDetector()
         self.loss = LossModel()
         self.reported_loss = LossControl()
@@ -175,6 +203,8 @@ class GoogleCongestionControl:
         """See `BandwidthEstimator`."""
         self._limit.sent(size, self.estimate_bps, now)
         self._sent_at = now
+        if self._unanswered_since is None:
+            self._unanswered_since = now
         if self._tick_at is None:
             self._tick_at = now + TICK_S
         if not self._probes.has_started:
@@ -184,6 +214,13 @@ class GoogleCongestionControl:
     def on_results(self, results: Sequence[PacketResult], now: float) -> None:
         """See `BandwidthEstimator`."""
         self._feedback_at = now
+        since, self._unanswered_since = self._unanswered_since, None
+        unanswered = since is not None and now - since > UNANSWERED_S + self._rtt_s
+        heard = self._without_outage(results, now)
+        if len(heard) < len(results) or unanswered:
+            self.interruptions += 1
+            self._resume(now)
+        results = heard
         delay, throughput = self.delay, self.throughput
         for sent_at, arrived_at, size, _ in results:
             if arrived_at is not None:
@@ -207,11 +244,54 @@ class GoogleCongestionControl:
         elif probes.awaits_recovery and delay.usage is Usage.NORMAL:
             probes.recovered(aimd.rate_bps, now)
 
+    def _without_outage(self, results: Sequence[PacketResult], now: float) -> Sequence[PacketResult]:
+        """What is left when packets are taken out that an interruption of the way has cost."""
+        first = -1
+        for i, result in enumerate(results):
+            if result.arrived_at is not None:
+                if first >= 0 and self._is_outage(results[first], result, i - first, now):
+                    return [*results[:first], *results[i:]]
+                first = -1
+            elif first < 0:
+                first = i
+        return results
+
+    def _is_outage(self, first: PacketResult, after: PacketResult, count: int, now: float) -> bool:
+        if count < OUTAGE_PACKETS or after.sent_at - first.sent_at < OUTAGE_S:
+            return False
+        before, self._interrupted_at = self._interrupted_at, now
+        return before is None or now - before >= OUTAGE_INTERVAL_S
+
+    def _resume(self, now: float) -> None:
+        """The way is open again: see at once whether it gives what it gave before."""
+        before, self._before_bps = self._before_bps or self._aimd.rate_bps, None
+        self.loss.interrupted()
+        start = min(before, START_BPS)
+        if start > self._aimd.rate_bps:
+            self._aimd.set_estimate(start, now)
+        self._probes.resumed(before, now)
+
+    def on_path_change(self, now: float) -> None:
+        """Packets take another way from now on: what was seen of the other says nothing of it."""
+        if self._sent_at is None:
+            return
+        self._overused_at = 0.0
+        self._unanswered_since = None
+        self.delay.reset()
+        self.loss = LossModel()
+        self.reported_loss = LossControl()
+        self._aimd.forget_link()
+        self._resume(now)
+
     def on_report(self, fraction_lost: float, now: float) -> None:
         """See `BandwidthEstimator`; of no use where transport-wide feedback says it sooner."""
         if self.throughput.has_arrivals:
             return
         self._feedback_at = now
+        self._before_bps = None
+        doubted, self._is_loss_doubted = self._is_loss_doubted, fraction_lost > OUTAGE_LOSS
+        if self._is_loss_doubted and not doubted:
+            return
         self.reported_loss.update(fraction_lost, self.estimate_bps, self._rtt_s, now)
         # Without delays to go by, the rate grows as long as nothing is lost.
         self._aimd.update(Usage.NORMAL, None, limited=self._limit.limited, now=now)
@@ -225,7 +305,7 @@ class GoogleCongestionControl:
         self._feedback_at = now
         self._remote_bps = bitrate_bps
         if not self.throughput.has_arrivals:  # the peer does the estimating
-            self._aimd.set_estimate(min(bitrate_bps, self._bounds[1]), now)
+            self._aimd.set_estimate(min(max(bitrate_bps, MIN_BPS), self._bounds[1]), now)
 
     def handle_timeout(self, now: float) -> None:
         """See `BandwidthEstimator`."""
@@ -238,7 +318,12 @@ class GoogleCongestionControl:
             return
         self._limit.sent(0, self.estimate_bps, now)
         if feedback_at is not None and now - feedback_at > SILENCE_S:
+            if self._before_bps is None:
+                self._before_bps = self._aimd.rate_bps
             self._aimd.rate_bps = max(self._aimd.rate_bps * SILENCE_FACTOR, MIN_BPS)
+            return
+        if self._probes.waiting:
+            return  # there is nothing to probe with yet
         if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
             self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
 
@@ -248,6 +333,8 @@ class GoogleCongestionControl:
 
     def take_probes(self) -> list[Probe]:
         """See `BandwidthEstimator`."""
+        if self._sent_at is not None:
+            self._probes.taken(max(self._sent_at, self._feedback_at or 0.0))
         probes, self._probes.waiting = self._probes.waiting, []
         for probe in probes:
             self._probe_results.expect(probe)

@@ -107,6 +107,10 @@ class LossModel:
             self._lost += arrived_at is None
             self._bytes += size
 
+    def interrupted(self) -> None:
+        """Packets that are counted now were sent before an interruption, what follows after it."""
+        self._packets = self._lost = self._bytes = 0
+
     def showed(self, rate_bps: float) -> None:
         """So much came through without losses to speak of."""
         if self.bound_bps is not None and self.bound_bps < rate_bps:

@@ -26,6 +26,18 @@ DROP = 0.66
 DROP_TIMEOUT_S = 5.0
 DROP_FACTOR = 0.85
 
+MIN_PROBE_BPS = 10_000.0
+"""Nothing is sent, or hardly anything: there is nothing to try out."""
+
+MAX_RETRIES = 3
+"""Probes at half the rate of the one before that follow one which has shown nothing."""
+
+RETRY_TIMEOUT_S = 3.0
+"""They follow within this time, or not at all."""
+
+RESUME_INTERVAL_S = 1.0
+"""Between two probes because the way is open again, or another."""
+
 CAREFUL = 0.85
 """How much of what a probe found is taken when others may have had a part in the bottleneck."""
 
@@ -136,6 +148,9 @@ class ProbeControl:
         "_last_bps",
         "_next_number",
         "_probed_at",
+        "_resumed_at",
+        "_retries",
+        "_retry_bps",
         "_started",
         "_trusted_from",
         "max_bps",
@@ -154,6 +169,9 @@ class ProbeControl:
         self._trusted_from = 0  # number of its first probe whose finding counts anyhow
         self._dropped_at: float | None = None
         self._dropped_from_bps = 0.0
+        self._resumed_at: float | None = None
+        self._retry_bps = 0.0  # of the probe that must show something, 0 for none
+        self._retries = 0
 
     def start(self, start_bps: float, now: float) -> None:
         """The first packets leave: look for what there is."""
@@ -162,6 +180,7 @@ class ProbeControl:
         self._started = True
         for factor in FIRST_FACTORS:
             self._probe(start_bps * factor, now)
+        self._retry_bps, self._retries = self._last_bps, 0
 
     @property
     def has_started(self) -> bool:
@@ -172,7 +191,7 @@ class ProbeControl:
         """The streams can use more than before."""
         was, self.max_bps = self.max_bps, max_bps
         if self._started and max_bps > was and estimate_bps >= 0.9 * was:
-            self._begin(max_bps, now, careful=False)
+            self._begin(min(max_bps, FIRST_FACTORS[-1] * estimate_bps), now, careful=False)
 
     def on_result(self, result: ProbeResult, now: float) -> float | None:
         """A probe has shown something: if it held, try a higher one.
@@ -181,6 +200,7 @@ class ProbeControl:
             The rate that is to be believed, or None.
         """
         rate_bps = result.rate_bps
+        self._retry_bps = 0.0
         believed: float | None = rate_bps
         if self._careful and not result.held:
             believed = CAREFUL * rate_bps if result.number >= self._trusted_from else None
@@ -206,6 +226,15 @@ class ProbeControl:
         """
         if not self._started or estimate_bps >= self.max_bps:
             return
+        silent_s = now - self._asked_at
+        if self._retry_bps and silent_s >= RESULT_TIMEOUT_S:
+            rate_bps = self._retry_bps / 2
+            self._retry_bps = 0.0
+            if self._retries < MAX_RETRIES and rate_bps > estimate_bps and silent_s < RETRY_TIMEOUT_S:
+                self._retries += 1
+                self._begin(rate_bps, now, careful=False)
+                self._retry_bps = rate_bps
+                return
         if self._probed_at is None or now - self._probed_at >= INTERVAL_S:
             self._begin(FURTHER_FACTOR * estimate_bps, now, careful=not limited)
 
@@ -221,6 +250,21 @@ class ProbeControl:
         if at is not None and now - at < DROP_TIMEOUT_S:
             self._begin(max(DROP_FACTOR * self._dropped_from_bps, estimate_bps), now, careful=True)
 
+    def resumed(self, before_bps: float, now: float) -> None:
+        """The way is open again after an interruption, or it is another: it may give what was had before."""
+        self._dropped_at = None
+        if not self._started or (self._resumed_at is not None and now - self._resumed_at < RESUME_INTERVAL_S):
+            return
+        self._resumed_at = now
+        self._begin(before_bps, now, careful=False)
+        self._retry_bps = min(before_bps, self.max_bps)
+        self._retries = 0
+
+    def taken(self, now: float) -> None:
+        """The probes that waited are about to be sent."""
+        if self.waiting:
+            self._asked_at = self._probed_at = now
+
     @property
     def awaits_recovery(self) -> bool:
         """Whether `recovered` is to be told."""
@@ -233,6 +277,8 @@ class ProbeControl:
 
     def _probe(self, rate_bps: float, now: float) -> None:
         rate_bps = min(rate_bps, self.max_bps)
+        if rate_bps < MIN_PROBE_BPS:
+            return
         self._last_bps = rate_bps
         self._asked_at = self._probed_at = now
         if len(self.waiting) < MAX_CLUSTERS:

@@ -74,6 +74,11 @@ class ReceivingEstimator:
         """The estimate; None while too little has arrived."""
         return int(self._aimd.rate_bps) if self._started else None
 
+    def on_path_change(self) -> None:
+        """Packets take another way from now on."""
+        self.delay.reset()
+        self._aimd.forget_link()
+
     def set_rtt(self, rtt_s: float) -> None:
         """A new measurement of the round-trip time."""
         self._aimd.rtt_s = rtt_s
