@@ -23,8 +23,12 @@ __all__ = ["H264Depacketizer", "H264Packetizer", "h264_frame_size"]
 #     +---------------+      +---------------+
 _F, _NRI, _TYPE = 0x80, 0x60, 0x1F
 _S, _E = 0x80, 0x40
+_FIRST_MB_IS_0 = 0x80
 
 _IDR, _SEI, _SPS, _PPS, _AUD, _FILLER = 5, 6, 7, 8, 9, 12
+_FIRST_SLICE, _PARTITION_B, _PARTITION_C = 1, 3, 4
+_SUBSET_SPS, _SPS_EXTENSION = 15, 13
+_SETS = (_SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS)
 _STAP_A, _FU_A = 24, 28
 
 _MAX_UNITS = 256
@@ -98,6 +102,8 @@ def _fragment(payload: bytes) -> PayloadInfo:
         info.continued = not header & _E
         info.key_frame = kind == _IDR
         info.starts_frame = False
+        info.is_picture = _FIRST_SLICE <= kind <= _IDR
+        info.has_sets = kind in _SETS
         info.discardable = not payload[0] & _NRI
     return info
 
@@ -107,6 +113,7 @@ def _aggregate(payload: bytes) -> PayloadInfo:
     parts = []
     at, end = 1, len(payload)
     discardable = True
+    info.is_picture = False
     while at < end:
         if at + 2 > end:
             raise ParseError("H.264 aggregate is cut short")
@@ -118,7 +125,10 @@ def _aggregate(payload: bytes) -> PayloadInfo:
         at += size
         if not 1 <= unit[0] & _TYPE <= 23:
             raise ParseError("H.264 aggregate within an aggregate")
+        known = info.is_picture, info.later_slice
         _describe(info, unit)
+        if known[0]:  # the first slice tells where the picture begins
+            info.is_picture, info.later_slice = known
         discardable &= info.discardable
         parts.append(unit)
         if len(parts) > _MAX_UNITS:
@@ -131,13 +141,25 @@ def _aggregate(payload: bytes) -> PayloadInfo:
 def _describe(info: PayloadInfo, unit: bytes) -> None:
     kind = unit[0] & _TYPE
     info.discardable = not unit[0] & _NRI
-    if kind == _IDR:
-        info.key_frame = True
-    elif kind == _SPS:
-        info.key_frame = info.starts_sequence = True
+    if _FIRST_SLICE <= kind <= _IDR:
+        info.is_picture = True
+        # first_mb_in_slice, whose code for 0 is a single 1 (H.264, section 7.3.3)
+        info.later_slice = kind in (_PARTITION_B, _PARTITION_C) or (
+            len(unit) > 1 and not unit[1] & _FIRST_MB_IS_0
+        )
+        if kind == _IDR:
+            info.key_frame = True
+        return
+    info.is_picture = False
+    if kind == _SPS:
+        info.key_frame = info.starts_sequence = info.has_sets = True
         size = h264_frame_size(unit)
         if size is not None:
             info.width, info.height = size
+    elif kind in _SETS:
+        info.has_sets = True
+    elif kind == _AUD:
+        info.starts_frame = True  # nothing of an access unit stands before it (section 7.4.1.2.3)
 
 
 class H264Packetizer:
