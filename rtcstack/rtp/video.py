@@ -502,7 +502,8 @@ class VideoAssembler:
             if not picture.key_frame:
                 return
             self._jump(picture)
-        if self._next == start:
+            self._advance(now)
+        elif self._next == start:
             self._advance(now)
 
     def _split(self, picture: _Picture) -> None:
@@ -634,6 +635,10 @@ class VideoAssembler:
     def _jump(self, picture: _Picture) -> None:
         """Go on with this picture, and the parameter sets before it; what else stands there is dropped."""
         first = picture
+        if self._waiting and (earlier := self._unmarked_before(picture.start)) is not None:
+            first = earlier  # what may have stood before it would have come by now
+            first.start = first.lowest
+            self._complete[first.start] = first
         while True:
             before = self._where.get(first.start - 1)
             if before is None or before.is_picture or before.end != first.start - 1:
@@ -768,21 +773,30 @@ class VideoAssembler:
 
         Some senders of H.264 give parameter sets in the description only.
         """
-        for picture in sorted(self._pictures.values(), key=lambda each: each.lowest):
+        picture = self._unmarked_before(self._top + 1)
+        if picture is not None:
+            picture.start = picture.lowest
+            self._check(picture, now)
+
+    def _unmarked_before(self, index: int) -> _Picture | None:
+        """The first whole key frame before a packet whose start nothing tells, or None."""
+        found: _Picture | None = None
+        for picture in self._pictures.values():
             lowest = picture.lowest
             part = picture.parts[lowest]
             if (
-                picture.key_frame
+                lowest < index
+                and picture.key_frame
                 and picture.start < 0
+                and 0 <= picture.end - lowest < len(picture.parts)
                 and part is not None
                 and part.starts_frame is None
-                and not part.continues
+                and not _goes_on(part)
                 and lowest - 1 not in self._missing
+                and (found is None or lowest < found.lowest)
             ):
-                picture.start = lowest
-                self._check(picture, now)
-                if not self._waiting:
-                    return
+                found = picture
+        return found
 
 
 def _goes_on(part: PayloadInfo | None) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, split_evenly
+from rtcstack.codecs.payload.parametersets import ParameterSets
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -33,9 +34,6 @@ _AP, _FU, _PACI = 48, 49, 50
 
 _MAX_UNITS = 256
 """NAL units of one aggregation packet: more than a packet of real ones holds."""
-
-_MAX_SETS = 16
-"""Parameter sets of each kind that a packetizer keeps."""
 
 
 def _kind(unit: bytes) -> int:
@@ -171,7 +169,7 @@ class H265Packetizer:
     __slots__ = ("_sets",)
 
     def __init__(self) -> None:
-        self._sets: dict[tuple[int, bytes], bytes] = {}
+        self._sets = ParameterSets("h265")
 
     def packetize(
         self,
@@ -205,25 +203,21 @@ class H265Packetizer:
 
     def _with_parameter_sets(self, units: list[bytes]) -> list[bytes]:
         kept: list[bytes] = []
-        random_access_at = -1
-        has_sets = False
+        is_key = has_sets = False
         for unit in units:
             kind = _kind(unit)
             if kind in (_AUD, _FILLER):
                 continue
-            if kind in (_VPS, _SPS, _PPS):
+            if kind in _SETS:
                 has_sets = True
-                if len(self._sets) >= 3 * _MAX_SETS:
-                    self._sets.clear()
-                self._sets[kind, unit[2:3]] = unit
-            elif _FIRST_IRAP <= kind <= _LAST_IRAP and random_access_at < 0:
-                random_access_at = len(kept)
+            elif _FIRST_IRAP <= kind <= _LAST_IRAP:
+                is_key = True
             kept.append(unit)
-        if random_access_at >= 0 and not has_sets:
-            kept[random_access_at:random_access_at] = [self._sets[key] for key in sorted(self._sets)]
         if not kept:
             raise ParseError("H.265 access unit holds nothing to send")
-        return kept
+        if has_sets:
+            self._sets.learn(kept)
+        return self._sets.put_before(kept) if is_key else kept
 
 
 def _flush(payloads: list[bytes], together: list[bytes]) -> None:

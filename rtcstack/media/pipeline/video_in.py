@@ -19,6 +19,7 @@ import av
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
+from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_decoder
 from rtcstack.media.frames import set_capture_time, set_rotation
@@ -140,6 +141,8 @@ class VideoFeed:
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Pictures] | None = None
         self._needs_key_frame = True
+        self._sets: ParameterSets | None = None
+        self._told_sets: tuple[bytes, ...] = ()
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -187,12 +190,14 @@ class VideoFeed:
         self.key_frames_received += frame.key_frame
         self.assembly_s += frame.received_at - frame.first_received_at
         self.last_frame_at = now
+        transform = self._owner.transform
+        if (frame.key_frame or frame.has_sets) and transform is None:
+            self._complete(frame, codec)
         if self.encoded.is_demanded:
             self.encoded.codec = codec.mime_type
             self.encoded.push_encoded(as_encoded(frame, codec))
         if not self._was_demanded:
             return
-        transform = self._owner.transform
         if transform is not None:
             transform.on_received(frame, codec, self)
         else:
@@ -203,6 +208,8 @@ class VideoFeed:
         codec = self._owner.codecs.get(frame.payload_type)
         if codec is None or not self._was_demanded:
             return
+        if frame.key_frame or frame.has_sets:
+            self._complete(frame, codec)
         if self._needs_key_frame:
             if not frame.key_frame:
                 return
@@ -220,6 +227,20 @@ class VideoFeed:
                 starts=_starts,
             )
         jobs.submit(_Job(frame, codec))
+
+    def _complete(self, frame: EncodedFrame, codec: ReceivedCodec) -> None:
+        """Put before a key frame the parameter sets that it lacks: they may have come once, long ago."""
+        name = codec.name
+        if not has_parameter_sets(name):
+            return
+        sets = self._sets
+        if sets is None or sets.codec != name:
+            sets = self._sets = ParameterSets(name)
+            self._told_sets = ()
+        if codec.parameter_sets != self._told_sets:
+            self._told_sets = codec.parameter_sets
+            sets.learn(codec.parameter_sets)
+        frame.data = sets.complete(frame.data, key_frame=frame.key_frame, has_sets=frame.has_sets)
 
     def _overrun(self, count: int) -> None:
         self.request_key_frame()

@@ -153,6 +153,7 @@ def test_any_markers_and_any_order_give_the_same_pictures(
     first, *rest = units
     for each in first:
         each.marker = True  # the stream shows early what its markers are worth
+    rest[-1][-1].marker = True  # where they are believed, a picture without one goes on
     bench = Bench(codec.format)
     bench.put(*first)
     packets = [p for unit in rest for p in unit]
@@ -253,3 +254,13 @@ def test_the_last_picture_of_a_stream_without_markers_comes_after_a_while(codec:
     assert len(bench.frames) == 3
     bench.wait(1.0)
     assert bench.assembler.deadline is None
+
+
+@codecs
+def test_a_stream_whose_sets_the_description_tells_begins_with_its_first_key_frame(codec: Codec) -> None:
+    """However soon another key frame follows."""
+    bench = Bench(codec.format)
+    pictures = [(n * 3000, codec.picture(n, 1, key=n in (0, 4))) for n in range(6)]
+    for packets in stream(codec, pictures, MARKINGS["picture"]):
+        bench.put(*packets)
+    assert whole(bench) == [units for _, units in pictures]
