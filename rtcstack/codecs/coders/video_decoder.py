@@ -88,7 +88,9 @@ class VideoDecoder:
             key_frame: it needs no other: should what came before stand in its way, that is forgotten.
 
         Returns:
-            Mostly one frame; none when it is damaged, or decoding must wait for a key frame.
+            Mostly one frame; none when it is not to be shown, or shown later (then several may come at
+            once); and none when it is damaged, or decoding must wait for a key frame: this alone
+            counts in `failures`. Each has the timestamp of what it was in as its pts.
         """
         if not data:
             self.failures += 1  # to FFmpeg, no bytes would be the end of the stream

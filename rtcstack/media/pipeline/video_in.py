@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import av
@@ -42,6 +43,12 @@ __all__ = ["MAX_WAITING", "VideoFeed", "VideoInbound"]
 MAX_WAITING = 30
 """Decoded pictures that wait for their sound; the oldest is shown early when there are more."""
 
+MAX_HELD = 64
+"""Frames whose pictures a decoder holds back, to bring them in order; more than any codec does."""
+
+MAX_SILENT = 60
+"""Frames in a row that may give no picture: not shown, or held back. After that decoding has failed."""
+
 _LAYER_SILENT_S = 1.0
 """A simulcast layer that is silent for so long is not shown any more if another comes."""
 
@@ -53,19 +60,26 @@ class _Job(NamedTuple):
     codec: ReceivedCodec
 
 
+class _Picture(NamedTuple):
+    picture: av.VideoFrame
+    frame: EncodedFrame  # that it was in; without its data if it was held back
+
+
 class _Pictures(NamedTuple):
-    pictures: list[av.VideoFrame]
-    frame: EncodedFrame
+    pictures: list[_Picture]
+    has_failed: bool
 
 
 class _Decoder:
     """What belongs to the decoder's thread."""
 
-    __slots__ = ("_codec", "_decoder", "decode_time_s", "implementation")
+    __slots__ = ("_codec", "_decoder", "_held", "_silent", "decode_time_s", "implementation")
 
     def __init__(self) -> None:
         self._codec: ReceivedCodec | None = None
         self._decoder: VideoDecoder | None = None
+        self._held: dict[int, EncodedFrame] = {}  # by timestamp: their pictures come later, or never
+        self._silent = 0
         self.decode_time_s = 0.0
         self.implementation = ""
 
@@ -76,15 +90,42 @@ class _Decoder:
         if decoder is None or job.codec != self._codec:
             decoder = self._decoder = video_decoder(job.codec.name)
             self._codec = job.codec
+            self._held.clear()
             self.implementation = decoder.implementation
         frame = job.frame
+        failures = decoder.failures
         pictures = decoder.decode(frame.data, frame.timestamp, key_frame=frame.key_frame)
+        has_failed = decoder.failures != failures
+        if pictures:
+            self._silent = 0
+        elif not has_failed:
+            # not to be shown, or to be shown later; but one of these must come some time
+            self._silent += 1
+            if self._silent >= MAX_SILENT:
+                self._silent = 0
+                has_failed = True
+        made = self._matched(pictures, frame)
         self.decode_time_s += monotonic() - began
-        return _Pictures(pictures, frame)
+        return _Pictures(made, has_failed)
+
+    def _matched(self, pictures: list[av.VideoFrame], frame: EncodedFrame) -> list[_Picture]:
+        """Each picture with the frame that it was in: decoders hold some back to bring them in order."""
+        held = self._held
+        if not held and len(pictures) == 1 and pictures[0].pts == frame.timestamp:
+            return [_Picture(pictures[0], frame)]
+        if len(held) >= MAX_HELD:
+            del held[next(iter(held))]
+        held[frame.timestamp] = replace(frame, data=b"")
+        made = []
+        for picture in pictures:
+            its = None if picture.pts is None else held.pop(picture.pts, None)
+            made.append(_Picture(picture, frame if its is None else its))
+        return made
 
     def close(self) -> None:
         """On the thread."""
         self._decoder = None
+        self._held.clear()
 
 
 class VideoFeed:
@@ -250,21 +291,19 @@ class VideoFeed:
         self._owner.tell_error(error)
 
     def _decoded(self, result: _Pictures) -> None:
-        pictures, frame = result
         now = monotonic()
-        if not pictures:
+        if result.has_failed:
             self.failures += 1
             if self.stream is not None and self.stream.assembler is not None:
                 self.stream.assembler.decoder_failed(now)
                 self.request_key_frame()
-            return
-        self.frames_decoded += len(pictures)
-        self.key_frames_decoded += frame.key_frame
-        self.processing_s += now - frame.first_received_at
-        self.waiting_s += frame.received_at - frame.first_received_at
-        wait_s = self._owner.wait_s(frame.capture_time, now)
-        self._owner.notes.played(frame, time.time())
-        for picture in pictures:
+        for picture, frame in result.pictures:
+            self.frames_decoded += 1
+            self.key_frames_decoded += frame.key_frame
+            self.processing_s += now - frame.first_received_at
+            self.waiting_s += frame.received_at - frame.first_received_at
+            wait_s = self._owner.wait_s(frame.capture_time, now)
+            self._owner.notes.played(frame, time.time())
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
