@@ -36,6 +36,7 @@ class PayloadInfo:
         is_picture: it holds some of a coded picture; False for parameter sets and remarks alone.
         later_slice: what it holds of a picture cannot be the picture's beginning.
         has_sets: it holds parameter sets.
+        layer_count: spatial layers of the stream, where the payload tells.
     """
 
     data: bytes
@@ -58,6 +59,7 @@ class PayloadInfo:
     is_picture: bool = True
     later_slice: bool = False
     has_sets: bool = False
+    layer_count: int = 1
 
 
 class Depacketizer(Protocol):

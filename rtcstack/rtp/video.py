@@ -63,6 +63,7 @@ class _Picture:
         is_marked: only a marker says where it ends.
         is_picture: it holds some of a picture, not parameter sets alone.
         is_rest: of one that was handed on too early.
+        layer_count: spatial layers that it may have.
         markers: markers on parts of its picture.
         doubtful: number of a packet whose marker is not believed yet, -1 for none.
         has_bare_unit: a unit of it ended without a marker: markers do not end units.
@@ -78,6 +79,7 @@ class _Picture:
         "is_marked",
         "is_picture",
         "is_rest",
+        "layer_count",
         "lowest",
         "markers",
         "packets",
@@ -101,6 +103,7 @@ class _Picture:
         self.is_marked = False
         self.is_picture = False
         self.is_rest = False
+        self.layer_count = 1
         self.markers = 0
         self.retransmitted = False
         self.first_at = now
@@ -265,6 +268,8 @@ class VideoAssembler:
         where[index] = picture
         if part.key_frame:
             picture.has_key_part = True
+        if part.layer_count > picture.layer_count:
+            picture.layer_count = part.layer_count
         if part.is_picture:
             picture.is_picture = True
         if packet.retransmitted:
@@ -387,8 +392,9 @@ class VideoAssembler:
         if after is picture and _goes_on(picture.parts[index + 1]):
             self._markers_were_wrong()
             return
-        if not self.frames and part.starts_frame is None and part.key_frame and not part.starts_sequence:
-            # nothing is known of the stream: is it the picture's end, or only a slice's?
+        is_slice = part.starts_frame is None and part.key_frame and not part.starts_sequence
+        if not self.frames and (is_slice or part.spatial_id + 1 < picture.layer_count):
+            # nothing is known of the stream: is it the picture's end, or only a slice's, or a layer's?
             picture.doubtful = index
             return
         picture.end = index

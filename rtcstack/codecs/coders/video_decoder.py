@@ -107,6 +107,10 @@ class VideoDecoder:
                 self._context = self._open()
             return []
         self._failures_in_row = 0
+        if len(frames) > 1 and self._codec == "vp9":
+            # one picture's spatial layers, each of which says that it is to be shown: the highest is
+            # the picture (VP9 reorders nothing)
+            frames = frames[-1:]
         for frame in frames:
             frame.time_base = _TIME_BASE
         self.frames_decoded += len(frames)

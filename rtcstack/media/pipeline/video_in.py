@@ -21,6 +21,7 @@ import av
 from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
+from rtcstack.codecs.payload.superframe import LayerChoice
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_decoder
 from rtcstack.media.frames import set_capture_time, set_rotation
@@ -184,6 +185,7 @@ class VideoFeed:
         self._needs_key_frame = True
         self._sets: ParameterSets | None = None
         self._told_sets: tuple[bytes, ...] = ()
+        self._layers = LayerChoice()
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -232,8 +234,8 @@ class VideoFeed:
         self.assembly_s += frame.received_at - frame.first_received_at
         self.last_frame_at = now
         transform = self._owner.transform
-        if (frame.key_frame or frame.has_sets) and transform is None:
-            self._complete(frame, codec)
+        if transform is None and not self._prepare(frame, codec):
+            return
         if self.encoded.is_demanded:
             self.encoded.codec = codec.mime_type
             self.encoded.push_encoded(as_encoded(frame, codec))
@@ -249,8 +251,8 @@ class VideoFeed:
         codec = self._owner.codecs.get(frame.payload_type)
         if codec is None or not self._was_demanded:
             return
-        if frame.key_frame or frame.has_sets:
-            self._complete(frame, codec)
+        if self._owner.transform is not None and not self._prepare(frame, codec):
+            return
         if self._needs_key_frame:
             if not frame.key_frame:
                 return
@@ -268,6 +270,18 @@ class VideoFeed:
                 starts=_starts,
             )
         jobs.submit(_Job(frame, codec))
+
+    def _prepare(self, frame: EncodedFrame, codec: ReceivedCodec) -> bool:
+        """Bring a frame into a form that can be decoded by itself; whether it is of use."""
+        if codec.name == "vp9":
+            data = self._layers.choose(frame.data, key_frame=frame.key_frame)
+            if data is None:
+                self.request_key_frame()
+                return False
+            frame.data = data
+        elif frame.key_frame or frame.has_sets:
+            self._complete(frame, codec)
+        return True
 
     def _complete(self, frame: EncodedFrame, codec: ReceivedCodec) -> None:
         """Put before a key frame the parameter sets that it lacks: they may have come once, long ago."""
