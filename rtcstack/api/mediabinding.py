@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
 from rtcstack.config import MediaSettings
 from rtcstack.errors import OperationError
@@ -224,7 +225,13 @@ def received_codecs(section: Section) -> dict[int, ReceivedCodec]:
     accepted = accepted_codecs(section)
     media = {c.payload_type: c for c in accepted if not c.is_resiliency}
     found = {
-        number: ReceivedCodec(codec.name, codec.mime_type, codec.clock_rate, codec.channels or 1)
+        number: ReceivedCodec(
+            codec.name,
+            codec.mime_type,
+            codec.clock_rate,
+            codec.channels or 1,
+            _told_sets(codec, section),
+        )
         for number, codec in media.items()
     }
     for codec in accepted:
@@ -234,6 +241,15 @@ def received_codecs(section: Section) -> dict[int, ReceivedCodec]:
                 inner.name, inner.mime_type, inner.clock_rate, inner.channels or 1
             )
     return found
+
+
+def _told_sets(codec: Codec, section: Section) -> tuple[bytes, ...]:
+    """The parameter sets that the sender's description tells of a format."""
+    if section.remote is None or not has_parameter_sets(codec.name):
+        return ()
+    same = [each for each in section.remote.codecs if each.name == codec.name]
+    numbered = [each for each in same if each.payload_type == codec.payload_type]
+    return next((s for each in numbered or same if (s := described_sets(each.name, each.fmtp))), ())
 
 
 def _inner(red: Codec, accepted: tuple[Codec, ...]) -> Codec | None:

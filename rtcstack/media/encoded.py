@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
+from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.media.frames import Frame
 from rtcstack.media.source import TrackSource
 
@@ -124,6 +125,7 @@ class EncodedSource(TrackSource):
         kind = codec.partition("/")[0].lower()
         super().__init__(kind, label or codec, muted=muted)
         self.codec = codec
+        self._sets: ParameterSets | None = None
         self.on_key_frame_wanted = on_key_frame_wanted
         self.key_frames_wanted = 0
 
@@ -154,8 +156,25 @@ class EncodedSource(TrackSource):
         self.push_encoded(EncodedMedia.from_packet(packet, self.codec))
 
     def push_encoded(self, frame: EncodedMedia) -> None:
-        """Give out a frame. Whoever reads a track of this source expects such frames."""
+        """Give out a frame. Whoever reads a track of this source expects such frames.
+
+        H.264 and H.265: a key frame is given its parameter sets if it comes without, for some may
+        begin to read with it.
+        """
+        if has_parameter_sets(frame.name):
+            frame = self._completed(frame)
         self.push(cast(Frame, frame))
+
+    def _completed(self, frame: EncodedMedia) -> EncodedMedia:
+        sets = self._sets
+        if sets is None or sets.codec != frame.name:
+            sets = self._sets = ParameterSets(frame.name)
+        data = frame.data
+        has_sets = not sets.begins_with_picture(data)
+        if not frame.key_frame and not has_sets:
+            return frame
+        data = sets.complete(data, key_frame=frame.key_frame, has_sets=has_sets)
+        return frame if data is frame.data else replace(frame, data=data)
 
     def _observe(self, frame: Any) -> None:
         """Note what `getSettings` tells."""

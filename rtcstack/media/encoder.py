@@ -18,7 +18,7 @@ from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderStream
 from rtcstack.codecs.registry import can_encode
 from rtcstack.errors import OperationError
 from rtcstack.media.encoded import RTP_CLOCK_RATES, EncodedMedia, EncodedSource
-from rtcstack.media.frames import VIDEO_TIME_BASE, Frame
+from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
 from rtcstack.media.pipeline.audio_out import AudioCoder, AudioResult
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.video_out import VideoCoder
@@ -171,7 +171,7 @@ class MediaEncoder(EncodedSource):
                     key_frame=unit.key_frame,
                     width=unit.width,
                     height=unit.height,
-                    capture_time=captured,
+                    capture_time=captured if unit.opaque is None else noted_capture_time(unit.opaque),
                     discardable=unit.discardable,
                 )
             )

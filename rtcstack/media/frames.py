@@ -23,6 +23,7 @@ __all__ = [
     "audio_to_numpy",
     "blank",
     "capture_time",
+    "noted_capture_time",
     "rotation",
     "set_capture_time",
     "set_rotation",
@@ -43,7 +44,11 @@ _ROTATION = "rotation"
 
 def capture_time(frame: Frame) -> float | None:
     """When a frame was captured, in seconds since the Unix epoch, or None when nobody has said."""
-    notes = frame.opaque
+    return noted_capture_time(frame.opaque)
+
+
+def noted_capture_time(notes: object) -> float | None:
+    """The same, from a frame's `opaque` alone."""
     return notes.get(_CAPTURE_TIME) if isinstance(notes, dict) else None
 
 

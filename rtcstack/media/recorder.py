@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 
+from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.errors import InvalidStateError, OperationError
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.frames import Frame
@@ -80,11 +81,12 @@ class _Input:
 class EncodedInput:
     """Takes encoded frames for one stream of the file. Made by `MediaRecorder.add_encoded`."""
 
-    __slots__ = ("_input", "_recorder")
+    __slots__ = ("_input", "_recorder", "_sets")
 
-    def __init__(self, recorder: MediaRecorder, entry: _Input) -> None:
+    def __init__(self, recorder: MediaRecorder, entry: _Input, codec: str) -> None:
         self._recorder = recorder
         self._input = entry
+        self._sets = ParameterSets(codec) if has_parameter_sets(codec) else None
 
     def write(
         self, data: bytes, timestamp: int, *, key_frame: bool = True, width: int = 0, height: int = 0
@@ -92,11 +94,16 @@ class EncodedInput:
         """Add a frame; on the loop's thread.
 
         Args:
-            data: as a depacketizer assembled it.
+            data: as a depacketizer assembled it. H.264 and H.265: parameter sets that came once are
+                put before key frames that lack them.
             timestamp: RTP timestamp, unwrapped.
             key_frame: needs no other. What comes before the first is left out.
             width, height: in pixels, of key frames where known.
         """
+        sets = self._sets
+        if sets is not None:
+            has_sets = not sets.begins_with_picture(data)
+            data = sets.complete(data, key_frame=key_frame, has_sets=has_sets)
         self._recorder.enqueue(self._input, (data, timestamp, key_frame, width, height))
 
 
@@ -190,7 +197,7 @@ class MediaRecorder:
             raise OperationError(f"{codec.upper()} cannot be recorded as it is")
         entry = _Input(self, writer, limit, None, codec)
         self._inputs.append(entry)
-        return EncodedInput(self, entry)
+        return EncodedInput(self, entry, codec)
 
     def _check_not_started(self) -> None:
         if self._thread is not None:

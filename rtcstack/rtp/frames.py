@@ -33,6 +33,10 @@ class PayloadInfo:
         continued: the last part goes on in the next packet.
         starts_sequence: it holds what a decoder begins with (parameter sets); where `starts_frame`
             is None, this tells where a stream may be begun.
+        is_picture: it holds some of a coded picture; False for parameter sets and remarks alone.
+        later_slice: what it holds of a picture cannot be the picture's beginning.
+        has_sets: it holds parameter sets.
+        layer_count: spatial layers of the stream, where the payload tells.
     """
 
     data: bytes
@@ -52,6 +56,10 @@ class PayloadInfo:
     continues: bool = False
     continued: bool = False
     starts_sequence: bool = False
+    is_picture: bool = True
+    later_slice: bool = False
+    has_sets: bool = False
+    layer_count: int = 1
 
 
 class Depacketizer(Protocol):
@@ -132,6 +140,7 @@ class EncodedFrame:
         has_fec: audio: it carries a copy of the frame before it.
         dependency_descriptor: the raw AV1 dependency descriptor of its first packet, or None.
         first_received_at: monotonic seconds when its first packet arrived.
+        has_sets: whether parameter sets stand in it (H.264, H.265).
     """
 
     data: bytes
@@ -160,3 +169,4 @@ class EncodedFrame:
     has_fec: bool = False
     dependency_descriptor: bytes | None = None
     first_received_at: float = 0.0
+    has_sets: bool = False

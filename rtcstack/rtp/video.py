@@ -2,9 +2,13 @@
 
 A picture is all packets with one timestamp. It is complete when its first and last packet are
 known and all between them are there, and it is handed on when it follows what was handed on
-before without a gap. Behind a gap the assembler waits as long as retransmission can help, and
-asks for a key frame when that takes too long; whichever comes first ends the wait. While a key
-frame is awaited what comes is held, for packets overtake each other: it may follow the key frame.
+before without a gap. The marker ends a picture at once for as long as a stream's markers prove
+right; where they stand in a picture's midst, or nowhere, the next timestamp ends it, or silence.
+Parameter sets that come with a timestamp of their own go with the picture behind them.
+
+Behind a gap the assembler waits as long as retransmission can help, and asks for a key frame when
+that takes too long; whichever comes first ends the wait. While a key frame is awaited what comes is
+held, for packets overtake each other: it may follow the key frame.
 """
 
 from __future__ import annotations
@@ -38,6 +42,16 @@ MIN_WAIT_S, MAX_WAIT_S = 0.2, 1.5
 KEY_FRAME_RETRY_S = 0.3
 """Between two requests for a key frame, a round trip apart from it."""
 
+MIN_QUIET_S, MAX_QUIET_S = 0.05, 0.4
+"""Silence after which a picture is over in a stream whose markers say nothing; longer each time that
+more of it came nevertheless."""
+
+TRUST_AFTER = 8
+"""Pictures in a row whose markers were right, after which a stream's markers are believed again."""
+
+MAX_LEADING_BYTES = 64 * 1024
+"""Parameter sets with timestamps of their own that wait for their picture; else they are dropped."""
+
 
 class _Picture:
     """The packets of one timestamp.
@@ -46,14 +60,28 @@ class _Picture:
         start, end: numbers of its first and last packet, -1 while unknown.
         lowest: the lowest number that came.
         parts: payloads by number; None for one without payload.
+        is_marked: only a marker says where it ends.
+        is_picture: it holds some of a picture, not parameter sets alone.
+        is_rest: of one that was handed on too early.
+        layer_count: spatial layers that it may have.
+        markers: markers on parts of its picture.
+        doubtful: number of a packet whose marker is not believed yet, -1 for none.
+        has_bare_unit: a unit of it ended without a marker: markers do not end units.
     """
 
     __slots__ = (
         "depacketizer",
+        "doubtful",
         "end",
         "first_at",
-        "key_frame",
+        "has_bare_unit",
+        "has_key_part",
+        "is_marked",
+        "is_picture",
+        "is_rest",
+        "layer_count",
         "lowest",
+        "markers",
         "packets",
         "parts",
         "retransmitted",
@@ -69,9 +97,21 @@ class _Picture:
         self.lowest = index
         self.parts: dict[int, PayloadInfo | None] = {}
         self.packets: dict[int, RtpPacket] = {}
-        self.key_frame = False
+        self.doubtful = -1
+        self.has_bare_unit = False
+        self.has_key_part = False
+        self.is_marked = False
+        self.is_picture = False
+        self.is_rest = False
+        self.layer_count = 1
+        self.markers = 0
         self.retransmitted = False
         self.first_at = now
+
+    @property
+    def key_frame(self) -> bool:
+        """Whether decoding can begin with it."""
+        return self.has_key_part and self.is_picture
 
 
 class VideoAssembler:
@@ -100,13 +140,21 @@ class VideoAssembler:
     __slots__ = (
         "_blocked_since",
         "_complete",
+        "_due",
         "_emit",
         "_fillers",
+        "_last_at",
         "_last_tl0",
+        "_last_wire",
+        "_leading",
+        "_markers_lie",
+        "_markers_right",
         "_mid",
         "_missing",
         "_next",
         "_pictures",
+        "_quiet_due",
+        "_quiet_s",
         "_reader",
         "_rid",
         "_ssrc",
@@ -116,7 +164,6 @@ class VideoAssembler:
         "_wake",
         "_where",
         "asks",
-        "deadline",
         "frames",
         "frames_dropped",
         "key_frames",
@@ -157,7 +204,14 @@ class VideoAssembler:
         self._fillers: dict[int, int] = {}  # timestamps of packets without payload, between pictures
         self._blocked_since: float | None = None
         self._last_tl0: int | None = None
-        self.deadline: float | None = None
+        self._last_wire = -1  # timestamp of the last picture handed on
+        self._leading = b""  # parameter sets for the next picture
+        self._markers_lie = False
+        self._markers_right = 0  # pictures in a row
+        self._last_at = 0.0  # when the newest packet came
+        self._quiet_s = MIN_QUIET_S
+        self._quiet_due: float | None = None
+        self._due: float | None = None
         self.wants_key_frame = False
         self.rtt_s = 0.1
         self.frames = 0
@@ -166,6 +220,12 @@ class VideoAssembler:
         self.late_packets = 0
         self.malformed = 0
         self.overflows = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """When `handle_timeout` wants to be called."""
+        due, quiet = self._due, self._quiet_due
+        return due if quiet is None or (due is not None and due < quiet) else quiet
 
     @property
     def held_packets(self) -> int:
@@ -193,9 +253,13 @@ class VideoAssembler:
             return
         timestamp = packet.timestamp
         picture = self._pictures.get(timestamp)
+        if picture is not None and 0 <= picture.end < index and picture.is_marked and _goes_on(part):
+            self._markers_were_wrong()
         if picture is None or 0 <= picture.end < index:
             picture = _Picture(self._unwrapper.unwrap(timestamp), depacketizer, index, now)
             self._pictures[timestamp] = picture
+            if timestamp == self._last_wire and part.is_picture and _goes_on(part):
+                self._cut_short(picture)
         elif index < picture.lowest:
             picture.lowest = index
         picture.parts[index] = part
@@ -203,7 +267,11 @@ class VideoAssembler:
         where = self._where
         where[index] = picture
         if part.key_frame:
-            picture.key_frame = True
+            picture.has_key_part = True
+        if part.layer_count > picture.layer_count:
+            picture.layer_count = part.layer_count
+        if part.is_picture:
+            picture.is_picture = True
         if packet.retransmitted:
             picture.retransmitted = True
         # Where pictures meet: by what the format says, else by the change of timestamps.
@@ -219,22 +287,29 @@ class VideoAssembler:
             if before.end < 0:
                 before.end = index - 1
                 self._check(before, now)
-        if packet.marker:
-            picture.end = index
         after = where.get(index + 1)
+        if packet.marker:
+            self._mark(picture, part, index, after)
+        elif not part.continued:
+            picture.has_bare_unit = True
+        if picture.doubtful >= 0:
+            self._judge(picture, part, index)
         if after is not None and after is not picture:
             picture.end = index
         elif after is None and picture.end < 0 and index + 1 in self._fillers:
             after = self._absorb(picture, index + 1)
         if index > self._top:
             self._top = index
+            self._last_at = now
+            if picture.end < 0 and (self._markers_lie or not self.frames):
+                self._listen(now)
         if picture.end >= 0:
             self._check(picture, now)
         if after is not None and after is not picture and after.start < 0:
             self._starts_behind(after, picture, now)
         if len(where) > MAX_HELD_PACKETS:
             self._overflow(now)
-        elif self.deadline is None and (self._waiting or self._has_gap):
+        elif self._due is None and (self._waiting or self._has_gap):
             self._block(now)
 
     def _starts_behind(self, picture: _Picture, before: _Picture, now: float) -> None:
@@ -280,7 +355,7 @@ class VideoAssembler:
             self._overflow(now)
         elif self._next == index and not self._waiting:
             self._advance(now)
-        elif self.deadline is None and self._has_gap:
+        elif self._due is None and self._has_gap:
             self._block(now)
 
     def _absorb(self, picture: _Picture, index: int) -> _Picture | None:
@@ -301,6 +376,112 @@ class VideoAssembler:
             picture.end = index - 1
         return after
 
+    # -- markers --------------------------------------------------------------------------------------
+    #
+    # They are hints (RFC 6184, section 5.1): some senders put one on every unit, or none at all.
+
+    def _mark(self, picture: _Picture, part: PayloadInfo, index: int, after: _Picture | None) -> None:
+        """A packet carries the marker."""
+        if not part.is_picture:
+            # no picture ends here, so this stream's markers may end units
+            self._markers_lie = self._markers_lie or not self._markers_right
+            return
+        picture.markers += 1
+        if self._markers_lie:
+            return
+        if after is picture and _goes_on(picture.parts[index + 1]):
+            self._markers_were_wrong()
+            return
+        is_slice = part.starts_frame is None and part.key_frame and not part.starts_sequence
+        if not self.frames and (is_slice or part.spatial_id + 1 < picture.layer_count):
+            # nothing is known of the stream: is it the picture's end, or only a slice's, or a layer's?
+            picture.doubtful = index
+            return
+        picture.end = index
+        picture.is_marked = True
+
+    def _judge(self, picture: _Picture, part: PayloadInfo, index: int) -> None:
+        """Believe the marker of the stream's first picture, or not."""
+        if index > picture.doubtful and _goes_on(part):
+            self._markers_were_wrong()
+        elif self._markers_lie:
+            picture.doubtful = -1
+        elif picture.has_bare_unit:
+            picture.end, picture.doubtful = picture.doubtful, -1
+            picture.is_marked = True
+
+    def _markers_were_wrong(self) -> None:
+        """One stood in the midst of a picture: what they alone have ended is open again."""
+        self._markers_lie = True
+        self._markers_right = 0
+        where, fillers = self._where, self._fillers
+        for picture in self._pictures.values():
+            end = picture.end
+            if picture.is_marked and end >= 0 and end + 1 not in fillers:
+                after = where.get(end + 1)
+                if after is None or after is picture:
+                    picture.end = -1
+                    self._complete.pop(picture.start, None)
+            picture.is_marked = False
+            picture.doubtful = -1
+
+    def _cut_short(self, picture: _Picture) -> None:
+        """This is the rest of the picture that was handed on: it is of no use any more."""
+        picture.is_rest = True
+        self.malformed += 1
+        self.wants_key_frame = True
+        if self._markers_lie:
+            self._quiet_s = min(2 * self._quiet_s, MAX_QUIET_S)
+        else:
+            self._markers_were_wrong()
+
+    def _learn(self, picture: _Picture, end: int) -> None:
+        """What a picture's markers were like."""
+        parts = picture.parts
+        while end > picture.start and parts[end] is None:
+            end -= 1
+        last = picture.packets.get(end)
+        if picture.markers == 1 and last is not None and last.marker:
+            self._markers_right += 1
+            if self._markers_right >= TRUST_AFTER:
+                self._markers_lie = False
+        else:
+            self._markers_right = 0
+            self._markers_lie = True
+
+    def _listen(self, now: float) -> None:
+        """Silence may end the newest picture, for markers do not, or none was seen to."""
+        due = now + self._silence_s
+        if self._quiet_due is None or due < self._quiet_due:
+            before = self.deadline
+            self._quiet_due = due
+            if before is None or due < before:
+                self._wake()
+
+    @property
+    def _silence_s(self) -> float:
+        return self._quiet_s if self.frames else MAX_QUIET_S / 2
+
+    def _be_quiet(self, now: float) -> None:
+        """Nothing came for a while: the newest picture is over if nothing of it is missing."""
+        picture = self._where.get(self._top)
+        believed = self.frames and not self._markers_lie
+        if picture is None or picture.end >= 0 or (believed and not picture.markers):
+            self._quiet_due = None
+            return
+        due = self._last_at + self._silence_s
+        if now < due:
+            self._quiet_due = due
+            return
+        self._quiet_due = None
+        last = picture.parts[self._top]
+        if picture.is_picture and (last is None or not last.continued):
+            picture.end = self._top
+            self._check(picture, now)
+            held = self._where.get(self._top) is picture
+            if held and self._complete.get(picture.start) is not picture:
+                picture.end = -1  # something of it is missing
+
     # -- pictures that are complete ---------------------------------------------------------------
 
     def _check(self, picture: _Picture, now: float) -> None:
@@ -319,13 +500,37 @@ class VideoAssembler:
         start = picture.start
         if not 0 <= end - start < len(picture.parts):
             return
+        last = picture.parts.get(end)
+        if last is not None and last.has_sets and picture.is_picture and not last.is_picture:
+            self._split(picture)
         self._complete[start] = picture
         if self._waiting:
             if not picture.key_frame:
                 return
             self._jump(picture)
-        if self._next == start:
             self._advance(now)
+        elif self._next == start:
+            self._advance(now)
+
+    def _split(self, picture: _Picture) -> None:
+        """Parameter sets behind a picture with its timestamp belong to the next (H.264, 7.4.1.2.3)."""
+        start, end, parts = picture.start, picture.end, picture.parts
+        at = end
+        while at > start and ((part := parts.get(at - 1)) is None or not part.is_picture):
+            at -= 1
+        if at == start:
+            return
+        sets = _Picture(picture.timestamp, picture.depacketizer, at, picture.first_at)
+        sets.start, sets.end = at, end
+        sets.retransmitted = picture.retransmitted
+        for index in range(at, end + 1):
+            sets.parts[index] = parts.pop(index, None)
+            if (packet := picture.packets.pop(index, None)) is not None:
+                sets.packets[index] = packet
+            self._where[index] = sets
+        picture.end = at - 1
+        picture.has_key_part = any(part is not None and part.key_frame for part in parts.values())
+        self._complete[at] = sets
 
     # -- pictures out -----------------------------------------------------------------------------
 
@@ -348,7 +553,7 @@ class VideoAssembler:
                 self._next = following + 1
             else:
                 break
-        self._blocked_since = self.deadline = None
+        self._blocked_since = self._due = None
         if self._has_gap:
             self._block(now)
 
@@ -364,6 +569,8 @@ class VideoAssembler:
         start, end = picture.start, picture.end
         self._forget(picture)
         self._next = end + 1
+        if picture.is_rest:
+            return True
         try:
             # A sender that ends a picture twice may have left a hole in it, or nothing of it.
             numbers = range(start, end + 1)
@@ -373,8 +580,18 @@ class VideoAssembler:
             data = picture.depacketizer.assemble(parts)
         except (ParseError, LookupError):
             self.malformed += 1
+            self._leading = b""
             self._need_key_frame(now)
             return False
+        leading = self._leading
+        if not picture.is_picture:
+            self._leading = leading + data if len(leading) + len(data) <= MAX_LEADING_BYTES else b""
+            return True
+        if leading:
+            data = leading + data
+            self._leading = b""
+        self._learn(picture, end)
+        self._last_wire = picture.timestamp & 0xFFFF_FFFF
         last = picture.packets.get(end, first)
         frame = EncodedFrame(
             data,
@@ -392,7 +609,10 @@ class VideoAssembler:
         frame.packet_count = end - start + 1
         frame.retransmitted = picture.retransmitted
         frame.first_received_at = picture.first_at
+        frame.has_sets = bool(leading)
         for part in parts:
+            if part.has_sets:
+                frame.has_sets = True
             if part.width is not None:
                 frame.width, frame.height = part.width, part.height
             if part.spatial_id > frame.spatial_id:
@@ -401,6 +621,8 @@ class VideoAssembler:
         if head.tl0_pic_idx is not None and not head.temporal_id:
             self._last_tl0 = head.tl0_pic_idx
         self.frames += 1
+        if not self._markers_lie and self._top <= end:
+            self._quiet_due = None
         if picture.key_frame:
             self.key_frames += 1
             self.wants_key_frame = False
@@ -417,17 +639,33 @@ class VideoAssembler:
             del self._pictures[wire]
 
     def _jump(self, picture: _Picture) -> None:
-        """Go on with this picture; what stands before it is dropped."""
-        self._drop_before(picture.start, picture)
+        """Go on with this picture, and the parameter sets before it; what else stands there is dropped."""
+        first = picture
+        if self._waiting and (earlier := self._unmarked_before(picture.start)) is not None:
+            first = earlier  # what may have stood before it would have come by now
+            first.start = first.lowest
+            self._complete[first.start] = first
+        while True:
+            before = self._where.get(first.start - 1)
+            if before is None or before.is_picture or before.end != first.start - 1:
+                break
+            if before.start < 0:
+                before.start = before.lowest
+            if not 0 <= before.end - before.start < len(before.parts):
+                break
+            self._complete[before.start] = before
+            first = before
+        self._leading = b""
+        self._drop_before(first.start)
         self._waiting = False
 
-    def _drop_before(self, index: int, kept: _Picture | None = None) -> None:
+    def _drop_before(self, index: int) -> None:
         """Drop the pictures that begin before this packet, and take none such any more."""
         older = {id(each): each for number, each in self._where.items() if number < index}
         for each in older.values():
-            if each is not kept:
+            if each.start != index:
                 if self._complete.pop(each.start, None) is not None:
-                    self.frames_dropped += 1
+                    self.frames_dropped += each.is_picture
                 self._forget(each)
         for number in [number for number in self._fillers if number < index]:
             del self._fillers[number]
@@ -452,9 +690,9 @@ class VideoAssembler:
         self._set_deadline(now + (FIRST_KEY_FRAME_S if self._waiting else self._skip_wait_s))
 
     def _set_deadline(self, deadline: float) -> None:
-        asleep = self.deadline is None
-        self.deadline = deadline
-        if asleep:
+        before = self.deadline
+        self._due = deadline
+        if before is None or deadline < before:
             self._wake()
 
     def _need_key_frame(self, now: float) -> None:
@@ -508,11 +746,13 @@ class VideoAssembler:
 
     def handle_timeout(self, now: float) -> None:
         """The wait is over, or the next request for a key frame is due."""
-        if self.deadline is None or now < self.deadline:
+        if self._quiet_due is not None and now >= self._quiet_due:
+            self._be_quiet(now)
+        if self._due is None or now < self._due:
             return
         waiting = self._waiting
         if not waiting and not self._has_gap:  # it was closed; only the rest of a picture is to come
-            self.deadline = self._blocked_since = None
+            self._due = self._blocked_since = None
             return
         # Numbers, not arrivals: nothing is handed on out of order.
         for start in sorted(self._complete):
@@ -530,27 +770,41 @@ class VideoAssembler:
             self.reset(now)
         elif waiting or now >= since + self._wait_s:
             self.wants_key_frame = True
-            self.deadline = now + self.rtt_s + KEY_FRAME_RETRY_S
+            self._due = now + self.rtt_s + KEY_FRAME_RETRY_S
         else:
-            self.deadline = since + self._wait_s
+            self._due = since + self._wait_s
 
     def _start_unmarked(self, now: float) -> None:
         """Take a key frame whose start nothing tells, now that what may stand before it had its time.
 
         Some senders of H.264 give parameter sets in the description only.
         """
-        for picture in sorted(self._pictures.values(), key=lambda each: each.lowest):
+        picture = self._unmarked_before(self._top + 1)
+        if picture is not None:
+            picture.start = picture.lowest
+            self._check(picture, now)
+
+    def _unmarked_before(self, index: int) -> _Picture | None:
+        """The first whole key frame before a packet whose start nothing tells, or None."""
+        found: _Picture | None = None
+        for picture in self._pictures.values():
             lowest = picture.lowest
             part = picture.parts[lowest]
             if (
-                picture.key_frame
+                lowest < index
+                and picture.key_frame
                 and picture.start < 0
+                and 0 <= picture.end - lowest < len(picture.parts)
                 and part is not None
                 and part.starts_frame is None
-                and not part.continues
+                and not _goes_on(part)
                 and lowest - 1 not in self._missing
+                and (found is None or lowest < found.lowest)
             ):
-                picture.start = lowest
-                self._check(picture, now)
-                if not self._waiting:
-                    return
+                found = picture
+        return found
+
+
+def _goes_on(part: PayloadInfo | None) -> bool:
+    """Whether the format says that a payload is not the first of its picture."""
+    return part is not None and (part.starts_frame is False or part.continues or part.later_slice)

@@ -239,7 +239,7 @@ class AvEncoder:
         self._opened_bps = 0
         self._opened_at = 0
         self._size = (0, 0)
-        self._pending: dict[int, tuple[int, int]] = {}
+        self._pending: dict[int, tuple[int, int, object]] = {}
         self._key_frames = 0
 
     @property
@@ -280,7 +280,7 @@ class AvEncoder:
         own.pict_type = PictureType.I if force_key_frame else PictureType.NONE
         if len(self._pending) >= _MAX_PENDING:
             self._pending.clear()
-        self._pending[time.timestamp] = size
+        self._pending[time.timestamp] = (*size, frame.opaque)
         try:
             packets = context.encode(own)
         except (av.FFmpegError, ValueError) as exc:
@@ -289,7 +289,7 @@ class AvEncoder:
         units = []
         for packet in packets:
             timestamp = time.timestamp if packet.pts is None else packet.pts
-            width, height = self._pending.pop(timestamp, size)
+            width, height, opaque = self._pending.pop(timestamp, (*size, frame.opaque))
             self._key_frames += packet.is_keyframe
             units.append(
                 EncodedUnit(
@@ -299,6 +299,7 @@ class AvEncoder:
                     width,
                     height,
                     discardable=packet.is_disposable,
+                    opaque=opaque,
                 )
             )
         return units

@@ -52,6 +52,7 @@ class EncodedUnit:
         temporal_id: temporal layer; None without layers.
         layer_sync: only depends on the base layer.
         discardable: no later frame refers to it.
+        opaque: of the frame that it is made from, where the encoder may give it later than it took it.
     """
 
     data: bytes
@@ -62,6 +63,7 @@ class EncodedUnit:
     temporal_id: int | None = None
     layer_sync: bool = False
     discardable: bool = False
+    opaque: object = None
 
 
 @dataclass(frozen=True, slots=True)

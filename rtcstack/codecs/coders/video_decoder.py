@@ -88,7 +88,9 @@ class VideoDecoder:
             key_frame: it needs no other: should what came before stand in its way, that is forgotten.
 
         Returns:
-            Mostly one frame; none when it is damaged, or decoding must wait for a key frame.
+            Mostly one frame; none when it is not to be shown, or shown later (then several may come at
+            once); and none when it is damaged, or decoding must wait for a key frame: this alone
+            counts in `failures`. Each has the timestamp of what it was in as its pts.
         """
         if not data:
             self.failures += 1  # to FFmpeg, no bytes would be the end of the stream
@@ -105,6 +107,10 @@ class VideoDecoder:
                 self._context = self._open()
             return []
         self._failures_in_row = 0
+        if len(frames) > 1 and self._codec == "vp9":
+            # one picture's spatial layers, each of which says that it is to be shown: the highest is
+            # the picture (VP9 reorders nothing)
+            frames = frames[-1:]
         for frame in frames:
             frame.time_base = _TIME_BASE
         self.frames_decoded += len(frames)

@@ -9,7 +9,7 @@ from rtcstack.codecs.payload.base import joined
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
-__all__ = ["START_CODE", "assembled", "nal_units", "read_ue"]
+__all__ = ["START_CODE", "assembled", "nal_units"]
 
 START_CODE = b"\x00\x00\x00\x01"
 
@@ -61,32 +61,3 @@ def assembled(codec: str, payloads: Sequence[PayloadInfo]) -> bytes:
     if open_unit:
         raise ParseError(f"{codec} NAL unit is cut short")
     return joined(payloads)
-
-
-def read_ue(bits: int, length: int, at: int) -> tuple[int, int]:
-    """One unsigned Exp-Golomb number.
-
-    Args:
-        bits: the bits, as an integer.
-        length: how many there are.
-        at: how many have been read.
-
-    Returns:
-        The number, and how many bits have been read then.
-
-    Raises:
-        ParseError: cut short, or wider than 32 bits.
-    """
-    zeros = 0
-    while True:
-        if at >= length or zeros > 31:
-            raise ParseError("Exp-Golomb number is cut short or too long")
-        bit = bits >> (length - 1 - at) & 1
-        at += 1
-        if bit:
-            break
-        zeros += 1
-    if at + zeros > length:
-        raise ParseError("Exp-Golomb number is cut short")
-    rest = bits >> (length - at - zeros) & ((1 << zeros) - 1)
-    return (1 << zeros) - 1 + rest, at + zeros

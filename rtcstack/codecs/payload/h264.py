@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units, read_ue
+from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, split_evenly
+from rtcstack.codecs.payload.parametersets import ParameterSets
+from rtcstack.codecs.payload.sequence import h264_frame_size
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -23,18 +25,16 @@ __all__ = ["H264Depacketizer", "H264Packetizer", "h264_frame_size"]
 #     +---------------+      +---------------+
 _F, _NRI, _TYPE = 0x80, 0x60, 0x1F
 _S, _E = 0x80, 0x40
+_FIRST_MB_IS_0 = 0x80
 
 _IDR, _SEI, _SPS, _PPS, _AUD, _FILLER = 5, 6, 7, 8, 9, 12
+_FIRST_SLICE, _PARTITION_B, _PARTITION_C = 1, 3, 4
+_SUBSET_SPS, _SPS_EXTENSION = 15, 13
+_SETS = (_SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS)
 _STAP_A, _FU_A = 24, 28
 
 _MAX_UNITS = 256
 """NAL units of one STAP-A: more than a packet of real ones holds (each is a header and a length)."""
-
-_MAX_SET_ID = 255
-"""Highest number of a parameter set (H.264, sections 7.4.2.1.1 and 7.4.2.2): bounds what is kept."""
-
-_MAX_SPS_BYTES = 128
-"""Octets of a sequence parameter set that are read for the frame's size; it stands before the VUI."""
 
 
 class H264Depacketizer:
@@ -98,6 +98,8 @@ def _fragment(payload: bytes) -> PayloadInfo:
         info.continued = not header & _E
         info.key_frame = kind == _IDR
         info.starts_frame = False
+        info.is_picture = _FIRST_SLICE <= kind <= _IDR
+        info.has_sets = kind in _SETS
         info.discardable = not payload[0] & _NRI
     return info
 
@@ -107,6 +109,7 @@ def _aggregate(payload: bytes) -> PayloadInfo:
     parts = []
     at, end = 1, len(payload)
     discardable = True
+    info.is_picture = False
     while at < end:
         if at + 2 > end:
             raise ParseError("H.264 aggregate is cut short")
@@ -118,7 +121,10 @@ def _aggregate(payload: bytes) -> PayloadInfo:
         at += size
         if not 1 <= unit[0] & _TYPE <= 23:
             raise ParseError("H.264 aggregate within an aggregate")
+        known = info.is_picture, info.later_slice
         _describe(info, unit)
+        if known[0]:  # the first slice tells where the picture begins
+            info.is_picture, info.later_slice = known
         discardable &= info.discardable
         parts.append(unit)
         if len(parts) > _MAX_UNITS:
@@ -131,13 +137,25 @@ def _aggregate(payload: bytes) -> PayloadInfo:
 def _describe(info: PayloadInfo, unit: bytes) -> None:
     kind = unit[0] & _TYPE
     info.discardable = not unit[0] & _NRI
-    if kind == _IDR:
-        info.key_frame = True
-    elif kind == _SPS:
-        info.key_frame = info.starts_sequence = True
+    if _FIRST_SLICE <= kind <= _IDR:
+        info.is_picture = True
+        # first_mb_in_slice, whose code for 0 is a single 1 (H.264, section 7.3.3)
+        info.later_slice = kind in (_PARTITION_B, _PARTITION_C) or (
+            len(unit) > 1 and not unit[1] & _FIRST_MB_IS_0
+        )
+        if kind == _IDR:
+            info.key_frame = True
+        return
+    info.is_picture = False
+    if kind == _SPS:
+        info.key_frame = info.starts_sequence = info.has_sets = True
         size = h264_frame_size(unit)
         if size is not None:
             info.width, info.height = size
+    elif kind in _SETS:
+        info.has_sets = True
+    elif kind == _AUD:
+        info.starts_frame = True  # nothing of an access unit stands before it (section 7.4.1.2.3)
 
 
 class H264Packetizer:
@@ -150,14 +168,13 @@ class H264Packetizer:
     Parameter sets are kept, and put before each IDR picture that comes without them.
     """
 
-    __slots__ = ("_mode", "_pps", "_sps")
+    __slots__ = ("_mode", "_sets")
 
     def __init__(self, packetization_mode: int = 1) -> None:
         if packetization_mode not in (0, 1):
             raise ValueError(f"packetization_mode must be 0 or 1, not {packetization_mode}")
         self._mode = packetization_mode
-        self._sps: dict[int, bytes] = {}
-        self._pps: dict[int, bytes] = {}
+        self._sets = ParameterSets("h264")
 
     def packetize(
         self,
@@ -198,35 +215,21 @@ class H264Packetizer:
 
     def _with_parameter_sets(self, units: list[bytes]) -> list[bytes]:
         kept: list[bytes] = []
-        sps = pps = False
-        idr_at = -1
+        is_key = has_sets = False
         for unit in units:
             kind = unit[0] & _TYPE
             if kind in (_AUD, _FILLER):
                 continue  # nothing a decoder needs, and the marker bit ends the access unit
-            if kind == _SPS:
-                sps = True
-                self._sps[_set_id(unit, 4)] = unit
-            elif kind == _PPS:
-                pps = True
-                self._pps[_set_id(unit, 1)] = unit
-            elif kind == _IDR and idr_at < 0:
-                idr_at = len(kept)
+            if kind in _SETS:
+                has_sets = True
+            elif kind == _IDR:
+                is_key = True
             kept.append(unit)
-        if idr_at >= 0 and not sps and not pps and self._sps:
-            kept[idr_at:idr_at] = [*self._sps.values(), *self._pps.values()]
         if not kept:
             raise ParseError("H.264 access unit holds nothing to send")
-        return kept
-
-
-def _set_id(unit: bytes, at: int) -> int:
-    """The number of a parameter set, whose Exp-Golomb code begins with octet `at`."""
-    head = unit[at : at + 8]
-    number, _ = read_ue(int.from_bytes(head, "big"), len(head) * 8, 0)
-    if number > _MAX_SET_ID:
-        raise ParseError(f"H.264 parameter set has the number {number}")
-    return number
+        if has_sets:
+            self._sets.learn(kept)
+        return self._sets.put_before(kept) if is_key else kept
 
 
 def _flush(payloads: list[bytes], together: list[bytes]) -> None:
@@ -252,77 +255,3 @@ def _split(payloads: list[bytes], unit: bytes, limit: int) -> None:
         payloads.append(middle + unit[1 + start : 1 + end])
     payloads[first_at] = bytes((indicator, kind | _S)) + payloads[first_at][2:]
     payloads[-1] = bytes((indicator, kind | _E)) + payloads[-1][2:]
-
-
-_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
-
-
-def h264_frame_size(sps: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels that a sequence parameter set states; None when it cannot be read.
-
-    Spec: H.264, section 7.3.2.1.1.
-    """
-    try:
-        return _frame_size(sps)
-    except ParseError:
-        return None
-
-
-def _frame_size(sps: bytes) -> tuple[int, int] | None:
-    if len(sps) < 5:
-        return None
-    profile = sps[1]
-    data = sps[4 : 4 + _MAX_SPS_BYTES].replace(b"\x00\x00\x03", b"\x00\x00")
-    bits, length, at = int.from_bytes(data, "big"), len(data) * 8, 0
-
-    def ue() -> int:
-        nonlocal at
-        value, at = read_ue(bits, length, at)
-        return value
-
-    def bit() -> int:
-        nonlocal at
-        if at >= length:
-            raise ParseError("H.264 sequence parameter set is cut short")
-        at += 1
-        return bits >> (length - at) & 1
-
-    ue()  # seq_parameter_set_id
-    chroma = 1
-    if profile in _HIGH_PROFILES:
-        chroma = ue()
-        if chroma == 3:
-            bit()
-        ue(), ue(), bit()
-        if bit():  # scaling lists
-            for i in range(8 if chroma != 3 else 12):
-                if bit():
-                    last = following = 8
-                    for _ in range(16 if i < 6 else 64):
-                        if following:
-                            code = ue()
-                            delta = (code + 1) // 2 if code & 1 else -(code // 2)
-                            following = (last + delta) & 0xFF
-                        last = following or last
-    ue()  # log2_max_frame_num_minus4
-    order = ue()
-    if order == 0:
-        ue()
-    elif order == 1:
-        bit(), ue(), ue()
-        for _ in range(min(ue(), 255)):
-            ue()
-    ue(), bit()
-    width, height = (ue() + 1) * 16, (ue() + 1) * 16
-    frame_only = bit()
-    height *= 2 - frame_only
-    if not frame_only:
-        bit()
-    bit()
-    if bit():  # cropping, in units of chroma samples
-        x = 1 if chroma in (0, 3) else 2
-        y = (2 if chroma == 1 else 1) * (2 - frame_only)
-        left, right, top, bottom = ue(), ue(), ue(), ue()
-        width -= (left + right) * x
-        height -= (top + bottom) * y
-    return (width, height) if 0 < width <= 65536 and 0 < height <= 65536 else None

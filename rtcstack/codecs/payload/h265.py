@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, split_evenly
+from rtcstack.codecs.payload.parametersets import ParameterSets
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -25,14 +26,14 @@ _F = 0x80
 _S, _E, _FU_TYPE = 0x80, 0x40, 0x3F
 
 _FIRST_IRAP, _LAST_IRAP = 16, 23
+_LAST_SLICE = 31
 _VPS, _SPS, _PPS, _AUD, _FILLER = 32, 33, 34, 35, 38
+_SETS = (_VPS, _SPS, _PPS)
+_FIRST_SLICE_SEGMENT = 0x80
 _AP, _FU, _PACI = 48, 49, 50
 
 _MAX_UNITS = 256
 """NAL units of one aggregation packet: more than a packet of real ones holds."""
-
-_MAX_SETS = 16
-"""Parameter sets of each kind that a packetizer keeps."""
 
 
 def _kind(unit: bytes) -> int:
@@ -71,7 +72,7 @@ class H265Depacketizer:
             raise ParseError(f"H.265 payload of kind {kind}")
         else:
             info = PayloadInfo(START_CODE + payload)
-            _describe(info, kind)
+            _describe(info, kind, payload)
         info.temporal_id = temporal - 1
         return info
 
@@ -84,12 +85,31 @@ class H265Depacketizer:
         return assembled("H.265", payloads)
 
 
-def _describe(info: PayloadInfo, kind: int) -> None:
-    if _FIRST_IRAP <= kind <= _LAST_IRAP or kind in (_VPS, _SPS):
-        info.key_frame = True
-    if kind == _VPS:
-        info.starts_sequence = True
+def _describe(info: PayloadInfo, kind: int, unit: bytes) -> None:
+    """Note what a unit is.
+
+    Args:
+        info: of its packet.
+        kind: of the unit.
+        unit: with its header of two octets; b"" for what goes on from another packet.
+    """
     info.discardable = _is_sub_layer_non_reference(kind)
+    if kind <= _LAST_SLICE:
+        info.is_picture = True
+        # first_slice_segment_in_pic_flag (H.265, section 7.3.6.1)
+        info.later_slice = len(unit) > 2 and not unit[2] & _FIRST_SLICE_SEGMENT
+        if _FIRST_IRAP <= kind <= _LAST_IRAP:
+            info.key_frame = True
+        return
+    info.is_picture = False
+    if kind in _SETS:
+        info.has_sets = True
+        if kind != _PPS:
+            info.key_frame = True
+        if kind == _VPS:
+            info.starts_sequence = True
+    elif kind == _AUD and unit:
+        info.starts_frame = True  # nothing of an access unit stands before it (section 7.4.2.4.4)
 
 
 def _fragment(payload: bytes) -> PayloadInfo:
@@ -98,13 +118,15 @@ def _fragment(payload: bytes) -> PayloadInfo:
     if len(payload) < 4 or kind >= _AP:
         raise ParseError("H.265 fragment is empty, or of no NAL unit")
     info = PayloadInfo(payload[3:])
-    _describe(info, kind)
     if header & _S:
         if header & _E:
             raise ParseError("H.265 fragment is both first and last")
-        info.data = START_CODE + bytes((payload[0] & 0x81 | kind << 1, payload[1])) + info.data
+        unit = bytes((payload[0] & 0x81 | kind << 1, payload[1])) + info.data
+        _describe(info, kind, unit)
+        info.data = START_CODE + unit
         info.continued = True
     else:
+        _describe(info, kind, b"")
         info.starts_frame = False
         info.continues = True
         info.continued = not header & _E
@@ -116,6 +138,7 @@ def _aggregate(payload: bytes) -> PayloadInfo:
     parts = []
     at, end = 2, len(payload)
     discardable = True
+    info.is_picture = False
     while at < end:
         size = int.from_bytes(payload[at : at + 2], "big")
         at += 2
@@ -126,7 +149,10 @@ def _aggregate(payload: bytes) -> PayloadInfo:
         kind = _kind(unit)
         if kind >= _AP:
             raise ParseError("H.265 aggregate within an aggregate")
-        _describe(info, kind)
+        known = info.is_picture, info.later_slice
+        _describe(info, kind, unit)
+        if known[0]:  # the first slice tells where the picture begins
+            info.is_picture, info.later_slice = known
         discardable &= info.discardable
         parts.append(unit)
         if len(parts) > _MAX_UNITS:
@@ -143,7 +169,7 @@ class H265Packetizer:
     __slots__ = ("_sets",)
 
     def __init__(self) -> None:
-        self._sets: dict[tuple[int, bytes], bytes] = {}
+        self._sets = ParameterSets("h265")
 
     def packetize(
         self,
@@ -177,25 +203,21 @@ class H265Packetizer:
 
     def _with_parameter_sets(self, units: list[bytes]) -> list[bytes]:
         kept: list[bytes] = []
-        random_access_at = -1
-        has_sets = False
+        is_key = has_sets = False
         for unit in units:
             kind = _kind(unit)
             if kind in (_AUD, _FILLER):
                 continue
-            if kind in (_VPS, _SPS, _PPS):
+            if kind in _SETS:
                 has_sets = True
-                if len(self._sets) >= 3 * _MAX_SETS:
-                    self._sets.clear()
-                self._sets[kind, unit[2:3]] = unit
-            elif _FIRST_IRAP <= kind <= _LAST_IRAP and random_access_at < 0:
-                random_access_at = len(kept)
+            elif _FIRST_IRAP <= kind <= _LAST_IRAP:
+                is_key = True
             kept.append(unit)
-        if random_access_at >= 0 and not has_sets:
-            kept[random_access_at:random_access_at] = [self._sets[key] for key in sorted(self._sets)]
         if not kept:
             raise ParseError("H.265 access unit holds nothing to send")
-        return kept
+        if has_sets:
+            self._sets.learn(kept)
+        return self._sets.put_before(kept) if is_key else kept
 
 
 def _flush(payloads: list[bytes], together: list[bytes]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, PictureNumbers, joined, split_evenly
+from rtcstack.codecs.payload.superframe import superframe, superframe_frames
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
@@ -104,6 +105,8 @@ class Vp9Depacketizer:
             raise ParseError("VP9 payload is empty")
         base = not info.spatial_id
         info.starts_frame = bool(first & _B) and base
+        info.continues = not first & _B
+        info.continued = not first & _E
         # E ends a layer frame; whether a higher layer of the picture follows, only the marker tells
         info.key_frame = not first & _P and base and not depends_on_lower
         return info
@@ -111,8 +114,8 @@ class Vp9Depacketizer:
     def _skip_structure(self, payload: bytes, at: int, info: PayloadInfo) -> int:
         value = payload[at]
         at += 1
+        layers = info.layer_count = (value >> 5) + 1
         if value & _Y:
-            layers = (value >> 5) + 1
             at += 4 * layers
             last = payload[at - 4 : at]
             if len(last) < 4:
@@ -127,8 +130,18 @@ class Vp9Depacketizer:
         return at
 
     def assemble(self, payloads: Sequence[PayloadInfo]) -> bytes:
-        """The picture of its payloads: one layer frame behind the other."""
-        return joined(payloads)
+        """The picture of its payloads: a frame, or a superframe of the frames of several layers.
+
+        Raises:
+            ParseError: a layer frame's beginning is missing, or there are too many.
+        """
+        starts = [i for i, info in enumerate(payloads) if not info.continues]
+        if len(starts) <= 1:
+            return joined(payloads)
+        if starts[0]:
+            raise ParseError("VP9 layer frame without its beginning")
+        ends = [*starts[1:], len(payloads)]
+        return superframe([joined(payloads[start:end]) for start, end in zip(starts, ends, strict=True)])
 
 
 class Vp9Packetizer:
@@ -164,7 +177,7 @@ class Vp9Packetizer:
             octet |= _L
             rest += bytes(((temporal_id & 7) << 5 | (0x10 if layer_sync else 0), tl0_pic_idx))
         structure = b""
-        if key_frame and (size := vp9_frame_size(frame)) is not None:
+        if key_frame and (size := vp9_frame_size(superframe_frames(frame)[-1])) is not None:
             structure = b"\x10" + size[0].to_bytes(2, "big") + size[1].to_bytes(2, "big")
         # every piece leaves room for the structure: the sizes stay equal, and it is five octets
         pieces = split_evenly(len(frame), max_payload_bytes - 1 - len(rest) - len(structure))

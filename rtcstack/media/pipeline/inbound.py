@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol
@@ -42,12 +42,14 @@ class ReceivedCodec:
         mime_type: "video/VP8".
         clock_rate: of the RTP timestamps, in Hz.
         channels: of audio.
+        parameter_sets: of H.264 and H.265, as far as the description tells them.
     """
 
     name: str
     mime_type: str
     clock_rate: int
     channels: int = 1
+    parameter_sets: tuple[bytes, ...] = field(default=(), compare=False)
 
 
 class _TellsDemand(TrackSource):

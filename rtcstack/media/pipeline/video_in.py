@@ -13,12 +13,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import av
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
+from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
+from rtcstack.codecs.payload.superframe import LayerChoice
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_decoder
 from rtcstack.media.frames import set_capture_time, set_rotation
@@ -41,6 +44,12 @@ __all__ = ["MAX_WAITING", "VideoFeed", "VideoInbound"]
 MAX_WAITING = 30
 """Decoded pictures that wait for their sound; the oldest is shown early when there are more."""
 
+MAX_HELD = 64
+"""Frames whose pictures a decoder holds back, to bring them in order; more than any codec does."""
+
+MAX_SILENT = 60
+"""Frames in a row that may give no picture: not shown, or held back. After that decoding has failed."""
+
 _LAYER_SILENT_S = 1.0
 """A simulcast layer that is silent for so long is not shown any more if another comes."""
 
@@ -58,19 +67,26 @@ class _Job(NamedTuple):
     codec: ReceivedCodec
 
 
+class _Picture(NamedTuple):
+    picture: av.VideoFrame
+    frame: EncodedFrame  # that it was in; without its data if it was held back
+
+
 class _Pictures(NamedTuple):
-    pictures: list[av.VideoFrame]
-    frame: EncodedFrame
+    pictures: list[_Picture]
+    has_failed: bool
 
 
 class _Decoder:
     """What belongs to the decoder's thread."""
 
-    __slots__ = ("_codec", "_decoder", "decode_time_s", "implementation")
+    __slots__ = ("_codec", "_decoder", "_held", "_silent", "decode_time_s", "implementation")
 
     def __init__(self) -> None:
         self._codec: ReceivedCodec | None = None
         self._decoder: VideoDecoder | None = None
+        self._held: dict[int, EncodedFrame] = {}  # by timestamp: their pictures come later, or never
+        self._silent = 0
         self.decode_time_s = 0.0
         self.implementation = ""
 
@@ -81,15 +97,42 @@ class _Decoder:
         if decoder is None or job.codec != self._codec:
             decoder = self._decoder = video_decoder(job.codec.name)
             self._codec = job.codec
+            self._held.clear()
             self.implementation = decoder.implementation
         frame = job.frame
+        failures = decoder.failures
         pictures = decoder.decode(frame.data, frame.timestamp, key_frame=frame.key_frame)
+        has_failed = decoder.failures != failures
+        if pictures:
+            self._silent = 0
+        elif not has_failed:
+            # not to be shown, or to be shown later; but one of these must come some time
+            self._silent += 1
+            if self._silent >= MAX_SILENT:
+                self._silent = 0
+                has_failed = True
+        made = self._matched(pictures, frame)
         self.decode_time_s += monotonic() - began
-        return _Pictures(pictures, frame)
+        return _Pictures(made, has_failed)
+
+    def _matched(self, pictures: list[av.VideoFrame], frame: EncodedFrame) -> list[_Picture]:
+        """Each picture with the frame that it was in: decoders hold some back to bring them in order."""
+        held = self._held
+        if not held and len(pictures) == 1 and pictures[0].pts == frame.timestamp:
+            return [_Picture(pictures[0], frame)]
+        if len(held) >= MAX_HELD:
+            del held[next(iter(held))]
+        held[frame.timestamp] = replace(frame, data=b"")
+        made = []
+        for picture in pictures:
+            its = None if picture.pts is None else held.pop(picture.pts, None)
+            made.append(_Picture(picture, frame if its is None else its))
+        return made
 
     def close(self) -> None:
         """On the thread."""
         self._decoder = None
+        self._held.clear()
 
 
 class VideoFeed:
@@ -147,6 +190,9 @@ class VideoFeed:
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Pictures] | None = None
         self._needs_key_frame = True
+        self._sets: ParameterSets | None = None
+        self._told_sets: tuple[bytes, ...] = ()
+        self._layers = LayerChoice()
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -206,12 +252,14 @@ class VideoFeed:
         self.key_frames_received += frame.key_frame
         self.assembly_s += frame.received_at - frame.first_received_at
         self.last_frame_at = now
+        transform = self._owner.transform
+        if transform is None and not self._prepare(frame, codec):
+            return
         if self.encoded.is_demanded:
             self.encoded.codec = codec.mime_type
             self.encoded.push_encoded(as_encoded(frame, codec))
         if not self._was_demanded:
             return
-        transform = self._owner.transform
         if transform is not None:
             transform.on_received(frame, codec, self)
         else:
@@ -221,6 +269,8 @@ class VideoFeed:
         """A frame that is to be decoded: from the wire, or out of the transform."""
         codec = self._owner.codecs.get(frame.payload_type)
         if codec is None or not self._was_demanded:
+            return
+        if self._owner.transform is not None and not self._prepare(frame, codec):
             return
         if self._needs_key_frame:
             if not frame.key_frame:
@@ -241,6 +291,32 @@ class VideoFeed:
             )
         jobs.submit(_Job(frame, codec))
 
+    def _prepare(self, frame: EncodedFrame, codec: ReceivedCodec) -> bool:
+        """Bring a frame into a form that can be decoded by itself; whether it is of use."""
+        if codec.name == "vp9":
+            data = self._layers.choose(frame.data, key_frame=frame.key_frame)
+            if data is None:
+                self.request_key_frame()
+                return False
+            frame.data = data
+        elif frame.key_frame or frame.has_sets:
+            self._complete(frame, codec)
+        return True
+
+    def _complete(self, frame: EncodedFrame, codec: ReceivedCodec) -> None:
+        """Put before a key frame the parameter sets that it lacks: they may have come once, long ago."""
+        name = codec.name
+        if not has_parameter_sets(name):
+            return
+        sets = self._sets
+        if sets is None or sets.codec != name:
+            sets = self._sets = ParameterSets(name)
+            self._told_sets = ()
+        if codec.parameter_sets != self._told_sets:
+            self._told_sets = codec.parameter_sets
+            sets.learn(codec.parameter_sets)
+        frame.data = sets.complete(frame.data, key_frame=frame.key_frame, has_sets=frame.has_sets)
+
     def _overrun(self, count: int) -> None:
         self.request_key_frame()
 
@@ -249,21 +325,19 @@ class VideoFeed:
         self._owner.tell_error(error)
 
     def _decoded(self, result: _Pictures) -> None:
-        pictures, frame = result
         now = monotonic()
-        if not pictures:
+        if result.has_failed:
             self.failures += 1
             if self.stream is not None and self.stream.assembler is not None:
                 self.stream.assembler.decoder_failed(now)
                 self.request_key_frame()
-            return
-        self.frames_decoded += len(pictures)
-        self.key_frames_decoded += frame.key_frame
-        self.processing_s += now - frame.first_received_at
-        self.waiting_s += frame.received_at - frame.first_received_at
-        wait_s = self._owner.wait_s(frame.capture_time, now)
-        self._owner.notes.played(frame, time.time())
-        for picture in pictures:
+        for picture, frame in result.pictures:
+            self.frames_decoded += 1
+            self.key_frames_decoded += frame.key_frame
+            self.processing_s += now - frame.first_received_at
+            self.waiting_s += frame.received_at - frame.first_received_at
+            wait_s = self._owner.wait_s(frame.capture_time, now)
+            self._owner.notes.played(frame, time.time())
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)

@@ -25,7 +25,7 @@ from rtcstack.codecs.pool import CoderPool, CoderStream
 from rtcstack.codecs.registry import video_encoder, video_packetizer
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
-from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, capture_time
+from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, capture_time, noted_capture_time
 from rtcstack.media.pipeline.adaptation import Adaptation
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock
@@ -116,7 +116,9 @@ class VideoCoder:
         if scale != self._fitter_scale:
             self._fitter, self._fitter_scale = FrameFitter("yuv420p", scale), scale
         if scale != 1.0:
+            notes = frame.opaque
             frame = self._fitter.fit(frame)
+            frame.opaque = notes
         force, self.key_frame_wanted = self.key_frame_wanted, False
         try:
             units = encoder.encode(frame, force_key_frame=force)
@@ -343,7 +345,10 @@ class VideoLayer:
             return
         self._failures = 0
         now = monotonic()
+        newest = captured
         for unit in units:
+            # an encoder may take several pictures before it gives the first
+            captured = newest if unit.opaque is None else noted_capture_time(unit.opaque)
             timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
             self.frames_encoded += 1
             self.frame_rate.count(now)

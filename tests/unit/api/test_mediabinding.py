@@ -37,3 +37,16 @@ def test_what_was_agreed_about_a_number_goes_before_what_was_offered() -> None:
 
 def test_nothing_is_taken_where_nothing_was_agreed() -> None:
     assert accepted_codecs(OFFERED) == ()
+
+
+def test_parameter_sets_that_the_sender_tells_go_with_its_format() -> None:
+    ours = Codec("video/H264", 90000, parameters="packetization-mode=1", payload_type=96)
+    theirs = replace(ours, parameters="sprop-parameter-sets=Z0IAH6o=,aM48gA==;packetization-mode=1")
+    section = replace(
+        OFFERED,
+        local=MediaParameters(codecs=(ours,)),
+        remote=MediaParameters(codecs=(theirs,)),
+        receive_codecs=(ours,),
+    )
+    assert received_codecs(section)[96].parameter_sets == (b"\x67\x42\x00\x1f\xaa", b"\x68\xce\x3c\x80")
+    assert received_codecs(replace(section, remote=None))[96].parameter_sets == ()

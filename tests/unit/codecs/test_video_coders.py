@@ -238,3 +238,18 @@ class TestFrameClock:
         for i in range(3):
             clock.tick(self.frame(i * 100))
         assert clock.frame_rate == 10
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1"])
+def test_what_is_noted_of_a_frame_goes_with_its_unit(codec: str) -> None:
+    if not registry.can_encode(codec):
+        pytest.skip(f"no encoder of {codec}")
+    encoder = AvEncoder(codec, VideoSettings())
+    units = []
+    for i in range(10):
+        frame = picture(i)
+        frame.opaque = {"number": i}
+        units += encoder.encode(frame)
+    assert len(units) >= 5
+    for unit in units:
+        assert unit.opaque == {"number": round(unit.timestamp / 3000)}
