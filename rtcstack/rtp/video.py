@@ -80,7 +80,7 @@ class VideoAssembler:
     Args:
         reader: completes the frames from the packets' headers.
         emit: gets each frame, in an order that can be decoded.
-        wake: called when `deadline` was None and is not any more.
+        wake: called when `deadline` is nearer than before, and when a key frame is wanted.
         missing: numbers of packets that may still come by retransmission.
         asks: whether retransmissions are asked for.
         ssrc, mid, rid: for the frames.
@@ -452,9 +452,9 @@ class VideoAssembler:
         self._set_deadline(now + (FIRST_KEY_FRAME_S if self._waiting else self._skip_wait_s))
 
     def _set_deadline(self, deadline: float) -> None:
-        asleep = self.deadline is None
+        before = self.deadline
         self.deadline = deadline
-        if asleep:
+        if before is None or deadline < before or self.wants_key_frame:
             self._wake()
 
     def _need_key_frame(self, now: float) -> None:

@@ -77,6 +77,7 @@ class ExtendedReport:
         if len(body) < 4:
             raise ParseError("RTCP extended report is too short")
         report = cls(UINT32.unpack_from(body)[0])
+        delays: list[DelayBlock] = []
         position = 4
         while position + 4 <= len(body):
             kind, _, words = _BLOCK.unpack_from(body, position)
@@ -86,6 +87,7 @@ class ExtendedReport:
             if kind == _TYPE_RECEIVER_TIME and words == 2:
                 report.receiver_time = _RECEIVER_TIME.unpack_from(body, start)[0]
             elif kind == _TYPE_DELAY and words % 3 == 0:
-                report.delays += tuple(DelayBlock(*each) for each in _DELAY.iter_unpack(body[start:end]))
+                delays += [DelayBlock(*each) for each in _DELAY.iter_unpack(body[start:end])]
             position = end
+        report.delays = tuple(delays)
         return report
