@@ -62,13 +62,18 @@ class ExtendedReport:
     delays: tuple[DelayBlock, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The packet on the wire."""
+        """The packet on the wire; delays beyond their field are held at its bounds."""
         body = UINT32.pack(self.ssrc)
         if self.receiver_time is not None:
             body += _BLOCK.pack(_TYPE_RECEIVER_TIME, 0, 2) + _RECEIVER_TIME.pack(self.receiver_time)
         if self.delays:
             body += _BLOCK.pack(_TYPE_DELAY, 0, 3 * len(self.delays))
-            body += b"".join([_DELAY.pack(*delay) for delay in self.delays])
+            body += b"".join(
+                [
+                    _DELAY.pack(ssrc, last, max(0, min(delay, 0xFFFF_FFFF)))
+                    for ssrc, last, delay in self.delays
+                ]
+            )
         return packet_bytes(self.packet_type, 0, body)
 
     @classmethod
