@@ -164,6 +164,8 @@ class Control:
         elif isinstance(packet, Nack):
             sender = self._send_streams.get(packet.media_ssrc)
             if sender is not None and sender.ssrc == packet.media_ssrc:
+                if self.rtt_s is not None:
+                    sender.rtt_s = self.rtt_s
                 sender.on_nack(packet.sequence_numbers, now)
         elif isinstance(packet, PictureLossIndication):
             sender = self._send_streams.get(packet.media_ssrc)
@@ -189,6 +191,7 @@ class Control:
 
     def _on_blocks(self, blocks: tuple[ReportBlock, ...], now: float) -> None:
         lost = weight = 0.0
+        measured: float | None = None
         for block in blocks:
             stream = self._send_streams.get(block.ssrc)
             if stream is None:
@@ -198,6 +201,8 @@ class Control:
                 # Firefox takes what says its MID for all that there is in the section.
                 continue
             stream.on_acknowledged()
+            if self.rtt_s is not None:
+                stream.rtt_s = self.rtt_s
             rtt_s = round_trip_s(block.last_sr, block.delay_since_last_sr, self._ntp(now))
             # Weighed by what was received since the report before, as the peer numbers it.
             before = stream.remote.highest_sequence_number
@@ -207,7 +212,9 @@ class Control:
                 weight += packets
             stream.remote.on_report(block, rtt_s, now)
             if rtt_s is not None:
-                self._measured(rtt_s)
+                measured = rtt_s
+        if measured is not None:
+            self._measured(measured)
         if weight:
             self._on_loss(lost / weight, now)
 
@@ -218,11 +225,13 @@ class Control:
             if len(times) >= MAX_REFERENCE_TIMES:
                 times.popitem(last=False)
             times[report.ssrc] = (report.receiver_time >> 16 & 0xFFFF_FFFF, now)
+        reporter = self.reporter
         for ssrc, last_rr, delay in report.delays:
-            if ssrc == self.reporter:
+            if ssrc == reporter:
                 rtt_s = round_trip_s(last_rr, delay, self._ntp(now))
                 if rtt_s is not None:
                     self._measured(rtt_s)
+                return  # the others answer the same
 
     def _measured(self, rtt_s: float) -> None:
         before = self.rtt_s

@@ -5,10 +5,22 @@ Spec: RFC 4585, section 6.2.1; RFC 4588, section 6.3 (how often to ask).
 
 from __future__ import annotations
 
-__all__ = ["MAX_AGE_PACKETS", "MAX_MISSING", "MAX_RETRIES", "NackGenerator"]
+from bisect import bisect_right
+
+__all__ = [
+    "MAX_AGE_PACKETS",
+    "MAX_MISSING",
+    "MAX_MISSING_IN_ALL",
+    "MAX_RETRIES",
+    "MissingCount",
+    "NackGenerator",
+]
 
 MAX_MISSING = 1000
 """Packets that are remembered as missing; when there are more, only a key frame helps."""
+
+MAX_MISSING_IN_ALL = 16_384
+"""Likewise, of all streams of a transport together."""
 
 MAX_AGE_PACKETS = 10_000
 """How far behind the newest packet a missing one is given up."""
@@ -20,25 +32,49 @@ MIN_INTERVAL_S = 0.005
 """Between two requests for the same packet, however short the round trip."""
 
 
-class _Missing:
-    """One missing packet."""
+class MissingCount:
+    """How many packets are missing, of all streams that share this.
 
-    __slots__ = ("ask_at", "asked")
+    Attributes:
+        packets: so many.
+    """
 
-    def __init__(self, ask_at: float) -> None:
+    __slots__ = ("packets",)
+
+    def __init__(self) -> None:
+        self.packets = 0
+
+
+class _Run:
+    """Missing packets in a row, of one history.
+
+    Attributes:
+        first, end: from this number to before that one.
+        ask_at: when to ask for them next.
+        asked: how often they were asked for.
+    """
+
+    __slots__ = ("ask_at", "asked", "end", "first")
+
+    def __init__(self, first: int, end: int, ask_at: float, asked: int = 0) -> None:
+        self.first = first
+        self.end = end
         self.ask_at = ask_at
-        self.asked = 0
+        self.asked = asked
 
 
 class NackGenerator:
     """The missing packets of one stream, by unwrapped sequence number.
 
-    It also tells late packets from duplicates, and so is kept for streams that do not ask.
+    It also tells late packets from duplicates, and so is kept for streams that do not ask. A gap costs
+    the same however long it is.
 
     Args:
         asks: whether retransmissions are asked for.
         wait_s: how long a packet that was only overtaken is waited for before the first request.
             Packets that arrive in one pass are sorted out before anything is asked for.
+        rtt_s: round-trip time.
+        in_all: the count that the streams of a transport share; None for one of its own.
 
     Attributes:
         rtt_s: round-trip time, by which requests are repeated.
@@ -46,10 +82,31 @@ class NackGenerator:
         given_up: packets that were given up.
     """
 
-    __slots__ = ("_missing", "_next_at", "asks", "given_up", "requested", "rtt_s", "wait_s")
+    __slots__ = (
+        "_count",
+        "_firsts",
+        "_in_all",
+        "_next_at",
+        "_runs",
+        "asks",
+        "given_up",
+        "requested",
+        "rtt_s",
+        "wait_s",
+    )
 
-    def __init__(self, *, asks: bool = True, wait_s: float = 0.0, rtt_s: float = 0.1) -> None:
-        self._missing: dict[int, _Missing] = {}
+    def __init__(
+        self,
+        *,
+        asks: bool = True,
+        wait_s: float = 0.0,
+        rtt_s: float = 0.1,
+        in_all: MissingCount | None = None,
+    ) -> None:
+        self._runs: list[_Run] = []  # in the order of their numbers
+        self._firsts: list[int] = []  # their first numbers, to be searched
+        self._count = 0
+        self._in_all = in_all or MissingCount()
         self._next_at: float | None = None
         self.asks = asks
         self.wait_s = wait_s
@@ -58,10 +115,21 @@ class NackGenerator:
         self.given_up = 0
 
     def __len__(self) -> int:
-        return len(self._missing)
+        return self._count
 
     def __contains__(self, index: object) -> bool:
-        return index in self._missing
+        return isinstance(index, int) and self._find(index) >= 0
+
+    def _find(self, index: int) -> int:
+        """Which run a packet is in; -1 for none."""
+        at = bisect_right(self._firsts, index) - 1
+        return at if at >= 0 and index < self._runs[at].end else -1
+
+    def _counted(self, change: int) -> None:
+        self._count += change
+        self._in_all.packets += change
+        if not self._count:
+            self._next_at = None
 
     def lost(self, first: int, end: int, now: float) -> bool:
         """The packets from `first` to before `end` did not come, and `end` did.
@@ -69,16 +137,19 @@ class NackGenerator:
         Returns:
             False if they are too many to be asked for; then all are forgotten.
         """
-        missing = self._missing
-        if end - first + len(missing) > MAX_MISSING:
+        new = end - first
+        if new + self._count > MAX_MISSING:
             self._expire(end - MAX_AGE_PACKETS)
-            if end - first + len(missing) > MAX_MISSING:
-                self.given_up += end - first + len(missing)
-                self.clear()
-                return False
+        if new + self._count > MAX_MISSING or new + self._in_all.packets > MAX_MISSING_IN_ALL:
+            self.given_up += new + self._count
+            self.clear()
+            return False
+        if new <= 0:
+            return True
         ask_at = now + self.wait_s
-        for index in range(first, end):
-            missing[index] = _Missing(ask_at)
+        self._runs.append(_Run(first, end, ask_at))
+        self._firsts.append(first)
+        self._counted(new)
         if self.asks and (self._next_at is None or ask_at < self._next_at):
             self._next_at = ask_at
         return True
@@ -89,10 +160,21 @@ class NackGenerator:
         Returns:
             Whether it was missing; if not, it is a duplicate or had been given up.
         """
-        if self._missing.pop(index, None) is None:
+        at = self._find(index)
+        if at < 0:
             return False
-        if not self._missing:
-            self._next_at = None
+        run = self._runs[at]
+        if run.end - run.first == 1:
+            del self._runs[at], self._firsts[at]
+        elif index == run.first:
+            run.first = self._firsts[at] = index + 1
+        elif index == run.end - 1:
+            run.end = index
+        else:
+            self._runs.insert(at + 1, _Run(index + 1, run.end, run.ask_at, run.asked))
+            self._firsts.insert(at + 1, index + 1)
+            run.end = index
+        self._counted(-1)
         return True
 
     def forget_before(self, index: int) -> None:
@@ -101,21 +183,24 @@ class NackGenerator:
 
     def clear(self) -> None:
         """Forget all."""
-        self._missing.clear()
-        self._next_at = None
+        self._runs.clear()
+        self._firsts.clear()
+        self._counted(-self._count)
 
     def _expire(self, before: int) -> None:
-        # Entries are in the order of their numbers: those that expire come first.
-        expired = []
-        for index in self._missing:
-            if index >= before:
+        gone = expired = 0
+        for run in self._runs:
+            if run.first >= before:
                 break
-            expired.append(index)
-        for index in expired:
-            del self._missing[index]
-        self.given_up += len(expired)
-        if not self._missing:
-            self._next_at = None
+            end = min(run.end, before)
+            expired += end - run.first
+            if end < run.end:
+                run.first = self._firsts[gone] = end
+                break
+            gone += 1
+        del self._runs[:gone], self._firsts[:gone]
+        self.given_up += expired
+        self._counted(-expired)
 
     def next_at(self) -> float | None:
         """When there is something to ask for, or None."""
@@ -127,21 +212,24 @@ class NackGenerator:
             return []
         again = now + max(self.rtt_s, MIN_INTERVAL_S)
         wanted: list[int] = []
-        hopeless: list[int] = []
+        hopeless = 0
         next_at: float | None = None
-        for index, entry in self._missing.items():
-            if entry.ask_at <= now:
-                if entry.asked >= MAX_RETRIES:
-                    hopeless.append(index)
+        for run in self._runs:
+            if run.ask_at <= now:
+                if run.asked >= MAX_RETRIES:
+                    hopeless += run.end - run.first
                     continue
-                entry.asked += 1
-                entry.ask_at = again
-                wanted.append(index)
-            if next_at is None or entry.ask_at < next_at:
-                next_at = entry.ask_at
-        for index in hopeless:
-            del self._missing[index]
-        self.given_up += len(hopeless)
+                run.asked += 1
+                run.ask_at = again
+                wanted += range(run.first, run.end)
+            if next_at is None or run.ask_at < next_at:
+                next_at = run.ask_at
+        if hopeless:
+            # What was asked for so often is due no more: everything else is due later than now.
+            self._runs = [run for run in self._runs if run.ask_at > now]
+            self._firsts = [run.first for run in self._runs]
+            self.given_up += hopeless
+            self._counted(-hopeless)
         self.requested += len(wanted)
         self._next_at = next_at
         return wanted

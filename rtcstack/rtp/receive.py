@@ -17,7 +17,7 @@ from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
 from rtcstack.rtp.keyframes import KeyFrameRequester
 from rtcstack.rtp.layout import Layout
-from rtcstack.rtp.nack import NackGenerator
+from rtcstack.rtp.nack import MissingCount, NackGenerator
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection
 from rtcstack.rtp.reception import Reception
@@ -53,6 +53,7 @@ class ReceiveStream:
         events: gets `FrameReceived`.
         wake: called when the stream wants to be looked at (`next_at`).
         rtt_s: round-trip time as known so far.
+        missing: counts the missing packets of all streams of the transport.
 
     Attributes:
         section, ssrc, rid: as above.
@@ -76,6 +77,7 @@ class ReceiveStream:
         rank: how well it is known that it belongs to its section.
         is_current: it has the place of its section, or of its simulcast stream.
         had_place: it has, or had.
+        look_at: when its owner is to look at it, or None; the owner's to set.
         is_under_way: it is not its first packet that is looked at.
         pli_count, fir_count, nack_count: RTCP requests that were sent, by packet.
     """
@@ -102,6 +104,7 @@ class ReceiveStream:
         "key_frames",
         "last_packet_at",
         "layout",
+        "look_at",
         "mid_bytes",
         "nack",
         "nack_count",
@@ -131,13 +134,14 @@ class ReceiveStream:
         *,
         wake: Callable[[ReceiveStream], None],
         rtt_s: float = 0.1,
+        missing: MissingCount | None = None,
     ) -> None:
         self.section = section
         self.ssrc = ssrc
         self.rid = rid
         self.payload_type = codec.payload_type
         self.reception = Reception(ssrc, codec.clock_rate)
-        self.nack = NackGenerator(asks=codec.nack, rtt_s=rtt_s)
+        self.nack = NackGenerator(asks=codec.nack, rtt_s=rtt_s, in_all=missing)
         self.key_frames = KeyFrameRequester()
         self.assembler: VideoAssembler | None = None
         self.playout: AudioJitterBuffer | None = None
@@ -157,6 +161,7 @@ class ReceiveStream:
         self.is_current = False
         self.is_under_way = False
         self.had_place = False
+        self.look_at: float | None = None
         self.pli_count = 0
         self.fir_count = 0
         self.nack_count = 0

@@ -72,6 +72,7 @@ class Sending:
     __slots__ = (
         "_can_pad",
         "_events",
+        "_is_unsettled",
         "_look_at",
         "_make_estimator",
         "_may_pad",
@@ -93,6 +94,7 @@ class Sending:
         self._told: dict[SendStream, int] = {}
         self._told_estimate = 0
         self._pauses: dict[SendStream, _Pause] = {}
+        self._is_unsettled = False
         self._look_at: float | None = None  # when a pause may end
         self._may_pad = False  # a stream has numbers for padding,
         self._can_pad = False  # and has sent what goes before it
@@ -223,7 +225,7 @@ class Sending:
                 self._begin_anew(now)
         else:
             estimator.on_results(results, now)
-        self._allocate(now)
+        self._is_unsettled = True
 
     def on_path_change(self, now: float) -> None:
         """Packets take another way from now on."""
@@ -252,12 +254,18 @@ class Sending:
         """The peer's own estimate came."""
         if self.estimator is not None:
             self.estimator.on_remote_estimate(bitrate_bps, now)
-            self._allocate(now)
+            self._is_unsettled = True
 
     def on_loss(self, fraction_lost: float, now: float) -> None:
         """A report told of losses."""
         if self.estimator is not None:
             self.estimator.on_report(fraction_lost, now)
+            self._is_unsettled = True
+
+    def settle(self, now: float) -> None:
+        """All that came together was taken: give each stream its share of the estimate."""
+        if self._is_unsettled:
+            self._is_unsettled = False
             self._allocate(now)
 
     def on_rtt(self, rtt_s: float) -> None:

@@ -9,6 +9,8 @@ import random
 import secrets
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from heapq import heapify, heappop, heappush, nsmallest
+from operator import attrgetter
 
 from rtcstack.engine import Buffer
 from rtcstack.errors import ParseError
@@ -20,6 +22,7 @@ from rtcstack.rtp.demux import Demux, Rank, Role, Route, Verdict
 from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
 from rtcstack.rtp.extensions import Extension, ExtensionIds
 from rtcstack.rtp.layout import Layout
+from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
 from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
 from rtcstack.rtp.receive import ReceiveStream, RtxStream
@@ -39,11 +42,17 @@ MAX_USED_SSRCS = 65_536
 """SSRCs of streams that were sent and are not any more, remembered so that none uses its numbers again;
 the oldest are forgotten."""
 
+QUIET_STREAMS = 32
+"""Of the streams that are silent longest so many are found at once, for those that come next."""
+
 MAX_TOLD = 32
 """Streams that one estimate names; it holds for the transport anyway."""
 
 SILENT_S = 2.0
 """A stream that another took the place of is forgotten when it was silent for so long."""
+
+SERVE_AGAIN_S = 0.001
+"""A stream that was looked at and would be looked at again at once waits for so long."""
 
 SWITCH_S = 0.5
 """A stream that is silent for so long gives its place to another that flows, if that is as well known;"""
@@ -53,6 +62,9 @@ SWITCH_TO_WORSE_S = 2.0
 
 DEFAULT_RTT_S = 0.1
 """Round-trip time while none was measured."""
+
+
+_last_packet_at = attrgetter("last_packet_at")
 
 
 class Drop(StrEnum):
@@ -90,17 +102,24 @@ class RtpSession:
     __slots__ = (
         "_arrivals",
         "_current",
+        "_deadlines",
         "_demux",
         "_estimator",
         "_events",
+        "_has_video",
+        "_looks",
+        "_missing",
         "_now",
         "_ntp_offset_s",
         "_numbers",
+        "_of_section",
+        "_quiet",
         "_receive_streams",
         "_rng",
         "_send_streams",
         "_started",
-        "_urgent",
+        "_untold",
+        "_woken",
         "control",
         "drops",
         "rtp_packets_received",
@@ -124,7 +143,14 @@ class RtpSession:
         self._current: dict[tuple[str, str | None], ReceiveStream] = {}
         self._send_streams: dict[int, SendStream] = {}
         self._numbers: dict[int, int] = {}
-        self._urgent: dict[ReceiveStream, None] = {}
+        self._of_section: dict[str, dict[int, ReceiveStream | RtxStream]] = {}
+        self._quiet: list[tuple[float, ReceiveStream | RtxStream]] = []  # those silent longest, last first
+        self._missing = MissingCount()
+        self._has_video = False
+        self._woken: dict[ReceiveStream, None] = {}  # to be looked at now,
+        self._deadlines: list[tuple[float, int, ReceiveStream]] = []  # or then; a heap
+        self._looks = 0
+        self._untold: dict[ReceiveStream, None] = {}  # packets that nobody was told of
         self._arrivals: TransportArrivals | None = None
         self._estimator: ReceivingEstimator | None = None  # for peers without one of their own
         self.sending = Sending(self._events, make_estimator)
@@ -214,6 +240,9 @@ class RtpSession:
         self._agree_size()
 
     def _agree_size(self) -> None:
+        self._has_video = any(section.kind == "video" for section in self._demux.sections.values()) or any(
+            stream.parameters.kind == "video" for stream in self._send_streams.values()
+        )
         self.control.reduced_size = all(
             section.reduced_size for section in self._demux.sections.values()
         ) and all(stream.parameters.reduced_size for stream in self._send_streams.values())
@@ -302,7 +331,9 @@ class RtpSession:
         self.sending.pacer.drop(self.send_streams)
         self._send_streams.clear()
         self.sending.set_streams([], now)
-        self._urgent.clear()
+        self._woken.clear()
+        self._deadlines.clear()
+        self._untold.clear()
         self._arrivals = self._estimator = None
         self.control.timer.stop()
 
@@ -399,14 +430,15 @@ class RtpSession:
                 stream.receive(packet, now)
         if numbers and self._arrivals is not None:
             self._arrivals.arrived(numbers, size, now, arrived_at)
-        if self._urgent:
-            self._serve_urgent(now)
+        self.sending.settle(now)
+        if self._woken:
+            self._serve(now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         self._now = now
-        if self._urgent:
-            self._serve_urgent(now)
+        if self._woken or self._deadlines:
+            self._serve(now)
         self._give_feedback(now)
         if self._started:
             due = self.control.timer.due_at
@@ -424,10 +456,16 @@ class RtpSession:
         due = self._arrivals.due_at if self._arrivals is not None else None
         if self._estimator is not None:
             due = self._estimator.due_at
-        for stream in self._urgent:
-            other = stream.next_at(now)
-            if other is not None and (due is None or other < due):
-                due = other
+        if self._woken:
+            return now
+        deadlines = self._deadlines
+        while deadlines:
+            look_at, _, stream = deadlines[0]
+            if stream.look_at == look_at:
+                if due is None or look_at < due:
+                    due = look_at
+                break
+            heappop(deadlines)  # it has another by now, or none
         if self._started:
             other = self.control.timer.due_at
             if other is not None and (due is None or other < due):
@@ -449,10 +487,11 @@ class RtpSession:
 
     def events(self) -> list[RtpEvent]:
         """Take what happened, oldest first."""
-        for stream in self._urgent:
+        for stream in self._untold:
             if stream.packets:
                 self._events.append(PacketsReceived(stream, stream.packets))
                 stream.packets = []
+        self._untold.clear()
         if not self._events:
             return []
         events = self._events[:]
@@ -506,8 +545,9 @@ class RtpSession:
             self._events,
             wake=self._wake,
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
+            missing=self._missing,
         )
-        self._receive_streams[ssrc] = stream
+        self._enter(stream)
         stream.rank = Rank.ANNOUNCED if route.announced else Rank.NAMED if route.named else Rank.TYPED
         stream.last_packet_at = now
         current = self._current.get((section.mid, route.rid))
@@ -548,35 +588,60 @@ class RtpSession:
             return None
         self._make_room(route.section.mid)
         if primary.rtx is not None:
-            self._receive_streams.pop(primary.rtx.ssrc, None)
+            self._leave(primary.rtx)
         stream = RtxStream(ssrc, primary)
+        stream.last_packet_at = self._now
         primary.rtx = stream
-        self._receive_streams[ssrc] = stream
+        self._enter(stream)
         return stream
+
+    def _enter(self, stream: ReceiveStream | RtxStream) -> None:
+        self._receive_streams[stream.ssrc] = stream
+        self._of_section.setdefault(stream.section.mid, {})[stream.ssrc] = stream
+
+    def _leave(self, stream: ReceiveStream | RtxStream) -> None:
+        if self._receive_streams.get(stream.ssrc) is stream:
+            del self._receive_streams[stream.ssrc]
+            of_section = self._of_section[stream.section.mid]
+            del of_section[stream.ssrc]
+            if not of_section:
+                del self._of_section[stream.section.mid]
 
     def _make_room(self, mid: str) -> None:
         """Let the stream that is silent longest give way, if there are too many."""
-        streams = self._receive_streams.values()
-        of_section = [s for s in streams if s.section.mid == mid]
+        of_section = self._of_section.get(mid, {})
         if len(of_section) >= 2 * MAX_STREAMS_PER_SECTION:  # each with its retransmissions
-            self._evict(of_section)
+            self._evict(min(of_section.values(), key=_last_packet_at))
         elif len(self._receive_streams) >= MAX_RECEIVE_STREAMS:
-            self._evict(list(streams))
+            self._evict(self._quietest())
 
-    def _evict(self, streams: Sequence[ReceiveStream | RtxStream]) -> None:
-        oldest = min(streams, key=lambda stream: stream.last_packet_at)
+    def _quietest(self) -> ReceiveStream | RtxStream:
+        """The stream that is silent longest: of those that were when all were looked at, if it still is."""
+        for _ in range(2):
+            while self._quiet:
+                last_packet_at, stream = self._quiet.pop()
+                is_there = self._receive_streams.get(stream.ssrc) is stream
+                if is_there and stream.last_packet_at == last_packet_at:
+                    return stream
+            some = nsmallest(QUIET_STREAMS, self._receive_streams.values(), key=_last_packet_at)
+            self._quiet = [(stream.last_packet_at, stream) for stream in reversed(some)]
+        return next(iter(self._receive_streams.values()))
+
+    def _evict(self, oldest: ReceiveStream | RtxStream) -> None:
         self._end(oldest if isinstance(oldest, ReceiveStream) else oldest.primary, "evicted")
 
     def _end(self, stream: ReceiveStream, reason: str, text: str = "") -> None:
-        if self._receive_streams.get(stream.ssrc) is stream:
-            del self._receive_streams[stream.ssrc]
+        self._leave(stream)
         if stream.rtx is not None:
-            self._receive_streams.pop(stream.rtx.ssrc, None)
+            self._leave(stream.rtx)
         place = (stream.section.mid, stream.rid)
         if stream.is_current:
             stream.is_current = False
             del self._current[place]
-        self._urgent.pop(stream, None)
+        stream.nack.clear()
+        stream.look_at = None
+        self._woken.pop(stream, None)
+        self._untold.pop(stream, None)
         if stream.packets:
             self._events.append(PacketsReceived(stream, stream.packets))
             stream.packets = []
@@ -588,7 +653,7 @@ class RtpSession:
         if isinstance(stream, ReceiveStream):
             self._end(stream, "moved")
         else:
-            self._receive_streams.pop(stream.ssrc, None)
+            self._leave(stream)
             stream.primary.rtx = None
 
     def _forget_silent(self, now: float) -> None:
@@ -602,34 +667,55 @@ class RtpSession:
         if isinstance(stream, ReceiveStream):
             self._end(stream, "bye", text)
         elif stream is not None:
-            self._receive_streams.pop(ssrc, None)
+            self._leave(stream)
             stream.primary.rtx = None
 
     # -- time -------------------------------------------------------------------------------------
 
     def _schedule_reports(self, now: float) -> None:
-        sections = self._demux.sections.values()
-        streams = self._send_streams.values()
-        if self._started and (self._receive_streams or streams):
-            has_video = any(s.kind == "video" for s in sections) or any(
-                s.parameters.kind == "video" for s in streams
-            )
-            if self.control.timer.due_at is None or has_video:
-                self.control.timer.start(now, has_video=has_video)
+        has_streams = bool(self._receive_streams or self._send_streams)
+        if self._started and has_streams and (self.control.timer.due_at is None or self._has_video):
+            self.control.timer.start(now, has_video=self._has_video)
 
     def _wake(self, stream: ReceiveStream) -> None:
-        self._urgent[stream] = None
+        self._woken[stream] = None
 
-    def _serve_urgent(self, now: float) -> None:
-        """Look after the streams that miss something or have something to tell."""
-        done: list[ReceiveStream] = []
-        for stream in self._urgent:
+    def _serve(self, now: float) -> None:
+        """Look after the streams that miss something or have something to tell, and after no others."""
+        woken, self._woken = self._woken, {}
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            due, _, stream = heappop(deadlines)
+            if stream.look_at == due:
+                woken[stream] = None
+        for stream in woken:
+            if self._receive_streams.get(stream.ssrc) is not stream:
+                continue
+            self._update_rtt(stream)
             stream.handle_timeout(now)
             self.control.ask(stream, now)
-            if not stream.packets and stream.next_at(now) is None:
-                done.append(stream)
-        for stream in done:
-            del self._urgent[stream]
+            if stream.packets:
+                self._untold[stream] = None
+            due_at = stream.next_at(now)
+            if due_at is not None and due_at <= now:
+                due_at = now + SERVE_AGAIN_S
+            if due_at is not None and due_at != stream.look_at:
+                self._looks += 1
+                heappush(deadlines, (due_at, self._looks, stream))
+            stream.look_at = due_at
+        if len(deadlines) > 4 * MAX_RECEIVE_STREAMS:
+            self._tidy_deadlines()
+
+    def _tidy_deadlines(self) -> None:
+        """Streams whose deadlines move leave the old ones behind."""
+        current = {entry[2]: entry for entry in self._deadlines if entry[2].look_at == entry[0]}
+        self._deadlines = list(current.values())
+        heapify(self._deadlines)
+
+    def _update_rtt(self, stream: ReceiveStream) -> None:
+        rtt_s = self.control.rtt_s
+        if rtt_s is not None and rtt_s != stream.nack.rtt_s:
+            stream.set_rtt(rtt_s)
 
     def _give_feedback(self, now: float) -> None:
         """Tell the peer what arrived, or what it may send."""
@@ -646,11 +732,7 @@ class RtpSession:
                 self.control.feed_back(packet.to_bytes())
 
     def _on_rtt(self, rtt_s: float) -> None:
-        for sender in self._send_streams.values():
-            sender.rtt_s = rtt_s
-        for stream in self._receive_streams.values():
-            if isinstance(stream, ReceiveStream):
-                stream.set_rtt(rtt_s)
+        # Streams learn of it when they are looked at: none of them is touched for a report's sake.
         if self._estimator is not None:
             self._estimator.set_rtt(rtt_s)
         self.sending.on_rtt(rtt_s)

@@ -120,7 +120,7 @@ class VideoAssembler:
     Args:
         reader: completes the frames from the packets' headers.
         emit: gets each frame, in an order that can be decoded.
-        wake: called when `deadline` was None and is not any more.
+        wake: called when `deadline` is nearer than before, and when a key frame is wanted.
         missing: numbers of packets that may still come by retransmission.
         asks: whether retransmissions are asked for.
         ssrc, mid, rid: for the frames.
@@ -692,7 +692,7 @@ class VideoAssembler:
     def _set_deadline(self, deadline: float) -> None:
         before = self.deadline
         self._due = deadline
-        if before is None or deadline < before:
+        if before is None or deadline < before or self.wants_key_frame:
             self._wake()
 
     def _need_key_frame(self, now: float) -> None:

@@ -269,7 +269,7 @@ class GoogleCongestionControl:
         start = min(before, START_BPS)
         if start > self._aimd.rate_bps:
             self._aimd.set_estimate(start, now)
-        self._probes.resumed(before, now)
+        self._probes.resumed(before, self._aimd.rate_bps, now)
 
     def on_path_change(self, now: float) -> None:
         """Packets take another way from now on: what was seen of the other says nothing of it."""

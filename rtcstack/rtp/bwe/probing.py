@@ -16,7 +16,10 @@ FURTHER_FACTOR = 2.0
 SUCCESS = 0.7
 """A result of so much of the probed rate asks for a further probe."""
 
-RESULT_TIMEOUT_S = 1.0
+RESULT_TIMEOUT_S = 2.0
+"""A result that comes later than this continues no search. A busy loop may be late by a second."""
+
+RETRY_AFTER_S = 1.0
 INTERVAL_S = 5.0
 """Whether there is more to be had than is used is tried out so often."""
 
@@ -212,6 +215,16 @@ class ProbeControl:
             ):
                 self._trusted_from = min(self._trusted_from, self._next_number)
                 self._probe(FURTHER_FACTOR * rate_bps, now)
+            elif (
+                result.held
+                and rate_bps < SUCCESS * self._last_bps
+                and result.number == self._next_number - 1
+                and self._retries < MAX_RETRIES
+            ):
+                # It came through as it was sent, and that was not as fast as it was meant to be: this end
+                # was busy, and has learnt nothing of the bottleneck.
+                self._retries += 1
+                self._probe(self._last_bps, now)
         else:
             self._last_bps = 0.0
         return believed
@@ -227,13 +240,13 @@ class ProbeControl:
         if not self._started or estimate_bps >= self.max_bps:
             return
         silent_s = now - self._asked_at
-        if self._retry_bps and silent_s >= RESULT_TIMEOUT_S:
+        if self._retry_bps and silent_s >= RETRY_AFTER_S:
             rate_bps = self._retry_bps / 2
             self._retry_bps = 0.0
             if self._retries < MAX_RETRIES and rate_bps > estimate_bps and silent_s < RETRY_TIMEOUT_S:
-                self._retries += 1
+                retries = self._retries + 1
                 self._begin(rate_bps, now, careful=False)
-                self._retry_bps = rate_bps
+                self._retry_bps, self._retries = rate_bps, retries
                 return
         if self._probed_at is None or now - self._probed_at >= INTERVAL_S:
             self._begin(FURTHER_FACTOR * estimate_bps, now, careful=not limited)
@@ -250,15 +263,20 @@ class ProbeControl:
         if at is not None and now - at < DROP_TIMEOUT_S:
             self._begin(max(DROP_FACTOR * self._dropped_from_bps, estimate_bps), now, careful=True)
 
-    def resumed(self, before_bps: float, now: float) -> None:
-        """The way is open again after an interruption, or it is another: it may give what was had before."""
+    def resumed(self, before_bps: float, estimate_bps: float, now: float) -> None:
+        """The way is open again after an interruption, or it is another: it may give what was had before.
+
+        Args:
+            before_bps: what was had.
+            estimate_bps: what is left of it; where all is, more is tried out.
+            now: monotonic seconds.
+        """
         self._dropped_at = None
         if not self._started or (self._resumed_at is not None and now - self._resumed_at < RESUME_INTERVAL_S):
             return
         self._resumed_at = now
-        self._begin(before_bps, now, careful=False)
-        self._retry_bps = min(before_bps, self.max_bps)
-        self._retries = 0
+        self._begin(max(before_bps, FURTHER_FACTOR * estimate_bps), now, careful=False)
+        self._retry_bps = self._last_bps
 
     def taken(self, now: float) -> None:
         """The probes that waited are about to be sent."""
@@ -273,6 +291,7 @@ class ProbeControl:
     def _begin(self, rate_bps: float, now: float, *, careful: bool) -> None:
         self._careful = careful
         self._trusted_from = self._next_number + MAX_CLUSTERS
+        self._retries = 0
         self._probe(rate_bps, now)
 
     def _probe(self, rate_bps: float, now: float) -> None:

@@ -74,7 +74,7 @@ class ReportBlock(NamedTuple):
             self.highest_sequence_number & 0xFFFF_FFFF,
             min(self.jitter, 0xFFFF_FFFF),
             self.last_sr,
-            min(self.delay_since_last_sr, 0xFFFF_FFFF),
+            max(0, min(self.delay_since_last_sr, 0xFFFF_FFFF)),
         )
 
 

@@ -62,13 +62,18 @@ class ExtendedReport:
     delays: tuple[DelayBlock, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The packet on the wire."""
+        """The packet on the wire; delays beyond their field are held at its bounds."""
         body = UINT32.pack(self.ssrc)
         if self.receiver_time is not None:
             body += _BLOCK.pack(_TYPE_RECEIVER_TIME, 0, 2) + _RECEIVER_TIME.pack(self.receiver_time)
         if self.delays:
             body += _BLOCK.pack(_TYPE_DELAY, 0, 3 * len(self.delays))
-            body += b"".join([_DELAY.pack(*delay) for delay in self.delays])
+            body += b"".join(
+                [
+                    _DELAY.pack(ssrc, last, max(0, min(delay, 0xFFFF_FFFF)))
+                    for ssrc, last, delay in self.delays
+                ]
+            )
         return packet_bytes(self.packet_type, 0, body)
 
     @classmethod
@@ -77,6 +82,7 @@ class ExtendedReport:
         if len(body) < 4:
             raise ParseError("RTCP extended report is too short")
         report = cls(UINT32.unpack_from(body)[0])
+        delays: list[DelayBlock] = []
         position = 4
         while position + 4 <= len(body):
             kind, _, words = _BLOCK.unpack_from(body, position)
@@ -86,6 +92,7 @@ class ExtendedReport:
             if kind == _TYPE_RECEIVER_TIME and words == 2:
                 report.receiver_time = _RECEIVER_TIME.unpack_from(body, start)[0]
             elif kind == _TYPE_DELAY and words % 3 == 0:
-                report.delays += tuple(DelayBlock(*each) for each in _DELAY.iter_unpack(body[start:end]))
+                delays += [DelayBlock(*each) for each in _DELAY.iter_unpack(body[start:end])]
             position = end
+        report.delays = tuple(delays)
         return report

@@ -341,6 +341,37 @@ def test_beside_others_only_what_held_counts() -> None:
     assert control.on_result(ProbeResult(number + 1, 1_500_000, False), 30.2) == 0.85 * 1_500_000
 
 
+def test_a_probe_that_this_end_was_too_slow_for_is_made_again() -> None:
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    control.waiting.clear()
+    for i in range(10):
+        # the loop was busy: it left at half of its rate, and came like this
+        assert control.on_result(ProbeResult(2 + i, 900_000, True), 1.2 + i / 10) == 900_000
+    assert [p.rate_bps for p in control.waiting] == [1_800_000] * 3
+    # what came through at its rate, but not whole, shows the bottleneck: no more of it
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    control.waiting.clear()
+    assert control.on_result(ProbeResult(2, 900_000, False), 1.2) == 900_000
+    assert control.waiting == []
+
+
+def test_a_probe_that_shows_nothing_is_followed_by_smaller_ones() -> None:
+    control = ProbeControl()
+    control.start(100_000, 1.0)
+    control.waiting.clear()
+    control.resumed(4e6, 100_000, 5.0)
+    now, rates = 5.0, []
+    for _ in range(12):
+        rates += [p.rate_bps for p in control.waiting]
+        control.waiting.clear()
+        now += 0.5
+        control.tick(100_000, now, limited=True)
+    assert rates[:4] == [4e6, 2e6, 1e6, 0.5e6]
+    assert len(rates) <= 5
+
+
 def test_what_was_lost_in_a_large_drop_is_tried_again_once() -> None:
     control = ProbeControl()
     control.start(300_000, 1.0)
