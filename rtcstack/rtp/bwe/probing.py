@@ -44,6 +44,9 @@ RESUME_INTERVAL_S = 1.0
 CAREFUL = 0.85
 """How much of what a probe found is taken when others may have had a part in the bottleneck."""
 
+MAX_PROBE_BPS = 100_000_000.0
+"""What is probed for at the most, whatever bound was set: a probe's 15 ms are 190 kB then."""
+
 MAX_CLUSTERS = 16
 MIN_SHARE = 0.8
 """How much of a probe has to arrive."""
@@ -295,7 +298,7 @@ class ProbeControl:
         self._probe(rate_bps, now)
 
     def _probe(self, rate_bps: float, now: float) -> None:
-        rate_bps = min(rate_bps, self.max_bps)
+        rate_bps = min(rate_bps, self.max_bps, MAX_PROBE_BPS)
         if rate_bps < MIN_PROBE_BPS:
             return
         self._last_bps = rate_bps

@@ -252,6 +252,13 @@ steps = st.lists(
 )
 
 
+def test_a_probe_is_bounded_whatever_rate_was_allowed() -> None:
+    planner = Probing()
+    planner.max_bps = 2.0**80
+    planner._begin(2.0**79, 1.0, careful=False)
+    assert planner.waiting[0].min_bytes <= MAX_PROBE_BPS * 0.015 / 8
+
+
 @given(steps, st.booleans())
 def test_no_settings_stop_the_pace(steps: list[Any], wide: bool) -> None:
     """Whatever the application sets and whatever the peer tells: nothing raises, and time goes on."""
