@@ -301,6 +301,9 @@ async def test_names_of_one_generation_do_not_end_the_candidates_of_another(
         assert agent.engine.newest.remote_ended
         agent.restart()
         agent.start("ijkl", "r" * 24, controlling=True)
+        await give("three.local")
+        await answer("three.local")
+        assert not agent.engine.newest.remote_ended, "nobody has said so of this generation"
         agent.end_of_remote_candidates()
         assert agent.engine.newest.remote_ended
     finally:
