@@ -208,7 +208,7 @@ class DtlsEngine:
             self._receive_handshake(records, runs, now)
             are_plain = False
         else:
-            are_plain = all(map(is_plain, runs))
+            are_plain = is_plain(runs[0]) if len(runs) == 1 else all(map(is_plain, runs))
             for chunk in as_chunks(runs if are_plain else self._sift(runs)):
                 if len(chunk) > MAX_DATAGRAM_BYTES:
                     counters.dropped_oversize += 1
@@ -219,7 +219,14 @@ class DtlsEngine:
             opened = len(self._received) - before
             if opened and self._last_traffic is not None:
                 self._last_traffic = now
-                self._note_authentic(runs, are_all=are_plain and opened == count)
+                if not are_plain or opened != count:
+                    self._note_authentic(runs, are_all=False)
+                elif count == 1:
+                    number = runs[0].data[3:11]
+                    if number > self._last_authentic:
+                        self._last_authentic = number
+                else:
+                    self._note_authentic(runs, are_all=True)
             if self._flight.datagrams:
                 self._answer_repeated_flight(runs, opened > 0, now)
 
