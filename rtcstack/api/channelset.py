@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, check_init
+from rtcstack.api.datachannel import EarlyBudget, RTCDataChannel, RTCDataChannelInit, check_init
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import OperationError, ProtocolError, RTCError
@@ -78,6 +78,7 @@ class ChannelSet:
             )
         )
         self.transport: Transport | None = None
+        self.early_budget = EarlyBudget()
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
         self.is_closed = False
         self._is_shut = False
@@ -142,6 +143,13 @@ class ChannelSet:
     def close(self, channel: Channel) -> None:
         """Begin the closing procedure."""
         self.engine.close(channel, monotonic())
+        self._wake()
+
+    def refuse(self, channel: Channel, reason: str) -> None:
+        """Close a channel for what the peer has sent on it: for the application at once, whatever
+        the peer answers to the reset of its stream."""
+        self.engine.close(channel, monotonic())
+        self._close_object(channel, ProtocolError(reason))
         self._wake()
 
     def buffered_amount(self, channel: Channel) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rtcstack.api.blob import Blob
 from rtcstack.api.dictionaries import enforce_range
 from rtcstack.api.events import MessageEvent, RTCErrorEvent
-from rtcstack.errors import InvalidStateError, RTCError
+from rtcstack.errors import InvalidStateError, OperationError, RTCError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 
 if TYPE_CHECKING:
@@ -37,9 +37,30 @@ event model drops all of them."""
 MAX_EARLY_BYTES = 1 << 20
 """The same in bytes."""
 
+MAX_EARLY_TOTAL_BYTES = 4 << 20
+"""The same for all channels of a connection. A channel whose message exceeds it is closed, with an
+error: what nobody has listened for by then is no oversight of a moment."""
+
+MESSAGE_OVERHEAD_BYTES = 64
+"""What a message that waits for the application is charged beside its data."""
+
 
 def _size(data: str | bytes) -> int:
-    return len(data) if isinstance(data, bytes) else len(data.encode())
+    """What a message that waits is charged: a flood of empty ones must not be free."""
+    return MESSAGE_OVERHEAD_BYTES + (len(data) if isinstance(data, bytes) else len(data.encode()))
+
+
+class EarlyBudget:
+    """What the messages that nobody has listened for take, in all channels of a connection.
+
+    Attributes:
+        held_bytes: the sum of their charges.
+    """
+
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
 
 
 class RTCDataChannelState(StrEnum):
@@ -103,6 +124,7 @@ class RTCDataChannel(EventTarget):
         self._binary_type = "arraybuffer"
         self._early: list[str | bytes] | None = []
         self._early_bytes = 0
+        self._early_budget = channels.early_budget
         self._inbox: deque[str | bytes] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._error: RTCError | None = None
@@ -234,7 +256,13 @@ class RTCDataChannel(EventTarget):
         """`send`, after waiting until at most `high_water` bytes are buffered."""
         if self.bufferedAmount > high_water:
             await self.drain(high_water // 2)
-        self.send(data)
+        try:
+            self.send(data)
+        except OperationError:
+            if not self.bufferedAmount:
+                raise
+            await self.drain(self.bufferedAmount // 2)  # many small messages fill the buffer sooner
+            self.send(data)
 
     def close(self) -> None:
         """Close the channel after what is queued has been sent; "close" is fired when the peer has
@@ -273,7 +301,7 @@ class RTCDataChannel(EventTarget):
 
     def _open_inbox(self) -> None:
         if self._inbox is None:
-            early, self._early = self._early or [], None
+            early = self._take_early()
             self._inbox = deque(early)
             for data in early:
                 self._channels.hold(_size(data))
@@ -287,9 +315,20 @@ class RTCDataChannel(EventTarget):
 
     def _flush_early(self) -> None:
         if self._early is not None and self.has_listeners("message"):
-            early, self._early = self._early, None
-            for data in early:
+            for data in self._take_early():
                 self.dispatchEvent(MessageEvent("message", self._as_message(data)))
+
+    def _take_early(self) -> list[str | bytes]:
+        """The messages that nobody has listened for; from here on somebody does."""
+        early, self._early = self._early or [], None
+        self._early_budget.held_bytes -= self._early_bytes
+        self._early_bytes = 0
+        return early
+
+    def __del__(self) -> None:
+        # Who has never listened may still do so while the object lives, also after "close".
+        if self._early_bytes:
+            self._early_budget.held_bytes -= self._early_bytes
 
     def _as_message(self, data: str | bytes) -> Message:
         if self._binary_type == "blob" and isinstance(data, bytes):
@@ -322,7 +361,6 @@ class RTCDataChannel(EventTarget):
         if self.has_listeners("message"):
             if self._early is not None:
                 self._flush_early()
-                self._early = None
             if self._binary_type == "blob":
                 data = self._as_message(data)  # type: ignore[assignment]
             self.dispatchEvent(MessageEvent("message", data))
@@ -330,9 +368,14 @@ class RTCDataChannel(EventTarget):
             size = _size(data)
             if len(self._early) >= MAX_EARLY_MESSAGES or self._early_bytes + size > MAX_EARLY_BYTES:
                 self.early_dropped += 1
+            elif self._early_budget.held_bytes + size > MAX_EARLY_TOTAL_BYTES:
+                self._take_early()
+                self.early_dropped += 1
+                self._channels.refuse(self._channel, "too many messages that nobody listens for")
             else:
                 self._early.append(data)
                 self._early_bytes += size
+                self._early_budget.held_bytes += size
 
     def on_low(self) -> None:
         """The buffered amount has fallen to the threshold."""

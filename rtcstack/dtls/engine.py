@@ -32,6 +32,7 @@ from rtcstack.dtls.fingerprint import Fingerprint, matches_any
 from rtcstack.dtls.openssl import IANA_NAMES, WANT_READ, PeerWatch, RecordLayer, as_chunks
 from rtcstack.dtls.records import append_runs, pack_records
 from rtcstack.dtls.resting import CLOSE_NOTIFY, RECORD_NONCE_BYTES, RestingRecords, suite_of
+from rtcstack.dtls.sieve import ALERT, is_plain, sift_connected, sift_handshake
 from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
 from rtcstack.engine import Buffer, Run
 
@@ -43,6 +44,12 @@ ClientHello with a post-quantum key share takes several. More are dropped: the p
 
 MAX_DATAGRAM_BYTES = 16_384 + 256
 """A longer datagram cannot be one DTLS record; it is dropped."""
+
+ALERT_GRACE_S = 1.0
+"""An alert in the clear, which anybody may have sent, counts if the handshake does not go on in this
+time. Who has really given up answers nothing any more."""
+
+_FATAL = 2
 
 MIN_RETRANSMIT_S = 0.05
 MAX_RETRANSMIT_S = 3.0
@@ -57,6 +64,7 @@ _FIRST_ENCRYPTED = 1 << 48
 
 _UNKNOWN_CERTIFICATE = "the peer's certificate matches none of the fingerprints in its session description"
 _HANDSHAKE_RECORD = 22
+_HANDSHAKE_FIRST = bytes((_HANDSHAKE_RECORD,))
 
 
 @dataclass(slots=True)
@@ -82,7 +90,9 @@ class DtlsEngine:
     """
 
     __slots__ = (
+        "_alert",
         "_certificate",
+        "_clear_records",
         "_deadline",
         "_early",
         "_events",
@@ -99,6 +109,7 @@ class DtlsEngine:
         "_records",
         "_repeat_last_flight_after",
         "_resting",
+        "_verifier",
         "counters",
         "remote_certificates",
         "role",
@@ -113,6 +124,9 @@ class DtlsEngine:
         self._keylog_path = keylog_path
         self._records: RecordLayer | None = None
         self._resting: RestingRecords | None = None
+        self._verifier: RestingRecords | None = None  # looks whether records are authentic
+        self._clear_records = 0
+        self._alert: tuple[float, int] | None = None  # when one in the clear is to count, its number
         self._last_sent = b""
         self._last_authentic = _FIRST_ENCRYPTED.to_bytes(8, "big")
         self._last_traffic: float | None = None
@@ -190,22 +204,29 @@ class DtlsEngine:
             counters.dropped_closed += count
             return
         before = len(self._received)
-        for chunk in as_chunks(runs):
-            if len(chunk) > MAX_DATAGRAM_BYTES:
-                counters.dropped_oversize += 1
-                continue
-            records.put(chunk)
-            if self.state is DtlsState.CONNECTING:
-                self._handshake(now)
-            if self.state is DtlsState.CONNECTED:
+        if self.state is DtlsState.CONNECTING:
+            self._receive_handshake(records, runs, now)
+            are_plain = False
+        else:
+            are_plain = is_plain(runs[0]) if len(runs) == 1 else all(map(is_plain, runs))
+            for chunk in as_chunks(runs if are_plain else self._sift(runs)):
+                if len(chunk) > MAX_DATAGRAM_BYTES:
+                    counters.dropped_oversize += 1
+                    continue
+                records.put(chunk)
                 self._open(records)
         if self.state is DtlsState.CONNECTED:
             opened = len(self._received) - before
-            if opened:
-                if self._last_traffic is not None:
-                    self._last_traffic = now
-                if opened == count:
-                    self._note_authentic(runs[-1])
+            if opened and self._last_traffic is not None:
+                self._last_traffic = now
+                if not are_plain or opened != count:
+                    self._note_authentic(runs, are_all=False)
+                elif count == 1:
+                    number = runs[0].data[3:11]
+                    if number > self._last_authentic:
+                        self._last_authentic = number
+                else:
+                    self._note_authentic(runs, are_all=True)
             if self._flight.datagrams:
                 self._answer_repeated_flight(runs, opened > 0, now)
 
@@ -219,6 +240,11 @@ class DtlsEngine:
             return
         if self._deadline is not None and now >= self._deadline:
             self._fail("dtls-failure", f"the DTLS handshake did not finish in {HANDSHAKE_DEADLINE_S:g} s")
+            return
+        if self._alert is not None and now >= self._alert[0]:
+            number = self._alert[1]
+            self._records.watch.alert_received = number
+            self._fail("dtls-failure", f"the peer has ended the DTLS handshake with alert {number}")
             return
         flight = self._flight
         if flight.due is not None and now >= flight.due:
@@ -235,8 +261,10 @@ class DtlsEngine:
         """When `handle_timeout` has something to do. See `Engine.next_timeout`."""
         if self._deadline is None or self.state is not DtlsState.CONNECTING:
             return None if self._last_traffic is None else self._last_traffic + REST_AFTER_S
-        due = self._flight.due
-        return self._deadline if due is None else min(due, self._deadline)
+        due = self._deadline
+        if self._flight.due is not None:
+            due = min(due, self._flight.due)
+        return due if self._alert is None else min(due, self._alert[0])
 
     def drain(self, now: float) -> list[bytes]:
         """Take the datagrams to send. See `Engine.drain`; `drain_runs` is the cheaper form."""
@@ -318,45 +346,122 @@ class DtlsEngine:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _note_authentic(self, run: Run) -> None:
+    def _receive_handshake(self, records: RecordLayer, runs: Sequence[Run], now: float) -> None:
+        """Give OpenSSL what may be in place, a record at a time: it stops at each one that is not."""
+        is_client = self.role is DtlsRole.CLIENT
+        for run in runs:
+            for datagram in run.datagrams():
+                if len(datagram) > MAX_DATAGRAM_BYTES:
+                    self.counters.dropped_oversize += 1
+                    continue
+                for kind, epoch, record in sift_handshake(
+                    datagram, is_client=is_client, has_answered=bool(self._flight.datagrams)
+                ):
+                    if self.state is DtlsState.CONNECTING:
+                        if kind == ALERT and epoch == 0:
+                            self._hear_alert(record, now)
+                            continue
+                        if epoch == 0:
+                            # Numbers in the clear are anybody's, and a high one would have OpenSSL
+                            # drop all that follows as too old: it gets its own, in order.
+                            record = record[:5] + self._clear_records.to_bytes(6, "big") + record[11:]
+                            self._clear_records += 1
+                        records.put(record)
+                        self._handshake(now)
+                    elif self.state is DtlsState.CONNECTED and epoch == 1:
+                        records.put(record)
+                    else:
+                        continue
+                    if self.state is DtlsState.CONNECTED:
+                        self._open(records)
+
+    def _hear_alert(self, record: bytes, now: float) -> None:
+        """Take an alert that nothing protects: it counts if the handshake does not go on."""
+        level, number = record[-2:]
+        if level == _FATAL and self._alert is None:
+            self._alert = (now + ALERT_GRACE_S, number)
+
+    @staticmethod
+    def _sift(runs: Sequence[Run]) -> list[Run]:
+        kept = []
+        for run in runs:
+            for datagram in run.datagrams():
+                data = sift_connected(datagram)
+                if data:
+                    kept.append(Run(data, len(data)))
+        return kept
+
+    def _note_authentic(self, runs: Sequence[Run], *, are_all: bool) -> None:
         """Remember the number of the newest record, for the day when the connection rests.
 
-        Only for a pass whose datagrams were all authentic: then the last one is too.
+        Args:
+            runs: what has come in a pass.
+            are_all: whether each datagram is one record, and all were authentic. If not, which of
+                them were is found out: one too many would make the connection deaf, one too few
+                would have it take a record twice.
         """
-        data, segment = run
-        size = len(data)
-        start = 0 if size <= segment else (size - 1) // segment * segment
-        number = data[start + 3 : start + 11]  # big-endian, so bytes compare as the integers do
-        if number > self._last_authentic:
-            self._last_authentic = number
+        newest = self._last_authentic
+        if are_all:
+            for data, segment in runs:
+                size = len(data)
+                if size <= segment:
+                    number = data[3:11]  # big-endian, so bytes compare as the integers do
+                else:
+                    number = max([data[start + 3 : start + 11] for start in range(0, size, segment)])
+                if number > newest:
+                    newest = number
+            self._last_authentic = newest
+            return
+        if self._verifier is None:
+            self._verifier = self._make_resting(bytes(RECORD_NONCE_BYTES))
+        if self._verifier is not None:
+            datagrams = (datagram for run in runs for datagram in run.datagrams())
+            number_now = self._verifier.newest_authentic(datagrams, int.from_bytes(newest, "big"))
+            self._last_authentic = number_now.to_bytes(8, "big")
 
     def _rest(self) -> None:
         """Go on without OpenSSL."""
+        self._last_traffic = None
+        self._verifier = None
+        if len(self._last_sent) < RECORD_NONCE_BYTES:
+            return
+        self._resting = self._make_resting(self._last_sent)
+        if self._resting is not None:
+            self._records = None
+
+    def _make_resting(self, last_sent: bytes) -> RestingRecords | None:
+        """The connection's records without OpenSSL, or None where that cannot be."""
         records = self._records
         assert records is not None
-        self._last_traffic = None
         connection = records.connection
         master, server, client = (
             connection.master_key(),
             connection.server_random(),
             connection.client_random(),
         )
-        if not master or not server or not client or len(self._last_sent) < RECORD_NONCE_BYTES:
-            return
-        self._resting = RestingRecords(
+        if not master or not server or not client:
+            return None
+        return RestingRecords(
             connection.get_cipher_name() or "",
             master,
             server + client,
             is_client=self.role is DtlsRole.CLIENT,
-            last_sent=self._last_sent,
+            last_sent=last_sent,
             last_received=int.from_bytes(self._last_authentic, "big"),
         )
-        self._records = None
 
     def _open_resting(self, resting: RestingRecords, runs: Sequence[Run], now: float) -> None:
         before = len(self._received)
         for run in runs:
-            alert = resting.open(run.data, self._received)
+            if is_plain(run):
+                alert = resting.open(run.data, self._received)
+            else:
+                # One by one: a record that claims too much ends its own datagram alone.
+                alert = None
+                for datagram in run.datagrams():
+                    alert = resting.open(datagram, self._received)
+                    if alert is not None:
+                        break
             if alert is None:
                 continue
             if alert == CLOSE_NOTIFY:
@@ -376,7 +481,11 @@ class DtlsEngine:
             return
         for run in runs:
             for datagram in run.datagrams():
-                if len(self._early) >= MAX_EARLY_DATAGRAMS or len(datagram) > MAX_DATAGRAM_BYTES:
+                if (
+                    datagram[:1] != _HANDSHAKE_FIRST
+                    or len(self._early) >= MAX_EARLY_DATAGRAMS
+                    or len(datagram) > MAX_DATAGRAM_BYTES
+                ):
                     self.counters.dropped_early += 1
                 else:
                     self._early.append(datagram)
@@ -401,6 +510,7 @@ class DtlsEngine:
             return
         fresh = self._take_handshake()
         if fresh:
+            self._alert = None  # the handshake goes on
             flight = self._flight
             flight.datagrams = fresh
             flight.rto_s = min(max(2 * self.rtt_s, MIN_RETRANSMIT_S), MAX_RETRANSMIT_S)
@@ -433,6 +543,7 @@ class DtlsEngine:
             material = connection.export_keying_material(EXPORTER_LABEL, profile.material_bytes, None)
             self.srtp_keys = split_keys(profile, material, is_client=self.role is DtlsRole.CLIENT)
         self.state = DtlsState.CONNECTED
+        self._alert = None
         self._deadline = None
         if suite_of(connection.get_cipher_name() or "") is not None:
             self._last_traffic = now
@@ -497,6 +608,8 @@ class DtlsEngine:
         self._resting = None
         self._last_traffic = None
         self._flight = _Flight()
+        self._alert = None
+        self._verifier = None
         self._deadline = None
         self._early = []
 

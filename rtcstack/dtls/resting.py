@@ -196,8 +196,36 @@ class RestingRecords:
     def _xor(iv: bytes, sequence: int) -> bytes:
         return (int.from_bytes(iv, "big") ^ sequence).to_bytes(12, "big")
 
+    def newest_authentic(self, datagrams: Iterable[bytes], newest: int) -> int:
+        """Epoch and number of the newest authentic record in `datagrams`, at least `newest`.
+
+        Nothing is remembered of what was looked at.
+        """
+        is_gcm = self._suite.is_gcm
+        overhead = _TAG_BYTES + (8 if is_gcm else 0)
+        for data in datagrams:
+            offset, end = 0, len(data)
+            while end - offset >= _HEADER_BYTES:
+                kind, _, sequence, size = _HEADER.unpack_from(data, offset)
+                body = offset + _HEADER_BYTES
+                offset = body + size
+                if offset > end:
+                    break
+                if size < overhead or sequence >> 48 != self._peer_epoch or sequence <= newest:
+                    continue
+                aad = _AAD.pack(sequence, kind, _DTLS_1_2, size - overhead)
+                nonce = (
+                    self._read_iv + data[body : body + 8] if is_gcm else self._xor(self._read_iv, sequence)
+                )
+                try:
+                    self._read.decrypt(nonce, data[body + 8 if is_gcm else body : offset], aad)
+                except InvalidTag:
+                    continue
+                newest = sequence
+        return newest
+
     def open(self, data: bytes, out: list[bytes]) -> int | None:
-        """Open the records of one or more datagrams.
+        """Open the records of a datagram, or of several that have one whole record each.
 
         Args:
             data: records back to back.

@@ -142,8 +142,8 @@ class IceAgent:
         self._routes: dict[tuple[int, Address], _Route] = {}
         self._sources: dict[str, Sources] = {}
         self._mdns: MdnsUser | None = None
-        self._resolving = 0
-        self._resolution_ends_it = False
+        self._resolving: dict[str, int] = {}  # names of the peer's, by our generation's ufrag
+        self._resolution_ends: str | None = None  # the generation that is complete after these
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -244,7 +244,8 @@ class IceAgent:
         if self.state is not IceState.CLOSED:
             self.observer.on_ice_gathering(GatheringState.GATHERING)
             for event in held:
-                self._told(event)
+                if self._closing is None:  # a handler may have closed us
+                    self._told(event)
             self.wake()
 
     def _gather(self, generation: Generation) -> None:
@@ -252,6 +253,8 @@ class IceAgent:
             return
         if self._held is None:
             self.observer.on_ice_gathering(GatheringState.GATHERING)
+            if self.engine.generation(generation.ufrag) is not generation:
+                return  # a handler has closed us: no socket is opened any more
         sources = self._sources[generation.ufrag] = Sources(self, generation)
         if sources.begin():
             self._run(self._ask(sources, generation))
@@ -308,8 +311,8 @@ class IceAgent:
             self.engine.add_remote_candidate(candidate, (candidate.address, candidate.port), now)
             self._transmit(now)
             self.wake()
-        elif candidate.is_mdns and self._resolving < MAX_RESOLUTIONS:
-            self._resolving += 1
+        elif candidate.is_mdns and sum(self._resolving.values()) < MAX_RESOLUTIONS:
+            self._resolving[self.ufrag] = self._resolving.get(self.ufrag, 0) + 1
             self._run(self._resolve(candidate, self.engine.newest))
         else:
             self.engine.counters.candidates += 1
@@ -319,20 +322,22 @@ class IceAgent:
             address = await self.mdns.resolve(candidate.address)
         except OSError:
             address = None  # no multicast on this machine, or its port is taken
-        self._resolving -= 1
+        left = self._resolving[generation.ufrag] = self._resolving[generation.ufrag] - 1
+        if not left:
+            del self._resolving[generation.ufrag]
         if address is None or generation is not self.engine.newest:
             self.engine.counters.candidates += 1
         else:
             now = monotonic()
             self.engine.add_remote_candidate(candidate, (address, candidate.port), now)
-        if self._resolution_ends_it and not self._resolving:
+        if not left and generation is self.engine.newest and self._resolution_ends == generation.ufrag:
             self.engine.end_of_remote_candidates()
         self.pump(monotonic())
 
     def end_of_remote_candidates(self) -> None:
         """The peer's newest generation is complete."""
-        if self._resolving:
-            self._resolution_ends_it = True
+        if self.ufrag in self._resolving:
+            self._resolution_ends = self.ufrag
         else:
             self.engine.end_of_remote_candidates()
             self.wake()

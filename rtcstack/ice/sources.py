@@ -29,6 +29,15 @@ __all__ = ["Sources"]
 
 logger = logging.getLogger("rtcstack.ice.gather")
 
+HEAD_START_S = 0.3
+"""How long a TURN server's address of one family is waited for before that of the other is asked
+(RFC 8305 gives a connection 0.25 s)."""
+
+LOOK_S = 0.02
+
+STREAM_HEAD_START_S = 2.0
+"""The same for a connection over TCP, with TLS on top."""
+
 MAX_REDIRECTIONS = 3
 """Times that a TURN server may send us to another one."""
 
@@ -217,13 +226,36 @@ class Sources:
         if not usable:
             raise OSError("the server has no address of a family that is used here")
         errors: list[OSError] = []
-        for address in usable:
+        for number, address in enumerate(usable):
+            is_last = number == len(usable) - 1
             try:
-                await self._relay(server, address)
-                return
+                async with asyncio.timeout(None if is_last else STREAM_HEAD_START_S):
+                    await self._relay(server, address)
+            except TimeoutError:
+                if is_last:
+                    raise
+                errors.append(OSError(f"{address[0]} did not answer"))
             except OSError as exc:
                 errors.append(exc)
-        raise errors[0]
+            else:
+                if is_last or server.transport != "udp" or await self._has_relay(address):
+                    return
+                # That a packet can be sent somewhere says nothing: the other family is asked, too.
+        if len(errors) == len(usable):
+            raise errors[0]
+
+    async def _has_relay(self, server: Address) -> bool:
+        """Whether a server gives an address before it is time to ask at its other one."""
+        gathering = self._generation.gathering
+        end = monotonic() + min(HEAD_START_S, self._config.gather_timeout_s / 3)
+        while not self._is_over:
+            relays = [path.relay for path in gathering.bases if path.server == server]
+            if any(relay is not None and relay.relayed is not None for relay in relays):
+                return True
+            if monotonic() >= end:
+                return False
+            await asyncio.sleep(LOOK_S)
+        return True
 
     async def _relay(self, server: IceServer, address: Address) -> None:
         if server.transport == "udp":

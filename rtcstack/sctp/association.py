@@ -191,6 +191,13 @@ class SctpAssociation:
         """DATA chunks sent again, counted each time."""
         return self._block.outstanding.chunks_retransmitted if self._block is not None else 0
 
+    @property
+    def max_streams(self) -> int:
+        """How many streams there are in both directions, as far as is known."""
+        if self._block is None:
+            return self._options.streams
+        return min(self._block.agreement.inbound_streams, self._block.agreement.outbound_streams)
+
     def make_init(self) -> bytes:
         """Our INIT chunk; the same one at each call, and the first that `connect` sends."""
         return self._handshake.init_chunk
@@ -235,7 +242,7 @@ class SctpAssociation:
 
         Raises:
             OperationError: the send buffer is full.
-            InvalidStateError: the association, or the stream, is closing.
+            InvalidStateError: the association, or the stream, is closing, or the peer has no such stream.
             ValueError: no data, or no such stream.
         """
         if self._phase is not Phase.ESTABLISHED and self._phase not in ACCEPTS_MESSAGES:
@@ -243,9 +250,10 @@ class SctpAssociation:
         if not data:
             raise ValueError("SCTP has no empty messages")
         block = self._block
-        streams = self._options.streams if block is None else block.agreement.outbound_streams
-        if not 0 <= stream_id < streams:
-            raise ValueError(f"stream_id must be 0 to {streams - 1}, not {stream_id}")
+        if not 0 <= stream_id < self._options.streams:
+            raise ValueError(f"stream_id must be 0 to {self._options.streams - 1}, not {stream_id}")
+        if block is not None and stream_id >= block.agreement.outbound_streams:
+            raise InvalidStateError(f"the peer allows {block.agreement.outbound_streams} streams only")
         if (max_retransmits is not None or lifetime_s is not None) and (
             block is not None and not block.agreement.partial_reliability
         ):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from rtcstack.engine import Buffer
-from rtcstack.errors import InvalidStateError, OperationError, ParseError, ProtocolError
+from rtcstack.errors import DOMException, InvalidStateError, OperationError, ParseError, ProtocolError
 from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.dcep import ACK, MESSAGE_ACK, MESSAGE_OPEN, OpenMessage, Ppid
 from rtcstack.sctp.events import (
@@ -204,7 +204,7 @@ class DataChannels:
         for channel in waiting:
             try:
                 self._assign(channel, self._choose_id(), now)
-            except OperationError as error:
+            except (OperationError, InvalidStateError) as error:
                 self._end(channel, ProtocolError(error.message))
 
     def connect(self, now: float) -> None:
@@ -253,7 +253,7 @@ class DataChannels:
         if id is not None:
             if not 0 <= id <= MAX_ID:
                 raise ValueError(f"id must be 0 to {MAX_ID}, not {id}")
-            if id in self._by_id or id >= self._max_streams:
+            if id in self._by_id or id >= self._streams():
                 raise OperationError(f"stream {id} is in use, or more than are agreed")
         channel = Channel(
             label,
@@ -270,11 +270,22 @@ class DataChannels:
                 self._unassigned.append(channel)
                 return channel
             id = self._choose_id()  # noqa: A001
-        self._assign(channel, id, now)
+        try:
+            self._assign(channel, id, now)
+        except DOMException:  # the OPEN did not fit into the send buffer: there is no such channel
+            del self._by_id[id]
+            self._inbound.discard(id)
+            if not negotiated:
+                self._released_ids[id] = None
+            raise
         return channel
 
+    def _streams(self) -> int:
+        """Streams that there are: the peer may have told of fewer before it is connected."""
+        return min(self._max_streams, self.association.max_streams)
+
     def _choose_id(self) -> int:
-        limit = min(MAX_ID, self._max_streams - 1)
+        limit = min(MAX_ID, self._streams() - 1)
         while self._next_id <= limit:
             stream_id = self._next_id
             self._next_id += 2
@@ -365,14 +376,17 @@ class DataChannels:
             self._unassigned.remove(channel)
             self._end(channel, None)
             return
-        connected = self.association.state is AssociationState.CONNECTED
         channel.state = ChannelState.CLOSING
-        if connected:
-            self._begin_reset(channel)
+        self._begin_reset(channel)
 
     def _begin_reset(self, channel: Channel) -> None:
+        """Reset the channel's stream, once, if the association stands.
+
+        It may have ended already, with what is still to be told of the same packet: whoever comes
+        here from an event does not know. Its end closes all channels.
+        """
         assert channel.id is not None
-        if not channel._reset_begun:
+        if not channel._reset_begun and self.association.state is AssociationState.CONNECTED:
             channel._reset_begun = True
             self.association.reset_streams((channel.id,))
 
@@ -425,12 +439,12 @@ class DataChannels:
     # -- what the association tells -----------------------------------------------------------
 
     def _on_connected(self, event: AssociationConnected) -> None:
-        self._max_streams = min(event.max_inbound_streams, event.max_outbound_streams)
+        self._max_streams = max_streams = min(event.max_inbound_streams, event.max_outbound_streams)
         self._events.append(event)
         for channel in list(self._by_id.values()):
             assert channel.id is not None
-            if channel.id >= self._max_streams:
-                self._end(channel, ProtocolError(f"the peer allows {self._max_streams} streams only"))
+            if channel.id >= max_streams:
+                self._end(channel, ProtocolError(f"the peer allows {max_streams} streams only"))
             elif channel.state is ChannelState.CONNECTING:
                 self._opened(channel)
             elif channel.state is ChannelState.CLOSING:
@@ -497,7 +511,7 @@ class DataChannels:
         stream_id = message.stream_id
         wrong_parity = self._is_dtls_client is not None and stream_id % 2 == (not self._is_dtls_client)
         try:
-            if wrong_parity or stream_id > MAX_ID or stream_id >= self._max_streams:
+            if wrong_parity or stream_id > MAX_ID or stream_id >= self._streams():
                 raise ParseError(f"the peer may not open stream {stream_id}")
             opened = OpenMessage.parse(message.data)
             if (
@@ -566,8 +580,7 @@ class DataChannels:
             if channel.state is ChannelState.OPEN or channel.state is ChannelState.CONNECTING:
                 channel.state = ChannelState.CLOSING
                 self._events.append(ChannelClosing(channel))
-            if self.association.state is AssociationState.CONNECTED:
-                self._begin_reset(channel)
+            self._begin_reset(channel)
             self._finish_closing(channel)
 
     def _on_reset_done(self, stream_ids: Iterable[int]) -> None:

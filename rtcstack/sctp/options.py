@@ -22,7 +22,8 @@ class SctpOptions:
         streams: streams offered in each direction, 1 to 65535.
         max_message_size: largest message that is accepted, in bytes. A longer one ends the
             association: nothing else bounds the memory a message may take.
-        max_send_buffer_bytes: most user data queued and not yet sent; `send` raises beyond it.
+        max_send_buffer_bytes: most user data queued and not yet sent; `send` raises beyond it. Each
+            message that waits counts for `send_queue.MESSAGE_OVERHEAD_BYTES` more than it has.
         rto_initial_s: retransmission timeout before the first measurement, and for INIT.
         handshake_rto_max_s: upper bound of the timeout of INIT and COOKIE ECHO. Below the RFC's:
             consent stands already on a path of ICE, and a user waits.

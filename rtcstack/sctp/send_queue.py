@@ -29,6 +29,10 @@ __all__ = ["Message", "SendQueue", "SentChunk"]
 
 DEFAULT_PRIORITY = 256  # RFC 8832, section 5.1: "normal"
 
+MESSAGE_OVERHEAD_BYTES = 192
+"""What a message that waits is charged beside its data, so that a flood of tiny ones is bounded by
+the send buffer's size as well."""
+
 MIN_FRAGMENT_BYTES = 64
 """Room in a packet that is worth beginning a long message in."""
 
@@ -153,6 +157,7 @@ class SendQueue:
 
     Attributes:
         buffered_bytes: user data not yet put into chunks.
+        messages_waiting: messages whose last byte is not put into a chunk yet.
         interleaving: whether I-DATA is made rather than DATA; settled by the handshake.
         cut_short: messages that expired when a part of them was sent already; the owner takes
             them from here and abandons them.
@@ -172,6 +177,7 @@ class SendQueue:
         "cut_short",
         "expired",
         "interleaving",
+        "messages_waiting",
     )
 
     def __init__(self, events: list[SctpEvent], max_buffered_bytes: int, room_bytes: int) -> None:
@@ -184,6 +190,7 @@ class SendQueue:
         self._order = 0
         self._virtual_time = 0.0
         self.buffered_bytes = 0
+        self.messages_waiting = 0
         self.interleaving = False
         self.cut_short: list[Message] = []
         self.expired = 0
@@ -239,14 +246,19 @@ class SendQueue:
             OperationError: the buffer is full.
         """
         size_bytes = len(data)
-        if self.buffered_bytes + size_bytes > self._max_buffered_bytes:
-            raise OperationError(f"the send buffer is full: {self.buffered_bytes} bytes wait already")
+        overhead_bytes = self.messages_waiting * MESSAGE_OVERHEAD_BYTES
+        if self.buffered_bytes + overhead_bytes + size_bytes > self._max_buffered_bytes:
+            raise OperationError(
+                f"the send buffer is full: {self.buffered_bytes} bytes wait already, "
+                f"in {self.messages_waiting} messages"
+            )
         stream = self._streams.get(stream_id) or self.stream(stream_id)
         message = Message(stream, ppid, data, 0 if ordered else FLAG_UNORDERED, max_retransmits, expires_at)
         stream.messages.append(message)
         if not message.uncounted:
             stream.buffered_bytes += size_bytes
         self.buffered_bytes += size_bytes
+        self.messages_waiting += 1
         if not stream.scheduled:
             self._schedule(stream)
 
@@ -374,6 +386,7 @@ class SendQueue:
         stream.virtual_time += left / stream.priority
         if flags & FLAG_END:
             stream.messages.popleft()
+            self.messages_waiting -= 1
             if not stream.messages:
                 stream.scheduled = False
                 self._current = None
@@ -422,6 +435,7 @@ class SendQueue:
         if not stream.messages or stream.messages[0] is not message:
             return
         stream.messages.popleft()
+        self.messages_waiting -= 1
         self._account(message, len(message.data) - message.offset)
         if stream is self._current:
             if not stream.messages:
@@ -440,6 +454,7 @@ class SendQueue:
             stream = message.stream
             if not stream.messages or stream.messages[0] is not message:
                 stream.messages.appendleft(message)
+                self.messages_waiting += 1
             self.buffered_bytes += message.offset
             if not message.uncounted:
                 stream.buffered_bytes += message.offset
@@ -456,6 +471,7 @@ class SendQueue:
 
     def _clear(self, stream: Stream) -> None:
         self.buffered_bytes -= sum(len(message.data) - message.offset for message in stream.messages)
+        self.messages_waiting -= len(stream.messages)
         stream.buffered_bytes = 0
         stream.messages.clear()
         if stream is self._current:

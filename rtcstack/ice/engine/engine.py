@@ -324,7 +324,9 @@ class IceEngine:
             client.receive_runs(runs, now)
             stun: list[Arrival] = []
             for peer, data in client.received():
-                if data and data[0] < 4:
+                if not data:
+                    self._core.counters.unexpected += 1  # whatever it is: nobody here sends any
+                elif data[0] < 4:
                     stun.append(Arrival(path.id, peer, data))
                 elif self.accepts_from(peer):
                     relayed.append((peer, data))
@@ -500,7 +502,8 @@ class IceEngine:
     def _on_selection(self, generation: Generation, now: float) -> None:
         pair = generation.selected
         assert pair is not None
-        if generation is self.newest and self.active is not generation:
+        is_new = generation is self.newest and self.active is not generation
+        if is_new:
             if not pair.nominated and self.state in _CONNECTED:
                 return  # the old pair does well; the new one will be nominated
             old, self.active = self.active, generation
@@ -518,7 +521,7 @@ class IceEngine:
             self._core.events.append(PairSelected(pair))
         if self._consent_due is None:
             self._consent_due = now + self._consent_interval()
-        if self.state is IceState.CHECKING:
+        if self.state is IceState.CHECKING or (self.state is IceState.FAILED and is_new):
             self._set_state(IceState.CONNECTED)
 
     def _linger(self, generation: Generation, now: float) -> None:

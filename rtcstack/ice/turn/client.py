@@ -16,6 +16,7 @@ from typing import NamedTuple
 from rtcstack.engine import Run
 from rtcstack.errors import ParseError
 from rtcstack.ice.stun import (
+    MAX_TEXT_BYTES,
     Address,
     Attribute,
     Class,
@@ -456,13 +457,18 @@ class TurnClient:
         realm, nonce = message.get(Attribute.REALM), message.get(Attribute.NONCE)
         if nonce is None or request.challenges >= MAX_CHALLENGES:
             return False
+        if len(nonce) > MAX_TEXT_BYTES or len(realm or b"") > MAX_TEXT_BYTES:
+            return False  # each request would have to carry them
         if code == 401 and (realm is None or self._key is not None):
             return False  # these credentials were refused (RFC 8489, section 9.2.5)
-        message.text(Attribute.REALM)
+        try:
+            text = message.text(Attribute.REALM)
+        except ParseError:
+            return False
         self._nonce = nonce
-        if realm is not None:
+        if realm is not None and text is not None:
             self._realm = realm
-            self._key = long_term_key(self._username, realm.decode("utf-8"), self._password)
+            self._key = long_term_key(self._username, text, self._password)
         return self._key is not None
 
     def _on_success(self, request: _Request, message: StunMessage, now: float) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from rtcstack.api.channelset import ChannelSet
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit
+from rtcstack.api.datachannel import MAX_EARLY_TOTAL_BYTES, RTCDataChannel, RTCDataChannelInit
 from rtcstack.config import Settings
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
@@ -78,3 +81,62 @@ async def test_an_association_that_does_not_come_up_fires_error_and_then_close()
     channels.on_events(list(channels.engine.events()))
     assert 3.0 <= now <= 4.0
     assert told == [("error", "sctp-failure", "closed"), "close"]
+
+
+async def test_early_messages_are_bounded_for_the_whole_connection() -> None:
+    channels = channel_set()
+    records = [announced(2 * number + 1) for number in range(40)]
+    told: list[Any] = []
+    channels.on_events([ChannelAnnounced(record) for record in records])
+    objects = channels.channels
+    for target in objects:
+        target.on("error", lambda e: told.append((e.target, e.error.errorDetail)))
+        target.on("close", lambda e: told.append(e.target))
+    for size in (100_000, 0):
+        for record in records:
+            channels.on_events([MessageReceived(record, bytes(size)) for _ in range(1000)])
+    budget = channels.early_budget
+    assert MAX_EARLY_TOTAL_BYTES - 400_000 < budget.held_bytes <= MAX_EARLY_TOTAL_BYTES
+    assert budget.held_bytes == sum(target._early_bytes for target in objects)
+    kept = [target for target in objects if target.readyState == "open"]
+    closed = [target for target in objects if target.readyState == "closed"]
+    assert kept
+    assert closed
+    assert len(kept) + len(closed) == 40
+    assert told == [entry for target in closed for entry in ((target, "sctp-failure"), target)]
+    got: list[bytes] = []
+    for target in kept:
+        target.on("message", lambda e: got.append(e.data))
+    await asyncio.sleep(0)
+    assert sum(map(len, got)) > MAX_EARLY_TOTAL_BYTES * 3 // 4
+    assert budget.held_bytes == 0
+
+
+async def test_early_messages_of_a_channel_that_nobody_holds_any_more_are_not_counted() -> None:
+    channels = channel_set()
+    for number in range(200):
+        record = announced(2 * number + 1)
+        channels.on_events([ChannelAnnounced(record), MessageReceived(record, bytes(100_000))])
+        channels.on_events([ChannelClosed(record)])
+        assert record.label
+    gc.collect()
+    assert channels.early_budget.held_bytes == 0
+
+
+@pytest.mark.parametrize("data", ["", b"", "x"])
+async def test_messages_that_async_for_has_not_taken_close_the_window_however_small(
+    data: str | bytes,
+) -> None:
+    channels = channel_set()
+    held: list[int] = []
+    channels.hold = held.append  # type: ignore[method-assign]
+    channels.release = lambda size: held.append(-size)  # type: ignore[method-assign]
+    record = announced(1)
+    channels.on_events([ChannelAnnounced(record)])
+    (target,) = channels.channels
+    messages = aiter(target)
+    first = asyncio.ensure_future(anext(messages))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    channels.on_events([MessageReceived(record, data) for _ in range(1000)])
+    assert await first == data
+    assert 64 * 999 <= sum(held) <= 66 * 999

@@ -21,6 +21,7 @@ from rtcstack.ice import (
     parse_server_uri,
 )
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
+from rtcstack.ice.names import MdnsUser
 from rtcstack.sdp.candidate import Candidate
 
 FAST = IceConfig(
@@ -254,3 +255,65 @@ async def test_closing_twice_and_calling_afterwards() -> None:
         a.agent.send_runs([Run(b"\x16x", 2)])
         assert a.agent.state is IceState.CLOSED
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_names_of_one_generation_do_not_end_the_candidates_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: dict[str, asyncio.Future[str | None]] = {}
+
+    async def resolve(_: Any, name: str) -> str | None:
+        answers[name] = asyncio.get_running_loop().create_future()
+        return await answers[name]
+
+    monkeypatch.setattr(MdnsUser, "resolve", resolve)
+
+    async def give(name: str) -> None:
+        observer.agent.add_remote_candidate(Candidate.parse(f"1 1 udp 1 {name} 9 typ host"))
+        await asyncio.sleep(0)
+
+    async def answer(name: str) -> None:
+        answers[name].set_result("127.0.0.1")
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    observer = Observer()
+    try:
+        agent = observer.agent
+        agent.gather()
+        agent.start("abcd", "p" * 24, controlling=True)
+        await give("first.local")
+        agent.end_of_remote_candidates()
+        await give("slow.local")
+        await answer("first.local")
+        assert not agent.engine.newest.remote_ended, "one of its names is still asked for"
+        agent.restart()
+        agent.gather()
+        agent.start("efgh", "q" * 24, controlling=True)
+        await give("one.local")
+        await give("two.local")
+        await answer("slow.local")
+        await answer("one.local")
+        assert not agent.engine.newest.remote_ended
+        agent.end_of_remote_candidates()
+        assert not agent.engine.newest.remote_ended
+        await answer("two.local")
+        assert agent.engine.newest.remote_ended
+        agent.restart()
+        agent.start("ijkl", "r" * 24, controlling=True)
+        await give("three.local")
+        await answer("three.local")
+        assert not agent.engine.newest.remote_ended, "nobody has said so of this generation"
+        agent.end_of_remote_candidates()
+        assert agent.engine.newest.remote_ended
+    finally:
+        await observer.agent.close()
+
+
+async def test_closing_when_gathering_begins_opens_no_socket() -> None:
+    observer = Observer()
+    observer.on_ice_gathering = lambda state: observer.agent.abandon()  # type: ignore[method-assign,assignment]
+    observer.agent.gather()
+    await asyncio.sleep(0.05)
+    assert observer.agent._carriers == {}
+    await observer.agent.close()

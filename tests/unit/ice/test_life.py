@@ -547,3 +547,41 @@ def test_redirections_of_a_relay(where: str) -> None:
     assert len(moved) == (1 if where == "end" else 4)
     assert len(complete) == 1
     assert not relayed or relayed[0] <= complete[0], "no candidate comes after the end"
+
+
+def test_an_empty_datagram_through_a_relay_is_counted_and_harms_nothing() -> None:
+    net = Internet()
+    server = ModelServer(net, "198.51.100.1")
+    config = IceConfig(policy=GatherPolicy.RELAY)
+    a = IceHost(net, "192.0.2.1", servers=(server.turn,), config=config)
+    b = IceHost(net, "192.0.2.2")
+    connect_hosts(a, b)
+    run(net, 3)
+    (relayed,) = [c for c in a.candidates if c.type == "relay"]
+    before = a.engine.counters.unexpected
+    assert b.engine.selected is not None
+    net.send(b.engine.selected.path.address, (relayed.address, relayed.port), b"")
+    run(net, 1)
+    assert a.engine.counters.unexpected == before + 1
+    assert a.received == []
+    b.send(b"\x16still there")
+    run(net, 1)
+    assert a.received == [b"\x16still there"]
+
+
+def test_a_restart_that_is_under_way_when_the_old_pair_fails_leads_out_of_failed() -> None:
+    net, a, b = connected()
+    restart(a, b)
+    net.filter = lambda *_: False
+    net.network.run(until=100, condition=lambda: a.state is b.state is FAILED)
+    net.filter = None
+    for host in (a, b):
+        assert host.engine.newest is not host.engine.active
+        host.engine.newest.revive(net.now)
+        host.flush()
+    run(net, 5)
+    assert a.connected
+    assert b.connected
+    assert a.send(b"\x16works")
+    run(net, 1)
+    assert b.received == [b"\x16works"]

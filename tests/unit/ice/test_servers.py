@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri
+from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri, sources
+from tests.support.internet import Internet, ModelServer
+from tests.support.link import START_S
 from tests.unit.ice.test_agent import Observer, agents, connect
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -138,3 +140,68 @@ async def test_closing_while_servers_are_asked() -> None:
         assert observer.errors == []
         assert agent._carriers == {}
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("order", [["::1", "127.0.0.1"], ["127.0.0.1", "::1"]])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
+    transport: str, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Internet()
+    model = ModelServer(net, "127.0.0.1")
+    loop = asyncio.get_running_loop()
+
+    async def resolve(host: str, port: int) -> list[tuple[str, int]]:
+        return [(address, port) for address in order]
+
+    monkeypatch.setattr(sources, "resolve", resolve)
+    asked: list[str] = []
+
+    def answers(data: bytes, client: tuple[str, int]) -> list[bytes]:
+        """What the model says to a request."""
+        out: list[bytes] = []
+        net.attach(client[0], lambda _to, _from, answer: out.append(answer))
+        model._receive((model.host, 3478), client, data)
+        net.network.run(until=net.now - START_S + 1)
+        return out
+
+    class Udp(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+            asked.append(address[0])
+            for answer in answers(data, ("192.0.2.9", address[1])):
+                self.transport.sendto(answer, address)  # type: ignore[attr-defined]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readexactly(20):
+            data = head + await reader.readexactly(int.from_bytes(head[2:4], "big"))
+            for answer in answers(data, ("192.0.2.9", 4000)):
+                writer.write(answer)
+
+    if transport == "udp":
+        place, _ = await loop.create_datagram_endpoint(Udp, local_addr=("127.0.0.1", 0))
+        port = place.get_extra_info("sockname")[1]
+        ending = contextlib.closing(place)
+    else:
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        ending = contextlib.closing(server)  # type: ignore[type-var,arg-type]
+    url = f"turn:two.example:{port}?transport={transport}"
+    with ending:
+        asks = IceConfig(
+            servers=(parse_server_uri(url, ModelServer.USERNAME, ModelServer.PASSWORD),),
+            include_loopback=True,
+            gather_timeout_s=2.0,
+        )
+        observer = Observer(asks)
+        observer.agent.gather()
+        await observer.until(
+            lambda: (
+                [c for c in observer.agent.local_candidates if c.type == "relay"]
+                or observer.agent.gathering_state is GatheringState.COMPLETE
+            )
+        )
+        assert [c.type for c in observer.agent.local_candidates].count("relay") == 1
+        await observer.agent.close()

@@ -292,3 +292,27 @@ def test_streams_of_garbage(data: bytes) -> None:
     except ParseError:
         return
     assert len(framing._held) <= MAX_HELD_BYTES
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize(
+    ("nonce", "realm", "goes_on"),
+    [
+        (bytes(763), b"r", True),
+        (bytes(764), b"r", False),
+        (bytes(65_400), b"r", False),
+        (bytes(65_500), b"r", False),
+        (b"n", b"r" * 763, True),
+        (b"n", b"r" * 764, False),
+        (b"n", b"\xff", False),
+    ],
+)
+def test_nonces_and_realms_of_any_length(nonce: bytes, realm: bytes, goes_on: bool, is_stream: bool) -> None:
+    client = TurnClient("user", "password", entropy=random.Random(1).randbytes, is_stream=is_stream)
+    client.start(0.0)
+    request = StunMessage(client.drain(0.0)[0])
+    attributes = [error_attribute(401, ""), (Attribute.REALM, realm), (Attribute.NONCE, nonce)]
+    answer = encode(Method.ALLOCATE, Class.ERROR, request.transaction_id, attributes, fingerprint=False)
+    client.receive([answer], 0.1)
+    assert bool(client.drain(0.1)) is goes_on
+    assert [type(event) for event in client.events()] == ([] if goes_on else [TurnFailed])

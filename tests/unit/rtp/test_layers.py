@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcstack.rtp.bwe.allocation import Demand, allocate
+from rtcstack.rtp.bwe.probing import MAX_PROBE_BPS, ProbeControl
 from rtcstack.rtp.events import BitrateAllocated, FrameReceived, KeyFrameRequested
 from rtcstack.rtp.parameters import SendParameters
 from rtcstack.rtp.rtcp import ReceiverEstimate, ReceiverReport, ReportBlock
@@ -253,7 +254,7 @@ steps = st.lists(
 
 
 def test_a_probe_is_bounded_whatever_rate_was_allowed() -> None:
-    planner = Probing()
+    planner = ProbeControl()
     planner.max_bps = 2.0**80
     planner._begin(2.0**79, 1.0, careful=False)
     assert planner.waiting[0].min_bytes <= MAX_PROBE_BPS * 0.015 / 8

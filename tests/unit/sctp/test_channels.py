@@ -432,3 +432,25 @@ def test_data_on_a_stream_that_does_not_exist_is_reported_and_harmless() -> None
     assert pair.b.association._block is not None
     assert pair.b.association._block.chunks_refused == 1
     assert block.outstanding.is_empty
+
+
+def test_a_channel_whose_announcement_does_not_fit_the_send_buffer_does_not_exist() -> None:
+    pair = Pair(options=SctpOptions(max_send_buffer_bytes=2000)).establish()
+    with pytest.raises(OperationError):
+        pair.a.engine.open("n" * 3000, now=pair.now)
+    assert pair.a.engine.channels == ()
+    channel = pair.a.engine.open("x", now=pair.now)
+    pair.run(1)
+    assert pair.b.announced("x").id == channel.id
+
+
+def test_streams_that_the_peer_does_not_have_are_refused_before_it_is_connected_too() -> None:
+    pair = Pair(connect=False, options_b=SctpOptions(streams=2))
+    mine = [pair.a.engine.open("x", now=pair.now) for _ in range(2)]
+    pair.a.engine.connect(pair.now)
+    pair.b.engine.receive(pair.a.engine.drain(pair.now), pair.now)
+    pair.a.engine.receive(pair.b.engine.drain(pair.now), pair.now)
+    with pytest.raises(InvalidStateError):
+        pair.a.engine.send(mine[1], b"nowhere", pair.now)
+    with pytest.raises(OperationError):
+        pair.a.engine.open("y", now=pair.now)

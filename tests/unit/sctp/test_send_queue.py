@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcstack.errors import OperationError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.chunks import DATA_HEADER
 from rtcstack.sctp.events import SctpEvent, StreamBufferedAmountLow
 from rtcstack.sctp.packet import split_chunks
-from rtcstack.sctp.send_queue import SendQueue
+from rtcstack.sctp.send_queue import MESSAGE_OVERHEAD_BYTES, SendQueue
 
 ROOM = 1176
 
@@ -149,3 +151,26 @@ def test_all_packets_of_bulk_are_of_one_size_for_segmentation_offload() -> None:
     assert len({len(packet) for packet in packets}) == 1
     assert len(packets[0]) == 1188
     assert all(len(split_chunks(packet)) == 1 for packet in packets)
+
+
+@pytest.mark.parametrize("size", [1, 10, 1000])
+def test_the_send_buffer_charges_what_messages_cost(size: int) -> None:
+    limit = 1 << 20
+    queue = SendQueue([], limit, 1176)
+    taken = 0
+    while taken <= limit:
+        try:
+            queue.add(taken % 3, 53, bytes(size), True, None, None)
+        except OperationError:
+            break
+        taken += 1
+    assert queue.buffered_bytes == taken * size
+    assert (
+        limit - 2 * (size + MESSAGE_OVERHEAD_BYTES) <= taken * (size + MESSAGE_OVERHEAD_BYTES) <= limit + 200
+    )
+    tsn = 1
+    while (chunk := queue.next_chunk(tsn, 1176, 0.0)) is not None:
+        tsn += 1
+        if chunk.tsn == taken // 2:
+            queue.forget(1)
+    assert queue.messages_waiting == queue.buffered_bytes == 0
