@@ -23,6 +23,7 @@ from rtcstack.api.parameters import (
     RTCRtpSynchronizationSource,
 )
 from rtcstack.clock import timestamp_ms
+from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.coders import coder_pool
@@ -83,9 +84,10 @@ class RTCRtpReceiver(Transformable, EventTarget):
 
     onerror = HandlerAttribute("error")
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, limits: DecoderLimits | None = None) -> None:
         super().__init__()
         self.kind = kind
+        self._limits = limits
         self._entry: TransportEntry | None = None
         self._carrier: MediaCarrier | None = None
         self._section: Section | None = None
@@ -268,7 +270,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
         inbound = self._inbound
         if inbound is None:
             inbound = self._inbound = VideoInbound(
-                coder_pool(), self._source, self._sync, self._wake, self._tell_error
+                coder_pool(), self._source, self._sync, self._wake, self._tell_error, self._limits
             )
             inbound.transform = self._transform
             inbound.set_rids(self._rids)
