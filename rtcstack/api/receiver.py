@@ -263,6 +263,8 @@ class RTCRtpReceiver(Transformable, EventTarget):
                 coder_pool(), self._source, self._encoded_source, self._sync
             )
             inbound.transform = self._transform
+            if self._section is not None:
+                inbound.codecs = received_codecs(self._section)
         assert isinstance(inbound, AudioInbound)
         return inbound
 
@@ -273,6 +275,8 @@ class RTCRtpReceiver(Transformable, EventTarget):
                 coder_pool(), self._source, self._sync, self._wake, self._tell_error, self._limits
             )
             inbound.transform = self._transform
+            if self._section is not None:
+                inbound.codecs = received_codecs(self._section)
             inbound.set_rids(self._rids)
         assert isinstance(inbound, VideoInbound)
         return inbound

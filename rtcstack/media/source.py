@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import av
 
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
+from rtcstack.media.timeline import MAX_STEP_S
 
 if TYPE_CHECKING:
     from rtcstack.media.track import MediaStreamTrack
@@ -132,8 +133,8 @@ class TrackSource:
             at = frame.time
             if at is not None:
                 last = self._last_at
-                if last is not None and at > last:
-                    interval = min(at - last, 10.0)
+                if last is not None and 0 < at - last <= MAX_STEP_S:  # else a clock was set anew
+                    interval = at - last
                     known = self._interval_s
                     self._interval_s = interval if not known else known + (interval - known) / 8
                 self._last_at = at

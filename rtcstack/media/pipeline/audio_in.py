@@ -37,6 +37,7 @@ from rtcstack.rtp.audio import Playout, Pulled
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.receive import ReceiveStream
+from rtcstack.serial import Unwrapper
 
 __all__ = ["AudioInbound"]
 
@@ -149,7 +150,6 @@ class AudioInbound:
 
     Attributes:
         stream: that plays now, or None.
-        codecs: by payload type.
         notes: who was heard.
         transform: what frames pass through, or None.
         samples: of the sound that was handed to the track.
@@ -165,7 +165,8 @@ class AudioInbound:
         self._encoded = encoded
         self.sync = sync
         self.stream: ReceiveStream | None = None
-        self.codecs: Mapping[int, ReceivedCodec] = {}
+        self._codecs: Mapping[int, ReceivedCodec] = {}
+        self._timestamps = Unwrapper(32)
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
         self.samples = 0
@@ -178,6 +179,16 @@ class AudioInbound:
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Sound] | None = None
         self._codec: ReceivedCodec | None = None
+
+    @property
+    def codecs(self) -> Mapping[int, ReceivedCodec]:
+        """By payload type."""
+        return self._codecs
+
+    @codecs.setter
+    def codecs(self, codecs: Mapping[int, ReceivedCodec]) -> None:
+        self._codecs = codecs
+        self._encoded.negotiated(codecs.values())
 
     @property
     def wants_playout(self) -> bool:
@@ -236,6 +247,7 @@ class AudioInbound:
     def on_stream_started(self, event: StreamStarted, now: float) -> None:
         """Sound begins, or goes on from another source."""
         self.stream = event.stream
+        self._timestamps = Unwrapper(32)
         self._main.set_muted(False)
         self._encoded.set_muted(False)
         self.update_demand()
@@ -254,6 +266,7 @@ class AudioInbound:
         codec = self.codecs.get(frame.payload_type)
         if codec is not None and self._encoded.is_demanded:
             self._encoded.codec = codec.mime_type
+            frame.timestamp = self._timestamps.unwrap(frame.timestamp & 0xFFFF_FFFF)
             self._encoded.push_encoded(as_encoded(frame, codec))
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:

@@ -426,7 +426,6 @@ class VideoInbound:
     Attributes:
         feeds: by rid; None for a stream without one.
         shown: the feed that the receiver's track shows.
-        codecs: by payload type.
         is_receiving: whether what was agreed lets pictures come.
         min_delay_s: least time that pictures wait, from jitterBufferTarget.
     """
@@ -447,12 +446,23 @@ class VideoInbound:
         self.tell_error = on_error
         self.feeds: dict[str | None, VideoFeed] = {}
         self.shown: VideoFeed | None = None
-        self.codecs: Mapping[int, ReceivedCodec] = {}
+        self._codecs: Mapping[int, ReceivedCodec] = {}
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
         self.is_receiving = False
         self.min_delay_s = 0.0
         self.sync = sync
+
+    @property
+    def codecs(self) -> Mapping[int, ReceivedCodec]:
+        """By payload type."""
+        return self._codecs
+
+    @codecs.setter
+    def codecs(self, codecs: Mapping[int, ReceivedCodec]) -> None:
+        self._codecs = codecs
+        for feed in self.feeds.values():
+            feed.encoded.negotiated(codecs.values())
 
     def feed(self, rid: str | None) -> VideoFeed:
         """The feed of a layer; made when there is none."""
@@ -461,6 +471,7 @@ class VideoInbound:
             mime_type = next((c.mime_type for c in self.codecs.values()), "video/VP8")
             label = self.main.label if rid is None else f"{self.main.label} {rid}"
             found = self.feeds[rid] = VideoFeed(self, rid, label, mime_type)
+            found.encoded.negotiated(self.codecs.values())
             if self.shown is None:
                 self._show(found)
         return found
