@@ -260,7 +260,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
                 "audio/opus", "remote audio", self._on_demand, lambda: None
             )
             inbound = self._inbound = AudioInbound(
-                coder_pool(), self._source, self._encoded_source, self._sync
+                coder_pool(), self._source, self._encoded_source, self._sync, self._tell_error
             )
             inbound.transform = self._transform
             if self._section is not None:

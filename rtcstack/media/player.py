@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import os
 import sys
 import threading
@@ -41,6 +42,8 @@ MAX_IN_FLIGHT = 8
 """Frames that were handed to the loop and not yet taken up."""
 
 _AUDIO_FRAME_SAMPLES = AUDIO_SAMPLE_RATE // 50
+
+_logger = logging.getLogger("rtcstack.media")
 
 T = TypeVar("T")
 
@@ -99,7 +102,7 @@ class MediaPlayer:
         self._realtime = realtime and not self._is_device
         self._sources: dict[str, _PlayerSource] = {}
         self._streams = []
-        label = str(name)
+        label = self._name = str(name)
         for kind, streams in (("video", container.streams.video), ("audio", container.streams.audio)):
             if streams:
                 self._sources[kind] = _PlayerSource(kind, label, self)
@@ -212,6 +215,7 @@ class MediaPlayer:
         try:
             self._play(loop)
         except (av.FFmpegError, OSError, ValueError) as exc:
+            _logger.warning("%s: playing failed, its tracks end: %s", self._name, exc)
             context = {"message": "a player failed: its tracks end", "exception": exc}
             self._post(loop, loop.call_exception_handler, context)
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import av
@@ -147,6 +147,7 @@ class AudioInbound:
         main: what the receiver's track reads.
         encoded: what the track of encoded frames reads.
         sync: told what is heard, for pictures to wait for.
+        on_error: told of what a decoder cannot do.
 
     Attributes:
         stream: that plays now, or None.
@@ -158,9 +159,15 @@ class AudioInbound:
     """
 
     def __init__(
-        self, pool: CoderPool, main: ReceiverSource, encoded: EncodedReceiverSource, sync: PlayoutSync
+        self,
+        pool: CoderPool,
+        main: ReceiverSource,
+        encoded: EncodedReceiverSource,
+        sync: PlayoutSync,
+        on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._pool = pool
+        self._tell_error = on_error
         self._main = main
         self._encoded = encoded
         self.sync = sync
@@ -331,6 +338,7 @@ class AudioInbound:
         jobs.submit(job)
 
     def _failed(self, error: Exception) -> None:
+        self._tell_error(error)
         if not isinstance(error, OperationError):
             return  # one frame of sound is missing
         self._main.set_muted(True)
