@@ -185,6 +185,9 @@ class MediaSettings:
         opus_complexity: 0 (cheapest) to 10; None for the default.
         encoders: names of PyAV's encoders by codec, e.g. ``{"h264": "h264_nvenc"}``; one that cannot
             be opened gives way to the software encoder.
+        max_decoded_pixels: of one picture that is received; larger ones are refused, with an error event.
+        max_decoder_bytes: what the pictures of all decoders of a connection may take together, with
+            those that wait to be read; a stream that does not fit is refused likewise.
         congestion_controller: makes a `rtcstack.rtp.bwe.estimator.BandwidthEstimator` for each
             transport; None for the one of the house.
     """
@@ -195,9 +198,14 @@ class MediaSettings:
     opus_ptime_ms: float = 20
     opus_complexity: int | None = None
     encoders: Mapping[str, str] = field(default_factory=dict)
+    max_decoded_pixels: int = 4096 * 2304
+    max_decoder_bytes: int = 512 << 20
     congestion_controller: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("max_decoded_pixels", "max_decoder_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.opus_ptime_ms not in PTIMES_MS:
             raise ValueError(f"opus_ptime_ms must be one of {PTIMES_MS}, not {self.opus_ptime_ms}")
         if self.opus_complexity is not None and not 0 <= self.opus_complexity <= 10:

@@ -149,7 +149,10 @@ class EventTarget(EventEmitter):
     def dispatchEvent(self, event: Event) -> bool:
         """Call the handlers of ``event.type``. Always True: these events cannot be cancelled."""
         event.target = self
-        self.emit(event.type, event)
+        if not self.emit(event.type, event) and event.type == "error":
+            # nothing fails in silence
+            error = getattr(event, "error", None)
+            _logger.warning("%s: error that nobody listens for: %s", type(self).__name__, error)
         return True
 
     def has_listeners(self, type: str) -> bool:  # noqa: A002 - the W3C's name

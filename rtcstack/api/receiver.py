@@ -23,6 +23,7 @@ from rtcstack.api.parameters import (
     RTCRtpSynchronizationSource,
 )
 from rtcstack.clock import timestamp_ms
+from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.coders import coder_pool
@@ -83,9 +84,10 @@ class RTCRtpReceiver(Transformable, EventTarget):
 
     onerror = HandlerAttribute("error")
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, limits: DecoderLimits | None = None) -> None:
         super().__init__()
         self.kind = kind
+        self._limits = limits
         self._entry: TransportEntry | None = None
         self._carrier: MediaCarrier | None = None
         self._section: Section | None = None
@@ -258,9 +260,11 @@ class RTCRtpReceiver(Transformable, EventTarget):
                 "audio/opus", "remote audio", self._on_demand, lambda: None
             )
             inbound = self._inbound = AudioInbound(
-                coder_pool(), self._source, self._encoded_source, self._sync
+                coder_pool(), self._source, self._encoded_source, self._sync, self._tell_error
             )
             inbound.transform = self._transform
+            if self._section is not None:
+                inbound.codecs = received_codecs(self._section)
         assert isinstance(inbound, AudioInbound)
         return inbound
 
@@ -268,9 +272,11 @@ class RTCRtpReceiver(Transformable, EventTarget):
         inbound = self._inbound
         if inbound is None:
             inbound = self._inbound = VideoInbound(
-                coder_pool(), self._source, self._sync, self._wake, self._tell_error
+                coder_pool(), self._source, self._sync, self._wake, self._tell_error, self._limits
             )
             inbound.transform = self._transform
+            if self._section is not None:
+                inbound.codecs = received_codecs(self._section)
             inbound.set_rids(self._rids)
         assert isinstance(inbound, VideoInbound)
         return inbound

@@ -18,6 +18,7 @@ from rtcstack.api.parameters import RTCRtpTransceiverDirection
 from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sender import RTCRtpSender
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+from rtcstack.codecs.coders.limits import DecoderLimits, PictureBudget
 from rtcstack.errors import InvalidAccessError
 from rtcstack.jsep.intents import TransceiverIntent
 from rtcstack.jsep.session import Section
@@ -48,6 +49,7 @@ class TransceiverSet:
         self._default_stream_id = str(uuid.uuid4())
         self._cname = secrets.token_urlsafe(12)
         self._syncs: weakref.WeakValueDictionary[str, PlayoutSync] = weakref.WeakValueDictionary()
+        self._limits: DecoderLimits | None = None
         self.next_key = 0
 
     @property
@@ -89,7 +91,7 @@ class TransceiverSet:
             self.next_key,
             kind,
             sender,
-            RTCRtpReceiver(kind),
+            RTCRtpReceiver(kind, self._decoder_limits()),
             direction,
             created_by_add_track=by_add_track,
         )
@@ -97,6 +99,13 @@ class TransceiverSet:
         self.next_key += 1
         self._all.append(transceiver)
         return transceiver
+
+    def _decoder_limits(self) -> DecoderLimits:
+        """What decoders may use: one budget for all of the connection."""
+        if self._limits is None:
+            media = self._connection.configuration.settings.media
+            self._limits = DecoderLimits(media.max_decoded_pixels, PictureBudget(media.max_decoder_bytes))
+        return self._limits
 
     def add_track(self, track: MediaStreamTrack, streams: Sequence[MediaStream]) -> RTCRtpSender:
         """addTrack: give the track to a sender that never sent, or make one.

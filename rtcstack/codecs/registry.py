@@ -15,6 +15,7 @@ from rtcstack.codecs.coders import vpx_encoder
 from rtcstack.codecs.coders.audio import AudioDecoder, AudioEncoder, AudioSettings
 from rtcstack.codecs.coders.av_encoder import AvEncoder
 from rtcstack.codecs.coders.g711 import G711Decoder, G711Encoder, G722Decoder, G722Encoder
+from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.codecs.coders.opus import opus_decoder, opus_encoder
 from rtcstack.codecs.coders.video import VideoEncoder, VideoSettings
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
@@ -116,13 +117,20 @@ def video_encoder(codec: str, settings: VideoSettings) -> VideoEncoder:
     raise OperationError(f"{codec.upper()} cannot be encoded here")
 
 
-def video_decoder(codec: str, *, implementation: str | None = None) -> VideoDecoder:
+def video_decoder(
+    codec: str, *, implementation: str | None = None, limits: DecoderLimits | None = None
+) -> VideoDecoder:
     """One stream's decoder.
+
+    Args:
+        codec: by its name in lower case.
+        implementation: FFmpeg's name of a decoder, to be tried first.
+        limits: of memory; None for the usual ones.
 
     Raises:
         OperationError: nothing here can decode it.
     """
-    return VideoDecoder(codec, implementation=implementation)
+    return VideoDecoder(codec, implementation=implementation, limits=limits or DecoderLimits())
 
 
 def audio_encoder(codec: str, settings: AudioSettings) -> AudioEncoder:

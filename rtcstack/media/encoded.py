@@ -129,6 +129,11 @@ class EncodedSource(TrackSource):
         self.on_key_frame_wanted = on_key_frame_wanted
         self.key_frames_wanted = 0
 
+    @property
+    def possible_codecs(self) -> tuple[str, ...]:
+        """Names, in lower case, of the codecs that its frames may be of; () when nothing is known yet."""
+        return (self.codec.partition("/")[2].lower(),)
+
     def request_key_frame(self) -> None:
         """Somebody needs a key frame."""
         self.key_frames_wanted += 1

@@ -7,6 +7,7 @@ for pc in viewers:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -21,6 +22,7 @@ from rtcstack.media.encoded import RTP_CLOCK_RATES, EncodedMedia, EncodedSource
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
 from rtcstack.media.pipeline.audio_out import AudioCoder, AudioResult
 from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.pipeline.video_out import VideoCoder
 from rtcstack.media.track import MediaStreamTrack
 
@@ -30,6 +32,8 @@ KEY_FRAME_INTERVAL_S = 1.0
 """However many peers ask, key frames are made no more often than this."""
 
 _DEFAULT_VIDEO_BPS = 1_000_000
+
+_logger = logging.getLogger("rtcstack.media")
 
 
 class MediaEncoder(EncodedSource):
@@ -72,6 +76,7 @@ class MediaEncoder(EncodedSource):
         super().__init__(codec, f"{track.label} as {name}")
         self.frames = 0
         self.errors = 0
+        self._tell_error = ToldOnce(self._log_error)
         self._name = name.lower()
         self._input = track
         self._bitrate_bps = bitrate_bps
@@ -157,6 +162,10 @@ class MediaEncoder(EncodedSource):
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1
+        self._tell_error(error)
+
+    def _log_error(self, error: Exception) -> None:
+        _logger.warning("%s: a frame cannot be encoded: %s", self.label, error)
 
     def _made_video(self, result: tuple[list[EncodedUnit], float | None]) -> None:
         units, captured = result

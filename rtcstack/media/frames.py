@@ -113,7 +113,7 @@ def video_to_numpy(
 
 
 def audio_frame(
-    array: npt.NDArray[np.int16],
+    array: npt.NDArray[Any],
     sample_rate: int = AUDIO_SAMPLE_RATE,
     *,
     pts: int | None = None,
@@ -121,23 +121,43 @@ def audio_frame(
     """A frame of 16-bit samples.
 
     Args:
-        array: samples for mono, samples x channels for more.
+        array: samples for mono, samples x channels for more: 16-bit integers as they are, other integers
+            by their width, floating point from -1 to 1 (what is louder is clipped).
         sample_rate: in Hz.
         pts: time of the first sample, in samples; None to follow on.
 
     Raises:
-        ValueError: the array has no such shape.
+        ValueError: the array has no such shape, or is of no numbers that sound is made of.
     """
     channels = 1 if array.ndim == 1 else array.shape[1] if array.ndim == 2 else 0
     if channels not in (1, 2):
         raise ValueError(f"audio needs an array of samples or samples x 1 or 2, not {array.shape}")
     frame = av.AudioFrame("s16", "mono" if channels == 1 else "stereo", array.shape[0])
-    frame.planes[0].update(array.astype("int16").tobytes())
+    frame.planes[0].update(_as_16_bits(array).tobytes())
     frame.sample_rate = sample_rate
     frame.time_base = Fraction(1, sample_rate)
     if pts is not None:
         frame.pts = pts
     return frame
+
+
+def _as_16_bits(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """Samples of any kind as 16-bit integers."""
+    import numpy as np
+
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "f":
+        scaled = np.nan_to_num(array.astype(np.float64), nan=0.0, posinf=1.0, neginf=-1.0) * 32768.0
+        return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+    if kind == "i" and size == 2:
+        return array.astype(np.int16)
+    if kind == "i" and size in (4, 8):
+        if array.size and (array.max() > 32767 or array.min() < -32768):
+            return (array >> (8 * size - 16)).astype(np.int16)
+        return array.astype(np.int16)  # 16-bit samples in a wider type
+    if kind == "u" and size == 1:
+        return ((array.astype(np.int16) - 128) << 8).astype(np.int16)
+    raise ValueError(f"audio needs floating point or signed integer samples, not {array.dtype}")
 
 
 def audio_to_numpy(frame: av.AudioFrame) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import os
 import sys
 import threading
@@ -29,6 +30,7 @@ from rtcstack.media.frames import (
     set_capture_time,
 )
 from rtcstack.media.source import TrackSource
+from rtcstack.media.timeline import MAX_STEP_S, Timeline
 from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["MediaPlayer", "camera", "microphone", "screen"]
@@ -40,6 +42,8 @@ MAX_IN_FLIGHT = 8
 """Frames that were handed to the loop and not yet taken up."""
 
 _AUDIO_FRAME_SAMPLES = AUDIO_SAMPLE_RATE // 50
+
+_logger = logging.getLogger("rtcstack.media")
 
 T = TypeVar("T")
 
@@ -98,7 +102,7 @@ class MediaPlayer:
         self._realtime = realtime and not self._is_device
         self._sources: dict[str, _PlayerSource] = {}
         self._streams = []
-        label = str(name)
+        label = self._name = str(name)
         for kind, streams in (("video", container.streams.video), ("audio", container.streams.audio)):
             if streams:
                 self._sources[kind] = _PlayerSource(kind, label, self)
@@ -211,6 +215,7 @@ class MediaPlayer:
         try:
             self._play(loop)
         except (av.FFmpegError, OSError, ValueError) as exc:
+            _logger.warning("%s: playing failed, its tracks end: %s", self._name, exc)
             context = {"message": "a player failed: its tracks end", "exception": exc}
             self._post(loop, loop.call_exception_handler, context)
         finally:
@@ -267,6 +272,9 @@ class MediaPlayer:
         """Frames with the seconds since the beginning, their pts counted from there too."""
         offset = 0.0
         while True:
+            # What was cut together, or sent by a camera that began anew, jumps; each kind goes on where
+            # it was, and both begin with the first of them.
+            lines: dict[str, Timeline] = {}
             first: float | None = None
             last = 0.0
             resampler = av.AudioResampler("s16", self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
@@ -277,14 +285,20 @@ class MediaPlayer:
                 if first is None:
                     first = at
                 if isinstance(frame, av.VideoFrame):
-                    seconds = max(0.0, at - first) + offset
+                    placed = _placed(lines, "video", at - first)
+                    if placed is None:
+                        continue
+                    seconds = placed + offset
                     frame.pts = round(seconds * VIDEO_CLOCK_RATE)
                     frame.time_base = VIDEO_TIME_BASE
                     last = max(last, seconds + self._frame_interval())
                     yield seconds, self._sources["video"], frame
                     continue
                 for piece in resampler.resample(frame):
-                    seconds = max(0.0, (piece.time or 0.0) - first) + offset
+                    placed = _placed(lines, "audio", (piece.time or 0.0) - first)
+                    if placed is None:
+                        continue
+                    seconds = placed + offset
                     piece.pts = round(seconds * AUDIO_SAMPLE_RATE)
                     piece.time_base = Fraction(1, AUDIO_SAMPLE_RATE)
                     last = max(last, seconds + piece.samples / AUDIO_SAMPLE_RATE)
@@ -315,6 +329,16 @@ class MediaPlayer:
     def _frame_interval(self) -> float:
         rate = self._container.streams.video[0].average_rate
         return float(1 / rate) if rate else 1 / 30
+
+
+def _placed(lines: dict[str, Timeline], kind: str, seconds: float) -> float | None:
+    """Where a frame stands on its line, in seconds; None for one that is to be left out."""
+    line = lines.get(kind)
+    if line is None:
+        began = max(0, round(seconds * VIDEO_CLOCK_RATE)) if abs(seconds) <= MAX_STEP_S else 0
+        line = lines[kind] = Timeline(VIDEO_CLOCK_RATE, start=began)
+    placed = line.place(round(seconds * VIDEO_CLOCK_RATE))
+    return None if placed is None else max(0.0, placed / VIDEO_CLOCK_RATE)
 
 
 def _is_device(container: InputContainer) -> bool:

@@ -6,6 +6,7 @@ track = processed(event.track, lambda frame: ...)
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, MAX_QUEUED_VIDEO, CoderStream
@@ -15,6 +16,8 @@ from rtcstack.media.source import TrackSource
 from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["processed"]
+
+_logger = logging.getLogger("rtcstack.media")
 
 Work = Callable[[Frame], Frame | None]
 
@@ -68,6 +71,7 @@ class _Processed(TrackSource):
     def _failed(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
+            _logger.warning("%s: the function of a processed track failed: %s", self.label, error)
             context = {"message": "the function of a processed track failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 

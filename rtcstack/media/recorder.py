@@ -1,12 +1,14 @@
 """Recording tracks, and encoded frames as they came, to files: webm, mp4, mkv, ogg, ivf, wav, mp3.
 
-One thread encodes and writes. What comes faster than it can write waits in bounded queues.
+One thread encodes and writes. What comes faster than it can write waits in bounded queues. What was written
+is on the disk within about a second, and can be played although the process be killed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -14,6 +16,7 @@ from collections import deque
 from typing import Any
 
 import av
+from av.container import OutputContainer
 
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.errors import InvalidStateError, OperationError
@@ -26,6 +29,8 @@ from rtcstack.media.writers import (
     RawAudioWriter,
     RawVideoWriter,
     Writer,
+    encoder_for,
+    holds,
 )
 
 __all__ = ["EncodedInput", "MediaRecorder"]
@@ -36,43 +41,78 @@ MAX_QUEUED_VIDEO = 60
 MAX_QUEUED_AUDIO = 1500
 """Audio frames that wait: 30 s of 20 ms, so that a slow disk leaves no hole in the sound."""
 
+_SURVIVING: dict[str, dict[str, str]] = {
+    "mp4": {"movflags": "+empty_moov+default_base_moof+delay_moov", "frag_duration": "1000000"},
+    "mov": {"movflags": "+empty_moov+default_base_moof+delay_moov", "frag_duration": "1000000"},
+    "matroska": {"cluster_time_limit": "1000"},
+    "webm": {"cluster_time_limit": "1000"},
+    "ogg": {"page_duration": "500000"},
+}
+"""Options of formats with which a file is of use although its end was never written."""
+
+_ALWAYS = {"flush_packets": "1", "max_interleave_delta": "500000"}
+"""To the disk with each packet; and a stream that pauses holds the others up for half a second at most."""
+
+_logger = logging.getLogger("rtcstack.media")
+
 _START_WAIT_S = 3.0
 """A file's header names all streams: inputs that give nothing for this long are left out."""
+
+
+_VIDEO = ("vp8", "vp9", "av1", "h264", "h265")
+_AUDIO = ("opus", "pcmu", "pcma")
 
 
 class _Input:
     """What is recorded into one stream of the file."""
 
-    __slots__ = ("_codec", "_recorder", "dropped", "limit", "queued", "track", "writer")
+    __slots__ = (
+        "_has_told",
+        "_recorder",
+        "codec",
+        "dropped",
+        "is_encoded",
+        "limit",
+        "queued",
+        "track",
+        "writer",
+    )
 
     def __init__(
         self,
         recorder: MediaRecorder,
-        writer: Writer,
+        writer: Writer | None,
         limit: int,
         track: MediaStreamTrack | None,
         codec: str | None = None,
     ) -> None:
         self._recorder = recorder
-        self._codec = codec
-        self.writer = writer
+        self._has_told = False
+        self.codec = codec
+        self.is_encoded = writer is None or codec is not None
+        self.writer = writer  # None until the first encoded frame tells its codec
         self.limit = limit
         self.track = track
         self.queued = 0
         self.dropped = 0
 
-    @property
-    def is_encoded(self) -> bool:
-        """Whether it takes frames as they were encoded."""
-        return self._codec is not None
-
     def deliver(self, frame: Frame) -> None:
         """For the track."""
         if not isinstance(frame, EncodedMedia):
             self._recorder.enqueue(self, frame)
-        elif frame.name == self._codec:  # a file's stream cannot go over to another codec
+            return
+        if self.writer is None and not self._recorder.choose_writer(self, frame.name):
+            return
+        if frame.name == self.codec:
             item = (frame.data, frame.ticks, frame.key_frame, frame.width or 0, frame.height or 0)
             self._recorder.enqueue(self, item)
+            return
+        self.dropped += 1
+        if not self._has_told:
+            self._has_told = True
+            _logger.warning(
+                "a recording of %s leaves %s out: a file's stream has one codec", self.codec, frame.codec
+            )
 
     def track_ended(self) -> None:
         """For the track."""
@@ -119,7 +159,9 @@ class MediaRecorder:
         audio_bitrate_bps: to aim at.
         options: FFmpeg's, for the format.
 
-    Tracks and encoded inputs are added before `start`.
+    Tracks and encoded inputs are added before `start`. Tracks may jump in time (another sender, a camera
+    that starts anew): the recording goes on where it was. An mp4 is written in fragments of a second,
+    unless `options` set ``movflags``.
     """
 
     def __init__(
@@ -148,6 +190,7 @@ class MediaRecorder:
         self._finished: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: Exception | None = None
+        self._container: OutputContainer | None = None
 
     @property
     def dropped(self) -> int:
@@ -159,16 +202,19 @@ class MediaRecorder:
 
         Raises:
             InvalidStateError: recording has begun.
-            OperationError: its codec cannot be recorded as it is.
+            OperationError: its codec is known, and cannot be recorded as it is.
         """
         self._check_not_started()
         if any(entry.track is track for entry in self._inputs):
             return
         writer: Writer
         if isinstance(track.source, EncodedSource):
-            codec = track.source.codec.partition("/")[2].lower()
-            self.add_encoded(codec)
-            self._inputs[-1].track = track
+            source = track.source
+            possible = source.possible_codecs
+            if possible and not any(map(_can_be_kept, possible)):
+                raise OperationError(f"{source.codec} cannot be recorded as it is")
+            limit = MAX_QUEUED_VIDEO if track.kind == "video" else MAX_QUEUED_AUDIO
+            self._inputs.append(_Input(self, None, limit, track))
         elif track.kind == "video":
             writer = RawVideoWriter(self._video_codec, self._video_bitrate_bps)
             self._inputs.append(_Input(self, writer, MAX_QUEUED_VIDEO, track))
@@ -188,13 +234,10 @@ class MediaRecorder:
             OperationError: the codec cannot be recorded.
         """
         self._check_not_started()
-        writer: Writer
-        if codec in ("vp8", "vp9", "av1", "h264", "h265"):
-            writer, limit = EncodedVideoWriter(codec), MAX_QUEUED_VIDEO
-        elif codec in ("opus", "pcmu", "pcma"):
-            writer, limit = EncodedAudioWriter(codec, channels), MAX_QUEUED_AUDIO
-        else:
+        if not _can_be_kept(codec):
             raise OperationError(f"{codec.upper()} cannot be recorded as it is")
+        writer = _writer(codec, channels)
+        limit = MAX_QUEUED_VIDEO if codec in _VIDEO else MAX_QUEUED_AUDIO
         entry = _Input(self, writer, limit, None, codec)
         self._inputs.append(entry)
         return EncodedInput(self, entry, codec)
@@ -208,10 +251,13 @@ class MediaRecorder:
 
         Raises:
             InvalidStateError: it was started before, or has nothing to record.
+            OperationError: the file cannot be written: its format is unknown or does not hold what is
+                to be recorded, or its folder is not there.
         """
         self._check_not_started()
         if not self._inputs:
             raise InvalidStateError("the recorder has nothing to record")
+        self._container = self._open()
         self._loop = asyncio.get_running_loop()
         self._finished = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="rtcstack-recorder", daemon=True)
@@ -221,6 +267,72 @@ class MediaRecorder:
                 entry.track.add_sink(entry)
                 if isinstance(entry.track.source, EncodedSource):
                     entry.track.source.request_key_frame()
+
+    def _open(self) -> OutputContainer:
+        """Make the file, as far as that can be done before the first frame."""
+        name = self._file
+        if isinstance(name, str) and "://" not in name:
+            folder = os.path.dirname(os.path.abspath(name))
+            if not os.path.isdir(folder):
+                raise OperationError(f"{name!r} cannot be recorded: there is no folder {folder}")
+            writable = name if os.path.exists(name) else folder
+            if os.path.isdir(name) or not os.access(writable, os.W_OK):
+                raise OperationError(f"{name!r} cannot be recorded: {writable} cannot be written to")
+        try:
+            container = av.open(name, "w", format=self._format)
+        except (av.FFmpegError, OSError, ValueError) as exc:
+            raise OperationError(f"{name!r} cannot be recorded: {exc}") from exc
+        options = dict(_ALWAYS)
+        for form in container.format.name.split(","):
+            options.update(_SURVIVING.get(form, {}))
+        if "movflags" in self._options:
+            options.pop("frag_duration", None)
+        options.update(self._options)
+        container.close()
+        container = av.open(name, "w", format=self._format, options=options)
+        try:
+            for entry in self._inputs:
+                self._check(container, entry)
+        except OperationError as exc:
+            container.close()
+            raise OperationError(f"{name!r} cannot be recorded: {exc}") from None
+        return container
+
+    def _check(self, container: OutputContainer, entry: _Input) -> None:
+        """See whether the file can hold an input, as far as its codec is known."""
+        track = entry.track
+        if not entry.is_encoded:
+            assert track is not None
+            wanted = self._video_codec if track.kind == "video" else self._audio_codec
+            encoder_for(container, track.kind, wanted)
+            return
+        codecs: tuple[str, ...] = () if entry.codec is None else (entry.codec,)
+        if track is not None and isinstance(track.source, EncodedSource):
+            codecs = track.source.possible_codecs
+        if codecs and not any(holds(container, codec) for codec in codecs):
+            names = " or ".join(codec.upper() for codec in codecs)
+            raise OperationError(f"{container.format.name} does not hold {names}")
+
+    def choose_writer(self, entry: _Input, codec: str) -> bool:
+        """For the inputs: the first encoded frame tells its codec; whether it can be recorded."""
+        container = self._container
+        if self._error is not None or container is None:
+            return False
+        if not _can_be_kept(codec) or not holds(container, codec):
+            self._fail(OperationError(f"{container.format.name} does not hold {codec.upper()} as it is"))
+            return False
+        entry.writer = _writer(codec, 2 if codec == "opus" else 1)
+        entry.codec = codec
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        """Record nothing any more. Any thread; `stop` raises it, and the log tells it now."""
+        if self._error is None:
+            self._error = error
+            _logger.warning("recording %r has failed: %s", self._file, error)
+        with self._wake:
+            self._queue.clear()
+            self._wake.notify()
 
     async def stop(self) -> None:
         """Write what waits, and close the file. Harmless when it was stopped before.
@@ -276,9 +388,7 @@ class MediaRecorder:
         try:
             self._record()
         except Exception as exc:
-            self._error = exc
-            with self._wake:
-                self._queue.clear()
+            self._fail(exc)
         finally:
             finished, loop = self._finished, self._loop
             assert finished is not None
@@ -287,27 +397,29 @@ class MediaRecorder:
                 loop.call_soon_threadsafe(_settle, finished)
 
     def _record(self) -> None:
+        container = self._container
+        assert container is not None
         early = self._wait_for_first()
-        if not early:
-            return
-        container = av.open(self._file, "w", format=self._format, options=self._options)
         try:
+            if not early:
+                return
             began_at = early[0][2]
             seen: set[int] = set()
             for entry, item, at in early:
                 # a stream is opened with its first frame, which tells its size or rate
-                if id(entry) not in seen and entry.writer.open(container, item, at - began_at):
+                writer = entry.writer
+                if id(entry) not in seen and writer and writer.open(container, item, at - began_at):
                     seen.add(id(entry))
-            for entry, item, _ in early:
-                if id(entry) in seen:
-                    entry.writer.write(item)
+            for entry, item, at in early:
+                if id(entry) in seen and entry.writer:
+                    entry.writer.write(item, at)
             early.clear()
             while (taken := self._take(None)) is not None:
-                entry, item, _ = taken
-                if id(entry) in seen:
-                    entry.writer.write(item)
+                entry, item, at = taken
+                if id(entry) in seen and entry.writer:
+                    entry.writer.write(item, at)
             for entry in self._inputs:
-                if id(entry) in seen:
+                if id(entry) in seen and entry.writer:
                     entry.writer.flush()
         finally:
             container.close()
@@ -326,13 +438,21 @@ class MediaRecorder:
                 break
             entry, item, at = taken
             if id(entry) in missing:
-                if not entry.writer.can_begin(item):
+                if entry.writer is None or not entry.writer.can_begin(item):
                     continue
                 missing.discard(id(entry))
             if deadline is None:
                 deadline = at + _START_WAIT_S
             early.append(taken)
         return early
+
+
+def _can_be_kept(codec: str) -> bool:
+    return codec in _VIDEO or codec in _AUDIO
+
+
+def _writer(codec: str, channels: int) -> Writer:
+    return EncodedVideoWriter(codec) if codec in _VIDEO else EncodedAudioWriter(codec, channels)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ Everything here happens on the event loop's thread; `TrackSource.push_threadsafe
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import av
 
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
+from rtcstack.media.timeline import MAX_STEP_S
 
 if TYPE_CHECKING:
     from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["TrackSink", "TrackSource"]
+
+_logger = logging.getLogger("rtcstack.media")
 
 
 class TrackSink(Protocol):
@@ -60,6 +64,8 @@ class TrackSource:
         self._samples = 0
         self.frames = 0
         """Frames given so far."""
+        self.dropped = 0
+        """Frames that were pushed after the end, and went nowhere."""
 
     @property
     def kind(self) -> str:
@@ -104,6 +110,7 @@ class TrackSource:
         the end of the frame before.
         """
         if self._ended:
+            self._drop("the source has ended")
             return
         self.frames += 1
         self._observe(frame)
@@ -112,12 +119,18 @@ class TrackSource:
             if track is not None:
                 track.deliver(frame)
 
+    def _drop(self, why: str) -> None:
+        """Count a frame that goes nowhere, and say so once."""
+        self.dropped += 1
+        if self.dropped == 1:
+            _logger.warning("a frame pushed into %r is dropped: %s", self._label or self._kind, why)
+
     def push_threadsafe(self, loop: asyncio.AbstractEventLoop, frame: Frame) -> None:
         """`push` from another thread; what comes after the loop's end is lost."""
         try:
             loop.call_soon_threadsafe(self.push, frame)
         except RuntimeError:  # the loop is closed
-            return
+            self._drop("the loop is closed")
 
     def _observe(self, frame: Frame) -> None:
         """Note what `getSettings` tells, and give the frame a time."""
@@ -132,8 +145,8 @@ class TrackSource:
             at = frame.time
             if at is not None:
                 last = self._last_at
-                if last is not None and at > last:
-                    interval = min(at - last, 10.0)
+                if last is not None and 0 < at - last <= MAX_STEP_S:  # else a clock was set anew
+                    interval = at - last
                     known = self._interval_s
                     self._interval_s = interval if not known else known + (interval - known) / 8
                 self._last_at = at

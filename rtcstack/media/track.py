@@ -16,8 +16,11 @@ from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, blank
 from rtcstack.media.reader import MAX_QUEUED, TrackReader
 from rtcstack.media.source import TrackSink, TrackSource
+from rtcstack.media.timeline import MAX_STEP_S, Timeline
 
 __all__ = ["MediaStreamTrack", "MediaStreamTrackState"]
+
+_PACE_RATE = 90_000
 
 _MAX_AHEAD_S = 0.1
 """How far a pulled track may be ahead of real time."""
@@ -216,15 +219,22 @@ class MediaStreamTrack(EventTarget):
         """For tracks that write their own `recv`: bring what it gives until nobody reads."""
         loop = asyncio.get_running_loop()
         began: float | None = None
+        timeline = Timeline(_PACE_RATE)
         try:
             while self._sinks:
                 frame = await self.recv()
                 self._source.push(frame)
                 # a recv that never waits would keep the loop: then the frames' own times pace it
-                at = frame.time or 0.0
+                now = loop.time()
+                placed = timeline.place(round((frame.time or 0.0) * _PACE_RATE), now)
+                at = 0.0 if placed is None else placed / _PACE_RATE
                 if began is None:
-                    began = loop.time() - at
-                ahead = at - (loop.time() - began)
+                    began = now - at
+                ahead = at - (now - began)
+                if placed is None:
+                    ahead = timeline.interval_s + _MAX_AHEAD_S  # a clock that was set anew
+                elif ahead < -MAX_STEP_S:
+                    began = now - at  # so much is not to be caught up with
                 await asyncio.sleep(ahead - _MAX_AHEAD_S if ahead > _MAX_AHEAD_S else 0)
         except asyncio.CancelledError:
             raise

@@ -1,4 +1,7 @@
-"""What puts one stream into a recorded file: raw frames through an encoder, encoded ones as they are."""
+"""What puts one stream into a recorded file: raw frames through an encoder, encoded ones as they are.
+
+Times come from foreign clocks; each writer brings them on one line (see `rtcstack.media.timeline`).
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,61 @@ from av.video.stream import VideoStream
 
 from rtcstack.codecs.coders.audio import SampleCutter, make_frame
 from rtcstack.codecs.coders.video import FrameFitter
+from rtcstack.codecs.payload.annexb import nal_units
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
+from rtcstack.media.timeline import Timeline
 
-__all__ = ["EncodedAudioWriter", "EncodedVideoWriter", "RawAudioWriter", "RawVideoWriter", "Writer"]
+__all__ = [
+    "EncodedAudioWriter",
+    "EncodedVideoWriter",
+    "RawAudioWriter",
+    "RawVideoWriter",
+    "Writer",
+    "encoder_for",
+    "holds",
+]
+
+_BASELINE = 66
+"""profile_idc of H.264 (section A.2.1)."""
 
 _MAX_SILENCE_S = 60.0
-"""Silence that is written for a gap in the sound; a longer one becomes this long."""
+"""Silence that is written for a gap in the sound; the rest of a longer one is left empty."""
 
 _VIDEO_OPTIONS = {
-    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
-    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "1"},
-    "libx264": {"preset": "veryfast"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "lag-in-frames": "0"},
+    # a look ahead of ten pictures: what is looked at is lost when the process ends
+    "libx264": {"preset": "veryfast", "x264-params": "rc-lookahead=10:sync-lookahead=0:bframes=2"},
 }
+_VIDEO_CODECS = {
+    "webm": "libvpx",
+    "ivf": "libvpx",
+    "mp4": "libx264",
+    "mov": "libx264",
+    "matroska": "libx264",
+    "mpegts": "libx264",
+    "hls": "libx264",
+    "flv": "libx264",
+}
+_AUDIO_CODECS = {
+    "webm": "libopus",
+    "ogg": "libopus",
+    "wav": "pcm_s16le",
+    "mp4": "aac",
+    "mov": "aac",
+    "mpegts": "aac",
+    "hls": "aac",
+    "flv": "aac",
+}
+_NAMES = {"h265": "hevc", "pcmu": "pcm_mulaw", "pcma": "pcm_alaw"}
+"""FFmpeg's, of codecs that have another in RTP."""
+
+_ALSO_HELD = {"ogg": {"opus"}, "mpegts": {"h264", "hevc", "opus"}, "hls": {"hevc", "opus"}}
+"""Beside what FFmpeg's muxers say of themselves."""
+
+_REORDERED_TICKS = VIDEO_CLOCK_RATE // 4
+"""How much earlier than they are shown pictures of H.264 and H.265 may have to be decoded."""
 _KEY_FRAME_EVERY = 150
 """Frames: five seconds at 30 a second, for players to jump to."""
 
@@ -51,8 +96,13 @@ class Writer(Protocol):
             Whether the stream can begin with this.
         """
 
-    def write(self, item: Any) -> None:
-        """Add a frame."""
+    def write(self, item: Any, at: float) -> None:
+        """Add a frame.
+
+        Args:
+            item: the frame.
+            at: monotonic seconds when it came.
+        """
 
     def flush(self) -> None:
         """There are no more."""
@@ -62,38 +112,53 @@ def _names(container: OutputContainer) -> set[str]:
     return set(container.format.name.split(","))
 
 
-class _Timeline:
-    """Places a track's items in the file: it begins where the recording is, and only goes on.
+def encoder_for(container: OutputContainer, kind: str, wanted: str | None) -> str:
+    """FFmpeg's name of the encoder for a kind of media in a file.
 
     Args:
-        offset: of the first item, in ticks of the file's clock.
-        scale: ticks of the file's clock in one unit of the items' times.
+        container: the file.
+        kind: "audio" or "video".
+        wanted: what the application asks for; None for what suits the format.
+
+    Raises:
+        OperationError: the format holds no such media, or nothing here encodes it.
     """
+    suited, usual = _VIDEO_CODECS, container.default_video_codec
+    if kind == "audio":
+        suited, usual = _AUDIO_CODECS, container.default_audio_codec
+    codec = wanted or next((c for f, c in suited.items() if f in _names(container)), usual)
+    # to FFmpeg the picture on a sleeve is video, too
+    if not codec or codec == "none" or (kind == "video" and codec == "png" and wanted is None):
+        raise OperationError(f"{container.format.name} holds no {kind}")
+    try:
+        av.Codec(codec, "w")
+    except (av.FFmpegError, ValueError):
+        raise OperationError(f"{container.format.name}: there is no encoder {codec} here") from None
+    return codec
 
-    def __init__(self, offset: int = 0, scale: int = 1) -> None:
-        self._offset = offset
-        self._scale = scale
-        self._first: float | None = None
-        self._last = -1
 
-    def place(self, at: float) -> int | None:
-        """The time of an item in the file; None for one of the same time, or out of order.
+def holds(container: OutputContainer, codec: str) -> bool:
+    """Whether a file may hold what came encoded; True where its format does not tell.
 
-        Args:
-            at: the item's time, from any origin.
-        """
-        if self._first is None:
-            self._first = at
-        pts = self._offset + round((at - self._first) * self._scale)
-        if pts <= self._last:
-            return None
-        self._last = pts
-        return pts
+    Args:
+        container: the file.
+        codec: its name in RTP, in lower case.
+    """
+    name = _NAMES.get(codec, codec)
+    if any(name in also for f, also in _ALSO_HELD.items() if f in _names(container)):
+        return True
+    held = container.supported_codecs
+    if held:
+        return name in held
+    return not _names(container) & _ALSO_HELD.keys()
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether there was an item."""
-        return self._first is not None
+
+def _may_reorder(key_frame: bytes) -> bool:
+    """Whether H.264 is of a profile that may show pictures in another order than it decodes them."""
+    for unit in nal_units(key_frame):
+        if unit[0] & 0x1F == 7 and len(unit) > 1:
+            return unit[1] != _BASELINE
+    return True
 
 
 class RawVideoWriter:
@@ -106,7 +171,8 @@ class RawVideoWriter:
         self._fitter: FrameFitter | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._timeline = _Timeline()
+        self._timeline = Timeline(VIDEO_CLOCK_RATE)
+        self._last = -1
 
     def can_begin(self, item: Any) -> bool:
         """Always."""
@@ -115,13 +181,7 @@ class RawVideoWriter:
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
         frame: av.VideoFrame = item
-        codec = self._codec
-        if codec is None:
-            suited = {"webm": "libvpx", "ivf": "libvpx", "mp4": "libx264", "mov": "libx264"}
-            codec = next((c for f, c in suited.items() if f in _names(container)), None)
-            codec = codec or container.default_video_codec
-        if not codec or codec == "none":
-            raise OperationError(f"{container.format.name} holds no video")
+        codec = encoder_for(container, "video", self._codec)
         options = dict(_VIDEO_OPTIONS.get(codec, {}))
         stream = container.add_stream(codec, rate=30, options=options)
         assert isinstance(stream, VideoStream)
@@ -135,18 +195,19 @@ class RawVideoWriter:
         stream.codec_context.open(strict=False)
         self._container, self._stream = container, stream
         self._fitter = FrameFitter(stream.pix_fmt, 1.0, even=True)
-        self._timeline = _Timeline(int(offset_s * VIDEO_CLOCK_RATE), VIDEO_CLOCK_RATE)
+        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
         return True
 
-    def write(self, item: Any) -> None:
+    def write(self, item: Any, at: float) -> None:
         """Encode a picture."""
         frame: av.VideoFrame = item
         stream, container = self._stream, self._container
         assert stream is not None
         assert container is not None
-        pts = self._timeline.place(frame.time or 0.0)
-        if pts is None:
+        pts = self._timeline.place(round((frame.time or 0.0) * VIDEO_CLOCK_RATE), at)
+        if pts is None or pts <= self._last:
             return
+        self._last = pts
         fitter = self._fitter
         assert fitter is not None
         own = fitter.own(frame)  # PyAV writes the time into what it encodes, and frames are shared
@@ -175,6 +236,7 @@ class RawAudioWriter:
         self._rate = 48_000
         self._samples = 960
         self._next: int | None = None
+        self._timeline = Timeline(48_000)
         self._written = 0
 
     def can_begin(self, item: Any) -> bool:
@@ -184,13 +246,7 @@ class RawAudioWriter:
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
         frame: av.AudioFrame = item
-        codec = self._codec
-        if codec is None:
-            suited = {"webm": "libopus", "ogg": "libopus", "wav": "pcm_s16le", "mp4": "aac", "mov": "aac"}
-            codec = next((c for f, c in suited.items() if f in _names(container)), None)
-            codec = codec or container.default_audio_codec
-        if not codec or codec == "none":
-            raise OperationError(f"{container.format.name} holds no audio")
+        codec = encoder_for(container, "audio", self._codec)
         self._rate = frame.sample_rate if codec.startswith("pcm") else 48_000
         channels = 1 if frame.layout.nb_channels == 1 else 2
         stream = container.add_stream(codec, rate=self._rate)
@@ -207,18 +263,24 @@ class RawAudioWriter:
             self._resampler = av.AudioResampler(context.format.name, stream.layout.name, self._rate)
         self._container, self._stream = container, stream
         self._written = int(offset_s * self._rate)
+        self._timeline = Timeline(self._rate, interval=self._samples)
         return True
 
-    def write(self, item: Any) -> None:
+    def write(self, item: Any, at: float) -> None:
         """Encode what is complete."""
         cutter = self._cutter
         assert cutter is not None
-        for at, piece in cutter.cut(item):
-            if self._next is not None and at > self._next:
-                missing = min(at - self._next, int(_MAX_SILENCE_S * self._rate))
-                for _ in range(missing // self._samples):
+        for began, piece in cutter.cut(item):
+            start = self._timeline.place(began, at)
+            if start is None:
+                continue
+            if self._next is not None and start > self._next:
+                missing = (start - self._next) // self._samples
+                silent = min(missing, int(_MAX_SILENCE_S * self._rate) // self._samples)
+                for _ in range(silent):
                     self._encode(bytes(len(piece)))
-            self._next = at + self._samples
+                self._written += (missing - silent) * self._samples
+            self._next = start + self._samples
             self._encode(bytes(piece))
 
     def _encode(self, piece: bytes) -> None:
@@ -248,7 +310,10 @@ class EncodedVideoWriter:
         self._container: OutputContainer | None = None
         self._stream: Stream | None = None
         self._template: InputContainer | None = None  # the file's stream refers to it
-        self._timeline = _Timeline()
+        self._timeline = Timeline(VIDEO_CLOCK_RATE)
+        self._delay = 0
+        self._last_dts: int | None = None
+        self._newest = 0
 
     def can_begin(self, item: Any) -> bool:
         """With a key frame."""
@@ -275,10 +340,12 @@ class EncodedVideoWriter:
                 self._template = av.open(io.BytesIO(data), "r", format=raw)
             stream = container.add_stream_from_template(self._template.streams.video[0])
         self._container, self._stream = container, stream
-        self._timeline = _Timeline(int(offset_s * VIDEO_CLOCK_RATE))
+        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+        if self._codec == "h265" or (self._codec == "h264" and _may_reorder(data)):
+            self._delay = _REORDERED_TICKS
         return True
 
-    def write(self, item: Any) -> None:
+    def write(self, item: Any, at: float) -> None:
         """Add a picture."""
         data, timestamp, key_frame, _, _ = item
         container, stream = self._container, self._stream
@@ -286,11 +353,19 @@ class EncodedVideoWriter:
             return
         if not self._timeline.has_begun and not key_frame:
             return
-        pts = self._timeline.place(timestamp)
+        pts = self._timeline.place(timestamp, at, certain=key_frame)
         if pts is None:
             return
+        # They come in the order of decoding, in which their times may go back and forth.
+        self._newest = max(self._newest, pts)
+        dts, last = self._newest - self._delay, self._last_dts
+        if last is not None and dts <= last:
+            dts = last + 1
+        if pts < dts:
+            return  # of the same time, or reordered further than is provided for
+        self._last_dts = dts
         packet = av.Packet(data)
-        packet.pts = packet.dts = pts
+        packet.pts, packet.dts = pts, dts
         packet.time_base = VIDEO_TIME_BASE
         packet.is_keyframe = key_frame
         packet.stream = stream
@@ -312,7 +387,8 @@ class EncodedAudioWriter:
         self._container: OutputContainer | None = None
         self._stream: Stream | None = None
         self._template: InputContainer | None = None
-        self._timeline = _Timeline()
+        self._timeline = Timeline(self._rate)
+        self._last = -1
 
     def can_begin(self, item: Any) -> bool:
         """Always."""
@@ -339,18 +415,19 @@ class EncodedAudioWriter:
         self._template = av.open(file, "r")
         self._container = container
         self._stream = container.add_stream_from_template(self._template.streams.audio[0])
-        self._timeline = _Timeline(int(offset_s * self._rate))
+        self._timeline = Timeline(self._rate, start=int(offset_s * self._rate), interval=self._rate // 50)
         return True
 
-    def write(self, item: Any) -> None:
+    def write(self, item: Any, at: float) -> None:
         """Add a packet."""
         data, timestamp, *_ = item
         container, stream = self._container, self._stream
         if container is None or stream is None or not data:
             return
-        pts = self._timeline.place(timestamp)
-        if pts is None:
+        pts = self._timeline.place(timestamp, at)
+        if pts is None or pts <= self._last:
             return
+        self._last = pts
         packet = av.Packet(data)
         packet.pts = packet.dts = pts
         packet.time_base = Fraction(1, self._rate)

@@ -29,6 +29,7 @@ class Sequence(NamedTuple):
         coded_width, coded_height: in memory.
         references: pictures that a decoder keeps to refer to, and to bring them in order.
         bit_depth: of a sample.
+        chroma: 0 (none) to 3 (4:4:4), chroma_format_idc.
     """
 
     width: int
@@ -37,6 +38,18 @@ class Sequence(NamedTuple):
     coded_height: int
     references: int
     bit_depth: int = 8
+    chroma: int = 1
+
+    @property
+    def pixels(self) -> int:
+        """Of a picture in memory."""
+        return self.coded_width * self.coded_height
+
+    @property
+    def picture_bytes(self) -> int:
+        """What a picture takes in memory."""
+        samples = self.pixels * (2, 3, 4, 6)[min(self.chroma, 3)] // 2
+        return samples * (2 if self.bit_depth > 8 else 1)
 
 
 def h264_frame_size(sps: bytes) -> tuple[int, int] | None:
@@ -97,15 +110,15 @@ def _h264(sps: bytes) -> Sequence | None:
         left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
         width -= (left + right) * x
         height -= (top + bottom) * y
-    return _checked(width, height, coded_width, coded_height, references, depth)
+    return _checked(width, height, coded_width, coded_height, references, depth, chroma)
 
 
 def _checked(
-    width: int, height: int, coded_width: int, coded_height: int, references: int, depth: int
+    width: int, height: int, coded_width: int, coded_height: int, references: int, depth: int, chroma: int
 ) -> Sequence | None:
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         return None
-    return Sequence(width, height, coded_width, coded_height, references, depth)
+    return Sequence(width, height, coded_width, coded_height, references, depth, chroma)
 
 
 def _to_h265_set_id(bits: Bits) -> None:
@@ -159,6 +172,6 @@ def _h265(sps: bytes) -> Sequence | None:
     bits.ue()  # log2_max_pic_order_cnt_lsb_minus4
     references = 0
     for _ in range(sub_layers + 1 if bits.take(1) else 1):
-        references = max(references, bits.ue() + 1)
+        references = max(references, bits.ue())
         bits.ue(), bits.ue()
-    return _checked(width, height, coded_width, coded_height, references, depth)
+    return _checked(width, height, coded_width, coded_height, references, depth, chroma)

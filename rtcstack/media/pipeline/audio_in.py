@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import av
@@ -37,6 +37,7 @@ from rtcstack.rtp.audio import Playout, Pulled
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.receive import ReceiveStream
+from rtcstack.serial import Unwrapper
 
 __all__ = ["AudioInbound"]
 
@@ -146,10 +147,10 @@ class AudioInbound:
         main: what the receiver's track reads.
         encoded: what the track of encoded frames reads.
         sync: told what is heard, for pictures to wait for.
+        on_error: told of what a decoder cannot do.
 
     Attributes:
         stream: that plays now, or None.
-        codecs: by payload type.
         notes: who was heard.
         transform: what frames pass through, or None.
         samples: of the sound that was handed to the track.
@@ -158,14 +159,21 @@ class AudioInbound:
     """
 
     def __init__(
-        self, pool: CoderPool, main: ReceiverSource, encoded: EncodedReceiverSource, sync: PlayoutSync
+        self,
+        pool: CoderPool,
+        main: ReceiverSource,
+        encoded: EncodedReceiverSource,
+        sync: PlayoutSync,
+        on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._pool = pool
+        self._tell_error = on_error
         self._main = main
         self._encoded = encoded
         self.sync = sync
         self.stream: ReceiveStream | None = None
-        self.codecs: Mapping[int, ReceivedCodec] = {}
+        self._codecs: Mapping[int, ReceivedCodec] = {}
+        self._timestamps = Unwrapper(32)
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
         self.samples = 0
@@ -178,6 +186,16 @@ class AudioInbound:
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Sound] | None = None
         self._codec: ReceivedCodec | None = None
+
+    @property
+    def codecs(self) -> Mapping[int, ReceivedCodec]:
+        """By payload type."""
+        return self._codecs
+
+    @codecs.setter
+    def codecs(self, codecs: Mapping[int, ReceivedCodec]) -> None:
+        self._codecs = codecs
+        self._encoded.negotiated(codecs.values())
 
     @property
     def wants_playout(self) -> bool:
@@ -236,6 +254,7 @@ class AudioInbound:
     def on_stream_started(self, event: StreamStarted, now: float) -> None:
         """Sound begins, or goes on from another source."""
         self.stream = event.stream
+        self._timestamps = Unwrapper(32)
         self._main.set_muted(False)
         self._encoded.set_muted(False)
         self.update_demand()
@@ -254,6 +273,7 @@ class AudioInbound:
         codec = self.codecs.get(frame.payload_type)
         if codec is not None and self._encoded.is_demanded and event.stream is self.stream:
             self._encoded.codec = codec.mime_type
+            frame.timestamp = self._timestamps.unwrap(frame.timestamp & 0xFFFF_FFFF)
             self._encoded.push_encoded(as_encoded(frame, codec))
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:
@@ -318,6 +338,7 @@ class AudioInbound:
         jobs.submit(job)
 
     def _failed(self, error: Exception) -> None:
+        self._tell_error(error)
         if not isinstance(error, OperationError):
             return  # one frame of sound is missing
         self._main.set_muted(True)

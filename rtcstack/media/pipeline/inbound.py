@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -92,6 +92,19 @@ class EncodedReceiverSource(_TellsDemand, EncodedSource):
     ) -> None:
         EncodedSource.__init__(self, codec, label, on_key_frame_wanted=ask, muted=True)
         self._on_demand = on_demand
+        self._possible: tuple[str, ...] = ()
+
+    @property
+    def possible_codecs(self) -> tuple[str, ...]:
+        """Of what was negotiated; () before."""
+        return self._possible
+
+    def negotiated(self, codecs: Iterable[ReceivedCodec]) -> None:
+        """What may come now, the likeliest first."""
+        codecs = list(codecs)
+        self._possible = tuple(dict.fromkeys(codec.name for codec in codecs))
+        if codecs and not self.frames:
+            self.codec = codecs[0].mime_type
 
 
 class FrameSink(Protocol):

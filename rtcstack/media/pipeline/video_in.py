@@ -19,11 +19,13 @@ from typing import NamedTuple
 import av
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic
+from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.codecs.payload.superframe import LayerChoice
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
 from rtcstack.codecs.registry import video_decoder
+from rtcstack.errors import OperationError
 from rtcstack.media.frames import set_capture_time, set_rotation
 from rtcstack.media.pipeline.inbound import (
     EncodedReceiverSource,
@@ -75,14 +77,16 @@ class _Picture(NamedTuple):
 class _Pictures(NamedTuple):
     pictures: list[_Picture]
     has_failed: bool
+    refusal: str | None
 
 
 class _Decoder:
     """What belongs to the decoder's thread."""
 
-    __slots__ = ("_codec", "_decoder", "_held", "_silent", "decode_time_s", "implementation")
+    __slots__ = ("_codec", "_decoder", "_held", "_limits", "_silent", "decode_time_s", "implementation")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: DecoderLimits) -> None:
+        self._limits = limits
         self._codec: ReceivedCodec | None = None
         self._decoder: VideoDecoder | None = None
         self._held: dict[int, EncodedFrame] = {}  # by timestamp: their pictures come later, or never
@@ -95,17 +99,19 @@ class _Decoder:
         began = monotonic()
         decoder = self._decoder
         if decoder is None or job.codec != self._codec:
-            decoder = self._decoder = video_decoder(job.codec.name)
+            if decoder is not None:
+                decoder.close()
+            decoder = self._decoder = video_decoder(job.codec.name, limits=self._limits)
             self._codec = job.codec
             self._held.clear()
             self.implementation = decoder.implementation
         frame = job.frame
         failures = decoder.failures
         pictures = decoder.decode(frame.data, frame.timestamp, key_frame=frame.key_frame)
-        has_failed = decoder.failures != failures
+        has_failed = decoder.failures != failures and decoder.refusal is None
         if pictures:
             self._silent = 0
-        elif not has_failed:
+        elif not has_failed and decoder.refusal is None:
             # not to be shown, or to be shown later; but one of these must come some time
             self._silent += 1
             if self._silent >= MAX_SILENT:
@@ -113,7 +119,7 @@ class _Decoder:
                 has_failed = True
         made = self._matched(pictures, frame)
         self.decode_time_s += monotonic() - began
-        return _Pictures(made, has_failed)
+        return _Pictures(made, has_failed, decoder.refusal)
 
     def _matched(self, pictures: list[av.VideoFrame], frame: EncodedFrame) -> list[_Picture]:
         """Each picture with the frame that it was in: decoders hold some back to bring them in order."""
@@ -131,6 +137,8 @@ class _Decoder:
 
     def close(self) -> None:
         """On the thread."""
+        if self._decoder is not None:
+            self._decoder.close()
         self._decoder = None
         self._held.clear()
 
@@ -148,6 +156,7 @@ class VideoFeed:
         frames_decoded, key_frames_decoded: pictures.
         frames_dropped: frames that nobody decoded in time.
         failures: frames that could not be decoded.
+        frames_refused: frames that no decoder was given, for what their pictures would take of memory.
         inter_frame_delay_s, inter_frame_delay_squared_s2: sums over pictures (webrtc-stats).
         freeze_count, freezes_s, pauses_s: likewise.
         assembly_s: sum over frames of the time from their first packet to their last.
@@ -173,6 +182,7 @@ class VideoFeed:
         self.frames_decoded = 0
         self.key_frames_decoded = 0
         self.failures = 0
+        self.frames_refused = 0
         self.inter_frame_delay_s = 0.0
         self.inter_frame_delay_squared_s2 = 0.0
         self.freeze_count = 0
@@ -279,7 +289,7 @@ class VideoFeed:
             self._needs_key_frame = False
         jobs = self._jobs
         if jobs is None:
-            decoder = self._decoder = _Decoder()
+            decoder = self._decoder = _Decoder(self._owner.limits)
             jobs = self._jobs = self._owner.pool.stream(
                 decoder.decode,
                 self._decoded,
@@ -326,6 +336,10 @@ class VideoFeed:
 
     def _decoded(self, result: _Pictures) -> None:
         now = monotonic()
+        if result.refusal is not None:
+            # nothing is asked for: what came would be as large
+            self.frames_refused += 1
+            self._owner.tell_error(OperationError(f"not decoded: {result.refusal}"))
         if result.has_failed:
             self.failures += 1
             if self.stream is not None and self.stream.assembler is not None:
@@ -354,10 +368,21 @@ class VideoFeed:
         if waiting:
             due = max(due, waiting[-1][0])
         waiting.append((due, picture))
-        if len(waiting) > MAX_WAITING:
+        while len(waiting) > MAX_WAITING or (len(waiting) > 1 and not self._reserve()):
             self._show(waiting.popleft()[1], now)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._due)
+
+    def _reserve(self) -> bool:
+        """Whether there is memory left for the pictures that wait."""
+        budget, waiting = self._owner.limits.budget, self._waiting
+        if budget is None:
+            return True
+        if not waiting:
+            budget.release(self)
+            return True
+        size = self.width * self.height * 3 // 2
+        return budget.reserve(self, size * (len(waiting) - 1))  # one is among those that are on their way
 
     def _due(self) -> None:
         self._timer = None
@@ -365,6 +390,7 @@ class VideoFeed:
         waiting = self._waiting
         while waiting and waiting[0][0] <= now + 0.001:
             self._show(waiting.popleft()[1], now)
+        self._reserve()
         if waiting:
             self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._due)
 
@@ -395,6 +421,7 @@ class VideoFeed:
         self._jobs = None
         self._decoder = None
         self._waiting.clear()
+        self._reserve()
         self._shown_at = 0.0
         if self._timer is not None:
             self._timer.cancel()
@@ -414,11 +441,11 @@ class VideoInbound:
         sync: how long pictures wait for their sound.
         wake: something is to be sent.
         on_error: told of what a decoder cannot do.
+        limits: what decoders may use of memory.
 
     Attributes:
         feeds: by rid; None for a stream without one.
         shown: the feed that the receiver's track shows.
-        codecs: by payload type.
         is_receiving: whether what was agreed lets pictures come.
         min_delay_s: least time that pictures wait, from jitterBufferTarget.
     """
@@ -430,7 +457,9 @@ class VideoInbound:
         sync: PlayoutSync,
         wake: Callable[[], None],
         on_error: Callable[[Exception], None],
+        limits: DecoderLimits | None = None,
     ) -> None:
+        self.limits = limits or DecoderLimits()
         self.pool = pool
         self.main = main
         self.wake = wake
@@ -438,12 +467,23 @@ class VideoInbound:
         self.feeds: dict[str | None, VideoFeed] = {}
         self.shown: VideoFeed | None = None
         self._missed = 0  # frames of other layers since the last of the one that is shown
-        self.codecs: Mapping[int, ReceivedCodec] = {}
+        self._codecs: Mapping[int, ReceivedCodec] = {}
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
         self.is_receiving = False
         self.min_delay_s = 0.0
         self.sync = sync
+
+    @property
+    def codecs(self) -> Mapping[int, ReceivedCodec]:
+        """By payload type."""
+        return self._codecs
+
+    @codecs.setter
+    def codecs(self, codecs: Mapping[int, ReceivedCodec]) -> None:
+        self._codecs = codecs
+        for feed in self.feeds.values():
+            feed.encoded.negotiated(codecs.values())
 
     def feed(self, rid: str | None) -> VideoFeed:
         """The feed of a layer; made when there is none."""
@@ -452,6 +492,7 @@ class VideoInbound:
             mime_type = next((c.mime_type for c in self.codecs.values()), "video/VP8")
             label = self.main.label if rid is None else f"{self.main.label} {rid}"
             found = self.feeds[rid] = VideoFeed(self, rid, label, mime_type)
+            found.encoded.negotiated(self.codecs.values())
             if self.shown is None:
                 self._show(found)
         return found

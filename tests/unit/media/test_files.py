@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import threading
 from fractions import Fraction
@@ -164,7 +163,7 @@ async def test_encoded_frames_are_recorded_as_they_are(codec: str, ending: str, 
 
 
 async def test_recording_what_a_format_does_not_hold(tmp_path: Path) -> None:
-    recorder = MediaRecorder(tmp_path / "call.ogg")
+    recorder = MediaRecorder(tmp_path / "call.mkv")
     source = TrackSource("video")
     track = source.track()
     recorder.add_track(track)
@@ -176,14 +175,11 @@ async def test_recording_what_a_format_does_not_hold(tmp_path: Path) -> None:
     source.push(picture(0))
     recorder2 = MediaRecorder(tmp_path / "call.wav")
     recorder2.add_track(track)
-    await recorder2.start()
-    source.push(picture(1))
     with pytest.raises(OperationError, match="no video"):
-        await recorder2.stop()
+        await recorder2.start()
     with pytest.raises(OperationError, match="THEORA"):
         MediaRecorder(tmp_path / "x.mkv").add_encoded("theora")
-    with contextlib.suppress(OperationError):  # whether ogg holds video: as FFmpeg was built
-        await recorder.stop()
+    await recorder.stop()
     assert no_threads("rtcstack-recorder")
 
 
@@ -192,10 +188,8 @@ async def test_recording_to_nowhere(tmp_path: Path) -> None:
     source = TrackSource("video")
     track = source.track()
     recorder.add_track(track)
-    await recorder.start()
-    source.push(picture(0))
-    with pytest.raises(OperationError):
-        await recorder.stop()
+    with pytest.raises(OperationError, match="no folder"):
+        await recorder.start()
     with pytest.raises(InvalidStateError):
         await MediaRecorder(tmp_path / "x.webm").start()
 

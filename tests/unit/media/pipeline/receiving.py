@@ -10,6 +10,7 @@ from typing import Any
 import av
 
 from rtcstack.clock import monotonic
+from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.inbound import ReceivedCodec, ReceiverSource
 from rtcstack.media.pipeline.sync import PlayoutSync
@@ -66,7 +67,9 @@ class Sink:
 class Receiver:
     """A video section that receives, without a network."""
 
-    def __init__(self, codec: str = "h264", sets: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, codec: str = "h264", sets: tuple[bytes, ...] = (), limits: DecoderLimits | None = None
+    ) -> None:
         self.errors: list[Exception] = []
         self.key_frames_asked = 0
         self.failures_told = 0
@@ -78,6 +81,7 @@ class Receiver:
             PlayoutSync(),
             lambda: None,
             self.errors.append,
+            limits,
         )
         self.inbound.codecs = {96: ReceivedCodec(codec, f"video/{codec.upper()}", 90_000, 1, sets)}
         self.inbound.set_rids(())

@@ -1,0 +1,245 @@
+"""Recordings of sources that jump, of what came encoded, and of processes that are killed."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from rtcstack.errors import OperationError
+from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceivedCodec
+from rtcstack.media.player import MediaPlayer
+from rtcstack.media.recorder import MediaRecorder
+from rtcstack.media.source import TrackSource
+from rtcstack.media.testsources import ToneSource, test_picture
+from tests.unit.media.pipeline.receiving import encode
+
+JUMPS = [90_000 * 3600, -90_000 * 3600, 2**32, -(2**32), 90_000 * 20]
+
+
+def times_in(path: object, kind: str = "video") -> list[float]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0] if kind == "video" else container.streams.audio[0]
+        return sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.pts is not None)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "webm"])
+@pytest.mark.parametrize("jump", JUMPS)
+async def test_a_recording_goes_on_when_its_source_begins_anew(
+    jump: int, ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"call.{ending}"
+    recorder = MediaRecorder(path)
+    video, audio, tone = TrackSource("video"), TrackSource("audio"), ToneSource(440)
+    tracks = video.track(), audio.track()
+    for track in tracks:
+        recorder.add_track(track)
+    await recorder.start()
+    for i in range(60):
+        frame = test_picture(i, 64, 48)
+        frame.pts, frame.time_base = 10**9 + i * 3000 + (jump if i >= 30 else 0), Fraction(1, 90_000)
+        video.push(frame)
+        for number in (2 * i, 2 * i + 1):
+            sound = tone.make(number)
+            sound.pts = 10**9 + number * 960 + (jump if i >= 30 else 0)
+            audio.push(sound)
+    await recorder.stop()
+    times, heard = times_in(path), times_in(path, "audio")
+    assert len(times) >= 58
+    assert 1.8 < times[-1] - times[0] < 2.2
+    assert 2.2 < heard[-1] - heard[0] < 2.6
+
+
+async def test_a_lone_time_far_away_costs_its_picture_only(tmp_path: Path) -> None:
+    path = tmp_path / "call.mp4"
+    recorder = MediaRecorder(path)
+    video = TrackSource("video")
+    track = video.track()
+    recorder.add_track(track)
+    await recorder.start()
+    for i in range(40):
+        frame = test_picture(i, 64, 48)
+        frame.pts, frame.time_base = i * 3000 + (2**40 if i == 20 else 0), Fraction(1, 90_000)
+        video.push(frame)
+    await recorder.stop()
+    times = times_in(path)
+    assert len(times) == 39
+    assert times[-1] < 1.4
+
+
+def encoded(codec: str, count: int, **options: str) -> list[EncodedMedia]:
+    name, usual = {
+        "h264": ("libx264", {"preset": "veryfast"}),
+        "vp8": ("libvpx", {"deadline": "realtime", "lag-in-frames": "0"}),
+    }[codec]
+    return [
+        EncodedMedia(f"video/{codec.upper()}", data, n * 3000, Fraction(1, 90_000), key_frame=key)
+        for n, data, key in encode(name, count, (160, 96), usual | options)
+    ]
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+async def test_encoded_frames_go_on_with_the_new_source_s_key_frame(jump: int, tmp_path: Path) -> None:
+    path = tmp_path / "call.webm"
+    source = EncodedSource("video/VP8")
+    track = source.track()
+    recorder = MediaRecorder(path)
+    recorder.add_track(track)
+    await recorder.start()
+    for offset in (10**10, 10**10 + jump):
+        for frame in encoded("vp8", 30):
+            frame.pts += offset
+            source.push_encoded(frame)
+    await recorder.stop()
+    times = times_in(path)
+    assert len(times) == 60
+    assert 1.8 < times[-1] - times[0] < 2.2
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+async def test_encoded_pictures_that_are_reordered_are_all_there(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"call.{ending}"
+    source = EncodedSource("video/H264")
+    track = source.track()
+    recorder = MediaRecorder(path)
+    recorder.add_track(track)
+    await recorder.start()
+    for frame in encoded("h264", 40, bf="3", g="30"):
+        source.push_encoded(frame)
+    await recorder.stop()
+    assert len(times_in(path)) == 40
+    with av.open(str(path)) as container:
+        shown = [frame.pts for frame in container.decode(video=0)]
+    assert len(shown) == 40
+    assert shown == sorted(shown)
+
+
+def receiver_source(*codecs: str) -> EncodedReceiverSource:
+    source = EncodedReceiverSource("video/VP8", "remote", lambda: None, lambda: None)
+    source.negotiated(ReceivedCodec(c, f"video/{c.upper()}", 90_000) for c in codecs)
+    return source
+
+
+async def test_the_first_frame_tells_the_codec(tmp_path: Path) -> None:
+    path = tmp_path / "call.mp4"
+    source = receiver_source()
+    track = source.track()
+    recorder = MediaRecorder(path)
+    recorder.add_track(track)
+    source.negotiated(
+        [ReceivedCodec("vp8", "video/VP8", 90_000), ReceivedCodec("h264", "video/H264", 90_000)]
+    )
+    await recorder.start()
+    for frame in encoded("h264", 20, tune="zerolatency"):
+        source.push_encoded(frame)
+    await recorder.stop()
+    assert len(times_in(path)) == 20
+
+
+async def test_what_a_file_cannot_hold_is_refused_at_start(tmp_path: Path) -> None:
+    source = receiver_source("vp8")
+    track = source.track()
+    recorder = MediaRecorder(tmp_path / "call.mp4")
+    recorder.add_track(track)
+    with pytest.raises(OperationError, match="mp4 does not hold VP8"):
+        await recorder.start()
+    for name, form in (("call.zzz", None), ("call", None), ("call.mp4", "nosuch")):
+        again = MediaRecorder(tmp_path / name, form)
+        again.add_track(track)
+        with pytest.raises(OperationError, match="cannot be recorded"):
+            await again.start()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_file_cannot_hold_is_told_when_it_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = receiver_source("h264", "vp8")
+    track = source.track()
+    recorder = MediaRecorder(tmp_path / "call.mp4")
+    recorder.add_track(track)
+    await recorder.start()
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        for frame in encoded("vp8", 3):
+            source.push_encoded(frame)
+    assert len([r for r in caplog.records if "does not hold VP8" in r.getMessage()]) == 1
+    with pytest.raises(OperationError, match="does not hold VP8"):
+        await recorder.stop()
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from fractions import Fraction
+from rtcstack import MediaRecorder, TrackSource
+from rtcstack.media.testsources import ToneSource, test_picture
+
+async def main(path, pictures):
+    recorder = MediaRecorder(path)
+    video, audio, tone = TrackSource("video"), TrackSource("audio"), ToneSource(440)
+    tracks = [video.track(), audio.track()] if pictures else [audio.track()]
+    for track in tracks:
+        recorder.add_track(track)
+    await recorder.start()
+    for i in range(240):
+        if pictures:
+            frame = test_picture(i, 64, 48)
+            frame.pts, frame.time_base = i, Fraction(1, 30)
+            video.push(frame)
+        for number in range(i * 5 // 3, (i + 1) * 5 // 3):
+            audio.push(tone.make(number))
+        while any(entry.queued > 10 for entry in recorder._inputs):
+            await asyncio.sleep(0.002)
+    while any(entry.queued for entry in recorder._inputs):
+        await asyncio.sleep(0.002)
+    await asyncio.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main(sys.argv[1], sys.argv[2] == "1"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+@pytest.mark.parametrize("ending", ["webm", "mkv", "mp4", "ogg"])
+def test_what_was_recorded_survives_the_process(ending: str, tmp_path: Path) -> None:
+    """Eight seconds, of which at most the last may be lost."""
+    path = tmp_path / f"call.{ending}"
+    pictures = ending != "ogg"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), str(int(pictures))], timeout=60, check=False
+    )
+    assert done.returncode == -9
+    heard = times_in(path, "audio")
+    assert heard[-1] - heard[0] > 6.5
+    if pictures:
+        times = times_in(path)
+        assert times[-1] - times[0] > 6.5
+        with av.open(str(path)) as container:
+            shown: list[Any] = list(container.decode(video=0))
+        assert len(shown) > 190
+
+
+async def test_a_player_goes_on_where_a_file_jumps(tmp_path: Path) -> None:
+    path = tmp_path / "jumps.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 90_000)
+        for i in range(60):
+            frame = test_picture(i, 64, 48)
+            frame.pts = i * 3000 + (90_000 * 3600 * 26 if i >= 30 else 0)
+            frame.time_base = Fraction(1, 90_000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    player = MediaPlayer(path, realtime=False)
+    assert player.video is not None
+    times = [frame.time or 0.0 async for frame in player.video]
+    assert len(times) >= 58
+    assert times[-1] < 2.2
+    assert times == sorted(times)

@@ -1,0 +1,83 @@
+"""Times that jump become times that go on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtcstack.media.timeline import MAX_STEP_S, Timeline
+
+RATE = 90_000
+FRAME = 3000
+
+
+def placed(times: list[int], **options: bool) -> list[int | None]:
+    line = Timeline(RATE)
+    return [line.place(at, i / 30 if options.get("live") else None) for i, at in enumerate(times)]
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("jump", [RATE * 3600, -RATE * 3600, 2**32, -(2**32), RATE * 10, -RATE * 10])
+def test_a_new_clock_goes_on_where_the_old_one_ended(jump: int, live: bool) -> None:
+    start = 7200 * RATE
+    times = [start + i * FRAME + (jump if i >= 30 else 0) for i in range(60)]
+    made = placed(times, live=live)
+    assert made[:30] == [i * FRAME for i in range(30)]
+    assert made[30] is None  # alone, it might be an error
+    rest = [at for at in made[31:] if at is not None]
+    assert len(rest) == 29
+    assert all(b - a == FRAME for a, b in pairwise(rest))
+    assert FRAME <= rest[0] - 29 * FRAME <= 2 * FRAME + 1
+
+
+def test_a_lone_time_far_away_is_left_out() -> None:
+    times = [i * FRAME for i in range(60)]
+    times[20] += 2**33
+    times[40] -= 2**33
+    made = placed(times)
+    assert [i for i, at in enumerate(made) if at is None] == [20, 40]
+    assert [at for at in made if at is not None] == [i * FRAME for i in range(60) if i not in (20, 40)]
+
+
+def test_what_is_certain_is_not_left_out() -> None:
+    line = Timeline(RATE)
+    assert line.place(0, certain=True) == 0
+    assert line.place(FRAME) == FRAME
+    assert line.place(10**12, certain=True) == 2 * FRAME
+    assert line.place(10**12 + FRAME) == 3 * FRAME
+    assert line.jumps == 1
+
+
+def test_a_pause_that_took_as_long_is_kept() -> None:
+    line = Timeline(RATE)
+    assert line.place(0, 0.0) == 0
+    assert line.place(60 * RATE, 60.01) == 60 * RATE
+    assert line.jumps == 0
+
+
+def test_a_new_clock_after_a_pause_begins_after_the_pause() -> None:
+    line = Timeline(RATE)
+    line.place(0, 0.0)
+    assert line.place(10**10, 20.0) is None
+    made = line.place(10**10 + FRAME, 20.03)
+    assert made is not None
+    assert 19.9 < made / RATE < 20.2
+
+
+def test_small_steps_stay_as_they_are() -> None:
+    times = [0, 4 * FRAME, 2 * FRAME, FRAME, 3 * FRAME, int(MAX_STEP_S * RATE)]
+    assert placed(times) == times
+
+
+@given(st.lists(st.integers(-(2**40), 2**40), max_size=60))
+def test_whatever_comes_it_never_leaps(times: list[int]) -> None:
+    line = Timeline(RATE)
+    newest = 0
+    for at in times:
+        made = line.place(at)
+        if made is not None:
+            assert made - newest <= (MAX_STEP_S + 1) * RATE
+            newest = max(newest, made)
