@@ -92,7 +92,8 @@ class Receiver:
             request_key_frame=self._asked,
             assembler=SimpleNamespace(decoder_failed=self._failed),
         )
-        self.inbound.on_stream_started(SimpleNamespace(stream=self.stream), monotonic())  # type: ignore[arg-type]
+        started = SimpleNamespace(stream=self.stream, is_under_way=False)
+        self.inbound.on_stream_started(started, monotonic())  # type: ignore[arg-type]
         self.number = 0
 
     def _asked(self) -> None:
@@ -120,6 +121,7 @@ def encode(
     context.pix_fmt = "yuv420p"
     context.time_base = Fraction(1, 30)
     context.bit_rate = 300_000
+    context.thread_count = 1  # libvpx's threads wait by spinning, which is slow where cores are few
     context.options = options or {}
     packets = [p for i in range(count) for p in context.encode(picture(i, *size))]
     packets += context.encode(None)
