@@ -35,6 +35,7 @@ from rtcstack.dtls.resting import CLOSE_NOTIFY, RECORD_NONCE_BYTES, RestingRecor
 from rtcstack.dtls.sieve import ALERT, is_plain, sift_connected, sift_handshake
 from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
 from rtcstack.engine import Buffer, Run
+from rtcstack.refusals import Refusals
 
 __all__ = ["DtlsEngine"]
 
@@ -111,6 +112,7 @@ class DtlsEngine:
         "_resting",
         "_verifier",
         "counters",
+        "refusals",
         "remote_certificates",
         "role",
         "rtt_s",
@@ -140,6 +142,8 @@ class DtlsEngine:
         self._deadline: float | None = None
         self._repeat_last_flight_after: float | None = None
         self.counters = DtlsCounters()
+        self.refusals = Refusals()
+        self.refusals = Refusals()
         self.remote_certificates: tuple[bytes, ...] = ()
         self.role: DtlsRole | None = None
         self.rtt_s = 0.1
@@ -211,7 +215,7 @@ class DtlsEngine:
             are_plain = is_plain(runs[0]) if len(runs) == 1 else all(map(is_plain, runs))
             for chunk in as_chunks(runs if are_plain else self._sift(runs)):
                 if len(chunk) > MAX_DATAGRAM_BYTES:
-                    counters.dropped_oversize += 1
+                    self._refuse_oversize(chunk)
                     continue
                 records.put(chunk)
                 self._open(records)
@@ -352,11 +356,15 @@ class DtlsEngine:
         for run in runs:
             for datagram in run.datagrams():
                 if len(datagram) > MAX_DATAGRAM_BYTES:
-                    self.counters.dropped_oversize += 1
+                    self._refuse_oversize(datagram)
                     continue
-                for kind, epoch, record in sift_handshake(
+                kept = sift_handshake(
                     datagram, is_client=is_client, has_answered=bool(self._flight.datagrams)
-                ):
+                )
+                if sum(len(record) for _, _, record in kept) != len(datagram):
+                    self.counters.dropped_out_of_place += 1
+                    self.refusals.add("dtls", "out of place in the handshake", datagram)
+                for kind, epoch, record in kept:
                     if self.state is DtlsState.CONNECTING:
                         if kind == ALERT and epoch == 0:
                             self._hear_alert(record, now)
@@ -381,12 +389,19 @@ class DtlsEngine:
         if level == _FATAL and self._alert is None:
             self._alert = (now + ALERT_GRACE_S, number)
 
-    @staticmethod
-    def _sift(runs: Sequence[Run]) -> list[Run]:
+    def _refuse_oversize(self, datagram: bytes) -> None:
+        self.counters.dropped_oversize += 1
+        self.refusals.add("dtls", "longer than a record", datagram)
+
+    def _sift(self, runs: Sequence[Run]) -> list[Run]:
         kept = []
         for run in runs:
             for datagram in run.datagrams():
                 data = sift_connected(datagram)
+                if len(data) != len(datagram) and not self._flight.datagrams:
+                    # else it may be the peer's last flight again, which is answered
+                    self.counters.dropped_out_of_place += 1
+                    self.refusals.add("dtls", "out of place", datagram)
                 if data:
                     kept.append(Run(data, len(data)))
         return kept
@@ -425,11 +440,11 @@ class DtlsEngine:
         self._verifier = None
         if len(self._last_sent) < RECORD_NONCE_BYTES:
             return
-        self._resting = self._make_resting(self._last_sent)
+        self._resting = self._make_resting(self._last_sent, self.refusals)
         if self._resting is not None:
             self._records = None
 
-    def _make_resting(self, last_sent: bytes) -> RestingRecords | None:
+    def _make_resting(self, last_sent: bytes, refusals: Refusals | None = None) -> RestingRecords | None:
         """The connection's records without OpenSSL, or None where that cannot be."""
         records = self._records
         assert records is not None
@@ -448,6 +463,7 @@ class DtlsEngine:
             is_client=self.role is DtlsRole.CLIENT,
             last_sent=last_sent,
             last_received=int.from_bytes(self._last_authentic, "big"),
+            refusals=refusals,
         )
 
     def _open_resting(self, resting: RestingRecords, runs: Sequence[Run], now: float) -> None:

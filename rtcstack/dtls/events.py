@@ -93,6 +93,7 @@ class DtlsCounters:
     handshake_retransmissions: int = 0
     dropped_early: int = 0
     dropped_oversize: int = 0
+    dropped_out_of_place: int = 0
     dropped_closed: int = 0
     dropped_not_connected: int = 0
     records_refused: int = 0

@@ -21,6 +21,8 @@ from struct import Struct
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
+from rtcstack.refusals import Refusals
+
 __all__ = ["RECORD_NONCE_BYTES", "RestingRecords", "key_block", "suite_of"]
 
 #  0                   1                   2                   3
@@ -106,6 +108,7 @@ class RestingRecords:
         last_sent: the last record that was sent: its header, and what follows it up to
             `RECORD_NONCE_BYTES`. Numbers and nonces go on from there.
         last_received: epoch and sequence number of the newest authentic record from the peer.
+        refusals: who is told of records that are dropped, if anybody.
     """
 
     __slots__ = (
@@ -122,6 +125,7 @@ class RestingRecords:
         "dropped_forged",
         "dropped_malformed",
         "dropped_replayed",
+        "refusals",
     )
 
     def __init__(
@@ -133,7 +137,9 @@ class RestingRecords:
         is_client: bool,
         last_sent: bytes,
         last_received: int,
+        refusals: Refusals | None = None,
     ) -> None:
+        self.refusals = refusals
         suite = suite_of(cipher)
         assert suite is not None, "only connections with an AEAD suite rest"
         k, v = suite.key_bytes, suite.iv_bytes
@@ -244,12 +250,14 @@ class RestingRecords:
             offset = body + size
             if offset > end or size < overhead or version != _DTLS_1_2 or sequence >> 48 != self._peer_epoch:
                 self.dropped_malformed += 1
+                self._refuse("malformed", data)
                 if offset > end:
                     return None
                 continue
             age = self._received - sequence
             if age >= 0 and (age >= WINDOW_BITS or self._seen >> age & 1):
                 self.dropped_replayed += 1
+                self._refuse("replayed", data)
                 continue
             aad = _AAD.pack(sequence, kind, _DTLS_1_2, size - overhead)
             try:
@@ -261,6 +269,7 @@ class RestingRecords:
                     plain = self._read.decrypt(self._xor(self._read_iv, sequence), data[body:offset], aad)
             except InvalidTag:
                 self.dropped_forged += 1
+                self._refuse("forged", data)
                 continue
             # Only what is authentic moves the window (RFC 6347, section 4.1.2.6).
             if age < 0:
@@ -277,4 +286,9 @@ class RestingRecords:
                     return int(number)
         if offset != end:
             self.dropped_malformed += 1
+            self._refuse("malformed", data)
         return None
+
+    def _refuse(self, reason: str, data: bytes) -> None:
+        if self.refusals is not None:
+            self.refusals.add("dtls", reason, data)

@@ -20,6 +20,7 @@ from pylibsrtp._binding import ffi as _pylibsrtp_ffi
 from pylibsrtp._binding import lib as _pylibsrtp_lib
 
 from rtcstack.dtls.srtp_keys import SrtpKeys
+from rtcstack.refusals import Refusals
 
 __all__ = ["MAX_PACKET_BYTES", "MAX_REMOTE_SSRCS", "REPLAY_WINDOW", "SrtpContext"]
 
@@ -73,6 +74,7 @@ class SrtpContext:
 
     Args:
         keys: from the DTLS handshake.
+        refusals: who is told of what is dropped.
 
     Attributes:
         packets_protected, packets_unprotected: RTP and RTCP together.
@@ -88,6 +90,7 @@ class SrtpContext:
         "_inbound",
         "_outbound",
         "_receive",
+        "_refusals",
         "_scratch",
         "_send",
         "failures",
@@ -98,7 +101,7 @@ class SrtpContext:
         "ssrcs_forgotten",
     )
 
-    def __init__(self, keys: SrtpKeys) -> None:
+    def __init__(self, keys: SrtpKeys, refusals: Refusals | None = None) -> None:
         profile = _PROFILES[keys.profile.name]
         outbound = Policy(keys.local, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
         # The same bytes may leave twice; never other bytes under the same number, which AES-GCM
@@ -116,6 +119,7 @@ class SrtpContext:
         # what only the elder holds is forgotten.
         self._heard: set[bytes] = set()
         self._heard_before: set[bytes] = set()
+        self._refusals = refusals if refusals is not None else Refusals()
         self.packets_protected = 0
         self.packets_unprotected = 0
         self.failures = 0
@@ -162,6 +166,7 @@ class SrtpContext:
             size = len(packet)
             if not _MIN_BYTES <= size <= MAX_PACKET_BYTES:
                 self.failures += 1
+                self._refusals.add("srtp", "of an impossible size", packet)
                 continue
             view[0:size] = packet
             length[0] = size
@@ -176,8 +181,10 @@ class SrtpContext:
                     heard = self._heard
             elif status in _REPLAY_STATUSES:
                 self.replays += 1
+                self._refusals.add("srtp", "replayed", packet)
             else:
                 self.failures += 1
+                self._refusals.add("srtp", f"libsrtp's error {status}", packet)
         self.packets_unprotected += len(out)
         return out
 

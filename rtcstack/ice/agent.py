@@ -37,6 +37,7 @@ from rtcstack.ice.names import MdnsUser, is_literal
 from rtcstack.ice.sources import Sources
 from rtcstack.ice.stun import Address
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
+from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
@@ -195,6 +196,11 @@ class IceAgent:
     def controlling(self) -> bool:
         """Whether this end nominates."""
         return self.engine.controlling
+
+    @property
+    def refusals(self) -> Refusals:
+        """What was refused of the packets that came."""
+        return self.engine.refusals
 
     @property
     def rtt_s(self) -> float | None:

@@ -212,6 +212,11 @@ class StunMessage:
             raise ParseError("a wrong STUN FINGERPRINT")
         self.has_fingerprint = True
 
+    @property
+    def data(self) -> bytes:
+        """The message as it came."""
+        return self._data
+
     def __contains__(self, attribute: int) -> bool:
         return attribute in self._attributes
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from rtcstack.errors import ParseError
+from rtcstack.refusals import Refusals
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.delay import DelayTarget
 from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
@@ -110,6 +111,7 @@ class AudioJitterBuffer:
         "_newest_index",
         "_next",
         "_playing",
+        "_refusals",
         "_shrunk_at",
         "_unwrapper",
         "concealed",
@@ -128,7 +130,8 @@ class AudioJitterBuffer:
         "target_delay_s",
     )
 
-    def __init__(self, clock_rate: int) -> None:
+    def __init__(self, clock_rate: int, refusals: Refusals | None = None) -> None:
+        self._refusals = refusals if refusals is not None else Refusals()
         self._clock_rate = clock_rate
         self._delay = DelayTarget()
         self._unwrapper = Unwrapper(32)
@@ -201,8 +204,9 @@ class AudioJitterBuffer:
             return
         try:
             units = depacketizer.split(payload)
-        except ParseError:
+        except ParseError as error:
             self.malformed += 1
+            self._refusals.add("rtp", error.reason, packet.data)
             return
         index, rate = packet.index, self._clock_rate
         timestamp = self._unwrapper.unwrap(packet.timestamp)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from rtcstack.errors import ParseError
+from rtcstack.refusals import Refusals
 from rtcstack.rtp.events import KeyFrameRequested, RtpEvent
 from rtcstack.rtp.receive import ReceiveStream, RtxStream
 from rtcstack.rtp.reports import MAX_RTCP_BYTES, ReportTimer, compounds, goodbye, round_trip_s
@@ -62,6 +63,7 @@ class Control:
         on_estimate: told of the peer's estimate (REMB), in bit/s.
         on_loss: told of each report's mean loss.
         on_rtt: told of the round-trip time.
+        refusals: who is told of datagrams, or parts of some, that are dropped.
 
     Attributes:
         cname: ours.
@@ -84,6 +86,7 @@ class Control:
         "_pending",
         "_receive_streams",
         "_reference_times",
+        "_refusals",
         "_send_streams",
         "bandwidth_bps",
         "cname",
@@ -109,7 +112,9 @@ class Control:
         on_estimate: Callable[[int, float], None],
         on_loss: Callable[[float, float], None],
         on_rtt: Callable[[float], None],
+        refusals: Refusals,
     ) -> None:
+        self._refusals = refusals
         self._send_streams = send_streams
         self._receive_streams = receive_streams
         self._events = events
@@ -141,11 +146,14 @@ class Control:
         """Take an RTCP datagram."""
         self.packets_received += 1
         try:
-            packets, malformed, _ = parse(data)
-        except ParseError:
+            packets, malformed, reason = parse(data)
+        except ParseError as error:
             self.malformed += 1
+            self._refusals.add("rtcp", error.reason, data)
             return
-        self.malformed += malformed
+        if malformed:
+            self.malformed += malformed
+            self._refusals.add("rtcp", reason, data, malformed)
         for packet in packets:
             self._on_packet(packet, now)
 

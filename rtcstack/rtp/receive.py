@@ -9,6 +9,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import cast
 
+from rtcstack.refusals import Refusals
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.demux import Rank
@@ -79,6 +80,7 @@ class ReceiveStream:
         had_place: it has, or had.
         look_at: when its owner is to look at it, or None; the owner's to set.
         is_under_way: it is not its first packet that is looked at.
+        refusals: who is told of packets that are dropped.
         pli_count, fir_count, nack_count: RTCP requests that were sent, by packet.
     """
 
@@ -115,6 +117,7 @@ class ReceiveStream:
         "pli_count",
         "rank",
         "reception",
+        "refusals",
         "retransmitted_bytes",
         "retransmitted_packets",
         "rid",
@@ -135,7 +138,9 @@ class ReceiveStream:
         wake: Callable[[ReceiveStream], None],
         rtt_s: float = 0.1,
         missing: MissingCount | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self.refusals = refusals if refusals is not None else Refusals()
         self.section = section
         self.ssrc = ssrc
         self.rid = rid
@@ -182,7 +187,7 @@ class ReceiveStream:
         """It is the stream of its section from now on, perhaps after it was not for a while."""
         if self.had_place and self.playout is not None:
             # What has gathered since was not played: it is of the past.
-            self.playout = AudioJitterBuffer(self.reception.clock_rate)
+            self.playout = AudioJitterBuffer(self.reception.clock_rate, self.refusals)
             self.playout.min_delay_s = self.section.min_delay_s
         self.is_current = self.had_place = True
 
@@ -212,6 +217,7 @@ class ReceiveStream:
                         ssrc=self.ssrc,
                         mid=section.mid,
                         rid=self.rid,
+                        refusals=self.refusals,
                     )
                 self.assembler.rtt_s = self.nack.rtt_s
                 self.assembler.asks = self.nack.asks
@@ -221,7 +227,7 @@ class ReceiveStream:
         else:
             if delivery & Delivery.PLAYOUT:
                 if self.playout is None:
-                    self.playout = AudioJitterBuffer(self.reception.clock_rate)
+                    self.playout = AudioJitterBuffer(self.reception.clock_rate, self.refusals)
                 self.playout.min_delay_s = section.min_delay_s
                 sinks.append(self._buffer)
             else:
@@ -492,6 +498,7 @@ class RtxStream:
         original_type = self._original_types.get(packet.payload_type)
         if original_type is None or size < 2:
             self.malformed += 1
+            self.primary.refusals.add("rtp", "a retransmission of nothing that is agreed", packet.data)
             return
         packet.sequence_number = _ORIGINAL_SEQUENCE_NUMBER(packet.data, packet.payload_start)[0]
         packet.payload_start += 2

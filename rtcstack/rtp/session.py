@@ -14,6 +14,7 @@ from operator import attrgetter
 
 from rtcstack.engine import Buffer
 from rtcstack.errors import ParseError
+from rtcstack.refusals import Refusals
 from rtcstack.rtp.bwe.arrivals import TransportArrivals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.bwe.receiving import ReceivingEstimator
@@ -91,6 +92,7 @@ class RtpSession:
         make_estimator: makes what estimates the bandwidth once a stream has congestion control;
             None for the one of the house (`rtcstack.rtp.bwe.gcc`).
         rng: for what must not be guessed; a seeded one makes runs repeatable.
+        refusals: who is told of packets that are dropped.
 
     Attributes:
         drops: count by reason of packets that were dropped before they reached a stream.
@@ -115,6 +117,7 @@ class RtpSession:
         "_of_section",
         "_quiet",
         "_receive_streams",
+        "_refusals",
         "_rng",
         "_send_streams",
         "_started",
@@ -132,7 +135,9 @@ class RtpSession:
         ntp_offset_s: float = 0.0,
         make_estimator: Callable[[], BandwidthEstimator] | None = None,
         rng: random.Random | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals if refusals is not None else Refusals()
         self._rng = rng or secrets.SystemRandom()
         self._ntp_offset_s = ntp_offset_s
         self._now = 0.0
@@ -165,6 +170,7 @@ class RtpSession:
             on_estimate=self.sending.on_remote_estimate,
             on_loss=self.sending.on_loss,
             on_rtt=self._on_rtt,
+            refusals=self._refusals,
         )
         self.drops: dict[Drop, int] = {}
         self.rtp_packets_received = 0
@@ -389,12 +395,12 @@ class RtpSession:
                 continue
             self.rtp_packets_received += 1
             if len(data) > MAX_PACKET_BYTES:
-                self._drop(Drop.TOO_LONG)
+                self._drop(Drop.TOO_LONG, data)
                 continue
             try:
                 packet = parse(data)
             except ParseError:
-                self._drop(Drop.MALFORMED)
+                self._drop(Drop.MALFORMED, data)
                 continue
             stream = streams.get(packet.ssrc)
             start = packet.extension_start
@@ -510,14 +516,16 @@ class RtpSession:
 
     # -- streams that come and go -----------------------------------------------------------------
 
-    def _drop(self, reason: Drop) -> None:
+    def _drop(self, reason: Drop, data: bytes) -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
+        if reason is not Drop.PROBATION:  # it is kept, and comes back with the next
+            self._refusals.add("rtp", reason, data)
 
     def _begin(self, packet: RtpPacket, now: float) -> None:
         """The first packet of an SSRC: find its place, and hand it on."""
         route = self._demux.route(packet)
         if isinstance(route, Verdict):
-            self._drop(Drop(route.value))
+            self._drop(Drop(route.value), packet.data)
             return
         stream: ReceiveStream | RtxStream | None
         if route.role is Role.REPEATED:
@@ -525,7 +533,7 @@ class RtpSession:
         else:
             stream = self._begin_media(packet.ssrc, route, now)
         if stream is None:
-            self._drop(Drop.NO_PRIMARY)
+            self._drop(Drop.NO_PRIMARY, packet.data)
             return
         stream.layout = packet.layout
         kept = self._demux.released(packet.ssrc)
@@ -546,6 +554,7 @@ class RtpSession:
             wake=self._wake,
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
             missing=self._missing,
+            refusals=self._refusals,
         )
         self._enter(stream)
         stream.rank = Rank.ANNOUNCED if route.announced else Rank.NAMED if route.named else Rank.TYPED

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 
 from rtcstack.errors import ParseError
+from rtcstack.refusals import Refusals
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.frames import Depacketizer, EncodedFrame, PayloadInfo
 from rtcstack.rtp.packet import RtpPacket
@@ -156,6 +157,7 @@ class VideoAssembler:
         "_quiet_due",
         "_quiet_s",
         "_reader",
+        "_refusals",
         "_rid",
         "_ssrc",
         "_top",
@@ -185,7 +187,9 @@ class VideoAssembler:
         ssrc: int = 0,
         mid: str | None = None,
         rid: str | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self._refusals = refusals if refusals is not None else Refusals()
         self._reader = reader
         self._emit = emit
         self._wake = wake
@@ -247,8 +251,9 @@ class VideoAssembler:
             return
         try:
             part = depacketizer.depacketize(packet.data[start : packet.payload_end])
-        except ParseError:
+        except ParseError as error:
             self.malformed += 1
+            self._refusals.add("rtp", error.reason, packet.data)
             self._start_again(now)
             return
         timestamp = packet.timestamp
@@ -578,8 +583,9 @@ class VideoAssembler:
             first = picture.packets[start]
             head = parts[0]
             data = picture.depacketizer.assemble(parts)
-        except (ParseError, LookupError):
+        except (ParseError, LookupError) as error:
             self.malformed += 1
+            self._refusals.add("rtp", f"a picture that cannot be put together: {error}")
             self._leading = b""
             self._need_key_frame(now)
             return False

@@ -18,6 +18,7 @@ from google_crc32c import extend as crc32c_extend
 
 from rtcstack.engine import Buffer
 from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
+from rtcstack.refusals import Refusals
 from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init
 from rtcstack.sctp.control_block import Agreement, ControlBlock
 from rtcstack.sctp.events import AssociationClosed, AssociationConnected, SctpEvent
@@ -75,6 +76,7 @@ class SctpAssociation:
         packets_sent, packets_received, bytes_sent, bytes_received: whole SCTP packets.
         messages_sent: user messages handed in.
         drops: count by reason of what was dropped.
+        refusals: who keeps the first of it.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class SctpAssociation:
         "messages_sent",
         "packets_received",
         "packets_sent",
+        "refusals",
     )
 
     def __init__(
@@ -146,6 +149,7 @@ class SctpAssociation:
         self.bytes_received = 0
         self.messages_sent = 0
         self.drops: dict[Drop, int] = {}
+        self.refusals = Refusals()
 
     # -- the application's side ---------------------------------------------------------------
 
@@ -339,7 +343,7 @@ class SctpAssociation:
                 else:
                     self._receive_packet(packet, now)
             except (ParseError, IndexError):
-                self._drop(Drop.MALFORMED)
+                self._drop(Drop.MALFORMED, packet)
             except ProtocolError as error:
                 self._fail(error)
         block = self._block
@@ -360,7 +364,7 @@ class SctpAssociation:
         if (checksum != b"\0\0\0\0" or not self._options.zero_checksum) and (
             _PACK_CHECKSUM(crc32c_extend(self._fast_crc, packet[12:])) != checksum
         ):
-            self._drop(Drop.CHECKSUM)
+            self._drop(Drop.CHECKSUM, packet)
             return
         on_data = block.on_data
         size = len(packet)
@@ -384,17 +388,17 @@ class SctpAssociation:
             raise ParseError(f"a packet of {len(packet)} bytes")
         source, destination, tag = _PORTS_TAG.unpack_from(packet)
         if source != self._remote_port or destination != self._local_port:
-            self._drop(Drop.PORTS)
+            self._drop(Drop.PORTS, packet)
             return
         kind = packet[COMMON_HEADER_BYTES]
         # INIT and COOKIE ECHO always have a checksum (RFC 9653, section 5.3).
         zero = self._options.zero_checksum and kind != ChunkType.INIT and kind != ChunkType.COOKIE_ECHO
         if not verify_checksum(packet, accept_zero=zero):
-            self._drop(Drop.CHECKSUM)
+            self._drop(Drop.CHECKSUM, packet)
             return
         chunks = split_chunks(packet)
         if not self._tag_is_right(tag, kind, chunks[0][1], len(chunks)):
-            self._drop(Drop.TAG)
+            self._drop(Drop.TAG, packet)
             return
         before = self._block
         if self._receive_chunks(chunks, tag, now) and self._block is before and before is not None:
@@ -684,8 +688,9 @@ class SctpAssociation:
         self._block = None
         self._events.append(AssociationClosed(error, graceful))
 
-    def _drop(self, reason: Drop) -> None:
+    def _drop(self, reason: Drop, data: bytes = b"") -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
+        self.refusals.add("sctp", reason, data)
 
     # -- engine: time -------------------------------------------------------------------------
 

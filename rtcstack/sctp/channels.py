@@ -469,7 +469,7 @@ class DataChannels:
             self._keep_early(message)
             return
         if channel._inbound_reset or channel.state is ChannelState.CONNECTING:
-            self._drop(ChannelDrop.CLOSED)
+            self._drop(ChannelDrop.CLOSED, message)
             return
         channel._acked = True
         if ppid == _BINARY:
@@ -478,14 +478,14 @@ class DataChannels:
             try:
                 self._events.append(MessageReceived(channel, data.decode()))
             except UnicodeDecodeError:
-                self._drop(ChannelDrop.TEXT)
+                self._drop(ChannelDrop.TEXT, message)
                 self._refuse(channel, "a text message is not UTF-8")
                 return
         elif ppid in (_BINARY_EMPTY, _STRING_EMPTY):
             data = b""
             self._events.append(MessageReceived(channel, data if ppid == _BINARY_EMPTY else ""))
         else:
-            self._drop(ChannelDrop.PPID)
+            self._drop(ChannelDrop.PPID, message)
             return
         channel.messages_received += 1
         channel.bytes_received += len(data)
@@ -505,7 +505,7 @@ class DataChannels:
         elif kind == MESSAGE_OPEN and channel is None:
             self._on_open(message, now)
         else:
-            self._drop(ChannelDrop.DCEP)
+            self._drop(ChannelDrop.DCEP, message)
 
     def _on_open(self, message: StreamMessage, now: float) -> None:
         stream_id = message.stream_id
@@ -521,7 +521,7 @@ class DataChannels:
                 raise ParseError("the peer has opened as many channels as it may")
         except ParseError:
             # Told by resetting the stream (RFC 8832, section 6).
-            self._drop(ChannelDrop.DCEP)
+            self._drop(ChannelDrop.DCEP, message)
             self._take_early(stream_id)
             if self.association.state is AssociationState.CONNECTED:
                 self.association.reset_streams((stream_id,))
@@ -550,14 +550,14 @@ class DataChannels:
             self.association.send(stream_id, _DCEP, ACK, now=now)
         except (OperationError, InvalidStateError):
             # The ACK only ends the peer's ordering; any message of ours does the same.
-            self._drop(ChannelDrop.DCEP)
+            self._drop(ChannelDrop.DCEP, message)
         for early in self._take_early(stream_id):
             self._on_message(early)
 
     def _keep_early(self, message: StreamMessage) -> None:
         size = len(message.data) + EARLY_OVERHEAD_BYTES
         if self._early_bytes + size > MAX_EARLY_BYTES:
-            self._drop(ChannelDrop.EARLY)
+            self._drop(ChannelDrop.EARLY, message)
             return
         self._early_bytes += size
         self._early.setdefault(message.stream_id, []).append(message)
@@ -617,8 +617,9 @@ class DataChannels:
                 self._released_ids[channel.id] = None
         self._events.append(ChannelClosed(channel, error))
 
-    def _drop(self, reason: ChannelDrop) -> None:
+    def _drop(self, reason: ChannelDrop, message: StreamMessage | None = None) -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
+        self.association.refusals.add("dcep", reason, b"" if message is None else message.data)
 
 
 def _encode(text: str) -> bytes:

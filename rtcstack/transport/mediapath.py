@@ -12,6 +12,7 @@ from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
+from rtcstack.refusals import Refusals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.session import RtpSession
 
@@ -57,6 +58,7 @@ class MediaPath:
 
     Args:
         make_estimator: see `RtpSession`.
+        refusals: who is told of packets that are dropped.
 
     Attributes:
         session: the media engine; nothing leaves it before `connect`.
@@ -72,13 +74,21 @@ class MediaPath:
         "early_dropped",
         "packets_received",
         "packets_sent",
+        "refusals",
         "session",
         "srtp",
     )
 
-    def __init__(self, make_estimator: Callable[[], BandwidthEstimator] | None = None) -> None:
+    def __init__(
+        self,
+        make_estimator: Callable[[], BandwidthEstimator] | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
+        self.refusals = refusals if refusals is not None else Refusals()
         self.session = RtpSession(
-            ntp_offset_s=time.time() + NTP_EPOCH_S - monotonic(), make_estimator=make_estimator
+            ntp_offset_s=time.time() + NTP_EPOCH_S - monotonic(),
+            make_estimator=make_estimator,
+            refusals=self.refusals,
         )
         self.srtp: SrtpContext | None = None
         self._early: list[bytes] = []
@@ -90,7 +100,7 @@ class MediaPath:
 
     def connect(self, keys: SrtpKeys, now: float) -> None:
         """There are keys: from now on media flows. New keys replace the old ones."""
-        self.srtp = SrtpContext(keys)
+        self.srtp = SrtpContext(keys, self.refusals)
         self.session.start(now)
         early, self._early = self._early, []
         if early:
@@ -109,7 +119,9 @@ class MediaPath:
         if self.srtp is None:
             room = MAX_EARLY_PACKETS - len(self._early)
             self._early += packets[:room]
-            self.early_dropped += max(0, len(packets) - room)
+            for packet in packets[room:]:
+                self.early_dropped += 1
+                self.refusals.add("srtp", "too many before there were keys", packet)
             return
         if arrived is not None:
             self._receive_late(packets, now, arrived)

@@ -134,6 +134,8 @@ class Transport:
         self.ice = ice or IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd)
         self.ice.observer = self
         self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
+        self.refusals = self.dtls.refusals = self.ice.refusals
+        """What was refused of the peer's packets, by whichever engine."""
         self.channels: DataChannels | None = None
         self.closed = False
         self.media: MediaPath | None = None
@@ -165,6 +167,7 @@ class Transport:
     def attach_channels(self, channels: DataChannels) -> None:
         """Run data channels over this transport; they connect once DTLS does."""
         self.channels = channels
+        channels.association.refusals = self.refusals
         if self.dtls.state is DtlsState.CONNECTED:
             channels.connect(monotonic())
             self.wake()
@@ -176,7 +179,7 @@ class Transport:
             make_estimator: see `RtpSession`.
         """
         if self.media is None:
-            self.media = MediaPath(make_estimator)
+            self.media = MediaPath(make_estimator, self.refusals)
             self._connect_media(monotonic())
         return self.media
 

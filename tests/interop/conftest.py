@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +15,8 @@ from importlib.util import find_spec
 import pytest
 import pytest_asyncio
 
+from rtcstack.engine import Buffer
+from rtcstack.refusals import MAX_KEPT, MAX_KEPT_BYTES, Refusal, Refusals
 from tests.support.chromium_peer import chromium_program, start_chromium
 from tests.support.firefox_peer import firefox_program, start_firefox
 from tests.support.gstreamer import gstreamer_available, start_gstreamer
@@ -150,6 +152,22 @@ def sound_card(peer_name: str) -> None:
     """For tests of media: Firefox's sound does not run without."""
     if peer_name == "firefox" and not sound_card_available():
         missing("PulseAudio")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that a real peer sends may be refused by any engine of ours; what was is printed."""
+    refused: list[Refusal] = []
+    add = Refusals.add
+
+    def note(self: Refusals, protocol: str, reason: str, data: Buffer = b"", count: int = 1) -> None:
+        refused.append(Refusal(protocol, reason, bytes(data[:MAX_KEPT_BYTES])))
+        add(self, protocol, reason, data, count)
+
+    monkeypatch.setattr(Refusals, "add", note)
+    yield
+    shown = "\n".join(str(each) for each in refused[:MAX_KEPT])
+    assert not refused, f"{len(refused)} packets were refused; the first of them:\n{shown}"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -31,6 +31,7 @@ from rtcstack.ice.engine.events import (
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Pair, PairState, Path
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
+from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["IceEngine"]
@@ -68,6 +69,8 @@ class IceEngine:
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._core = Core(config, entropy)
+        self.refusals = Refusals()
+        """What was refused of the messages that came, by the reason."""
         self.state = IceState.NEW
         self.newest = Generation(self._core, ufrag, pwd)
         self.active = self.newest
@@ -301,8 +304,9 @@ class IceEngine:
                 continue
             try:
                 self._on_message(path, remote, StunMessage(data), now)
-            except ParseError:
+            except ParseError as error:
                 self._core.counters.malformed += 1
+                self.refusals.add("stun", error.reason, data)
         self._after(now)
 
     def receive_relayed(
@@ -417,6 +421,7 @@ class IceEngine:
         core = self._core
         if message.method != Method.BINDING:
             core.counters.unexpected += 1
+            self.refusals.add("stun", "not a binding", message.data)
         elif message.kind == Class.REQUEST:
             self._on_request(path, remote, message, now)
         elif message.kind != Class.INDICATION:
@@ -427,6 +432,7 @@ class IceEngine:
             owner = transaction.owner
             if isinstance(owner, Check) and not message.is_authentic(owner.key):
                 core.counters.unauthenticated += 1
+                self.refusals.add("stun", "an answer that is not authentic", message.data)
                 return
             core.transactions.remove(message.transaction_id)
             if remote == transaction.remote:
@@ -441,19 +447,23 @@ class IceEngine:
         username = message.text(Attribute.USERNAME)
         if username is None or Attribute.MESSAGE_INTEGRITY not in message:
             core.counters.unauthenticated += 1
+            self.refusals.add("stun", "a request without credentials", message.data)
             core.transmit(path, remote, error_response(message, 400, "Bad Request"), now)
             return
         generation = self._by_ufrag.get(username.partition(":")[0])
         if generation is None or not message.is_authentic(generation.key):
             core.counters.unauthenticated += 1
+            self.refusals.add("stun", "a request that is not authentic", message.data)
             core.transmit(path, remote, error_response(message, 401, "Unauthenticated"), now)
             return
         if message.unknown:
+            self.refusals.add("stun", "an unknown attribute that must be known", message.data)
             answer = error_response(message, 420, "Unknown Attribute", generation.key)
             core.transmit(path, remote, answer, now)
             return
         request = Request.read(message)
         if request is None:
+            self.refusals.add("stun", "a request without what a check needs", message.data)
             core.transmit(path, remote, error_response(message, 400, "Bad Request", generation.key), now)
             return
         if self._is_conflict(generation, request):
