@@ -394,7 +394,10 @@ class RTCDataChannel(EventTarget):
         self._state = RTCDataChannelState.CLOSED
         self._error = error
         self._wake()
-        if error is not None:
+        # A peer that hangs up is nothing to be warned of where nobody listens.
+        if error is not None and (
+            error.sctpCauseCode != _USER_INITIATED_ABORT or self.has_listeners("error")
+        ):
             self.dispatchEvent(RTCErrorEvent("error", error))
         self.dispatchEvent(Event("close"))
 

@@ -32,7 +32,7 @@ from rtcstack.dtls.fingerprint import Fingerprint, matches_any
 from rtcstack.dtls.openssl import IANA_NAMES, WANT_READ, PeerWatch, RecordLayer, as_chunks
 from rtcstack.dtls.records import append_runs, pack_records
 from rtcstack.dtls.resting import CLOSE_NOTIFY, RECORD_NONCE_BYTES, RestingRecords, suite_of
-from rtcstack.dtls.sieve import ALERT, is_plain, sift_connected, sift_handshake
+from rtcstack.dtls.sieve import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, is_plain, sift_connected, sift_handshake
 from rtcstack.dtls.srtp_keys import EXPORTER_LABEL, SRTP_PROFILES, SrtpKeys, split_keys
 from rtcstack.engine import Buffer, Run
 from rtcstack.refusals import Refusals
@@ -398,8 +398,8 @@ class DtlsEngine:
         for run in runs:
             for datagram in run.datagrams():
                 data = sift_connected(datagram)
-                if len(data) != len(datagram) and not self._flight.datagrams:
-                    # else it may be the peer's last flight again, which is answered
+                # A flight of the handshake again is answered, where that is still of use.
+                if len(data) != len(datagram) and datagram[0] not in (CHANGE_CIPHER_SPEC, HANDSHAKE):
                     self.counters.dropped_out_of_place += 1
                     self.refusals.add("dtls", "out of place", datagram)
                 if data:

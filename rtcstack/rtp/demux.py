@@ -124,6 +124,10 @@ class Demux:
                 if source.rtx_ssrc is not None:
                     self._sources[source.rtx_ssrc] = (section.mid, source.ssrc)
 
+    def mid_of(self, packet: RtpPacket) -> str | None:
+        """The section that a packet names, if it does."""
+        return read_name(packet.extension(self.ids.mid)) if self.ids.mid else None
+
     def section_by_name(self, name: bytes) -> ReceiveSection | None:
         """The section that a MID names."""
         mid = read_name(name)
@@ -150,7 +154,7 @@ class Demux:
         ids = self.ids
         ssrc, payload_type = packet.ssrc, packet.payload_type
         announced = self._sources.get(ssrc)
-        mid = read_name(packet.extension(ids.mid)) if ids.mid else None
+        mid = self.mid_of(packet)
         named = mid is not None
         section: ReceiveSection | None
         if mid is not None:

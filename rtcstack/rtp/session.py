@@ -27,6 +27,7 @@ from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
 from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
 from rtcstack.rtp.receive import ReceiveStream, RtxStream
+from rtcstack.rtp.retired import Retired
 from rtcstack.rtp.rtcp.feedback import ReceiverEstimate
 from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.sending import Sending
@@ -79,6 +80,14 @@ class Drop(StrEnum):
     AMBIGUOUS = "ambiguous"
     PROBATION = "probation"
     NO_PRIMARY = "no-primary"
+    PADDING = "padding"
+    """Nothing but padding, where there is no stream yet: feedback tells of it all the same."""
+    RETIRED = "retired"
+    """Of a section, or source, that is received no more."""
+
+
+_NO_FAULT = frozenset((Drop.PROBATION, Drop.PADDING, Drop.RETIRED))
+"""Reasons that tell nothing against a packet. On probation it is kept, and comes back with the next."""
 
 
 class RtpSession:
@@ -118,6 +127,7 @@ class RtpSession:
         "_quiet",
         "_receive_streams",
         "_refusals",
+        "_retired",
         "_rng",
         "_send_streams",
         "_started",
@@ -172,6 +182,7 @@ class RtpSession:
             on_rtt=self._on_rtt,
             refusals=self._refusals,
         )
+        self._retired = Retired()
         self.drops: dict[Drop, int] = {}
         self.rtp_packets_received = 0
 
@@ -190,6 +201,7 @@ class RtpSession:
 
         Spec: RFC 9143, section 9.2.
         """
+        self._retired.restore(section.mid)
         before = self._demux.sections.get(section.mid)
         known = set(before.sources) if before is not None else set()
         self._demux.set_section(section)
@@ -201,6 +213,14 @@ class RtpSession:
 
     def remove_receive_section(self, mid: str) -> None:
         """Receive for a section no more: its streams end."""
+        section = self._demux.sections.get(mid)
+        if section is not None:
+            ssrcs = {ssrc for ssrc, each in self._receive_streams.items() if each.section.mid == mid}
+            for source in section.sources:
+                ssrcs.add(source.ssrc)
+                if source.rtx_ssrc is not None:
+                    ssrcs.add(source.rtx_ssrc)
+            self._retired.retire(mid, ssrcs)
         self._demux.remove_section(mid)
         for stream in self.receive_streams:
             if stream.section.mid == mid:
@@ -518,11 +538,14 @@ class RtpSession:
 
     def _drop(self, reason: Drop, data: bytes) -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
-        if reason is not Drop.PROBATION:  # it is kept, and comes back with the next
+        if reason not in _NO_FAULT:
             self._refusals.add("rtp", reason, data)
 
     def _begin(self, packet: RtpPacket, now: float) -> None:
         """The first packet of an SSRC: find its place, and hand it on."""
+        if self._retired.has(packet.ssrc, self._demux.mid_of(packet)):
+            self._drop(Drop.RETIRED, packet.data)
+            return
         route = self._demux.route(packet)
         if isinstance(route, Verdict):
             self._drop(Drop(route.value), packet.data)
@@ -533,7 +556,9 @@ class RtpSession:
         else:
             stream = self._begin_media(packet.ssrc, route, now)
         if stream is None:
-            self._drop(Drop.NO_PRIMARY, packet.data)
+            # libwebrtc probes with padding on the source of retransmissions before there is media
+            is_padding = packet.payload_start == packet.payload_end
+            self._drop(Drop.PADDING if is_padding else Drop.NO_PRIMARY, packet.data)
             return
         stream.layout = packet.layout
         kept = self._demux.released(packet.ssrc)

@@ -432,7 +432,10 @@ class IceEngine:
             owner = transaction.owner
             if isinstance(owner, Check) and not message.is_authentic(owner.key):
                 core.counters.unauthenticated += 1
-                self.refusals.add("stun", "an answer that is not authentic", message.data)
+                # An error is without where the peer does not know the credentials yet (RFC 8489,
+                # section 9.1.3): the check is repeated.
+                if message.kind != Class.ERROR or Attribute.MESSAGE_INTEGRITY in message:
+                    self.refusals.add("stun", "an answer that is not authentic", message.data)
                 return
             core.transactions.remove(message.transaction_id)
             if remote == transaction.remote:
