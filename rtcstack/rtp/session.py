@@ -80,13 +80,11 @@ class Drop(StrEnum):
     AMBIGUOUS = "ambiguous"
     PROBATION = "probation"
     NO_PRIMARY = "no-primary"
-    PADDING = "padding"
-    """Nothing but padding, where there is no stream yet: feedback tells of it all the same."""
     RETIRED = "retired"
     """Of a section, or source, that is received no more."""
 
 
-_NO_FAULT = frozenset((Drop.PROBATION, Drop.PADDING, Drop.RETIRED))
+_NO_FAULT = frozenset((Drop.PROBATION, Drop.RETIRED))
 """Reasons that tell nothing against a packet. On probation it is kept, and comes back with the next."""
 
 
@@ -364,6 +362,11 @@ class RtpSession:
         self.control.timer.stop()
 
     @property
+    def refusals(self) -> Refusals:
+        """What was refused of the packets that came."""
+        return self._refusals
+
+    @property
     def send_streams(self) -> list[SendStream]:
         """The streams that are sent, in the order in which they were added."""
         return list(dict.fromkeys(self._send_streams.values()))
@@ -536,9 +539,9 @@ class RtpSession:
 
     # -- streams that come and go -----------------------------------------------------------------
 
-    def _drop(self, reason: Drop, data: bytes) -> None:
+    def _drop(self, reason: Drop, data: bytes, *, is_fault: bool = True) -> None:
         self.drops[reason] = self.drops.get(reason, 0) + 1
-        if reason not in _NO_FAULT:
+        if is_fault and reason not in _NO_FAULT:
             self._refusals.add("rtp", reason, data)
 
     def _begin(self, packet: RtpPacket, now: float) -> None:
@@ -556,9 +559,10 @@ class RtpSession:
         else:
             stream = self._begin_media(packet.ssrc, route, now)
         if stream is None:
-            # libwebrtc probes with padding on the source of retransmissions before there is media
-            is_padding = packet.payload_start == packet.payload_end
-            self._drop(Drop.PADDING if is_padding else Drop.NO_PRIMARY, packet.data)
+            # Where there is no media yet it is a probe: libwebrtc makes them of padding, and of what it
+            # had sent before the section came back. Feedback tells of them all the same.
+            has_media = self.current_stream(route.section.mid, route.rid) is not None
+            self._drop(Drop.NO_PRIMARY, packet.data, is_fault=has_media)
             return
         stream.layout = packet.layout
         kept = self._demux.released(packet.ssrc)

@@ -166,8 +166,9 @@ async def test_thousands_of_small_messages_keep_their_order(pair: Pair) -> None:
         other = await pair.answerer.next_channel()
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
         # each message starts with its number, so that the hash knows the order
-        await transfer(ours, theirs, 200_000, 100)
-        await transfer(theirs, ours, 200_000, 100)
+        total = 20_000 if pair.remote.name == "werift" else 200_000  # it takes some 4 ms for each
+        await transfer(ours, theirs, total, 100)
+        await transfer(theirs, ours, total, 100)
 
 
 async def test_large_transfers_each_way(pair: Pair) -> None:

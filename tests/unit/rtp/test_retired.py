@@ -45,14 +45,18 @@ def test_a_section_that_comes_back_has_its_source_again() -> None:
     assert receiver.session.drops == {Drop.RETIRED: 5}
 
 
-def test_padding_before_there_is_media_is_no_fault() -> None:
+def test_probes_before_there_is_media_are_no_fault() -> None:
     """libwebrtc probes so, on the source of retransmissions."""
-    receiver = Receiver()
+    receiver = Receiver(sources=(Source(5, 55),))
+    refusals = receiver.session.refusals
     receiver.put(rtp(55, 1, b"", mid=b"v", payload_type=97))
     receiver.put(rtp(55, 2, b"\0\1x", mid=b"v", payload_type=97))
-    assert receiver.session.drops == {Drop.PADDING: 1, Drop.NO_PRIMARY: 1}
-    receiver.put(rtp(5, 1, bytes((START,)), mid=b"v"))
+    assert receiver.session.drops == {Drop.NO_PRIMARY: 2}
+    assert len(refusals) == 0
+    receiver.put(rtp(6, 1, bytes((START,)), mid=b"v"))
     assert receiver.session.current_stream("v") is not None
+    receiver.put(rtp(55, 3, b"\0\1x", mid=b"v", payload_type=97))  # of none that there is
+    assert refusals.counts == {("rtp", Drop.NO_PRIMARY): 1}
 
 
 def test_little_is_remembered_however_much_goes() -> None:
