@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, overload
 
@@ -103,8 +104,11 @@ class EventTarget(EventEmitter):
     of is in place; they may call anything, also the object that they listen to.
     """
 
+    _lock = threading.Lock()
+    """pyee's, one for all: it is held for a look-up only, and descriptions make targets by the thousand."""
+
     def __init__(self) -> None:
-        super().__init__()
+        self._events = {}  # in place of pyee's own __init__, which makes a lock for each
         self._handlers: dict[str, tuple[tuple[Handler, bool], ...]] = {}
         self._attributes: dict[str, Handler] | None = None
 

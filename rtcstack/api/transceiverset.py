@@ -266,8 +266,13 @@ class TransceiverSet:
     ) -> None:
         track = receiver.track
         before, after = dict.fromkeys(receiver.streams), dict.fromkeys(wanted)
-        removals += [functools.partial(s.lose, track) for s in before if s not in after]
-        additions += [functools.partial(s.receive, track) for s in after if s not in before]
+        # one call for all of them: a description may name thousands
+        lost = [s for s in before if s not in after]
+        if lost:
+            removals.append(functools.partial(_lose, lost, track))
+        gained = [s for s in after if s not in before]
+        if gained:
+            additions.append(functools.partial(_receive, gained, track))
         receiver.streams = wanted
         if wanted:
             receiver.set_sync(self._sync(wanted[0].id))
@@ -276,3 +281,13 @@ class TransceiverSet:
         used = {s.id for t in self._all for s in t.receiver.streams}
         if len(used) < len(self._streams):
             self._streams = {i: s for i, s in self._streams.items() if i in used}
+
+
+def _lose(streams: list[MediaStream], track: MediaStreamTrack) -> None:
+    for stream in streams:
+        stream.lose(track)
+
+
+def _receive(streams: list[MediaStream], track: MediaStreamTrack) -> None:
+    for stream in streams:
+        stream.receive(track)

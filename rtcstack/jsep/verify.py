@@ -8,7 +8,6 @@ from __future__ import annotations
 from rtcstack.errors import InvalidAccessError
 from rtcstack.jsep.associate import is_recyclable
 from rtcstack.jsep.intents import Intents
-from rtcstack.jsep.read import read_media
 from rtcstack.jsep.session import Session, Transport, TransportParameters
 from rtcstack.jsep.states import Side
 from rtcstack.sdp import MediaDescription, SessionDescription, SetupRole
@@ -135,7 +134,7 @@ def _verify_numbers(description: SessionDescription) -> None:
             continue
         members = description.bundle_of(media.mid)
         scope = members[0] if members else f" {index}"
-        for extension in read_media(description, media).header_extensions:
+        for extension in media.extmaps:
             if extensions.setdefault((scope, extension.id), extension.uri) != extension.uri:
                 raise InvalidAccessError(f"extmap id {extension.id} means two things in one bundle")
 

@@ -59,6 +59,10 @@ _START_WAIT_S = 3.0
 """A file's header names all streams: inputs that give nothing for this long are left out."""
 
 
+MAX_EARLY_ENCODED = 3000
+"""Encoded frames of one input that wait meanwhile; when there are more, the others are waited for no longer.
+Of raw ones no more wait than in the queue."""
+
 _VIDEO = ("vp8", "vp9", "av1", "h264", "h265")
 _AUDIO = ("opus", "pcmu", "pcma")
 
@@ -107,12 +111,14 @@ class _Input:
             item = (frame.data, frame.ticks, frame.key_frame, frame.width or 0, frame.height or 0)
             self._recorder.enqueue(self, item)
             return
+        self.leave_out(f"{frame.codec}, in a stream of {self.codec}: a file's stream has one codec")
+
+    def leave_out(self, reason: object) -> None:
+        """A frame is not recorded. Any thread; the log tells it once."""
         self.dropped += 1
         if not self._has_told:
             self._has_told = True
-            _logger.warning(
-                "a recording of %s leaves %s out: a file's stream has one codec", self.codec, frame.codec
-            )
+            _logger.warning("a recording leaves frames out: %s", reason)
 
     def track_ended(self) -> None:
         """For the track."""
@@ -194,7 +200,7 @@ class MediaRecorder:
 
     @property
     def dropped(self) -> int:
-        """Frames that were left out because writing did not keep up."""
+        """Frames that were left out: writing did not keep up, or they fit nothing in the file."""
         return sum(entry.dropped for entry in self._inputs)
 
     def add_track(self, track: MediaStreamTrack) -> None:
@@ -402,6 +408,7 @@ class MediaRecorder:
         early = self._wait_for_first()
         try:
             if not early:
+                _logger.warning("recording %r has ended without a frame", self._file)
                 return
             began_at = early[0][2]
             seen: set[int] = set()
@@ -411,24 +418,34 @@ class MediaRecorder:
                 if id(entry) not in seen and writer and writer.open(container, item, at - began_at):
                     seen.add(id(entry))
             for entry, item, at in early:
-                if id(entry) in seen and entry.writer:
-                    entry.writer.write(item, at)
+                self._write(entry, item, at, is_open=id(entry) in seen)
             early.clear()
             while (taken := self._take(None)) is not None:
                 entry, item, at = taken
-                if id(entry) in seen and entry.writer:
-                    entry.writer.write(item, at)
+                self._write(entry, item, at, is_open=id(entry) in seen)
             for entry in self._inputs:
                 if id(entry) in seen and entry.writer:
                     entry.writer.flush()
         finally:
             container.close()
 
+    def _write(self, entry: _Input, item: Any, at: float, *, is_open: bool) -> None:
+        if not is_open or entry.writer is None:
+            entry.leave_out("the input began after the file's header was written")
+            return
+        try:
+            entry.writer.write(item, at)
+        except OperationError as exc:
+            if entry.is_encoded:
+                raise
+            entry.leave_out(exc)  # of this frame alone
+
     def _wait_for_first(self) -> list[tuple[_Input, Any, float]]:
         """Items until each input has given one that it can begin with, or the wait is over."""
         early: list[tuple[_Input, Any, float]] = []
         missing = {id(entry) for entry in self._inputs}
         deadline: float | None = None
+        waiting: dict[int, int] = {}
         while missing:
             wait_s = None if deadline is None else deadline - time.monotonic()
             if wait_s is not None and wait_s <= 0:
@@ -444,6 +461,14 @@ class MediaRecorder:
             if deadline is None:
                 deadline = at + _START_WAIT_S
             early.append(taken)
+            count = waiting[id(entry)] = waiting.get(id(entry), 0) + 1
+            if entry.is_encoded:
+                if count >= MAX_EARLY_ENCODED:
+                    break
+            elif count > entry.limit:
+                entry.dropped += 1
+                waiting[id(entry)] -= 1
+                del early[next(i for i, (other, _, _) in enumerate(early) if other is entry)]
         return early
 
 

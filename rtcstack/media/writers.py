@@ -175,8 +175,8 @@ class RawVideoWriter:
         self._last = -1
 
     def can_begin(self, item: Any) -> bool:
-        """Always."""
-        return True
+        """With a picture of some size: the file has that."""
+        return bool(item.width and item.height)
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""

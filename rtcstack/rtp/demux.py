@@ -8,14 +8,14 @@ Spec: RFC 8843, section 9.2; RFC 8852, section 3 (RID); RFC 5576, section 4.2 (F
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, auto
 from typing import NamedTuple
 
-from rtcstack.rtp.extensions import ExtensionIds, read_name
+from rtcstack.rtp.extensions import Extension, ExtensionIds, read_name
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import ReceiveCodec, ReceiveSection
 
-__all__ = ["MAX_ON_PROBATION", "Demux", "Rank", "Role", "Route", "Verdict"]
+__all__ = ["MAX_ON_PROBATION", "Demux", "Rank", "Role", "Route", "Trait", "Verdict"]
 
 MAX_ON_PROBATION = 64
 """SSRCs that have sent one packet and are known by its payload type only."""
@@ -73,17 +73,37 @@ class Verdict(Enum):
     PROBATION = "probation"
 
 
+class Trait(Enum):
+    """What a section is, or has agreed on."""
+
+    VIDEO = auto()
+    TRANSPORT_CC = auto()
+    REMB = auto()
+    RECEIVER_TIME = auto()
+    FULL_SIZE = auto()
+
+
 class Demux:
     """The tables by which packets find their section.
 
-    Attributes:
-        ids: numbers of the header extensions.
+    They are made when they are first wanted after a change: a description may change a thousand sections.
     """
 
-    __slots__ = ("_by_mid", "_by_payload_type", "_codecs", "_probation", "_sources", "ids")
+    __slots__ = (
+        "_by_mid",
+        "_by_payload_type",
+        "_codecs",
+        "_counts",
+        "_ids",
+        "_is_stale",
+        "_probation",
+        "_sources",
+    )
 
     def __init__(self) -> None:
-        self.ids = ExtensionIds()
+        self._ids = ExtensionIds()
+        self._is_stale = False
+        self._counts = dict.fromkeys(Trait, 0)
         self._by_mid: dict[str, ReceiveSection] = {}
         self._codecs: dict[tuple[str, int], ReceiveCodec] = {}
         self._by_payload_type: dict[int, ReceiveSection | None] = {}
@@ -95,18 +115,44 @@ class Demux:
         """The sections by mid."""
         return self._by_mid
 
+    @property
+    def ids(self) -> ExtensionIds:
+        """Numbers of the header extensions."""
+        if self._is_stale:
+            self._rebuild()
+        return self._ids
+
     def set_section(self, section: ReceiveSection) -> None:
         """Add a section, or replace the one with its mid."""
+        before = self._by_mid.get(section.mid)
+        if before is not None:
+            self._count(before, -1)
         self._by_mid[section.mid] = section
-        self._rebuild()
+        self._count(section, 1)
+        self._is_stale = True
 
     def remove_section(self, mid: str) -> None:
         """Take a section out; harmless if it is not there."""
-        if self._by_mid.pop(mid, None) is not None:
-            self._rebuild()
+        before = self._by_mid.pop(mid, None)
+        if before is not None:
+            self._count(before, -1)
+            self._is_stale = True
+
+    def has(self, trait: Trait) -> bool:
+        """Whether a section is like this."""
+        return self._counts[trait] > 0
+
+    def _count(self, section: ReceiveSection, by: int) -> None:
+        counts = self._counts
+        counts[Trait.VIDEO] += by * (section.kind == "video")
+        counts[Trait.TRANSPORT_CC] += by * section.transport_cc
+        counts[Trait.REMB] += by * (section.remb and Extension.ABS_SEND_TIME in section.extensions)
+        counts[Trait.RECEIVER_TIME] += by * section.receiver_time
+        counts[Trait.FULL_SIZE] += by * (not section.reduced_size)
 
     def _rebuild(self) -> None:
-        self.ids = ExtensionIds(
+        self._is_stale = False
+        self._ids = ExtensionIds(
             [pair for section in self._by_mid.values() for pair in section.extensions.items()]
         )
         self._codecs.clear()
@@ -135,10 +181,14 @@ class Demux:
 
     def section_by_payload_type(self, payload_type: int) -> ReceiveSection | None:
         """The only section that has a payload type; None if there are several, or none."""
+        if self._is_stale:
+            self._rebuild()
         return self._by_payload_type.get(payload_type)
 
     def rank(self, ssrc: int, mid: str, before: Rank) -> Rank:
         """How well a stream of a section is known after a description, and how well it was before."""
+        if self._is_stale:
+            self._rebuild()
         announced = self._sources.get(ssrc)
         if announced is not None and announced[0] == mid:
             return Rank.ANNOUNCED

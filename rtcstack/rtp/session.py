@@ -19,9 +19,9 @@ from rtcstack.rtp.bwe.arrivals import TransportArrivals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.control import Control
-from rtcstack.rtp.demux import Demux, Rank, Role, Route, Verdict
+from rtcstack.rtp.demux import Demux, Rank, Role, Route, Trait, Verdict
 from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
-from rtcstack.rtp.extensions import Extension, ExtensionIds
+from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
@@ -201,6 +201,8 @@ class RtpSession:
         """
         self._retired.restore(section.mid)
         before = self._demux.sections.get(section.mid)
+        if before == section:
+            return
         known = set(before.sources) if before is not None else set()
         self._demux.set_section(section)
         for source in section.sources:
@@ -249,27 +251,27 @@ class RtpSession:
                     stream.update(section, self._demux.ids)
                 else:
                     stream.update(section)
-        wanted = any(section.transport_cc for section in sections.values())
+        has = self._demux.has
+        wanted = has(Trait.TRANSPORT_CC)
         if wanted and self._arrivals is None:
             self._arrivals = TransportArrivals()
         elif not wanted:
             self._arrivals = None
-        if wanted or not any(
-            section.remb and Extension.ABS_SEND_TIME in section.extensions for section in sections.values()
-        ):
+        if wanted or not has(Trait.REMB):
             self._estimator = None
         elif self._estimator is None:
             self._estimator = ReceivingEstimator()
-        self.control.receiver_time = any(section.receiver_time for section in sections.values())
+        self.control.receiver_time = has(Trait.RECEIVER_TIME)
         self._agree_size()
 
     def _agree_size(self) -> None:
-        self._has_video = any(section.kind == "video" for section in self._demux.sections.values()) or any(
+        has = self._demux.has
+        self._has_video = has(Trait.VIDEO) or any(
             stream.parameters.kind == "video" for stream in self._send_streams.values()
         )
-        self.control.reduced_size = all(
-            section.reduced_size for section in self._demux.sections.values()
-        ) and all(stream.parameters.reduced_size for stream in self._send_streams.values())
+        self.control.reduced_size = not has(Trait.FULL_SIZE) and all(
+            stream.parameters.reduced_size for stream in self._send_streams.values()
+        )
 
     def add_send_stream(self, parameters: SendParameters) -> SendStream:
         """Send a stream.

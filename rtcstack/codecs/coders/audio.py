@@ -165,7 +165,9 @@ class SampleCutter:
         Raises:
             OperationError: the frame is too long, or cannot be converted.
         """
-        if not 0 < frame.samples <= _MAX_FRAME_SAMPLES:
+        if not frame.samples:
+            return []
+        if frame.samples > _MAX_FRAME_SAMPLES:
             raise OperationError(f"audio frame of {frame.samples} samples cannot be encoded")
         channels = self.channels
         if channels is None:

@@ -25,9 +25,12 @@ DEFAULT_MAX_PIXELS = 4096 * 2304
 DEFAULT_MAX_BYTES = 512 << 20
 """Of all pictures of a connection: references, and those that wait for their sound or for a reader."""
 
-_LARGEST_REFERENCED = 6
-"""Pictures of the largest size that may be referred to, or held back to bring them in order; more of smaller
-ones. H.265 has this bound (section A.4.2), H.264 a lower one."""
+_LARGEST_REFERENCED = 8
+"""Pictures of the largest size that may be referred to; more of smaller ones. VP9 and AV1 have so many slots,
+whatever they use of them; H.265 is bound to 6 (section A.4.2), H.264 to fewer."""
+
+_LARGEST_HELD = 6
+"""Pictures of the largest size that may be held back to bring them in order; more of smaller ones."""
 
 _IN_WORK = 3
 """Pictures that a decoder works on beside its references, and that are on their way."""
@@ -107,7 +110,7 @@ class DecoderLimits:
 
     def max_held(self, pixels: int) -> int:
         """Pictures that a decoder may hold back to bring them in order."""
-        return max(2, _LARGEST_REFERENCED * self.max_pixels // max(1, pixels))
+        return max(2, _LARGEST_HELD * self.max_pixels // max(1, pixels))
 
 
 def needed_bytes(sequence: Sequence) -> int:

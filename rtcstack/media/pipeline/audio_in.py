@@ -22,6 +22,7 @@ from rtcstack.codecs.registry import audio_decoder
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import set_capture_time
 from rtcstack.media.pipeline.inbound import (
+    Aside,
     EncodedReceiverSource,
     ReceivedCodec,
     ReceiverSource,
@@ -186,6 +187,7 @@ class AudioInbound:
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Sound] | None = None
         self._codec: ReceivedCodec | None = None
+        self._aside = Aside()
 
     @property
     def codecs(self) -> Mapping[int, ReceivedCodec]:
@@ -244,6 +246,7 @@ class AudioInbound:
         """Receive nothing any more."""
         self._receiving = False
         self.stream = None
+        self._aside.clear()
         self._stop()
         if self._jobs is not None:
             self._jobs.close()
@@ -257,6 +260,8 @@ class AudioInbound:
         self._timestamps = Unwrapper(32)
         self._main.set_muted(False)
         self._encoded.set_muted(False)
+        for frame in self._aside.take(event.stream, now):
+            self._pass_on(frame)
         self.update_demand()
 
     def on_stream_ended(self, event: StreamEnded, now: float) -> None:
@@ -269,9 +274,18 @@ class AudioInbound:
 
     def on_frame(self, event: FrameReceived, now: float) -> None:
         """For who takes encoded frames: as they arrive."""
-        frame = event.frame
+        if not self._encoded.is_demanded:
+            self._aside.clear()
+        elif event.stream is self.stream:
+            self._aside.clear()
+            self._pass_on(event.frame)
+        else:
+            begins = not self._aside.holds(event.stream)
+            self._aside.keep(event.stream, event.frame, begins=begins)
+
+    def _pass_on(self, frame: EncodedFrame) -> None:
         codec = self.codecs.get(frame.payload_type)
-        if codec is not None and self._encoded.is_demanded and event.stream is self.stream:
+        if codec is not None:
             self._encoded.codec = codec.mime_type
             frame.timestamp = self._timestamps.unwrap(frame.timestamp & 0xFFFF_FFFF)
             self._encoded.push_encoded(as_encoded(frame, codec))

@@ -12,9 +12,14 @@ from rtcstack.clock import NTP_EPOCH_S
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.source import TrackSource
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.receive import ReceiveStream
 
 __all__ = [
+    "MAX_ASIDE",
+    "MAX_ASIDE_BYTES",
+    "MAX_ASIDE_S",
     "MAX_SOURCES",
+    "Aside",
     "EncodedReceiverSource",
     "FrameSink",
     "ReceiveTransform",
@@ -28,6 +33,15 @@ __all__ = [
 
 MAX_SOURCES = 64
 """Contributing and synchronization sources remembered by one receiver; the oldest give way."""
+
+MAX_ASIDE = 240
+"""Frames kept of a stream that waits for a place. It has it after 2 s, or the frames are of the past."""
+
+MAX_ASIDE_BYTES = 4 << 20
+"""Their data; that of all pictures' streams counts to what decoders may use, too."""
+
+MAX_ASIDE_S = 2.5
+"""How long they are kept."""
 
 SOURCE_LIFETIME_S = 10.0
 """How long they are told after they were last heard (webrtc-pc, section 5.3)."""
@@ -144,6 +158,73 @@ def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
         audio_level=frame.audio_level,
         voice=frame.voice,
     )
+
+
+class Aside:
+    """Frames of a stream that has not its section's place, from one on that needs no other.
+
+    A source that takes over begins with a key frame, at a moment when nobody knows that the one before
+    it will say no more. That frame, and those that build on it, are wanted as soon as that is known.
+
+    Args:
+        reserve: told how many bytes are held after the next frame; whether that is granted.
+    """
+
+    __slots__ = ("_reserve", "_stream", "bytes", "frames")
+
+    def __init__(self, reserve: Callable[[int], bool] = lambda size: True) -> None:
+        self._reserve = reserve
+        self._stream: ReceiveStream | None = None
+        self.frames: list[EncodedFrame] = []
+        self.bytes = 0
+
+    def keep(self, stream: ReceiveStream, frame: EncodedFrame, *, begins: bool) -> None:
+        """A frame of a stream that waits.
+
+        Args:
+            stream: its stream; only one is kept.
+            frame: the frame.
+            begins: what was kept before is not needed any more.
+        """
+        if begins:
+            self.clear()
+            self._stream = stream
+        elif self._stream is not stream:
+            return
+        size = self.bytes + len(frame.data)
+        too_much = len(self.frames) >= MAX_ASIDE or size > MAX_ASIDE_BYTES
+        if too_much or self._is_old(frame.received_at) or not self._reserve(size):
+            self.clear()
+            return
+        self.bytes = size
+        self.frames.append(frame)
+
+    def take(self, stream: ReceiveStream, now: float) -> list[EncodedFrame]:
+        """The stream has its place now: what was kept of it."""
+        is_it = self._stream is stream and not self._is_old(now)
+        frames = self.frames if is_it else []
+        self.clear()
+        return frames
+
+    def expire(self, now: float) -> None:
+        """Another stream flows."""
+        if self._is_old(now):
+            self.clear()
+
+    def holds(self, stream: ReceiveStream) -> bool:
+        """Whether something is kept of this stream."""
+        return self._stream is stream
+
+    def _is_old(self, now: float) -> bool:
+        return bool(self.frames) and now - self.frames[0].received_at > MAX_ASIDE_S
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        if self.frames:
+            self.frames = []
+            self.bytes = 0
+            self._reserve(0)
+        self._stream = None
 
 
 @dataclass(slots=True)

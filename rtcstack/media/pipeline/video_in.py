@@ -28,6 +28,7 @@ from rtcstack.codecs.registry import video_decoder
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import set_capture_time, set_rotation
 from rtcstack.media.pipeline.inbound import (
+    Aside,
     EncodedReceiverSource,
     ReceivedCodec,
     ReceiverSource,
@@ -203,6 +204,7 @@ class VideoFeed:
         self._sets: ParameterSets | None = None
         self._told_sets: tuple[bytes, ...] = ()
         self._layers = LayerChoice()
+        self._aside = Aside(self._reserve_aside)
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -241,12 +243,31 @@ class VideoFeed:
             self.release()
         self._was_demanded = demanded
 
-    def set_stream(self, event: StreamStarted) -> None:
+    def set_stream(self, event: StreamStarted, now: float) -> None:
         """Pictures come from this stream from now on."""
         self.stream = event.stream
         self._needs_key_frame = True
-        if event.is_under_way and (self._was_demanded or self.encoded.is_demanded):
+        waited = self._aside.take(event.stream, now)
+        if event.is_under_way and not waited and (self._was_demanded or self.encoded.is_demanded):
             self.request_key_frame()
+        for frame in waited:
+            codec = self._owner.codecs.get(frame.payload_type)
+            if codec is not None:
+                self.take(frame, codec, now)
+
+    def keep_aside(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
+        """A frame of another stream, that may take over."""
+        if self._was_demanded or self.encoded.is_demanded:
+            self._aside.keep(stream, frame, begins=frame.key_frame)
+
+    def _reserve_aside(self, size: int) -> bool:
+        budget = self._owner.limits.budget
+        if budget is None:
+            return True
+        if size:
+            return budget.reserve(self._aside, size)
+        budget.release(self._aside)
+        return True
 
     def request_key_frame(self) -> None:
         """Ask the peer for one."""
@@ -262,6 +283,8 @@ class VideoFeed:
         self.key_frames_received += frame.key_frame
         self.assembly_s += frame.received_at - frame.first_received_at
         self.last_frame_at = now
+        if self._aside.frames:
+            self._aside.expire(now)
         transform = self._owner.transform
         if transform is None and not self._prepare(frame, codec):
             return
@@ -422,6 +445,7 @@ class VideoFeed:
         self._decoder = None
         self._waiting.clear()
         self._reserve()
+        self._aside.clear()
         self._shown_at = 0.0
         if self._timer is not None:
             self._timer.cancel()
@@ -538,7 +562,7 @@ class VideoInbound:
         feed = self.feed(
             event.stream.rid if event.stream.rid in self.feeds or None not in self.feeds else None
         )
-        feed.set_stream(event)
+        feed.set_stream(event, now)
         feed.main.set_muted(False)
         feed.encoded.set_muted(False)
         self.main.set_muted(False)
@@ -562,7 +586,10 @@ class VideoInbound:
         feed = self.feeds.get(stream.rid)
         if feed is None:
             feed = self.feeds.get(None)
-        if feed is None or feed.stream is not stream:
+        if feed is None:
+            return
+        if feed.stream is not stream:
+            feed.keep_aside(stream, frame)
             return
         if len(self.feeds) > 1:
             self._compare(feed, frame, now)

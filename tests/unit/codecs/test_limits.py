@@ -196,3 +196,15 @@ async def test_pictures_that_wait_for_their_sound_are_within_the_budget() -> Non
 def test_what_a_stream_needs() -> None:
     assert needed_bytes(Sequence(100, 100, 100, 100, 1)) == 8 * 15_000
     assert Sequence(100, 100, 100, 100, 1, 10, 3).picture_bytes == 60_000
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "av1", "h264", "h265"])
+def test_large_pictures_of_each_codec_are_decoded(codec: str) -> None:
+    if not registry.can_encode(codec):
+        pytest.skip(f"no encoder of {codec}")
+    decoder = VideoDecoder(codec)
+    shown = sum(
+        len(decoder.decode(data, n, key_frame=key)) for n, data, key in stream(codec, (3840, 2160), 2)
+    )
+    assert decoder.refusal is None
+    assert shown >= 1

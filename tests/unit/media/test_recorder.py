@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from rtcstack.errors import OperationError
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceivedCodec
 from rtcstack.media.player import MediaPlayer
-from rtcstack.media.recorder import MediaRecorder
+from rtcstack.media.recorder import MAX_QUEUED_VIDEO, MediaRecorder
 from rtcstack.media.source import TrackSource
 from rtcstack.media.testsources import ToneSource, test_picture
 from tests.unit.media.pipeline.receiving import encode
@@ -243,3 +244,105 @@ async def test_a_player_goes_on_where_a_file_jumps(tmp_path: Path) -> None:
     assert len(times) >= 58
     assert times[-1] < 2.2
     assert times == sorted(times)
+
+
+def empty_sound(pts: int) -> av.AudioFrame:
+    frame = av.AudioFrame("s16", "mono", 0)
+    frame.sample_rate, frame.pts, frame.time_base = 48_000, pts, Fraction(1, 48_000)
+    return frame
+
+
+@pytest.mark.parametrize("ending", ["wav", "mp4", "webm"])
+async def test_empty_and_endless_sound_costs_no_recording(
+    ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"call.{ending}"
+    recorder = MediaRecorder(path)
+    source, tone = TrackSource("audio"), ToneSource(440)
+    track = source.track()
+    recorder.add_track(track)
+    await recorder.start()
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        for i in range(100):
+            source.push(empty_sound(i * 960))
+            source.push(tone.make(i))
+            if i == 50:
+                endless = av.AudioFrame("s16", "mono", 1_000_000)
+                endless.sample_rate, endless.pts, endless.time_base = 48_000, i * 960, Fraction(1, 48_000)
+                source.push(endless)
+        await recorder.stop()
+    heard = times_in(path, "audio")
+    assert 1.8 < heard[-1] - heard[0] < 2.2
+    assert recorder.dropped == 1
+    assert len(caplog.records) == 1
+
+
+async def test_pictures_of_any_size_cost_no_recording(tmp_path: Path) -> None:
+    path = tmp_path / "call.mp4"
+    recorder = MediaRecorder(path)
+    source = TrackSource("video")
+    track = source.track()
+    recorder.add_track(track)
+    await recorder.start()
+    for i, size in enumerate([(0, 0), (64, 48), (1, 1), (0, 0), (3, 5), (64, 0), (65, 49), (64, 48)]):
+        frame = av.VideoFrame(*size, "yuv420p")
+        frame.pts, frame.time_base = i * 3000, Fraction(1, 90_000)
+        source.push(frame)
+    await recorder.stop()
+    assert len(times_in(path)) >= 5
+
+
+async def test_an_input_that_begins_late_is_counted_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtcstack.media.recorder._START_WAIT_S", 0.0)
+    path = tmp_path / "call.mp4"
+    recorder = MediaRecorder(path)
+    video, audio, tone = TrackSource("video"), TrackSource("audio"), ToneSource(440)
+    tracks = video.track(), audio.track()
+    for track in tracks:
+        recorder.add_track(track)
+    await recorder.start()
+    for i in range(10):
+        frame = test_picture(i, 64, 48)
+        frame.pts, frame.time_base = i * 3000, Fraction(1, 90_000)
+        video.push(frame)
+        for _ in range(1000):
+            if not recorder._queue:
+                break
+            await asyncio.sleep(0)
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        for i in range(5):
+            audio.push(tone.make(i))
+        await recorder.stop()
+    assert len(times_in(path)) == 10
+    assert recorder.dropped == 5
+    assert len(caplog.records) == 1
+
+
+async def test_what_waits_for_another_input_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "call.mp4"
+    recorder = MediaRecorder(path)
+    video, audio = TrackSource("video"), TrackSource("audio")
+    tracks = video.track(), audio.track()
+    for track in tracks:
+        recorder.add_track(track)
+    await recorder.start()
+    count = 3 * MAX_QUEUED_VIDEO
+    for i in range(count):
+        frame = test_picture(0, 64, 48)
+        frame.pts, frame.time_base = i * 3000, Fraction(1, 90_000)
+        video.push(frame)
+    await recorder.stop()
+    assert len(times_in(path)) + recorder.dropped == count
+    assert len(times_in(path)) <= 2 * MAX_QUEUED_VIDEO + 1
+
+
+async def test_a_recording_of_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = MediaRecorder(tmp_path / "call.mp4")
+    track = TrackSource("video").track()
+    recorder.add_track(track)
+    await recorder.start()
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        await recorder.stop()
+    assert len(caplog.records) == 1

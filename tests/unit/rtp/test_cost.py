@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from struct import pack
 from types import FrameType
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcstack.rtp.control import MAX_PENDING
+from rtcstack.rtp.demux import Demux
 from rtcstack.rtp.nack import MAX_MISSING, MAX_MISSING_IN_ALL, MissingCount, NackGenerator
 from rtcstack.rtp.parameters import Delivery
 from rtcstack.rtp.rtcp import (
@@ -23,8 +26,8 @@ from rtcstack.rtp.rtcp import (
     ReceiverReport,
     ReportBlock,
 )
-from rtcstack.rtp.session import MAX_RECEIVE_STREAMS
-from tests.unit.rtp.media import NTP_OFFSET_S, START, video_parameters, video_section
+from rtcstack.rtp.session import MAX_RECEIVE_STREAMS, RtpSession
+from tests.unit.rtp.media import NTP_OFFSET_S, START, audio_section, video_parameters, video_section
 from tests.unit.rtp.test_session import Receiver, rtp
 
 SECTIONS = 64
@@ -258,3 +261,47 @@ def test_the_missing_are_those_of_a_plain_set(steps: list[tuple[str, Any]]) -> N
         assert len(nack) == len(plain) == shared.packets
         assert all(index in nack for index in plain)
         assert (nack.next_at() is None) is (not plain)
+
+
+def test_a_description_of_many_sections_makes_the_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+    rebuild = Demux._rebuild
+
+    def counted(self: Demux) -> None:
+        nonlocal made
+        made += 1
+        rebuild(self)
+
+    monkeypatch.setattr(Demux, "_rebuild", counted)
+    session = RtpSession(rng=random.Random(1))
+    sections = [video_section(mid=str(i)) for i in range(200)]
+    for section in sections:
+        session.set_receive_section(section)
+    session.receive([b"\x80\x60" + bytes(20)], 1000.0)
+    assert made == 1
+    for section in sections:  # said again: nothing changes
+        session.set_receive_section(replace(section))
+    session.receive([b"\x80\x60" + bytes(20)], 1000.0)
+    assert made == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["video", "audio", None]), st.booleans())))
+def test_what_sections_agree_on_is_known_without_asking_each(
+    steps: list[tuple[int, str | None, bool]],
+) -> None:
+    session = RtpSession(rng=random.Random(1))
+    sections: dict[str, str] = {}
+    flags: dict[str, bool] = {}
+    for i, kind, flag in steps:
+        if kind is None:
+            session.remove_receive_section(str(i))
+            sections.pop(str(i), None)
+        else:
+            make = video_section if kind == "video" else audio_section
+            session.set_receive_section(make(mid=str(i), reduced_size=flag, receiver_time=flag))
+            sections[str(i)] = kind
+            flags[str(i)] = flag
+    assert session._has_video is ("video" in sections.values())
+    assert session.control.receiver_time is any(flags[mid] for mid in sections)
+    if steps:
+        assert session.control.reduced_size is all(flags[mid] for mid in sections)
