@@ -139,7 +139,8 @@ class Pair:
 
 @pytest.fixture(params=["local-offers", "remote-offers"])
 def local_offers(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "local-offers")
+    """By name, or as it is where a test says it itself."""
+    return request.param in (True, "local-offers")
 
 
 @pytest.fixture(params=PEERS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.interop.conftest import Pair
 from tests.support.judge import expect_card, expect_tone
-from tests.support.media import Card, Tone, Transceiver
+from tests.support.media import Card, Stats, Tone, Transceiver
 from tests.support.peers import Description
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "add_audio",
     "add_video",
     "codecs",
+    "stats_of",
     "together",
 ]
 
@@ -80,3 +81,9 @@ async def add_video(pair: Pair) -> Call:
 async def add_audio(pair: Pair) -> Call:
     """Both sides send a tone."""
     return Call(await pair.local.send(OUR_TONE), await pair.remote.send(THEIR_TONE))
+
+
+def stats_of(reports: list[Stats], kind: str) -> Stats:
+    """The one report of this type; of several the one with the most bytes, of none nothing."""
+    found = [report for report in reports if report["type"] == kind]
+    return max(found, key=lambda each: each.get("bytesSent", each.get("bytesReceived", 0)), default={})

@@ -58,7 +58,8 @@ async def test_video_joins_a_call(pair: Pair) -> None:
             await together(pictures.expect_pictures(), tones.expect_tones())
 
 
-@offered("chromium-local", "firefox-remote", "wrtc-remote", "aiortc-local")
+# when aiortc offers again it numbers the header extensions anew, and falls over packets on their way
+@offered("chromium-local", "firefox-remote", "wrtc-remote", "aiortc-remote")
 async def test_video_leaves_a_call_and_comes_back(pair: Pair) -> None:
     tones, pictures = await add_audio(pair), await add_video(pair)
     async with pair.connect():

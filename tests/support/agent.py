@@ -35,7 +35,7 @@ PEER_METHODS = {
     "connected": "connected",
     "capabilities": "capabilities",
 }
-TRANSCEIVER_METHODS = ("info", "prefer", "enable", "turn", "stop")
+TRANSCEIVER_METHODS = ("info", "prefer", "enable", "turn", "stop", "stats")
 
 
 def make_peer(stack: str, configuration: dict[str, Any]) -> Peer:

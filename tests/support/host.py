@@ -29,6 +29,7 @@ from tests.support.media import (
     Pictures,
     Sound,
     Source,
+    Stats,
     Transceiver,
     TransceiverInfo,
     source_to_json,
@@ -317,6 +318,13 @@ class RemoteTransceiver(Transceiver):
 
     async def enable(self, enabled: bool) -> None:
         await self._call("enable", enabled)
+
+    async def encode(self, **changes: Any) -> None:
+        await self._call("encode", changes)
+
+    async def stats(self) -> list[Stats]:
+        result: list[Stats] = await self._call("stats")
+        return result
 
     async def turn(self, direction: str) -> None:
         await self._call("turn", direction)

@@ -28,6 +28,7 @@ __all__ = [
     "Pictures",
     "Sound",
     "Source",
+    "Stats",
     "Tone",
     "Transceiver",
     "TransceiverInfo",
@@ -87,6 +88,9 @@ class Tone:
 
 
 Source = Card | Tone
+
+Stats = dict[str, Any]
+"""One dictionary of getStats, by the W3C's names."""
 
 
 def source_to_json(source: Source | None) -> Any:
@@ -246,6 +250,14 @@ class Transceiver(Looks):
     @abstractmethod
     async def enable(self, enabled: bool) -> None:
         """Set `enabled` of the track that is sent."""
+
+    async def encode(self, **changes: Any) -> None:
+        """setParameters: change these members of the first encoding."""
+        raise NotImplementedError(f"{self.name} has no setParameters here")
+
+    async def stats(self) -> list[Stats]:
+        """getStats of the sender and of the receiver; nothing where the stack has none."""
+        return []
 
     @abstractmethod
     async def turn(self, direction: str) -> None:

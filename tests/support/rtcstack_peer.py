@@ -59,6 +59,15 @@ class SineSource(TimedSource):
 class RtcstackKit(MediaKit):
     """rtcstack has PyAV's frames."""
 
+    def __init__(self, pc: rtcstack.RTCPeerConnection) -> None:
+        self._pc = pc
+
+    async def reports(self, transceiver: Any) -> list[Any]:
+        found: dict[str, Any] = {}
+        for side in (transceiver.sender, transceiver.receiver):
+            found |= dict((await self._pc.getStats(side)).items())
+        return list(found.values())
+
     def make_track(self, source: Source) -> Any:
         return (CardSource(source) if isinstance(source, Card) else SineSource(source)).track()
 
@@ -89,10 +98,11 @@ class RtcstackPeer(W3CPeer):
     """A peer connection of rtcstack."""
 
     def __init__(self, **configuration: Any) -> None:
+        pc = rtcstack.RTCPeerConnection(rtcstack.RTCConfiguration(**configuration))
         super().__init__(
             "rtcstack",
-            rtcstack.RTCPeerConnection(rtcstack.RTCConfiguration(**configuration)),
-            RtcstackKit(),
+            pc,
+            RtcstackKit(pc),
             lambda value: rtcstack.RTCSessionDescription(**value),
             lambda value: rtcstack.RTCIceCandidate(**value),
         )

@@ -7,7 +7,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from tests.support.media import (
     Pictures,
     Sound,
     Source,
+    Stats,
     Tone,
     Transceiver,
     TransceiverInfo,
@@ -121,6 +122,13 @@ class MediaKit(ABC):
     def capabilities(self, kind: str) -> list[Any]:
         """RTCRtpCodec of all that can be both sent and received."""
 
+    async def reports(self, transceiver: Any) -> list[Any]:
+        """What getStats gives of a transceiver's sender and receiver."""
+        found: dict[str, Any] = {}
+        for side in (transceiver.sender, transceiver.receiver):
+            found |= dict((await side.getStats()).items())
+        return list(found.values())
+
     @abstractmethod
     def add_transceiver(self, pc: Any, what: Any, direction: str, layers: list[dict[str, Any]]) -> Any:
         """addTransceiver of a kind or a track."""
@@ -196,6 +204,9 @@ class W3CTransceiver(Transceiver):
     async def turn(self, direction: str) -> None:
         self.transceiver.direction = direction
 
+    async def stats(self) -> list[Stats]:
+        return [_as_stats(report) for report in await self.kit.reports(self.transceiver)]
+
     async def stop(self) -> None:
         stopping = self.transceiver.stop()
         if inspect.isawaitable(stopping):
@@ -221,6 +232,18 @@ class W3CTransceiver(Transceiver):
         """Read nothing more."""
         for watch in self._watches:
             await watch.stop()
+
+
+def _as_stats(report: Any) -> Stats:
+    """A report, whatever it is made of, by the W3C's names and with what JSON has."""
+    members = report if isinstance(report, Mapping) else vars(report)
+    stats = {}
+    for name, value in members.items():
+        plain = getattr(value, "value", value)
+        if isinstance(plain, str | int | float):
+            first, *others = name.split("_")
+            stats[first + "".join(other.capitalize() for other in others)] = plain
+    return stats
 
 
 def codec_name(codec: Any) -> str:

@@ -38,6 +38,13 @@ MAX_RETRIES = 3
 RETRY_TIMEOUT_S = 3.0
 """They follow within this time, or not at all."""
 
+LOOK_AFTER_S = 0.5
+AGREEMENT = 0.25
+MAX_LOOKS = 3
+"""A search that ended below what was probed for found a bottleneck, or a peer whose loop stood still for
+a moment, as it does when a call begins. So much later it is looked at again, until two results differ
+by no more than this, and so often at most."""
+
 RESUME_INTERVAL_S = 1.0
 """Between two probes because the way is open again, or another."""
 
@@ -95,8 +102,8 @@ class ProbeResults:
             self._wanted.popitem(last=False)
 
     def take(self, results: Iterable[PacketResult]) -> ProbeResult | None:
-        """What these arrivals show, or None if they complete no probe."""
-        found: ProbeResult | None = None
+        """What these arrivals show, or None if they complete no probe; of several probes the most."""
+        shown: dict[int, ProbeResult] = {}
         for sent_at, arrived_at, size, number in results:
             if not number or arrived_at is None or number not in self._wanted:
                 continue
@@ -115,8 +122,10 @@ class ProbeResults:
             cluster.last_arrived = max(cluster.last_arrived, arrived_at)
             packets, total = self._wanted[number]
             if cluster.packets >= packets * MIN_SHARE and cluster.bytes >= total * MIN_SHARE:
-                found = self._judge(number, cluster, size) or found
-        return found
+                result = self._judge(number, cluster, size)
+                if result is not None:
+                    shown[number] = result  # of one probe the last: it knows of more arrivals
+        return max(shown.values(), key=_rate_of, default=None) if shown else None
 
     @staticmethod
     def _judge(number: int, cluster: _Cluster, last_size: int) -> ProbeResult | None:
@@ -131,6 +140,10 @@ class ProbeResults:
         if arrived_bps < 0.9 * sent_bps:
             return ProbeResult(number, 0.95 * arrived_bps, False)
         return ProbeResult(number, min(sent_bps, arrived_bps), True)
+
+
+def _rate_of(result: ProbeResult) -> float:
+    return result.rate_bps
 
 
 class ProbeControl:
@@ -151,7 +164,10 @@ class ProbeControl:
         "_careful",
         "_dropped_at",
         "_dropped_from_bps",
+        "_found",
         "_last_bps",
+        "_look_is_due",
+        "_looks",
         "_next_number",
         "_probed_at",
         "_resumed_at",
@@ -178,6 +194,9 @@ class ProbeControl:
         self._resumed_at: float | None = None
         self._retry_bps = 0.0  # of the probe that must show something, 0 for none
         self._retries = 0
+        self._looks = 0  # that may still follow the search in course
+        self._look_is_due = False
+        self._found: ProbeResult | None = None  # the bottleneck that it saw
 
     def start(self, start_bps: float, now: float) -> None:
         """The first packets leave: look for what there is."""
@@ -187,6 +206,7 @@ class ProbeControl:
         for factor in FIRST_FACTORS:
             self._probe(start_bps * factor, now)
         self._retry_bps, self._retries = self._last_bps, 0
+        self._looks = MAX_LOOKS
 
     @property
     def has_started(self) -> bool:
@@ -198,6 +218,7 @@ class ProbeControl:
         was, self.max_bps = self.max_bps, max_bps
         if self._started and max_bps > was and estimate_bps >= 0.9 * was:
             self._begin(min(max_bps, FIRST_FACTORS[-1] * estimate_bps), now, careful=False)
+            self._looks = MAX_LOOKS
 
     def on_result(self, result: ProbeResult, now: float) -> float | None:
         """A probe has shown something: if it held, try a higher one.
@@ -207,6 +228,7 @@ class ProbeControl:
         """
         rate_bps = result.rate_bps
         self._retry_bps = 0.0
+        self._doubt(result)
         believed: float | None = rate_bps
         if self._careful and not result.held:
             believed = CAREFUL * rate_bps if result.number >= self._trusted_from else None
@@ -232,6 +254,20 @@ class ProbeControl:
             self._last_bps = 0.0
         return believed
 
+    def _doubt(self, result: ProbeResult) -> None:
+        """A bottleneck was found, it seems: to be looked at again, unless it was seen before."""
+        before = self._found
+        if result.held:
+            self._found, self._look_is_due = None, False
+            return
+        self._found = result
+        # What a moment held up it held up in all probes of that moment: only a later look agrees.
+        if before is None or self._look_is_due:
+            self._look_is_due = self._looks > 0
+        elif before.number != result.number:
+            differs = abs(result.rate_bps - before.rate_bps) > AGREEMENT * before.rate_bps
+            self._look_is_due = differs and self._looks > 0
+
     def tick(self, estimate_bps: float, now: float, *, limited: bool) -> None:
         """Probe now and then, for the bottleneck may have widened.
 
@@ -251,7 +287,13 @@ class ProbeControl:
                 self._begin(rate_bps, now, careful=False)
                 self._retry_bps, self._retries = rate_bps, retries
                 return
+        if self._look_is_due and silent_s >= LOOK_AFTER_S:
+            self._look_is_due = False
+            self._looks -= 1
+            self._begin(FURTHER_FACTOR * estimate_bps, now, careful=not limited)
+            return
         if self._probed_at is None or now - self._probed_at >= INTERVAL_S:
+            self._looks, self._look_is_due = 0, False
             self._begin(FURTHER_FACTOR * estimate_bps, now, careful=not limited)
 
     def dropped(self, before_bps: float, after_bps: float, now: float) -> None:
@@ -280,6 +322,7 @@ class ProbeControl:
         self._resumed_at = now
         self._begin(max(before_bps, FURTHER_FACTOR * estimate_bps), now, careful=False)
         self._retry_bps = self._last_bps
+        self._looks = MAX_LOOKS
 
     def taken(self, now: float) -> None:
         """The probes that waited are about to be sent."""

@@ -205,6 +205,20 @@ export class Transceiver {
     this.transceiver.sender.track.enabled = enabled;
   }
 
+  async encode(changes) {
+    const { sender } = this.transceiver;
+    const parameters = sender.getParameters();
+    Object.assign(parameters.encodings[0], changes);
+    await sender.setParameters(parameters);
+  }
+
+  async stats() {
+    const { sender, receiver } = this.transceiver;
+    const reports = await Promise.all([sender.getStats(), receiver.getStats()]);
+    const found = new Map(reports.flatMap((report) => [...report]));
+    return [...found.values()];
+  }
+
   turn(direction) {
     this.transceiver.direction = direction;
   }

@@ -23,7 +23,7 @@ from rtcstack.rtp.bwe.estimator import MAX_UNREPORTED, PacketResult, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import WINDOW, LossModel
-from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResult, ProbeResults
+from rtcstack.rtp.bwe.probing import MAX_LOOKS, ProbeControl, ProbeResult, ProbeResults
 from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.rtcp import Arrival, TransportFeedback, parse
 
@@ -355,6 +355,86 @@ def test_a_probe_that_this_end_was_too_slow_for_is_made_again() -> None:
     control.waiting.clear()
     assert control.on_result(ProbeResult(2, 900_000, False), 1.2) == 900_000
     assert control.waiting == []
+
+
+def test_of_probes_that_are_told_of_together_the_best_one_counts() -> None:
+    control, results = ProbeControl(), ProbeResults()
+    control.start(300_000, 1.0)
+    control.resumed(300_000, 300_000, 1.0)  # the way has changed meanwhile: a smaller one follows
+    for probe in control.waiting:
+        results.expect(probe)
+    rates = [probe.rate_bps for probe in control.waiting]
+    assert rates == [900_000, 1_800_000, 600_000]
+    told = [each for i, bps in enumerate(rates) for each in probe_results(i + 1, bps, bps)]
+    shown = results.take(told)
+    assert shown is not None
+    assert (shown.number, shown.rate_bps) == (2, pytest.approx(1_800_000, rel=0.01))
+    # of one probe, what is known last counts
+    control.start(300_000, 1.0)
+    results = ProbeResults()
+    results.expect(control.waiting[0])
+    late = probe_results(1, 900_000, 900_000)
+    late[-1] = late[-1]._replace(arrived_at=9.3)
+    shown = results.take(late)
+    assert shown is not None
+    assert shown.rate_bps < 300_000
+
+
+def looked_again(control: ProbeControl, found_bps: float, since: float, until: float) -> list[float]:
+    """The rates that are probed for, on ticks of half a second, when this was found."""
+    control.waiting.clear()
+    rates: list[float] = []
+    now = since
+    while now < until:
+        now += 0.5
+        control.tick(found_bps, now, limited=True)
+        rates += [probe.rate_bps for probe in control.waiting]
+        control.waiting.clear()
+    return rates
+
+
+def test_a_search_that_ends_below_its_probe_is_looked_at_again() -> None:
+    """What held up the probe may have been a peer that was busy, as it is when a call begins."""
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    assert control.on_result(ProbeResult(2, 450_000, False), 1.2) == 450_000
+    control.waiting.clear()
+    control.tick(450_000, 1.8, limited=True)
+    (again,) = control.waiting
+    assert again.rate_bps == 900_000
+    control.waiting.clear()
+    # it was: the search goes on
+    control.on_result(ProbeResult(again.number, 880_000, True), 1.9)
+    assert [probe.rate_bps for probe in control.waiting] == [1_760_000]
+
+
+def test_a_bottleneck_is_believed_when_it_says_the_same_twice() -> None:
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    control.on_result(ProbeResult(2, 790_000, False), 1.1)
+    control.on_result(ProbeResult(2, 800_000, False), 1.2)  # the rest of the same probe is no second voice
+    assert looked_again(control, 800_000, 1.2, 2.2) == [1_600_000]
+    control.on_result(ProbeResult(3, 840_000, False), 2.3)
+    assert looked_again(control, 840_000, 2.3, 6.0) == []
+
+
+def test_a_search_is_looked_at_again_so_many_times_at_most() -> None:
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    now, found, probes = 1.0, 400_000.0, 0
+    for number in range(2, 12):
+        control.on_result(ProbeResult(number, found, False), now)
+        rates = looked_again(control, found, now, now + 1.0)
+        probes += len(rates)
+        now, found = now + 1.0, 2 * found if found < 1e6 else 400_000.0
+    assert probes <= MAX_LOOKS + 2  # and those of every few seconds
+    # the one of every few seconds is no search of which this is said
+    control = ProbeControl()
+    control.start(300_000, 1.0)
+    control.waiting.clear()
+    control.tick(500_000, 20.0, limited=True)
+    control.on_result(ProbeResult(3, 600_000, False), 20.2)
+    assert looked_again(control, 600_000, 20.2, 24.0) == []
 
 
 def test_a_probe_that_shows_nothing_is_followed_by_smaller_ones() -> None:

@@ -184,6 +184,22 @@ def test_the_first_second_finds_a_fast_link() -> None:
     assert call.mean(1.0, 3.0) > 2.5e6
 
 
+@pytest.mark.parametrize("stalls_at", [0.05, 0.06, 0.07, 0.08])
+def test_a_peer_that_is_busy_when_the_call_begins_does_not_hold_it_back(stalls_at: float) -> None:
+    """Its loop stands still for a moment while it is probed: what came then is read late, and all at once."""
+    call = Adaptive(10e6)
+    arrive = call.b.arrive
+
+    def stalled(datagram: bytes) -> None:
+        late = START_S + stalls_at <= call.network.now < START_S + stalls_at + 0.05
+        call.network.at(START_S + stalls_at + 0.05 if late else call.network.now, arrive, datagram)
+
+    call.b.arrive = stalled  # type: ignore[method-assign]
+    call.film(3)
+    call.run(4)
+    assert call.mean(1.5, 3.0) > 2.5e6
+
+
 def test_what_a_short_dip_took_comes_back() -> None:
     call = Adaptive(2e6)
     call.film(30)
