@@ -62,6 +62,8 @@ MAX_SDP_LENGTH = 4 << 20
 """Characters of a description. One of 1,024 sections with all codecs and both sources is below it."""
 MAX_LINE_LENGTH = 32_768
 """Characters of one line. Identity assertions are the longest, at a few thousand."""
+MAX_ORIGIN_DIGITS = 1024
+"""Digits of a session id or version; of 64 bits there are 20."""
 MAX_MEDIA_SECTIONS = 1024
 """``m=`` lines of a description."""
 MAX_ATTRIBUTES = 4096
@@ -116,6 +118,9 @@ _FLAGS = frozenset(
     )
 )
 """Attributes that stand without a value. extmap-allow-mixed is not here: some peers give it one."""
+_DISPENSABLE = frozenset(("candidate", "maxptime", "ptime", "rtcp", "rtcp-fb", "tls-id"))
+"""Attributes that are left out where they cannot be read, for a call can do without: cameras and
+gateways write ports that are missing, feedback without a type, packet times of 0."""
 _SINGLE = frozenset(
     ("ice-pwd", "ice-ufrag", "max-message-size", "mid", "sctp-port", "setup", "simulcast", "tls-id")
 )
@@ -123,7 +128,7 @@ _SINGLE = frozenset(
 
 _SESSION_ORDER = {letter: place for place, letter in enumerate("vosiuepcbtzka")}
 _SESSION_ORDER["r"] = _SESSION_ORDER["t"]
-_MEDIA_ORDER = {"i": 0, "c": 1, "b": 1, "k": 1, "a": 1}
+_MEDIA_ORDER = {"i": 1, "c": 1, "b": 1, "k": 1, "a": 1}
 
 
 def parse_session(text: str) -> SessionDescription:
@@ -334,10 +339,16 @@ class _Reader:
         if len(section.attributes) == MAX_ATTRIBUTES:
             raise ParseError(f"more than {MAX_ATTRIBUTES} attributes")
         name, colon, text = value.partition(":")
+        name = name.strip()  # some peers put a space behind it, or behind the colon
         kind = _KINDS.get(name)
         if kind is not None:
-            # some peers put a space behind the colon
-            attribute = Attribute(name, text, kind.parse(text.strip()))
+            try:
+                parsed = kind.parse(text.strip())
+            except ParseError:
+                if name in _DISPENSABLE:
+                    return
+                raise
+            attribute = Attribute(name, text, parsed)
             if name in _SINGLE and section.singles.setdefault(name, text) != text:
                 raise ParseError(f"second, different a={name} line")
             if kind is Candidate:
@@ -345,7 +356,7 @@ class _Reader:
                 if section.candidates > MAX_CANDIDATES:
                     raise ParseError(f"more than {MAX_CANDIDATES} candidates")
         elif not is_token(name):
-            raise ParseError(f"attribute name is not a token: {shorten(name)}")
+            return  # whatever it is, a call can do without it
         elif colon and name in _FLAGS:
             raise ParseError(f"a={name} takes no value")
         else:
@@ -365,6 +376,14 @@ def _append(lines: list[L], item: L) -> None:
     lines.append(item)
 
 
+def _origin_number(text: str, what: str) -> int:
+    """Digits of any number (RFC 8866, section 9), and the sign that some peers write."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_ORIGIN_DIGITS):
+        raise ParseError(f"{what} is not a number: {shorten(text)}")
+    return int(text)
+
+
 def _text(value: str, what: str) -> str:
     if not value:
         raise ParseError(f"{what} line is empty")
@@ -381,8 +400,8 @@ def _fields(value: str, count: int, what: str) -> list[str]:
 def _origin(value: str) -> Origin:
     username, session_id, version, *address = _fields(value, 6, "o=")
     return Origin(
-        uint(session_id, "session id", MAX_UINT64),
-        uint(version, "session version", MAX_UINT64),
+        _origin_number(session_id, "session id"),
+        _origin_number(version, "session version"),
         username,
         *address,
     )

@@ -124,7 +124,6 @@ def test_trailing_empty_lines_are_no_matter() -> None:
         (sdp("a=x", "b=AS:1"), 6, "out of order"),
         (sdp("q=1"), 5, "unknown"),
         (sdp(MEDIA, "q=1"), 6, "may not stand"),
-        (sdp(MEDIA, "a=x", "i=title"), 7, "out of order"),
         (sdp(MEDIA, "", "a=x"), 6, "<type>=<value>"),
         (sdp(MEDIA, "a=x\0"), 6, "NUL"),
         (sdp(MEDIA, "a=x\ry"), 6, "CR"),
@@ -139,13 +138,10 @@ def test_trailing_empty_lines_are_no_matter() -> None:
         (sdp(MEDIA, "b=AS"), 6, "malformed"),
         (sdp(MEDIA, "b=AS:-1"), 6, "number"),
         (sdp(MEDIA, "b=AS:99999999999999999999999"), 6, "number"),
-        (sdp(MEDIA, "a=:x"), 6, "not a token"),
-        (sdp(MEDIA, "a=b@d:x"), 6, "not a token"),
         (sdp(MEDIA, "a=rtpmap:200 opus/48000/2"), 6, "payload type"),
         (sdp(MEDIA, "a=rtpmap:111 opus"), 6, "malformed"),
         (sdp(MEDIA, "a=rtpmap:111 opus/0"), 6, "clock rate"),
         (sdp(MEDIA, "a=rtpmap:\u0661\u0661\u0661 opus/48000/2"), 6, "not a number"),
-        (sdp(MEDIA, "a=rtcp-fb:x nack"), 6, "payload type"),
         (sdp(MEDIA, "a=extmap:0 urn:x"), 6, "extmap id"),
         (sdp(MEDIA, "a=extmap:1/up urn:x"), 6, "direction"),
         (sdp(MEDIA, "a=extmap:1"), 6, "malformed"),
@@ -166,26 +162,66 @@ def test_trailing_empty_lines_are_no_matter() -> None:
         (sdp(MEDIA, "a=fingerprint:sha-256 AB:CD"), 6, "sha-256"),
         (sdp(MEDIA, "a=fingerprint:sha-256 XY"), 6, "fingerprint"),
         (sdp(MEDIA, "a=setup:maybe"), 6, "setup"),
-        (sdp(MEDIA, "a=tls-id:short"), 6, "tls-id"),
         (sdp(MEDIA, "a=sctp-port:65536"), 6, "sctp-port"),
         (sdp(MEDIA, "a=sctpmap:5000"), 6, "sctpmap"),
         (sdp(MEDIA, "a=max-message-size:x"), 6, "max-message-size"),
         (sdp(MEDIA, "a=max-message-size:18446744073709551616"), 6, "max-message-size"),
         (sdp(MEDIA, "a=msid:"), 6, "msid"),
         (sdp(MEDIA, "a=msid:a b c"), 6, "msid"),
-        (sdp(MEDIA, "a=ptime:0"), 6, "ptime"),
-        (sdp(MEDIA, "a=ptime:nan"), 6, "ptime"),
-        (sdp(MEDIA, "a=rtcp:99999"), 6, "rtcp port"),
         (sdp(MEDIA, "a=mid:"), 6, "mid"),
         (sdp(MEDIA, "a=mid:a", "a=mid:b"), 7, "second"),
         (sdp(MEDIA, "a=sendrecv:no"), 6, "takes no value"),
         (sdp(MEDIA, "a=rtcp-mux:"), 6, "takes no value"),
-        (sdp(MEDIA, "a=candidate:1 1 udp 1 1.2.3.4 5"), 6, "8"),
         (sdp("a=group:"), 5, "group"),
     ],
 )
 def test_malformed(text: str, line: int, message: str) -> None:
     fails_at(text, line, message)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a=:x",
+        "a=b@d:x",
+        "a=has a space:x",
+        "a=rtcp",
+        "a=rtcp:",
+        "a=rtcp:99999",
+        "a=rtcp-fb:111",
+        "a=rtcp-fb:x nack",
+        "a=tls-id:s",
+        "a=ptime:0",
+        "a=ptime:nan",
+        "a=maxptime:0",
+        "a=candidate:1 0 udp 1 192.0.2.1 5 typ host",
+        "a=candidate:1 1 udp 1 1.2.3.4 5",
+    ],
+)
+def test_what_a_call_can_do_without_is_left_out(line: str) -> None:
+    """Cameras and gateways write them, and browsers take their descriptions."""
+    assert parse_session(sdp(MEDIA, line, "a=mid:0")) == parse_session(sdp(MEDIA, "a=mid:0"))
+
+
+def test_spaces_behind_attributes_and_titles_behind_addresses() -> None:
+    media = parse_session(sdp(MEDIA, "c=IN IP4 0.0.0.0", "i=title", "a=sendonly ", "a=rtcp-mux ")).media[0]
+    assert media.direction == "sendonly"
+    assert media.rtcp_mux
+    assert media.information == "title"
+
+
+@pytest.mark.parametrize("number", ["19599440071187478912", "-5", "9" * 400, "0"])
+def test_session_ids_of_any_length_and_sign(number: str) -> None:
+    text = sdp(MEDIA).replace("o=- 1 2 ", f"o=- {number} {number} ")
+    parsed = parse_session(text)
+    assert parsed.origin.session_id == parsed.origin.session_version == int(number)
+    assert write_session(parsed) == text
+
+
+@pytest.mark.parametrize("number", ["9" * 1025, "x", "--1", "", "1.5"])
+def test_session_ids_that_are_none(number: str) -> None:
+    with pytest.raises(ParseError):
+        parse_session(sdp(MEDIA).replace("o=- 1 2 ", f"o=- {number} 2 "))
 
 
 def test_repeating_the_same_value_is_harmless() -> None:
