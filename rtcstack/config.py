@@ -132,7 +132,7 @@ class IceSettings:
     remote_candidate_filter: Callable[[Any], bool] | None = None
     address_rules: tuple[AddressRule, ...] = ()
     ufrag: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     udp: bool = True
     tcp: tuple[str, ...] = ()
     tcp_mux: Any = None

@@ -15,7 +15,7 @@ from rtcstack.api.dictionaries import as_dictionary, enforce_range, enum_member
 from rtcstack.config import Settings
 from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError
 from rtcstack.errors import SyntaxError as UrlSyntaxError
-from rtcstack.ice import GatherPolicy, IceConfig, IceServer, parse_server_uri
+from rtcstack.ice import GatherPolicy, IceConfig, IceServer, parse_server_uri, shown_uri
 
 __all__ = [
     "RTCBundlePolicy",
@@ -69,7 +69,7 @@ class RTCIceServer:
 
     urls: str | Sequence[str]
     username: str | None = None
-    credential: str | None = None
+    credential: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -165,10 +165,10 @@ def _ice_servers(configuration: RTCConfiguration) -> tuple[IceServer, ...]:
                 raise UrlSyntaxError(str(exc)) from None
             if parsed.scheme.is_turn:
                 if not server.username or server.credential is None:
-                    raise InvalidAccessError(f"{url!r} needs a username and a credential")
+                    raise InvalidAccessError(f"{shown_uri(url)} needs a username and a credential")
                 if len(server.username.encode()) > MAX_USERNAME_BYTES:
                     raise InvalidAccessError(
-                        f"the username of {url!r} is longer than {MAX_USERNAME_BYTES} bytes"
+                        f"the username of {shown_uri(url)} is longer than {MAX_USERNAME_BYTES} bytes"
                     )
             servers.append(parsed)
     if len(servers) > MAX_ICE_SERVERS:

@@ -5,7 +5,7 @@ Spec: webrtc-pc, section 5.6.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["RTCIceParameters"]
 
@@ -20,4 +20,4 @@ class RTCIceParameters:
     """
 
     usernameFragment: str
-    password: str
+    password: str = field(repr=False)

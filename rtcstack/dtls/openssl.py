@@ -10,6 +10,7 @@ is held by tests/unit/dtls/test_openssl.py, a test per name.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -110,11 +111,18 @@ def _on_info(connection: SSL.Connection, where: int, value: int) -> None:
             watch.alert_sent = value & 0xFF
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class _KeyLog:
-    """Appends NSS key log lines to a file; Wireshark reads them. Opened once per path."""
+    """Appends NSS key log lines to a file; Wireshark reads them. Opened once per path.
+
+    Whoever reads it can read the calls: a new file is its owner's alone.
+    """
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the context
+        self._file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - lives as the context
 
     def __call__(self, _connection: object, line: bytes) -> None:
         self._file.write(line + b"\n")

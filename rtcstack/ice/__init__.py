@@ -1,7 +1,7 @@
 """ICE: gathering, checks, consent, relays, and the sockets underneath."""
 
 from rtcstack.ice.agent import GatheringState, IceAgent, IceObserver, IceState, PairView
-from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri
+from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri, shown_uri
 from rtcstack.ice.endpoint import Address, UdpEndpoint
 from rtcstack.ice.mux import UdpMux
 from rtcstack.ice.tcp import TcpMux
@@ -21,4 +21,5 @@ __all__ = [
     "UdpEndpoint",
     "UdpMux",
     "parse_server_uri",
+    "shown_uri",
 ]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from rtcstack.config import IceSettings
 from rtcstack.errors import ParseError
 
-__all__ = ["GatherPolicy", "IceConfig", "IceServer", "ServerScheme", "parse_server_uri"]
+__all__ = ["GatherPolicy", "IceConfig", "IceServer", "ServerScheme", "parse_server_uri", "shown_uri"]
 
 
 class GatherPolicy(StrEnum):
@@ -61,7 +61,7 @@ class IceServer:
     port: int
     transport: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 _MAX_URI_LENGTH = 512
@@ -72,6 +72,12 @@ _URI = re.compile(
     r"(?P<query>\?.*)?",
     re.ASCII,
 )
+
+
+def shown_uri(url: str) -> str:
+    """A URI for an error message: short, and without what stands before an ``@``, as in other URIs
+    a password does."""
+    return repr(re.sub(r":[^@]*@", ":...@", url[:_MAX_URI_LENGTH])[:80])
 
 
 def parse_server_uri(url: str, username: str | None = None, password: str | None = None) -> IceServer:
@@ -86,21 +92,21 @@ def parse_server_uri(url: str, username: str | None = None, password: str | None
     """
     match = _URI.fullmatch(url.strip()) if len(url) <= _MAX_URI_LENGTH else None
     if match is None:
-        raise ParseError(f"not a STUN or TURN URI: {url[:80]!r}")
+        raise ParseError(f"not a STUN or TURN URI: {shown_uri(url)}")
     try:
         scheme = ServerScheme(match["scheme"])
     except ValueError:
-        raise ParseError(f"unknown scheme {match['scheme']!r} in {url!r}") from None
+        raise ParseError(f"unknown scheme {match['scheme']!r} in {shown_uri(url)}") from None
     port = int(match["port"]) if match["port"] else (5349 if scheme.is_secure else 3478)
     if not 0 < port < 65536:
-        raise ParseError(f"port {port} is out of range in {url!r}")
+        raise ParseError(f"port {port} is out of range in {shown_uri(url)}")
     transport = "tcp" if scheme.is_secure else "udp"
     if match["query"]:
         if not scheme.is_turn:
-            raise ParseError(f"a {scheme} URI takes no query: {url!r}")
+            raise ParseError(f"a {scheme} URI takes no query: {shown_uri(url)}")
         name, _, value = match["query"][1:].partition("=")
         if name != "transport" or value not in ("udp", "tcp"):
-            raise ParseError(f"only ?transport=udp or ?transport=tcp is allowed: {url!r}")
+            raise ParseError(f"only ?transport=udp or ?transport=tcp is allowed: {shown_uri(url)}")
         transport = value
     return IceServer(url, scheme, match["v6"] or match["host"], port, transport, username, password)
 

@@ -171,7 +171,7 @@ class LocalTransport:
     """
 
     ufrag: str
-    pwd: str
+    pwd: str = field(repr=False)
     fingerprints: tuple[Fingerprint, ...]
     tls_id: str | None = None
     candidates: tuple[Candidate, ...] = ()

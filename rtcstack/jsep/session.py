@@ -208,7 +208,7 @@ class TransportParameters:
     """
 
     ice_ufrag: str
-    ice_pwd: str
+    ice_pwd: str = field(repr=False)
     ice_lite: bool = False
     ice_options: tuple[str, ...] = ()
     fingerprints: tuple[Fingerprint, ...] = ()

@@ -13,6 +13,7 @@ import pytest
 
 from rtcstack import (
     DOMException,
+    IceSettings,
     InvalidAccessError,
     InvalidModificationError,
     NotSupportedError,
@@ -24,6 +25,7 @@ from rtcstack import (
     RTCSessionDescription,
     Settings,
 )
+from rtcstack.api.iceparameters import RTCIceParameters
 from rtcstack.errors import SyntaxError as UrlSyntaxError
 from tests.conformance.helpers import negotiate, pair, rejects, until
 
@@ -68,6 +70,26 @@ TURN = {"urls": "turn:turn.example.org", "username": "u", "credential": "c"}
 def test_wrong_configuration(configuration: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         RTCPeerConnection(configuration)
+
+
+def test_passwords_are_in_no_text_that_is_meant_to_be_read() -> None:
+    secret = "s3cret-password-of-somebody"
+    servers = [{"urls": "turn:example.org", "username": "me", "credential": secret}]
+    configuration = RTCConfiguration(
+        iceServers=servers, settings=Settings(ice=IceSettings(ufrag="abcd", password=secret))
+    )
+    assert secret not in repr(configuration)
+    pc = RTCPeerConnection(configuration)
+    assert secret not in repr(pc.getConfiguration())
+    assert secret not in repr(RTCIceParameters("abcd", secret))
+    for url in (
+        f"turn:me:{secret}@example.org",
+        f"turn:{secret}@example.org:70000",
+        f"turn:{'x' * 60}:{secret}@x",
+    ):
+        with pytest.raises(UrlSyntaxError) as caught:
+            RTCPeerConnection({"iceServers": [{"urls": url, "username": "me", "credential": secret}]})
+        assert secret not in str(caught.value)
 
 
 def test_errors_carry_their_w3c_name() -> None:

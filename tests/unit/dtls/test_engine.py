@@ -330,6 +330,7 @@ def test_keylog_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
     pair.received = {client: [], server: []}
     pair.start()
     pair.run()
+    assert path.stat().st_mode & 0o077 == 0  # whoever reads it can read the call
     [line] = path.read_text().splitlines()
     label, client_random, secret = line.split()
     assert label == "CLIENT_RANDOM"
