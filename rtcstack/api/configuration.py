@@ -89,7 +89,7 @@ class RTCConfiguration:
     Spec: webrtc-pc, section 4.2.1.
     """
 
-    iceServers: Sequence[RTCIceServer] = field(default_factory=list)
+    iceServers: Sequence[RTCIceServer] = field(default_factory=list, repr=False)
     iceTransportPolicy: RTCIceTransportPolicy | str = RTCIceTransportPolicy.ALL
     bundlePolicy: RTCBundlePolicy | str = RTCBundlePolicy.BALANCED
     rtcpMuxPolicy: RTCRtcpMuxPolicy | str = RTCRtcpMuxPolicy.REQUIRE

@@ -73,7 +73,7 @@ def test_wrong_configuration(configuration: Any, error: type[Exception]) -> None
 
 
 def test_passwords_are_in_no_text_that_is_meant_to_be_read() -> None:
-    secret = "s3cret-password-of-somebody"
+    secret = "s3cretpasswordofsomebody"
     servers = [{"urls": "turn:example.org", "username": "me", "credential": secret}]
     configuration = RTCConfiguration(
         iceServers=servers, settings=Settings(ice=IceSettings(ufrag="abcd", password=secret))
