@@ -10,7 +10,13 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtcstack.api.datachannel import EarlyBudget, RTCDataChannel, RTCDataChannelInit, check_init
+from rtcstack.api.datachannel import (
+    USER_INITIATED_ABORT,
+    EarlyBudget,
+    RTCDataChannel,
+    RTCDataChannelInit,
+    check_init,
+)
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import OperationError, ProtocolError, RTCError
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
     from rtcstack.transport import Transport
 
 __all__ = ["ChannelSet"]
+
+MAX_UNHEARD_TOLD = 16
+"""Lines in the log of a connection about errors of channels that nobody listens for."""
 
 logger = logging.getLogger("rtcstack.channels")
 
@@ -66,6 +75,9 @@ class ChannelSet:
         self._on_channel = on_channel
         self._on_connected = on_connected
         self._on_closed = on_closed
+        self._unheard = 0
+        self._unheard_cause: ProtocolError | None = None
+        self._unheard_told = 0
         self.engine = DataChannels(
             SctpAssociation(
                 SctpOptions(
@@ -150,6 +162,8 @@ class ChannelSet:
         the peer answers to the reset of its stream."""
         self.engine.close(channel, monotonic())
         self._close_object(channel, ProtocolError(reason))
+        if self._unheard:
+            self._tell_unheard()
         self._wake()
 
     def buffered_amount(self, channel: Channel) -> int:
@@ -215,6 +229,8 @@ class ChannelSet:
                     self._on_event(event)
             except Exception as exc:  # a fault of ours, in what was told
                 logger.error("a fault while telling %s", type(event).__name__, exc_info=exc)
+        if self._unheard:
+            self._tell_unheard()
         if self._drainers:
             self._check_drainers()
 
@@ -255,7 +271,21 @@ class ChannelSet:
         error = None
         if cause is not None:
             error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
+            # who hangs up makes no mistake
+            if cause.code != USER_INITIATED_ABORT and not target.has_listeners("error"):
+                self._unheard += 1
+                self._unheard_cause = cause
         target.on_closed(error)
+
+    def _tell_unheard(self) -> None:
+        """Errors that nobody listens for are in the log: those of a pass together, and not without end, for
+        the peer may open and fail as many channels as it likes."""
+        count, self._unheard = self._unheard, 0
+        self._unheard_told += 1
+        if self._unheard_told <= MAX_UNHEARD_TOLD:
+            logger.warning(
+                "%d data channels failed, and nobody listens for errors: %s", count, self._unheard_cause
+            )
 
     def fail(self, reason: str) -> None:
         """Data channels will never work on this connection: close them with an error."""

@@ -27,7 +27,7 @@ __all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Senda
 Message = str | bytes | Blob
 Sendable = str | bytes | bytearray | memoryview | Blob
 
-_USER_INITIATED_ABORT = 12
+USER_INITIATED_ABORT = 12
 """SCTP's cause code (RFC 9260, section 3.3.10.12) with which browsers hang up."""
 
 MAX_EARLY_MESSAGES = 1024
@@ -291,7 +291,7 @@ class RTCDataChannel(EventTarget):
                 yield self._as_message(data)
             elif self._state is RTCDataChannelState.CLOSED:
                 error = self._error
-                if error is not None and error.sctpCauseCode != _USER_INITIATED_ABORT:
+                if error is not None and error.sctpCauseCode != USER_INITIATED_ABORT:
                     raise error
                 return
             else:
@@ -388,16 +388,13 @@ class RTCDataChannel(EventTarget):
             self.dispatchEvent(Event("closing"))
 
     def on_closed(self, error: RTCError | None) -> None:
-        """The channel is closed, by an error or without."""
+        """The channel is closed, by an error or without. One that nobody listens for its owner tells."""
         if self._state is RTCDataChannelState.CLOSED:
             return
         self._state = RTCDataChannelState.CLOSED
         self._error = error
         self._wake()
-        # A peer that hangs up is nothing to be warned of where nobody listens.
-        if error is not None and (
-            error.sctpCauseCode != _USER_INITIATED_ABORT or self.has_listeners("error")
-        ):
+        if error is not None and self.has_listeners("error"):
             self.dispatchEvent(RTCErrorEvent("error", error))
         self.dispatchEvent(Event("close"))
 

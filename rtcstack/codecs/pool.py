@@ -19,7 +19,14 @@ from typing import Any, Generic, TypeVar
 
 from rtcstack.clock import monotonic
 
-__all__ = ["MAX_QUEUED_AUDIO", "MAX_QUEUED_DECODES", "MAX_QUEUED_VIDEO", "CoderPool", "CoderStream"]
+__all__ = [
+    "MAX_EXTRA",
+    "MAX_QUEUED_AUDIO",
+    "MAX_QUEUED_DECODES",
+    "MAX_QUEUED_VIDEO",
+    "CoderPool",
+    "CoderStream",
+]
 
 MAX_QUEUED_VIDEO = 2
 """Raw pictures that wait for an encoder. More would only add delay: each is newer than the last."""
@@ -29,6 +36,9 @@ MAX_QUEUED_AUDIO = 50
 
 MAX_QUEUED_DECODES = 60
 """Encoded pictures that wait for a decoder: two seconds. After that the stream begins anew."""
+
+MAX_EXTRA = 240
+"""Items beyond a limit that may wait: of a source that took over, what came before that was known."""
 
 MAX_WORKERS = 32
 
@@ -62,6 +72,7 @@ class CoderStream(Generic[Item, Result]):
         "_busy",
         "_closed",
         "_cost_s",
+        "_extra",
         "_finish",
         "_limit",
         "_measured",
@@ -103,6 +114,7 @@ class CoderStream(Generic[Item, Result]):
         self._busy = False
         self._waiting = False  # for an item that starts anew
         self._closed = False
+        self._extra = 0  # items beyond the limit
         self._cost_s = 0.0  # CPU time of a job, smoothed
         self._measured = 0
         self.undelivered = 0  # outcomes on their way to the loop's thread
@@ -113,8 +125,13 @@ class CoderStream(Generic[Item, Result]):
         """Items that wait."""
         return len(self._queue)
 
-    def submit(self, item: Item) -> bool:
+    def submit(self, item: Item, *, beyond_limit: bool = False) -> bool:
         """Have an item worked on.
+
+        Args:
+            item: the item.
+            beyond_limit: it is one of many that come at once, though they were not made at once: until
+                they are done up to `MAX_EXTRA` more may wait.
 
         Returns:
             Whether it was taken. Older ones may have been dropped for it; a short urgent job may be
@@ -133,7 +150,9 @@ class CoderStream(Generic[Item, Result]):
                     self.dropped += 1
                     return False
                 self._waiting = False
-            if len(self._queue) >= self._limit:
+            if beyond_limit and self._extra < MAX_EXTRA:
+                self._extra += 1
+            if len(self._queue) >= self._limit + self._extra:
                 if self._starts is None:
                     self._queue.popleft()
                     dropped = 1
@@ -215,7 +234,12 @@ class CoderStream(Generic[Item, Result]):
         pool = self._pool
         with pool.lock:
             finished = self._closed
+            if not finished and not self._queue:
+                self._busy = False  # what it was called for has been dropped meanwhile
+                return
             item: Any = None if finished else self._queue.popleft()
+            if self._extra:
+                self._extra -= 1
         if finished:
             try:
                 if self._finish is not None:

@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import av
+
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, MAX_QUEUED_VIDEO, CoderStream
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.coders import coder_pool
@@ -56,6 +58,8 @@ class _Processed(TrackSource):
         """On the thread. What comes out keeps the time of what went in, unless it has its own."""
         made = self._function(frame)
         if made is not None and made is not frame:
+            if not isinstance(made, av.VideoFrame if self.kind == "video" else av.AudioFrame):
+                raise TypeError(f"a track of {self.kind} gives no {type(made).__name__}")
             if made.pts is None:
                 made.pts = frame.pts
                 if frame.time_base is not None:

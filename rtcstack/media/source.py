@@ -62,6 +62,7 @@ class TrackSource:
         self._interval_s = 0.0
         self._started_at: float | None = None
         self._samples = 0
+        self._has_objected = False
         self.frames = 0
         """Frames given so far."""
         self.dropped = 0
@@ -108,12 +109,15 @@ class TrackSource:
 
         A frame without a time gets one: video the time that has passed since the first frame, audio
         the end of the frame before.
+
+        Raises:
+            TypeError: it is no frame.
         """
         if self._ended:
             self._drop("the source has ended")
             return
-        self.frames += 1
         self._observe(frame)
+        self.frames += 1
         for ref in self._tracks:
             track = ref()
             if track is not None:
@@ -125,6 +129,15 @@ class TrackSource:
         if self.dropped == 1:
             _logger.warning("a frame pushed into %r is dropped: %s", self._label or self._kind, why)
 
+    def _object(self, frame: object) -> None:
+        """It is no frame, or one of the other kind, of which most readers make nothing."""
+        name = type(frame).__name__
+        if not isinstance(frame, av.VideoFrame | av.AudioFrame):
+            raise TypeError(f"a source of {self._kind} gives no {name}")
+        if not self._has_objected:
+            self._has_objected = True
+            _logger.warning("a %s is pushed into %r, a source of %s", name, self._label, self._kind)
+
     def push_threadsafe(self, loop: asyncio.AbstractEventLoop, frame: Frame) -> None:
         """`push` from another thread; what comes after the loop's end is lost."""
         try:
@@ -134,6 +147,9 @@ class TrackSource:
 
     def _observe(self, frame: Frame) -> None:
         """Note what `getSettings` tells, and give the frame a time."""
+        is_picture = isinstance(frame, av.VideoFrame)
+        if is_picture is not (self._kind == "video") or not isinstance(frame, av.VideoFrame | av.AudioFrame):
+            self._object(frame)
         if isinstance(frame, av.VideoFrame):
             self._size = frame.width, frame.height
             if frame.pts is None:

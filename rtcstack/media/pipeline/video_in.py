@@ -205,6 +205,7 @@ class VideoFeed:
         self._told_sets: tuple[bytes, ...] = ()
         self._layers = LayerChoice()
         self._aside = Aside(self._reserve_aside)
+        self._catches_up = False
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -250,10 +251,12 @@ class VideoFeed:
         waited = self._aside.take(event.stream, now)
         if event.is_under_way and not waited and (self._was_demanded or self.encoded.is_demanded):
             self.request_key_frame()
+        self._catches_up = True
         for frame in waited:
             codec = self._owner.codecs.get(frame.payload_type)
             if codec is not None:
                 self.take(frame, codec, now)
+        self._catches_up = False
 
     def keep_aside(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
         """A frame of another stream, that may take over."""
@@ -322,7 +325,10 @@ class VideoFeed:
                 limit=MAX_QUEUED_DECODES,
                 starts=_starts,
             )
-        jobs.submit(_Job(frame, codec))
+        if self._catches_up:
+            jobs.submit(_Job(frame, codec), beyond_limit=True)
+        else:
+            jobs.submit(_Job(frame, codec))
 
     def _prepare(self, frame: EncodedFrame, codec: ReceivedCodec) -> bool:
         """Bring a frame into a form that can be decoded by itself; whether it is of use."""

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rtcstack.api.channelset import ChannelSet
-from rtcstack.api.datachannel import MAX_EARLY_TOTAL_BYTES, RTCDataChannel, RTCDataChannelInit
+from rtcstack.api.channelset import MAX_UNHEARD_TOLD, ChannelSet
+from rtcstack.api.datachannel import (
+    MAX_EARLY_TOTAL_BYTES,
+    USER_INITIATED_ABORT,
+    RTCDataChannel,
+    RTCDataChannelInit,
+)
 from rtcstack.config import Settings
+from rtcstack.errors import ProtocolError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
+    AssociationClosed,
     ChannelAnnounced,
     ChannelClosed,
     ChannelEvent,
@@ -37,8 +45,11 @@ def announced(number: int) -> Channel:
 
 
 async def test_one_bad_event_loses_none_of_its_batch(caplog: pytest.LogCaptureFixture) -> None:
-    def errors() -> list[BaseException | None]:
-        return [record.exc_info[1] for record in caplog.records if record.exc_info]
+    reached: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reached.append(context))
+
+    def faults() -> list[str]:
+        return [str(r.exc_info[1]) for r in caplog.records if r.exc_info and r.levelno == logging.ERROR]
 
     got: list[str] = []
 
@@ -53,7 +64,7 @@ async def test_one_bad_event_loses_none_of_its_batch(caplog: pytest.LogCaptureFi
     events += [MessageReceived(record, "hello") for record in records]
     events += [ChannelClosed(record) for record in records]
     channels.on_events(events)
-    assert [str(error) for error in errors()] == ["boom"]
+    assert faults() == ["boom"]
     assert got == ["c0 hello", "c2 hello"]
     assert channels.channels == []
 
@@ -61,7 +72,8 @@ async def test_one_bad_event_loses_none_of_its_batch(caplog: pytest.LogCaptureFi
     (target,) = channels.channels
     target.on_message = lambda data: 1 / 0  # type: ignore[assignment]
     channels.on_events([MessageReceived(records[0], "x"), ChannelClosed(records[0])])
-    assert len(errors()) == 2
+    assert len(faults()) == 2
+    assert reached == []  # it is our fault, not a handler's
     assert target.readyState == "closed"
 
 
@@ -141,3 +153,37 @@ async def test_messages_that_async_for_has_not_taken_close_the_window_however_sm
     channels.on_events([MessageReceived(record, data) for _ in range(1000)])
     assert await first == data
     assert 64 * 999 <= sum(held) <= 66 * 999
+
+
+@pytest.mark.parametrize("first", ["channels", "association"])
+@pytest.mark.parametrize("code", [USER_INITIATED_ABORT, 13, None])
+async def test_an_association_s_end_is_said_once_whatever_the_peer_opened(
+    code: int | None, first: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    def on_channel(channel: RTCDataChannel) -> None:
+        if channel.label == "c7":
+            channel.on("error", lambda e: heard.append(str(e.error)))
+
+    channels = channel_set(on_channel)
+    records = [announced(number) for number in range(1000)]
+    channels.on_events([ChannelAnnounced(record) for record in records])
+    error = ProtocolError("it is over", code=code)
+    events: list[ChannelEvent] = [AssociationClosed(error, graceful=False)]
+    if first == "channels":
+        events[:0] = [ChannelClosed(record, error) for record in records]
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        channels.on_events(events)
+    assert heard == ["it is over"]
+    assert len(caplog.records) == (0 if code == USER_INITIATED_ABORT else 1)  # who hangs up makes no mistake
+    assert channels.channels == []
+
+
+async def test_what_the_log_says_of_failing_channels_has_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    channels = channel_set()
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        for number in range(3 * MAX_UNHEARD_TOLD):
+            record = announced(number)
+            channels.on_events([ChannelAnnounced(record), ChannelClosed(record, ProtocolError("not UTF-8"))])
+    assert len(caplog.records) == MAX_UNHEARD_TOLD

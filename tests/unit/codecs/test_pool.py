@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from rtcstack.codecs.pool import SHORT_BURST_S, SHORT_S, CoderPool, CoderStream
+from rtcstack.codecs.pool import MAX_EXTRA, SHORT_BURST_S, SHORT_S, CoderPool, CoderStream
 
 PATIENCE_S = 10.0
 
@@ -385,4 +385,59 @@ def test_jobs_that_are_not_urgent_never_run_here() -> None:
         stream.submit(i)
         loop.run_until(lambda n=i + 1: len(got) == n)  # type: ignore[misc]
     assert not any(got)
+    stop(pool)
+
+
+def test_a_decoder_whose_turn_had_not_come_when_all_was_dropped_goes_on() -> None:
+    loop, gate = Loop(), Gate()
+    pool = CoderPool(loop.post, 1)
+    got: list[int] = []
+    other = pool.stream(gate, lambda _: None)
+    other.submit(0)
+    gate.wait()  # the only thread is busy
+    stream = pool.stream(lambda x: x, got.append, limit=2, starts=lambda x: x % 10 == 0)
+    for i in range(5):
+        stream.submit(i)
+    assert stream.dropped == 5
+    gate.open()
+    other.submit(1)
+    gate.wait()  # it has passed the other stream's turn
+    stream.submit(10)
+    loop.run_until(lambda: bool(got))
+    assert got == [10]
+    assert pool.thread_count == 1
+    stop(pool)
+
+
+def test_what_comes_at_once_may_wait_beyond_the_limit_until_it_is_done() -> None:
+    loop, gate = Loop(), Gate()
+    pool = CoderPool(loop.post, 1)
+    got: list[int] = []
+    stream = pool.stream(gate, got.append, limit=2, starts=lambda x: x == 0)
+    for i in range(40):
+        assert stream.submit(i, beyond_limit=True)
+    assert stream.submit(40)  # and what follows has its place behind them
+    assert stream.dropped == 0
+    gate.open()
+    loop.run_until(lambda: len(got) == 41)
+    assert got == list(range(41))
+    gate.passes, gate.entered = threading.Semaphore(0), queue.Queue()
+    stream.submit(0)
+    gate.wait()
+    taken = [stream.submit(i) for i in range(1, 10)]
+    assert taken.count(True) == 2  # the limit is what it was
+    gate.open()
+    stop(pool)
+
+
+def test_what_may_wait_beyond_the_limit_is_bounded() -> None:
+    loop, gate = Loop(), Gate()
+    pool = CoderPool(loop.post, 1)
+    stream = pool.stream(gate, lambda _: None, limit=2, starts=lambda x: True)
+    most = 0
+    for i in range(3 * MAX_EXTRA):
+        stream.submit(i, beyond_limit=True)
+        most = max(most, stream.queued)
+    assert most <= MAX_EXTRA + 2
+    gate.open(10_000)
     stop(pool)

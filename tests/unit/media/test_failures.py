@@ -99,3 +99,41 @@ async def test_a_function_that_fails_is_in_the_log(caplog: pytest.LogCaptureFixt
                     break
     assert sink.frames == []
     assert len([r for r in caplog.records if "bad function" in r.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+async def test_what_is_no_frame_is_refused_and_one_of_the_other_kind_said(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = TrackSource(kind)
+    seen = Sink(source.track())
+    sound, picture = av.AudioFrame("s16", "mono", 960), av.VideoFrame(64, 48, "yuv420p")
+    sound.sample_rate = 48_000
+    for wrong in (b"x", None, 5):
+        with pytest.raises(TypeError, match="gives no"):
+            source.push(wrong)  # type: ignore[arg-type]
+    assert source.frames == 0
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        source.push(sound if kind == "audio" else picture)
+        assert not caplog.records
+        for _ in range(3):
+            source.push(picture if kind == "audio" else sound)
+    assert len(caplog.records) == 1
+    assert len(seen.frames) == 4
+
+
+async def test_a_function_that_makes_frames_of_another_kind_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    source = TrackSource("video", "camera")
+    origin = source.track()
+    sink = Sink(processed(origin, lambda frame: np.zeros(3)))  # type: ignore[arg-type,return-value]
+    with caplog.at_level(logging.WARNING, "rtcstack"):
+        for _ in range(200):
+            source.push(av.VideoFrame(64, 48, "yuv420p"))
+            await asyncio.sleep(0.001)
+            if caplog.records:
+                break
+    assert sink.frames == []
+    assert len([r for r in caplog.records if "gives no ndarray" in r.getMessage()]) == 1

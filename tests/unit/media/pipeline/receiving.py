@@ -29,7 +29,7 @@ class Jobs:
         self._work, self._on_result, self._options = work, on_result, options
         self.dropped = 0
 
-    def submit(self, item: Any) -> bool:
+    def submit(self, item: Any, *, beyond_limit: bool = False) -> bool:
         try:
             result = self._work(item)
         except Exception as exc:
