@@ -30,6 +30,9 @@ OTHER_CARD = Card(
 )
 OTHER_TONE = Tone(660)
 
+CUT_OFF = 8
+"""Packets of the picture that was under way when a direction changed: they have numbers and do not come."""
+
 
 def offered(*cases: str) -> pytest.MarkDecorator:
     """Run with these peers, each with who offers: "chromium-local" has us offer to Chromium.
@@ -74,7 +77,15 @@ async def test_video_leaves_a_call_and_comes_back(pair: Pair) -> None:
                 assert (await transceiver.info())["currentDirection"] == "inactive"
                 await transceiver.turn("sendrecv")
             async with pair.reconnect(by=pair.offerer):
-                await together(pictures.expect_pictures(), tones.expect_tones())
+                await together(pictures.expect_pictures(may_lose=CUT_OFF), tones.expect_tones())
+
+
+@offered("chromium-local", "firefox-remote", "wrtc-local", "aiortc-remote")
+async def test_both_sides_report_what_they_receive(pair: Pair) -> None:
+    tones, pictures = await add_audio(pair), await add_video(pair)
+    async with pair.connect():
+        await together(pictures.expect_pictures(), tones.expect_tones())
+        await together(pictures.expect_reports(), tones.expect_reports())
 
 
 @offered("chromium-remote", "firefox-local")

@@ -1,7 +1,7 @@
 // werift (WebRTC in TypeScript) as a peer under test. It has no codecs: what it is sent it sends back,
 // packet by packet, as a forwarding server would.
 
-import { MediaStreamTrack, RTCPeerConnection } from "werift";
+import { MediaStreamTrack, PictureLossIndication, RTCPeerConnection } from "werift";
 import { Mailbox } from "../page/mailbox.mjs";
 import { BUFFER_BYTES, decode, encode, gate, receiveHashed, sendHashed, serve } from "./stdio.mjs";
 
@@ -111,13 +111,14 @@ class Peer {
     const out = new MediaStreamTrack({ kind: transceiver.kind });
     transceiver.setDirection("sendrecv");
     transceiver.sender.registerTrack(out);
-    let source;
     transceiver.onTrack.subscribe((track) => {
-      source = track;
       track.onReceiveRtp.subscribe((packet) => out.writeRtp(packet));
-    });
-    transceiver.sender.onPictureLossIndication?.subscribe(() => {
-      if (source?.ssrc !== undefined) transceiver.receiver.sendRtcpPLI(source.ssrc);
+      // not the sender's own event: werift gives a request to whoever receives from its sender's SSRC
+      transceiver.sender.dtlsTransport.onRtcp.subscribe(({ feedback }) => {
+        if (feedback instanceof PictureLossIndication && feedback.mediaSsrc === transceiver.sender.ssrc) {
+          transceiver.receiver.sendRtcpPLI(track.ssrc);
+        }
+      });
     });
   }
 
@@ -127,6 +128,12 @@ class Peer {
 
   nextChannel() {
     return this.incoming.take();
+  }
+
+  // Lets an offer ask for media, which is sent back.
+  addTransceiver(kind) {
+    this.pc.addTransceiver(kind, { direction: "sendrecv" });
+    return this.pc.getTransceivers().length - 1;
   }
 
   async #set(description) {

@@ -25,11 +25,12 @@ import (
 const bufferBytes = 1 << 20
 
 type request struct {
-	ID      int               `json:"id"`
-	Peer    *int              `json:"peer"`
-	Channel *int              `json:"channel"`
-	Method  string            `json:"method"`
-	Args    []json.RawMessage `json:"args"`
+	ID          int               `json:"id"`
+	Peer        *int              `json:"peer"`
+	Channel     *int              `json:"channel"`
+	Transceiver *int              `json:"transceiver"`
+	Method      string            `json:"method"`
+	Args        []json.RawMessage `json:"args"`
 }
 
 // mailbox is a queue without an end: what arrives waits until somebody asks.
@@ -307,8 +308,12 @@ func (p *peer) set(description webrtc.SessionDescription, err error) (interface{
 
 // addMirrored lets a section that is offered be answered by sending, with a track to come.
 func (p *peer) addMirrored(offer webrtc.SessionDescription) error {
+	video := webrtc.MimeTypeVP8
+	if !strings.Contains(offer.SDP, " VP8/90000") {
+		video = webrtc.MimeTypeH264
+	}
 	for _, kind := range []string{"audio", "video"} {
-		mime := map[string]string{"audio": webrtc.MimeTypeOpus, "video": webrtc.MimeTypeVP8}[kind]
+		mime := map[string]string{"audio": webrtc.MimeTypeOpus, "video": video}[kind]
 		for i := strings.Count(offer.SDP, "m="+kind+" "); i > 0; i-- {
 			if len(p.pc.GetTransceivers()) >= strings.Count(offer.SDP, "m=audio ")+strings.Count(offer.SDP, "m=video ") {
 				return nil
@@ -323,6 +328,30 @@ func (p *peer) addMirrored(offer webrtc.SessionDescription) error {
 		}
 	}
 	return nil
+}
+
+// addTransceiver lets an offer ask for media, which is sent back.
+func (p *peer) addTransceiver(kind string) (int, error) {
+	_, err := p.pc.AddTransceiverFromKind(webrtc.NewRTPCodecType(kind))
+	return len(p.pc.GetTransceivers()) - 1, err
+}
+
+// prefer has a transceiver offer one codec of video alone.
+func prefer(transceiver *webrtc.RTPTransceiver, name string) error {
+	for _, codec := range transceiver.Receiver().GetParameters().Codecs {
+		if !strings.EqualFold(codec.MimeType, "video/"+name) {
+			continue
+		}
+		if err := transceiver.SetCodecPreferences([]webrtc.RTPCodecParameters{codec}); err != nil {
+			return err
+		}
+		out, err := webrtc.NewTrackLocalStaticRTP(codec.RTPCodecCapability, "video", "mirror")
+		if err != nil {
+			return err
+		}
+		return transceiver.Sender().ReplaceTrack(out)
+	}
+	return errors.New("no codec " + name)
 }
 
 func (p *peer) addCandidate(raw json.RawMessage) error {
@@ -405,6 +434,18 @@ func (p *peer) answer(call request) (interface{}, error) {
 		return p.createChannel(label, options)
 	case "nextChannel":
 		return p.incoming.take(), nil
+	case "addTransceiver":
+		var kind string
+		if err := arguments(call.Args, &kind); err != nil {
+			return nil, err
+		}
+		return p.addTransceiver(kind)
+	case "prefer":
+		var name string
+		if err := arguments(call.Args, &name); err != nil {
+			return nil, err
+		}
+		return nil, prefer(p.pc.GetTransceivers()[*call.Transceiver], name)
 	case "createOffer":
 		var restart bool
 		if err := arguments(call.Args, &restart); err != nil {
