@@ -6,10 +6,13 @@ frame to the next. Whoever paces, records or plays by such times needs them on o
 
 from __future__ import annotations
 
-__all__ = ["MAX_STEP_S", "Timeline"]
+__all__ = ["MAX_BACK_S", "MAX_STEP_S", "Timeline"]
 
 MAX_STEP_S = 5.0
-"""A step of more than this, either way, that did not take so long either, begins a new timeline."""
+"""A step forward of more than this, that did not take so long either, begins a new timeline;"""
+
+MAX_BACK_S = 1.0
+"""one back of more than this, too: pictures in the order of decoding go back by less."""
 
 _MAX_PAUSE_S = 24 * 3600.0
 """A pause between two timelines is kept up to this."""
@@ -32,6 +35,7 @@ class Timeline:
         "_candidate",
         "_interval",
         "_last",
+        "_max_back",
         "_max_step",
         "_newest",
         "_offset",
@@ -42,6 +46,7 @@ class Timeline:
     def __init__(self, rate: int, *, start: int = 0, interval: int | None = None) -> None:
         self._rate = rate
         self._max_step = int(MAX_STEP_S * rate)
+        self._max_back = int(MAX_BACK_S * rate)
         self._interval = rate // 30 if interval is None else interval
         self._offset: int | None = None
         self._last = 0  # the time that came last, and
@@ -79,7 +84,7 @@ class Timeline:
             self._last, self._at = ticks, now
             return self._newest
         step = ticks - self._last
-        if abs(step) > self._max_step and not self._took(step, now):
+        if not -self._max_back <= step <= self._max_step and not self._took(step, now):
             candidate, self._candidate = self._candidate, ticks
             alone = candidate is None or abs(ticks - candidate) > self._max_step
             if alone and not certain:

@@ -22,7 +22,7 @@ from rtcstack.media.source import TrackSource
 from rtcstack.media.testsources import ToneSource, test_picture
 from tests.unit.media.pipeline.receiving import encode
 
-JUMPS = [90_000 * 3600, -90_000 * 3600, 2**32, -(2**32), 90_000 * 20]
+JUMPS = [90_000 * 3600, -90_000 * 3600, 2**32, -(2**32), 90_000 * 20, -90_000 * 2, -90_000 * 4]
 
 
 def times_in(path: object, kind: str = "video") -> list[float]:

@@ -72,6 +72,19 @@ def test_small_steps_stay_as_they_are() -> None:
     assert placed(times) == times
 
 
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("back_s", [1.1, 2.0, 4.0, 5.0, 5.1])
+def test_a_clock_that_is_set_back_by_a_little_goes_on(back_s: float, live: bool) -> None:
+    times = [i * FRAME for i in range(180)]
+    times += [times[-1] - int(back_s * RATE) + i * FRAME for i in range(60)]
+    made = placed(times, live=live)
+    assert made[180] is None  # alone, it might be an error
+    rest = [at for at in made[181:] if at is not None]
+    assert len(rest) == 59
+    assert all(b - a == FRAME for a, b in pairwise(rest))
+    assert FRAME <= rest[0] - 179 * FRAME <= 2 * FRAME + 1
+
+
 @given(st.lists(st.integers(-(2**40), 2**40), max_size=60))
 def test_whatever_comes_it_never_leaps(times: list[int]) -> None:
     line = Timeline(RATE)
