@@ -51,6 +51,10 @@ DEFAULT_MAX_MESSAGE_SIZE = 65_536
 MAX_UTF8_BYTES = 4
 """Most bytes that a character takes in UTF-8."""
 
+REFUSALS_GATHERED_S = 0.5
+"""For so long channels that are refused are gathered, before their streams are reset together: a peer
+that floods many would have a reset for each, and may have one under way only (RFC 6525, section 5.1.1)."""
+
 _PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
 
 
@@ -95,6 +99,8 @@ class ChannelSet:
         self.is_closed = False
         self._is_shut = False
         self._objects: dict[Channel, RTCDataChannel] = {}
+        self._refused: list[Channel] = []
+        self._refusing: asyncio.TimerHandle | None = None
         self._drainers: list[tuple[Channel, int, asyncio.Future[None]]] = []
 
     @property
@@ -160,10 +166,19 @@ class ChannelSet:
     def refuse(self, channel: Channel, reason: str) -> None:
         """Close a channel for what the peer has sent on it: for the application at once, whatever
         the peer answers to the reset of its stream."""
-        self.engine.close(channel, monotonic())
+        self._refused.append(channel)
+        if self._refusing is None:
+            self._refusing = asyncio.get_running_loop().call_later(REFUSALS_GATHERED_S, self._reset_refused)
         self._close_object(channel, ProtocolError(reason))
         if self._unheard:
             self._tell_unheard()
+        self._wake()
+
+    def _reset_refused(self) -> None:
+        self._refusing = None
+        refused, self._refused = self._refused, []
+        for channel in refused:
+            self.engine.close(channel, monotonic())
         self._wake()
 
     def buffered_amount(self, channel: Channel) -> int:
@@ -295,6 +310,9 @@ class ChannelSet:
     def shut(self) -> None:
         """The connection was closed by the application: all channels are closed, without events."""
         self.is_closed = self._is_shut = True
+        if self._refusing is not None:
+            self._refusing.cancel()
+            self._refusing = None
         objects, self._objects = self._objects, {}
         for target in objects.values():
             target.on_shut()
