@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -111,10 +112,14 @@ def _on_info(connection: SSL.Connection, where: int, value: int) -> None:
 
 
 class _KeyLog:
-    """Appends NSS key log lines to a file; Wireshark reads them. Opened once per path."""
+    """Appends NSS key log lines to a file; Wireshark reads them.
+
+    The file is opened once per path, and closed with the context that writes to it.
+    """
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the context
+        weakref.finalize(self, self._file.close)
 
     def __call__(self, _connection: object, line: bytes) -> None:
         self._file.write(line + b"\n")
