@@ -43,6 +43,9 @@ _FD = "/proc/self/fd"
 _watches: list[Watch] = []
 """The watches that stand; the last one is told. More than one where a test runs tests."""
 
+_lasting_servers: set[Any] = set()
+"""Addresses of the servers that were made to last: who connects there, and when, is not the test's affair."""
+
 
 class Watch:
     """One test: what was there before, and what has been reported since.
@@ -112,7 +115,10 @@ class Watch:
             reasons += [f"the stack has a fault: {_logged(record)}" for record in self.faults]
         elif not self.faults:
             reasons.append("the stack has logged no fault, and the test expects one")
-        reasons += [f"a socket is open: {_described(target)}" for target in _sockets().keys() - self._sockets]
+        for target in _sockets().keys() - self._sockets:
+            with _copy(target) as found:
+                if found is None or found.getsockname() not in _lasting_servers:
+                    reasons.append(f"a socket is open: {target} {_described(found)}")
         for thread in set(threading.enumerate()) - self._threads:
             if not thread.name.startswith(LASTING_THREADS):
                 thread.join(THREAD_END_S)
@@ -122,15 +128,23 @@ class Watch:
 
 
 def lasting() -> contextlib.AbstractContextManager[None]:
-    """What is made inside is meant to outlive the test: a host of peers that many tests use."""
+    """What is made inside is meant to outlive the test: a host of peers that many tests use.
+
+    So are the connections to its server: a browser opens some whenever it likes.
+    """
     return _lasting()
 
 
 @contextlib.contextmanager
 def _lasting() -> Iterator[None]:
+    before = _sockets()
     try:
         yield
     finally:
+        for target in _sockets().keys() - before.keys():
+            with _copy(target) as found:
+                if found is not None and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    _lasting_servers.add(found.getsockname())
         for watch in _watches:
             watch.allow()
 
@@ -212,18 +226,27 @@ def _sockets() -> dict[str, str]:
     return found
 
 
-def _described(target: str) -> str:
-    """A socket in words."""
+@contextlib.contextmanager
+def _copy(target: str) -> Iterator[socket.socket | None]:
+    """The socket of that name, for a moment; None if it has gone."""
     fd = _sockets().get(target)
-    if fd is None:
-        return target
     try:
-        with socket.socket(fileno=os.dup(int(fd))) as copy:
-            family = getattr(copy.family, "name", copy.family)
-            kind = getattr(copy.type, "name", copy.type)
-            return f"{target} fd {fd}, {family} {kind} {copy.getsockname()!r}"
+        copy = None if fd is None else socket.socket(fileno=os.dup(int(fd)))
     except OSError:
-        return f"{target} fd {fd}"
+        copy = None
+    try:
+        yield copy
+    finally:
+        if copy is not None:
+            copy.close()
+
+
+def _described(found: socket.socket | None) -> str:
+    """A socket in words."""
+    if found is None:
+        return "of a kind unknown"
+    family, kind = (getattr(value, "name", value) for value in (found.family, found.type))
+    return f"{family} {kind} {found.getsockname()!r}"
 
 
 def _is_ours(what: Any) -> bool:

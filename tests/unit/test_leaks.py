@@ -312,12 +312,18 @@ async def test_a_fixture_clears_up(late):
 async def test_what_is_to_last():
     with lasting():
         kept.append(asyncio.ensure_future(sleep()))
-        kept.append(socket.socket())
+        kept.append(socket.create_server(("127.0.0.1", 0)))
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_who_connects_to_what_lasts():
+    with socket.create_connection(kept[1].getsockname()):
+        kept.append(kept[1].accept()[0])
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_what_was_there_before():
     kept[0].cancel()
     kept[1].close()
+    kept[2].close()
 
 def test_a_thread_that_is_ending():
     threading.Thread(target=print).start()
@@ -353,4 +359,4 @@ def test_each_test_that_leaves_something_behind_fails_with_the_reason(
 def test_what_clears_up_after_itself_passes(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(pytester, monkeypatch, CLEAN).assert_outcomes(passed=8)
+    run(pytester, monkeypatch, CLEAN).assert_outcomes(passed=9)
