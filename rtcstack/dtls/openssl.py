@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -116,13 +117,15 @@ def _private(path: str, flags: int) -> int:
 
 
 class _KeyLog:
-    """Appends NSS key log lines to a file; Wireshark reads them. Opened once per path.
+    """Appends NSS key log lines to a file; Wireshark reads them.
 
-    Whoever reads it can read the calls: a new file is its owner's alone.
+    Whoever reads it can read the calls: a new file is its owner's alone. It is opened once per path,
+    and closed with the context that writes to it.
     """
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - lives as the context
+        weakref.finalize(self, self._file.close)
 
     def __call__(self, _connection: object, line: bytes) -> None:
         self._file.write(line + b"\n")

@@ -201,6 +201,8 @@ class Transport:
             self.dtls.rtt_s = self.ice.rtt_s
         now = monotonic()
         self.observer.on_dtls_state(DtlsState.CONNECTING, None)
+        if self.closed:
+            return  # by a handler of that event
         try:
             self.dtls.start(role, fingerprints, now)
         except Exception as exc:  # a fault of ours: see the module's text

@@ -638,9 +638,9 @@ async def test_a_transform_that_drops_frames_lets_none_pass() -> None:
         await next_frame(receiver(b, "video").track)
 
 
-async def test_a_transform_that_raises_harms_nothing() -> None:
-    failures: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+async def test_a_transform_that_raises_harms_nothing(
+    expects_loop_exceptions: list[dict[str, Any]],
+) -> None:
 
     def bad(frame: Any) -> Any:
         raise RuntimeError("no")
@@ -650,7 +650,7 @@ async def test_a_transform_that_raises_harms_nothing() -> None:
         transform = sender.transform = RTCRtpScriptTransform(bad)
         await connected(a, b)
         await until_true(lambda: transform.failures > 3)
-        assert len(failures) == 1
+        assert len(expects_loop_exceptions) == 1
         with pytest.raises(InvalidStateError):
             receiver(b, "video").transform = transform
         sender.transform = None
@@ -703,9 +703,9 @@ async def test_packets_are_sent_on_untouched() -> None:
             sender.sendPackets([b"no packet"])
 
 
-async def test_what_the_application_hands_in_may_raise() -> None:
-    failures: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+async def test_what_the_application_hands_in_may_raise(
+    expects_loop_exceptions: list[dict[str, Any]],
+) -> None:
 
     def bad(*_arguments: Any) -> None:
         raise RuntimeError("no")
@@ -722,7 +722,7 @@ async def test_what_the_application_hands_in_may_raise() -> None:
         await until_true(lambda: source.is_demanded)
         receiver(d, "video").requestKeyFrame()
         source.request_key_frame()
-    said = {context["message"].partition(":")[0] for context in failures}
+    said = {context["message"].partition(":")[0] for context in expects_loop_exceptions}
     assert said >= {"exception in a packet sink", "exception in on_key_frame_wanted"}
     assert "exception in a sink of a track" in said
 

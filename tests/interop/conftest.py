@@ -21,6 +21,7 @@ from tests.support.chromium_peer import chromium_program, start_chromium
 from tests.support.firefox_peer import firefox_program, start_firefox
 from tests.support.gstreamer import gstreamer_available, start_gstreamer
 from tests.support.host import Host, HostGoneError, StdioHost
+from tests.support.leaks import lasting
 from tests.support.node_peer import node_available, start_node, start_werift, werift_available
 from tests.support.peers import Channel, ChannelOptions, Description, Peer, connect
 from tests.support.pion_peer import pion_available, start_pion
@@ -73,7 +74,8 @@ class Hosts:
         """The host of that name, started again if it has ended."""
         host = self._hosts.get(name)
         if host is None or host.gone:
-            host = await start_host(name)
+            with lasting():
+                host = await start_host(name)
             self._hosts[name] = host
         return host
 

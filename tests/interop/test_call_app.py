@@ -138,6 +138,14 @@ class Site:
         self.browser = browser
         self.rooms = itertools.count()
 
+    async def is_left(self) -> None:
+        """Wait until the server has let go of everybody who has gone."""
+        server = self.runner.server
+        assert server is not None
+        async with asyncio.timeout(10):
+            while server.connections:
+                await asyncio.sleep(0.01)
+
     def drop_connections(self) -> None:
         """Cut every member off, as a restart of the network does."""
         assert self.runner.app is not None
@@ -184,6 +192,7 @@ async def enter(site: Site) -> AsyncIterator[Enter]:
     yield enter
     for person in people:
         await person.page.context.close()
+    await site.is_left()
     assert [fault for person in people for fault in person.faults] == []
 
 

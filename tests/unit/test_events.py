@@ -89,10 +89,10 @@ def test_a_handler_may_remove_itself_and_others_while_running() -> None:
     assert seen == ["first", "second", "second"]
 
 
-async def test_exceptions_go_to_the_loop_and_the_next_handler_runs() -> None:
+async def test_exceptions_go_to_the_loop_and_the_next_handler_runs(
+    expects_loop_exceptions: list[dict[str, Any]],
+) -> None:
     target, seen = Target(), []
-    contexts: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context))
     boom = ValueError("boom")
 
     async def slow(event: Event) -> None:
@@ -109,8 +109,7 @@ async def test_exceptions_go_to_the_loop_and_the_next_handler_runs() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
     assert seen == ["ping"]
-    assert [c["exception"] for c in contexts] == [boom, boom]
-    asyncio.get_running_loop().set_exception_handler(None)
+    assert [c["exception"] for c in expects_loop_exceptions] == [boom, boom]
 
 
 def test_error_is_an_ordinary_event() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import random
 from collections.abc import Callable
 
@@ -19,6 +21,7 @@ from rtcstack.dtls import (
     DtlsState,
     Fingerprint,
     KeyAlgorithm,
+    openssl,
 )
 from rtcstack.dtls.engine import HANDSHAKE_DEADLINE_S, MAX_EARLY_DATAGRAMS
 
@@ -335,3 +338,16 @@ def test_keylog_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
     label, client_random, secret = line.split()
     assert label == "CLIENT_RANDOM"
     assert (len(client_random), len(secret)) == (64, 96)
+
+
+def test_the_key_log_is_closed_with_its_context(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = str(tmp_path / "keys.log")
+
+    def is_open() -> bool:
+        return path in {os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")}
+
+    openssl.shared_context(path)
+    assert is_open()
+    openssl.shared_context.cache_clear()
+    gc.collect()
+    assert not is_open()

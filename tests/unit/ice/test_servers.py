@@ -175,10 +175,12 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
                 self.transport.sendto(answer, address)  # type: ignore[attr-defined]
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readexactly(20):
-            data = head + await reader.readexactly(int.from_bytes(head[2:4], "big"))
-            for answer in answers(data, ("192.0.2.9", 4000)):
-                writer.write(answer)
+        with contextlib.suppress(asyncio.IncompleteReadError), contextlib.closing(writer):
+            while True:
+                head = await reader.readexactly(20)
+                data = head + await reader.readexactly(int.from_bytes(head[2:4], "big"))
+                for answer in answers(data, ("192.0.2.9", 4000)):
+                    writer.write(answer)
 
     if transport == "udp":
         place, _ = await loop.create_datagram_endpoint(Udp, local_addr=("127.0.0.1", 0))

@@ -81,9 +81,8 @@ def test_an_error_that_nobody_listens_for_is_in_the_log(caplog: pytest.LogCaptur
     assert "_Errors" in said.getMessage()
 
 
+@pytest.mark.usefixtures("expects_loop_exceptions")
 async def test_a_function_that_fails_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-
     def work(frame: Any) -> Any:
         raise ValueError("bad function")
 

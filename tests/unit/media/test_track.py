@@ -215,10 +215,7 @@ async def test_disabled_audio_is_silent() -> None:
     assert (frame.samples, frame.pts, frame.sample_rate) == (960, 960, 48_000)
 
 
-async def test_a_sink_that_fails_harms_no_other() -> None:
-    loop = asyncio.get_running_loop()
-    told: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: told.append(context))
+async def test_a_sink_that_fails_harms_no_other(expects_loop_exceptions: list[dict[str, Any]]) -> None:
     source = TrackSource("video")
     track = source.track()
     good = Sink()
@@ -230,7 +227,7 @@ async def test_a_sink_that_fails_harms_no_other() -> None:
     track.add_sink(good)
     source.push(video())
     assert len(good.frames) == 1
-    assert isinstance(told[0]["exception"], RuntimeError)
+    assert isinstance(expects_loop_exceptions[0]["exception"], RuntimeError)
     assert track.readyState is MediaStreamTrackState.LIVE
 
 
@@ -287,10 +284,8 @@ class Pulled(MediaStreamTrack):
         return video(self.made)
 
 
-async def test_a_track_that_is_pulled() -> None:
+async def test_a_track_that_is_pulled(expects_loop_exceptions: list[dict[str, Any]]) -> None:
     track = Pulled(3)
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda *_: None)
     await asyncio.sleep(0)
     assert track.made == 0  # nobody reads
     assert [f.pts async for f in track] == [1, 2, 3]

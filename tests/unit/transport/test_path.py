@@ -27,5 +27,6 @@ def test_media_hears_of_another_path() -> None:
         transport.on_ice_selected_pair(pair)
         assert len(estimator.take_probes()) == 1
         assert observer.on_ice_selected_pair.call_count == 2
+        transport.abandon()
 
     asyncio.run(run())
