@@ -88,10 +88,13 @@ class Call:
             expect_picture(self.ours, self.theirs, ours, may_lose=may_lose),
         )
 
-    async def expect_tones(self, *, ours: Tone = OUR_TONE, theirs: Tone = THEIR_TONE) -> None:
+    async def expect_tones(
+        self, *, ours: Tone = OUR_TONE, theirs: Tone = THEIR_TONE, may_lose: int = 0
+    ) -> None:
         """Both sides hear the other's tone, and their statistics agree with it."""
         await together(
-            expect_sound(self.theirs, self.ours, theirs), expect_sound(self.ours, self.theirs, ours)
+            expect_sound(self.theirs, self.ours, theirs, may_lose=may_lose),
+            expect_sound(self.ours, self.theirs, ours, may_lose=may_lose),
         )
 
     async def expect_reports(self) -> None:
@@ -117,10 +120,10 @@ async def expect_picture(
     await _expect_counted(sender, receiver, card, may_lose)
 
 
-async def expect_sound(sender: Transceiver, receiver: Transceiver, tone: Tone) -> None:
+async def expect_sound(sender: Transceiver, receiver: Transceiver, tone: Tone, *, may_lose: int = 0) -> None:
     """The receiver hears this tone, and what both say of it in getStats is so."""
     await expect_tone(receiver, tone)
-    await _expect_counted(sender, receiver, tone)
+    await _expect_counted(sender, receiver, tone, may_lose)
 
 
 async def _expect_counted(

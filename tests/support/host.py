@@ -402,6 +402,24 @@ class RemotePeer(Peer):
     async def connected(self) -> None:
         await self._call("connected")
 
+    async def negotiate(self, *, polite: bool) -> None:
+        """Have a page negotiate by itself, after the perfect negotiation of webrtc-pc (section 10.7)."""
+        await self._call("negotiate", polite)
+
+    async def next_signal(self) -> dict[str, Any]:
+        """Take the oldest of what the page has to signal, waiting for it."""
+        result: dict[str, Any] = await self._host.call("nextSignal", peer=self._number, timeout_s=CALL_S)
+        return result
+
+    async def signal(self, value: dict[str, Any]) -> None:
+        """Give the page what our side signals."""
+        await self._call("signal", value)
+
+    async def negotiated(self) -> dict[str, Any]:
+        """How many offers the page made, and its signaling state."""
+        result: dict[str, Any] = await self._call("negotiated")
+        return result
+
     async def vanish(self) -> None:
         self._ended = True
         with contextlib.suppress(HostGoneError):

@@ -209,6 +209,55 @@ class Peer {
     return [...(await this.pc.getStats()).values()];
   }
 
+  // Perfect negotiation (webrtc-pc, section 10.7): from now on the page offers by itself, and what it
+  // has to signal waits in a mailbox.
+  negotiate(polite) {
+    const { pc } = this;
+    const state = (this.negotiation = { polite, making: false, ignoring: false, settingAnswer: false, offers: 0 });
+    this.signals = new Mailbox();
+    pc.onicecandidate = ({ candidate }) => this.signals.put({ candidate: candidate && candidate.toJSON() });
+    pc.onnegotiationneeded = async () => {
+      try {
+        state.making = true;
+        await pc.setLocalDescription();
+        state.offers++;
+        this.signals.put({ description: pc.localDescription.toJSON() });
+      } finally {
+        state.making = false;
+      }
+    };
+  }
+
+  nextSignal() {
+    return this.signals.take();
+  }
+
+  async signal({ description, candidate }) {
+    const { pc, negotiation: state } = this;
+    if (!description) {
+      try {
+        await pc.addIceCandidate(candidate ?? undefined);
+      } catch (error) {
+        if (!state.ignoring) throw error;
+      }
+      return;
+    }
+    const ready = !state.making && (pc.signalingState === "stable" || state.settingAnswer);
+    state.ignoring = !state.polite && description.type === "offer" && !ready;
+    if (state.ignoring) return;
+    state.settingAnswer = description.type === "answer";
+    await pc.setRemoteDescription(description);
+    state.settingAnswer = false;
+    if (description.type === "offer") {
+      await pc.setLocalDescription();
+      this.signals.put({ description: pc.localDescription.toJSON() });
+    }
+  }
+
+  negotiated() {
+    return { offers: this.negotiation.offers, state: this.pc.signalingState };
+  }
+
   vanish() {
     this.frame.remove();
     for (const transceiver of this.seen) transceiver.release();
