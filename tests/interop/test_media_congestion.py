@@ -89,7 +89,7 @@ async def test_after_an_outage_rate_and_size_are_soon_back(
         await expect_card(theirs, camera)
 
         async def is_full() -> bool:
-            return (await sent(ours))["qualityLimitationReason"] == "none"
+            return bool((await sent(ours))["qualityLimitationReason"] == "none")
 
         assert await until(is_full, timeout_s=5.0) < FULL_SIZE_S
         before_bps = (await sent(ours))["targetBitrate"]
