@@ -177,4 +177,8 @@ async def expect_report(sender: Transceiver, receiver: Transceiver) -> None:
 def stats_of(reports: list[Stats], kind: str, ssrc: int | None = None) -> Stats:
     """The report of this type and SSRC; of several the one with the most bytes, of none nothing."""
     found = [each for each in reports if each["type"] == kind and ssrc in (None, each["ssrc"])]
-    return max(found, key=lambda each: int(each.get("bytesSent") or each.get("bytesReceived") or 0), default={})
+
+    def octets(report: Stats) -> int:
+        return int(report.get("bytesSent") or report.get("bytesReceived") or 0)
+
+    return max(found, key=octets, default={})
