@@ -121,10 +121,10 @@ async def test_what_is_no_frame_is_refused_and_one_of_the_other_kind_said(
     assert len(seen.frames) == 4
 
 
+@pytest.mark.usefixtures("expects_loop_exceptions")
 async def test_a_function_that_makes_frames_of_another_kind_is_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     source = TrackSource("video", "camera")
     origin = source.track()
     sink = Sink(processed(origin, lambda frame: np.zeros(3)))  # type: ignore[arg-type,return-value]
