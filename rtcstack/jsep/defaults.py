@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rtcstack.jsep.intents import Capabilities, MediaCapabilities
+from rtcstack.jsep.numbers import ABS_SEND_TIME, EXPERIMENT, HDREXT, MID, TRANSPORT_CC
 from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
 from rtcstack.sdp import Direction
 
@@ -52,21 +53,16 @@ _VIDEO = (
     ("H265", 49, 50, "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"),
 )
 
-_HDREXT = "urn:ietf:params:rtp-hdrext:"
-_EXPERIMENT = "http://www.webrtc.org/experiments/rtp-hdrext/"
-
-_ABS_SEND_TIME = HeaderExtension(_EXPERIMENT + "abs-send-time", 2)
-_TRANSPORT_CC = HeaderExtension(
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", 3
-)
-_MID = HeaderExtension(_HDREXT + "sdes:mid", 4)
+_ABS_SEND_TIME = HeaderExtension(ABS_SEND_TIME, 2)
+_TRANSPORT_CC = HeaderExtension(TRANSPORT_CC, 3)
+_MID = HeaderExtension(MID, 4)
 # Known, and offered on request only: browsers do not offer it either.
-_ABS_CAPTURE_TIME = HeaderExtension(_EXPERIMENT + "abs-capture-time", 12, Direction.INACTIVE)
+_ABS_CAPTURE_TIME = HeaderExtension(EXPERIMENT + "abs-capture-time", 12, Direction.INACTIVE)
 
 _AUDIO_EXTENSIONS = (
-    HeaderExtension(_HDREXT + "ssrc-audio-level", 1),
+    HeaderExtension(HDREXT + "ssrc-audio-level", 1),
     # Likewise: whatever its number, Chromium has another use for it sooner or later.
-    HeaderExtension(_HDREXT + "csrc-audio-level", 9, Direction.INACTIVE),
+    HeaderExtension(HDREXT + "csrc-audio-level", 9, Direction.INACTIVE),
     _ABS_SEND_TIME,
     _TRANSPORT_CC,
     _MID,
@@ -78,8 +74,8 @@ _VIDEO_EXTENSIONS = (
     HeaderExtension("urn:3gpp:video-orientation", 13, Direction.INACTIVE),
     _TRANSPORT_CC,
     _MID,
-    HeaderExtension(_HDREXT + "sdes:rtp-stream-id", 10),
-    HeaderExtension(_HDREXT + "sdes:repaired-rtp-stream-id", 11),
+    HeaderExtension(HDREXT + "sdes:rtp-stream-id", 10),
+    HeaderExtension(HDREXT + "sdes:repaired-rtp-stream-id", 11),
     _ABS_CAPTURE_TIME,
 )
 

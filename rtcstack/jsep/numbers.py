@@ -12,7 +12,17 @@ from dataclasses import replace
 from rtcstack.jsep.codecs import same_codec
 from rtcstack.jsep.session import Codec, HeaderExtension
 
-__all__ = ["ExtensionNumbers", "PayloadTypes", "remember_extensions", "remember_formats"]
+__all__ = [
+    "ABS_SEND_TIME",
+    "EXPERIMENT",
+    "HDREXT",
+    "MID",
+    "TRANSPORT_CC",
+    "ExtensionNumbers",
+    "PayloadTypes",
+    "remember_extensions",
+    "remember_formats",
+]
 
 _DYNAMIC = (*range(96, 128), *range(35, 64))
 """RFC 5761, section 4: 64 to 95 would be taken for RTCP; 35 to 63 where 96 to 127 are used up."""
@@ -80,31 +90,31 @@ def _renumbered(codec: Codec, numbers: dict[int, int]) -> str:
     return codec.parameters
 
 
-_EXPERIMENT = "http://www.webrtc.org/experiments/rtp-hdrext/"
-_HDREXT = "urn:ietf:params:rtp-hdrext:"
-_ABS_SEND_TIME = _EXPERIMENT + "abs-send-time"
-_TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-_MID = _HDREXT + "sdes:mid"
+EXPERIMENT = "http://www.webrtc.org/experiments/rtp-hdrext/"
+HDREXT = "urn:ietf:params:rtp-hdrext:"
+ABS_SEND_TIME = EXPERIMENT + "abs-send-time"
+TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+MID = HDREXT + "sdes:mid"
 
 _LIBWEBRTC: dict[str, tuple[tuple[str, int], ...]] = {
-    "audio": ((_HDREXT + "ssrc-audio-level", 1), (_ABS_SEND_TIME, 2), (_TRANSPORT_CC, 3), (_MID, 4)),
+    "audio": ((HDREXT + "ssrc-audio-level", 1), (ABS_SEND_TIME, 2), (TRANSPORT_CC, 3), (MID, 4)),
     "video": (
-        (_HDREXT + "toffset", 1),
-        (_ABS_SEND_TIME, 2),
+        (HDREXT + "toffset", 1),
+        (ABS_SEND_TIME, 2),
         ("urn:3gpp:video-orientation", 3),
-        (_TRANSPORT_CC, 4),
-        (_EXPERIMENT + "playout-delay", 5),
-        (_EXPERIMENT + "video-content-type", 6),
-        (_EXPERIMENT + "video-timing", 7),
-        (_EXPERIMENT + "color-space", 8),
-        (_MID, 9),
-        (_HDREXT + "sdes:rtp-stream-id", 10),
-        (_HDREXT + "sdes:repaired-rtp-stream-id", 11),
+        (TRANSPORT_CC, 4),
+        (EXPERIMENT + "playout-delay", 5),
+        (EXPERIMENT + "video-content-type", 6),
+        (EXPERIMENT + "video-timing", 7),
+        (EXPERIMENT + "color-space", 8),
+        (MID, 9),
+        (HDREXT + "sdes:rtp-stream-id", 10),
+        (HDREXT + "sdes:repaired-rtp-stream-id", 11),
     ),
 }
 _LIBWEBRTC_SIMULCAST = (
     ("https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension", 13),
-    (_EXPERIMENT + "video-layers-allocation00", 14),
+    (EXPERIMENT + "video-layers-allocation00", 14),
 )
 """The numbers that libwebrtc gives, section by section, in the order in which it does."""
 

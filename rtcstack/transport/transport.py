@@ -58,7 +58,6 @@ FULL_BATCH = 32
 MAX_ROUNDS_PER_PASS = 16
 """Batches that one pass sends before the loop gets its turn; the rest follows at once after it."""
 
-
 MAX_FAULTS_PER_PASS = 4
 """Engines that one pass may end: all that there are."""
 
