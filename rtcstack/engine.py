@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-__all__ = ["Buffer", "Engine", "Run"]
+__all__ = ["Address", "Buffer", "Engine", "Run"]
+
+Address = tuple[str, int]
+"""An IP address without a scope, and a port."""
 
 Buffer = bytes | bytearray | memoryview
 """What engines accept as a datagram. An engine never keeps a reference to a memoryview or

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from ipaddress import ip_address
 
+from rtcstack.engine import Address
 from rtcstack.errors import ParseError
 
 __all__ = [
@@ -33,9 +34,6 @@ __all__ = [
     "error_attribute",
     "long_term_key",
 ]
-
-Address = tuple[str, int]
-"""Host, as text, and port."""
 
 MAGIC_COOKIE = 0x2112A442
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 
+from rtcstack.clock import monotonic
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
 from rtcstack.media.timeline import MAX_STEP_S
 
@@ -153,7 +153,7 @@ class TrackSource:
         if isinstance(frame, av.VideoFrame):
             self._size = frame.width, frame.height
             if frame.pts is None:
-                now = time.monotonic()
+                now = monotonic()
                 if self._started_at is None:
                     self._started_at = now
                 frame.pts = int((now - self._started_at) * VIDEO_CLOCK_RATE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from abc import ABC, abstractmethod
 from array import array
 from fractions import Fraction
@@ -16,6 +15,7 @@ from functools import lru_cache
 
 import av
 
+from rtcstack.clock import monotonic, unix_time
 from rtcstack.media.frames import AUDIO_SAMPLE_RATE, VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, set_capture_time
 from rtcstack.media.source import TrackSource
 
@@ -70,7 +70,7 @@ class TimedSource(TrackSource, ABC):
         """Start the clock; the numbers go on."""
         if self._timer is None and not self.ended:
             loop = asyncio.get_running_loop()
-            self._began_at = loop.time() - float(self._index * self._interval)
+            self._began_at = monotonic() - float(self._index * self._interval)
             self._timer = loop.call_soon(self._tick)  # type: ignore[assignment] # both can be cancelled
 
     def idle(self) -> None:
@@ -87,16 +87,16 @@ class TimedSource(TrackSource, ABC):
         loop = asyncio.get_running_loop()
         self._timer = None
         frame = self.make(self._index)
-        set_capture_time(frame, time.time())
+        set_capture_time(frame, unix_time())
         self._index += 1
         due = self._began_at + float(self._index * self._interval)
-        now = loop.time()
+        now = monotonic()
         if due < now - _MAX_LATE_S:
             self._began_at += now - due
             due = now
         self.push(frame)
         if self.is_demanded and self._timer is None and not self.ended:
-            self._timer = loop.call_at(due, self._tick)
+            self._timer = loop.call_later(due - monotonic(), self._tick)
 
 
 class TestPatternSource(TimedSource):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Any
 
+from rtcstack.clock import monotonic
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, blank
@@ -225,7 +226,7 @@ class MediaStreamTrack(EventTarget):
                 frame = await self.recv()
                 self._source.push(frame)
                 # a recv that never waits would keep the loop: then the frames' own times pace it
-                now = loop.time()
+                now = monotonic()
                 placed = timeline.place(round((frame.time or 0.0) * _PACE_RATE), now)
                 at = 0.0 if placed is None else placed / _PACE_RATE
                 if began is None:

@@ -5,10 +5,9 @@ Spec: RFC 5764 (keys from DTLS); RFC 5761 (RTP and RTCP on one port).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from rtcstack.clock import NTP_EPOCH_S, monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
@@ -86,7 +85,7 @@ class MediaPath:
     ) -> None:
         self.refusals = refusals if refusals is not None else Refusals()
         self.session = RtpSession(
-            ntp_offset_s=time.time() + NTP_EPOCH_S - monotonic(),
+            ntp_offset_s=unix_time() + NTP_EPOCH_S - monotonic(),
             make_estimator=make_estimator,
             refusals=self.refusals,
         )

@@ -262,7 +262,7 @@ class Transport:
             self._at = _Part.MEDIA
         due = media.session.next_timeout()
         if due is not None and (self._timer is None or due < self._timer_due):
-            self._set_timer(due)
+            self._set_timer(due, now)
 
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
@@ -498,13 +498,14 @@ class Transport:
             return
         # A timer that rings early costs a look; one that is moved for every packet costs 2 us each.
         if self._timer is None or due < self._timer_due:
-            self._set_timer(due)
+            self._set_timer(due, now)
 
-    def _set_timer(self, due: float) -> None:
+    def _set_timer(self, due: float, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self._get_loop().call_at(due, self._on_timer)
+        # the loop's own time may be coarser than the clock's
+        self._timer = self._get_loop().call_later(due - now, self._on_timer)
 
     def _get_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

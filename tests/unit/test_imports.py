@@ -15,6 +15,10 @@ LEVELS = {
     "events": 0,
     "config": 0,
     "clock": 0,
+    "entropy": 0,
+    "platform": 0,
+    "network": 1,
+    "workers": 1,
     "serial": 0,
     "engine": 0,
     "refusals": 0,
@@ -38,7 +42,7 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 """Never import each other: transport/ is where they meet."""
 
 ONLY_IN = {
-    "asyncio": {"ice", "transport", "media", "api", "events", "cli"},
+    "asyncio": {"platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli"},
     "aioice": {"ice"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
@@ -159,7 +163,10 @@ def test_every_room_has_a_level() -> None:
         (
             "import asyncio",
             "sctp",
-            ["asyncio: only in api, cli, events, ice, media, transport", "asyncio: not in an engine"],
+            [
+                "asyncio: only in api, cli, events, ice, media, network, platform, transport, workers",
+                "asyncio: not in an engine",
+            ],
         ),
         ("from rtcstack.dtls.engine import DtlsEngine", "sctp", ["rtcstack.dtls.engine: sideways"]),
         ("from rtcstack.dtls.engine import DtlsEngine", "dtls", []),

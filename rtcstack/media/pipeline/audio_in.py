@@ -8,14 +8,13 @@ Spec: webrtc-pc, section 5.3.
 from __future__ import annotations
 
 import math
-import time
 from array import array
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import av
 
-from rtcstack.clock import NTP_EPOCH_S, monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.codecs.coders.audio import AudioDecoder, make_frame
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
 from rtcstack.codecs.registry import audio_decoder
@@ -325,7 +324,7 @@ class AudioInbound:
             assert frame is not None
             self._has_played = True
             self.sync.heard(frame.capture_time, now)
-            self.notes.played(frame, time.time())
+            self.notes.played(frame, unix_time())
             if self.transform is not None:
                 self.transform.on_received(frame, self._codec, self)
                 return

@@ -8,7 +8,7 @@ Spec: RFC 3550, section 5.1 (timestamp) and 6.4.1 (NTP and RTP timestamps of sen
 
 from __future__ import annotations
 
-import time
+from rtcstack.clock import unix_time
 
 __all__ = ["RtpClock", "captured_at"]
 
@@ -33,7 +33,7 @@ def captured_at(capture_time: float | None, now: float) -> float | None:
     """
     if capture_time is None:
         return None
-    age = time.time() - capture_time
+    age = unix_time() - capture_time
     return now - age if abs(age) < _MAX_CAPTURE_AGE_S else None
 
 

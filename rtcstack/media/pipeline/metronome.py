@@ -70,7 +70,7 @@ class Metronome:
                 return
             self._timer.cancel()
         self._due = due
-        self._timer = loop.call_at(due, self._ring)
+        self._timer = loop.call_later(due - monotonic(), self._ring)
 
     def _ring(self) -> None:
         self._timer = None

@@ -10,7 +10,6 @@ Spec: webrtc-pc, section 5.3; RFC 8853.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import av
 
-from rtcstack.clock import NTP_EPOCH_S, monotonic
+from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
@@ -380,7 +379,7 @@ class VideoFeed:
             self.processing_s += now - frame.first_received_at
             self.waiting_s += frame.received_at - frame.first_received_at
             wait_s = self._owner.wait_s(frame.capture_time, now)
-            self._owner.notes.played(frame, time.time())
+            self._owner.notes.played(frame, unix_time())
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
@@ -400,7 +399,7 @@ class VideoFeed:
         while len(waiting) > MAX_WAITING or (len(waiting) > 1 and not self._reserve()):
             self._show(waiting.popleft()[1], now)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._due)
+            self._timer = asyncio.get_running_loop().call_later(waiting[0][0] - monotonic(), self._due)
 
     def _reserve(self) -> bool:
         """Whether there is memory left for the pictures that wait."""
@@ -421,7 +420,7 @@ class VideoFeed:
             self._show(waiting.popleft()[1], now)
         self._reserve()
         if waiting:
-            self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._due)
+            self._timer = asyncio.get_running_loop().call_later(waiting[0][0] - monotonic(), self._due)
 
     def _show(self, picture: av.VideoFrame, now: float) -> None:
         before = self._shown_at

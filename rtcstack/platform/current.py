@@ -1,0 +1,54 @@
+"""Which clock, entropy, workers and network count: those of the running event loop.
+
+An event loop of this machine has the machine's, without any set-up. A loop that has its own (virtual
+time) installs them, and all that is made within it works with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtcstack.platform.values import Clock, Entropy, Jobs, Network
+
+__all__ = ["Platform", "install", "installed", "uninstall"]
+
+
+class NetworkOf(Protocol):
+    """Says which network whoever asks now is on."""
+
+    def __call__(self) -> Network:
+        """The network of the machine on which the running code stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a loop has of its own; None for this machine's."""
+
+    clock: Clock | None = None
+    entropy: Entropy | None = None
+    jobs: Jobs | None = None
+    network: NetworkOf | None = None
+
+
+loops_with_their_own: dict[asyncio.AbstractEventLoop, Platform] = {}
+"""Empty in a program that installs nothing: a look at it is all that this costs such a program."""
+
+
+def install(loop: asyncio.AbstractEventLoop, platform: Platform) -> None:
+    """Have all that is made within a loop from now on work with this, until `uninstall`."""
+    loops_with_their_own[loop] = platform
+
+
+def uninstall(loop: asyncio.AbstractEventLoop) -> None:
+    """The opposite of `install`, when the loop is closed. Harmless for a loop that has nothing."""
+    loops_with_their_own.pop(loop, None)
+
+
+def installed() -> Platform | None:
+    """What the running loop has of its own, or None: it has nothing, or there is no loop."""
+    if not loops_with_their_own:
+        return None
+    loop = asyncio._get_running_loop()
+    return None if loop is None else loops_with_their_own.get(loop)
