@@ -22,14 +22,18 @@ MAX_CHAINED_OPERATIONS = 1000
 class Operation(Coroutine[Any, Any, T], Generic[T]):
     """The W3C's promise: it has begun when you get it, and may be awaited, any number of times.
 
-    It also passes for a coroutine, so that ``asyncio.create_task`` and ``asyncio.run`` take it.
+    Whoever stops waiting for it, by a time-out or by being cancelled, stops nothing: the operation goes
+    on, and all others that wait get what it comes to.
+
+    It also passes for a coroutine, so that ``asyncio.create_task`` and ``asyncio.run`` take it; of any
+    number of tasks at the same time.
     """
 
-    __slots__ = ("_future", "_iterator")
+    __slots__ = ("_future", "_iterators")
 
     def __init__(self, future: asyncio.Future[T]) -> None:
         self._future = future
-        self._iterator: Generator[Any, None, T] | None = None
+        self._iterators: dict[asyncio.Task[Any] | None, Generator[Any, None, T]] | None = None
 
     @classmethod
     def of(cls, function: Callable[[], T]) -> Operation[T]:
@@ -39,28 +43,42 @@ class Operation(Coroutine[Any, Any, T], Generic[T]):
         return cls(future)
 
     def __await__(self) -> Generator[Any, None, T]:
-        return self._future.__await__()
+        future = self._future
+        # a task that is cancelled cancels what it waits for: that must not be what others wait for
+        return (future if future.done() else asyncio.shield(future)).__await__()
 
     def done(self) -> bool:
         """Whether the operation has ended."""
         return self._future.done()
 
+    def _drive(self, step: Callable[[Generator[Any, None, T]], Any]) -> Any:
+        """One step of the task that runs now; each has its own place in the wait."""
+        iterators = self._iterators
+        if iterators is None:
+            iterators = self._iterators = {}
+        task = asyncio.current_task()
+        iterator = iterators.get(task)
+        if iterator is None:
+            iterator = iterators[task] = self.__await__()
+        try:
+            return step(iterator)
+        except BaseException:
+            del iterators[task]
+            raise
+
     def send(self, value: None, /) -> Any:
         """The coroutine protocol, for the loop."""
-        if self._iterator is None:
-            self._iterator = self._future.__await__()
-        return self._iterator.send(value)
+        return self._drive(lambda iterator: iterator.send(value))
 
     def throw(self, *args: Any) -> Any:
         """The coroutine protocol, for the loop."""
-        if self._iterator is None:
-            self._iterator = self._future.__await__()
-        return self._iterator.throw(*args)
+        return self._drive(lambda iterator: iterator.throw(*args))
 
     def close(self) -> None:
         """The coroutine protocol, for the loop."""
-        if self._iterator is not None:
-            self._iterator.close()
+        iterators, self._iterators = self._iterators, None
+        for iterator in (iterators or {}).values():
+            iterator.close()
 
 
 def _settle(future: asyncio.Future[T], function: Callable[[], T]) -> None:
@@ -130,7 +148,12 @@ class OperationsChain:
     def _next(self) -> None:
         after, self._after = self._after, []
         for callback in after:
-            callback()
+            try:
+                callback()
+            except Exception as exc:  # what waits in the chain has done nothing wrong
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "exception after an operation of a connection", "exception": exc}
+                )
         if self._is_closed():
             # Spec: the promises of a closed connection never settle; here they end, so that no
             # task waits for ever.

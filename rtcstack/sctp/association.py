@@ -19,7 +19,7 @@ from google_crc32c import extend as crc32c_extend
 from rtcstack.engine import Buffer
 from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
 from rtcstack.refusals import Refusals
-from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init
+from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init, Sack
 from rtcstack.sctp.control_block import Agreement, ControlBlock
 from rtcstack.sctp.events import AssociationClosed, AssociationConnected, SctpEvent
 from rtcstack.sctp.handshake import Handshake
@@ -278,6 +278,10 @@ class SctpAssociation:
         if self._block is None:
             raise InvalidStateError(f"cannot reset streams: the association is {self.state}")
         self._block.resets.reset(stream_ids)
+
+    def assume_reset(self, stream_id: int) -> tuple[int, ...]:
+        """The peer uses a stream anew that we have asked it to reset: see `StreamReset.assume_performed`."""
+        return () if self._block is None else self._block.resets.assume_performed(stream_id)
 
     @property
     def resets_streams(self) -> bool:
@@ -641,6 +645,12 @@ class SctpAssociation:
         assert block is not None
         if len(body) < 4:
             raise ParseError("SHUTDOWN cut off")
+        # It acknowledges as a SACK without gaps does (RFC 9260, section 9.2), and says nothing of a window.
+        (cumulative_tsn,) = _TAG.unpack_from(body)
+        outstanding = block.outstanding
+        window_bytes = outstanding.peer_window_bytes + outstanding.flight_bytes
+        if not outstanding.on_sack(Sack(cumulative_tsn, window_bytes, (), ()), now):
+            self._drop(Drop.ACKED_UNSENT)
         if self._phase in (Phase.ESTABLISHED, Phase.SHUTDOWN_PENDING):
             self._phase = Phase.SHUTDOWN_RECEIVED
         elif self._phase is Phase.SHUTDOWN_SENT:  # both have begun

@@ -462,6 +462,8 @@ class DataChannels:
         channel = self._by_id.get(message.stream_id)
         ppid = message.ppid
         data = message.data
+        if channel is not None and channel._inbound_reset and channel._reset_begun:
+            channel = self._finish_by_reuse(channel)
         if ppid == _DCEP:
             self._on_dcep(channel, message, now)
             return
@@ -592,6 +594,17 @@ class DataChannels:
                 if not self.association.resets_streams:
                     channel._inbound_reset = True  # it cannot close its side either
                 self._finish_closing(channel)
+
+    def _finish_by_reuse(self, channel: Channel) -> Channel | None:
+        """The peer has closed its side, and sends on the stream again: it has closed ours as well, or it
+        could not have the identifier back, and only its answer was lost.
+
+        Returns:
+            The channel that the stream belongs to now, if any.
+        """
+        assert channel.id is not None
+        self._on_reset_done(self.association.assume_reset(channel.id))
+        return self._by_id.get(channel.id)
 
     def _finish_closing(self, channel: Channel) -> None:
         if channel._inbound_reset and channel._outbound_reset:

@@ -125,7 +125,8 @@ class Init:
         `unrecognized` has the whole parameters whose type asks to be reported.
 
         Raises:
-            ParseError: it is too short, or has no tag, no stream or a window below 1500 bytes.
+            ParseError: it is too short, or has no tag or no stream. A window below 1500 bytes, which
+                nobody may offer, is taken all the same: nothing depends on it.
         """
         if len(body) < _INIT.size:
             raise ParseError(f"INIT of {len(body)} bytes")

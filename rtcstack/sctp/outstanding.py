@@ -596,8 +596,28 @@ class Outstanding:
                 continue
             key = (message.stream.stream_id, message.unordered)
             if key not in skipped and len(skipped) == MAX_SKIPPED_STREAMS:
-                advanced = message.first_tsn - 1
+                advanced, skipped = self._skip_in_order(advanced)
                 break
             skipped[key] = message.sequence
         streams = tuple(SkippedStream(key[0], number, bool(key[1])) for key, number in skipped.items())
         return ForwardTsn(advanced & 0xFFFF_FFFF, streams).to_bytes(interleaved=interleaved)
+
+    def _skip_in_order(self, advanced: int) -> tuple[int, dict[tuple[int, int], int]]:
+        """How far a FORWARD TSN may go that names as many streams as fit, and the last message of each.
+
+        Messages of interleaved streams may all begin before what the peer has: which of them hold it up
+        first is told by their chunks alone. Of those that do not fit at least one TSN for each stream
+        that does is gained.
+        """
+        interleaved = self._queue.interleaving
+        skipped: dict[tuple[int, int], int] = {}
+        for tsn in range(self.cumulative_tsn + 1, advanced + 1):
+            chunk = self._chunks[tsn]
+            message = chunk.message
+            if chunk.state != ABANDONED or (message.unordered and not interleaved):
+                continue
+            key = (message.stream.stream_id, message.unordered)
+            if key not in skipped and len(skipped) == MAX_SKIPPED_STREAMS:
+                return tsn - 1, skipped
+            skipped[key] = message.sequence
+        return advanced, skipped

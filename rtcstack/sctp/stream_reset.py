@@ -31,6 +31,11 @@ MAX_EXAMINED_PER_PASS = 256
 """Streams looked at in one pass for whether they are ready to be reset."""
 
 
+MIN_ASK_AGAIN_S = 0.01
+"""A peer that has answered "in progress" is asked again after a round trip, but not sooner; then after
+twice as long each time, up to the retransmission timeout."""
+
+
 class ResetResult(IntEnum):
     """Results of a re-configuration request. Spec: RFC 6525, section 4.4."""
 
@@ -73,6 +78,7 @@ class StreamReset:
     """
 
     __slots__ = (
+        "_ask_again_s",
         "_deferred",
         "_events",
         "_expected_number",
@@ -123,6 +129,7 @@ class StreamReset:
         self._request_number = 0
         self._request_streams: tuple[int, ...] = ()
         self._retry_at: float | None = None
+        self._ask_again_s = 0.0  # how long to wait after the next answer "in progress"
         self.request_due = False
         self.replies: list[bytes] = []
 
@@ -193,19 +200,45 @@ class StreamReset:
                 self._begin(self._request_streams)
 
     def _on_response(self, number: int, result: int, now: float) -> None:
-        if not self._request or number != self._request_number:
+        if not self._request_streams or number != self._request_number:
             return
+        if result == ResetResult.IN_PROGRESS:
+            if self._request:
+                # The peer waits for data. Ask anew after a while, unless it tells by itself that it is
+                # done: some peers do not, and answer a repeated number with the same result for ever.
+                self._request = b""
+                self.request_due = False
+                wait_s = self._ask_again_s or max(self._rto.srtt_s, MIN_ASK_AGAIN_S)
+                self._ask_again_s = min(2 * wait_s, self._rto.rto_s)
+                self._retry_at = now + wait_s
+            return
+        # The next request begins with the next flush, so that one packet's answers cannot go through many.
+        self._end(
+            self._take_request(), performed=result in (ResetResult.PERFORMED, ResetResult.NOTHING_TO_DO)
+        )
+
+    def _take_request(self) -> tuple[int, ...]:
+        """The request is over: its streams."""
+        stream_ids, self._request_streams = self._request_streams, ()
         self._request = b""
         self.request_due = False
         self._retry_at = None
-        if result == ResetResult.IN_PROGRESS:
-            # Ask anew after a while. Some peers answer a repeated number with the same result for ever.
-            self._retry_at = now + self._rto.rto_s
-            return
-        stream_ids = self._request_streams
-        self._request_streams = ()
-        # The next request begins with the next flush, so that one packet's answers cannot go through many.
-        self._end(stream_ids, performed=result in (ResetResult.PERFORMED, ResetResult.NOTHING_TO_DO))
+        self._ask_again_s = 0.0
+        return stream_ids
+
+    def assume_performed(self, stream_id: int) -> tuple[int, ...]:
+        """The peer uses a stream anew, so it has performed our request, though its answer was lost.
+
+        Returns:
+            All streams of that request; none when none is on its way that names this stream. They are
+            told as done by no event.
+        """
+        if stream_id not in self._request_streams:
+            return ()
+        stream_ids = self._take_request()
+        for each in stream_ids:
+            self._queue.forget(each)
+        return stream_ids
 
     def _end(self, stream_ids: tuple[int, ...], *, performed: bool) -> None:
         for stream_id in stream_ids:
