@@ -6,12 +6,13 @@ Spec: webrtc-pc, section 7; RFC 4733.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtcstack.clock import monotonic
-from rtcstack.codecs.payload.telephone_event import tone_packets
+from rtcstack.codecs.payload.telephone_event import DtmfPacket, tone_packets
 from rtcstack.errors import InvalidCharacterError, InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 
@@ -26,8 +27,32 @@ MIN_DURATION_MS, MAX_DURATION_MS = 40, 6000
 MIN_GAP_MS, MAX_GAP_MS = 30, 6000
 COMMA_MS = 2000
 
+EARLY_S = 0.001
+"""Timers ring this much early at most."""
+
 MAX_TONES = 4096
 """Tones that wait."""
+
+
+@dataclass(slots=True)
+class _Tone:
+    """A tone that is being sent.
+
+    Attributes:
+        outbound: beside whose sound.
+        payload_type: of the events.
+        timestamp: of the tone's beginning, on the stream's clock.
+        ticks_per_tick: of the stream's clock, for one of the events'.
+        began_at: monotonic seconds.
+        packets: what is still to be sent.
+    """
+
+    outbound: AudioOutbound
+    payload_type: int
+    timestamp: int
+    ticks_per_tick: float
+    began_at: float
+    packets: deque[DtmfPacket]
 
 
 class RTCDTMFToneChangeEvent(Event):
@@ -63,6 +88,8 @@ class RTCDTMFSender(EventTarget):
         self._duration_ms = 100
         self._gap_ms = 70
         self._timer: asyncio.TimerHandle | None = None
+        self._playing: _Tone | None = None
+        self._packet_timer: asyncio.TimerHandle | None = None
 
     @property
     def canInsertDTMF(self) -> bool:
@@ -117,31 +144,46 @@ class RTCDTMFSender(EventTarget):
         if tone == ",":
             self._after(COMMA_MS, self._next)
         else:
-            self._play(tone, found, outbound)
+            self._play(tone, *found, outbound)
             self._after(self._duration_ms + self._gap_ms, self._next)
         self.dispatchEvent(RTCDTMFToneChangeEvent("tonechange", tone))
 
-    def _play(self, tone: str, payload_type: int, outbound: AudioOutbound) -> None:
-        loop = asyncio.get_running_loop()
+    def _play(self, tone: str, payload_type: int, clock_rate: int, outbound: AudioOutbound) -> None:
         now = monotonic()
-        begin = outbound.rtp_time(now)
         outbound.tones_until = now + (self._duration_ms + self._gap_ms / 2) / 1000
-        for packet in tone_packets(tone, self._duration_ms, outbound.layer.send.clock_rate):
-            send = partial(
-                self._send,
-                outbound,
-                packet.payload,
-                begin + packet.timestamp_offset,
-                packet.marker,
-                payload_type,
-            )
-            loop.call_later(packet.at_ms / 1000, send)
+        self._playing = _Tone(
+            outbound,
+            payload_type,
+            outbound.rtp_time(now),
+            outbound.layer.send.clock_rate / clock_rate,
+            now,
+            deque(tone_packets(tone, self._duration_ms, clock_rate)),
+        )
+        self._send_due()
 
-    def _send(
-        self, outbound: AudioOutbound, payload: bytes, timestamp: int, marker: bool, payload_type: int
-    ) -> None:
-        outbound.stream.send((payload,), timestamp, monotonic(), marker=marker, payload_type=payload_type)
+    def _send_due(self) -> None:
+        """Send the tone's packets whose time has come, and wait for the next."""
+        self._packet_timer = None
+        playing = self._playing
+        if playing is None:
+            return
+        now = monotonic()
+        outbound, packets = playing.outbound, playing.packets
+        while packets and playing.began_at + packets[0].at_ms / 1000 <= now + EARLY_S:
+            packet = packets.popleft()
+            outbound.stream.send(
+                (packet.payload,),
+                playing.timestamp + round(packet.timestamp_offset * playing.ticks_per_tick),
+                now,
+                marker=packet.marker,
+                payload_type=playing.payload_type,
+            )
         outbound.carrier.wake()
+        if packets:
+            due = playing.began_at + packets[0].at_ms / 1000
+            self._packet_timer = asyncio.get_running_loop().call_later(due - now, self._send_due)
+        else:
+            self._playing = None
 
     def close(self) -> None:
         """The sender is stopped."""
@@ -149,3 +191,7 @@ class RTCDTMFSender(EventTarget):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._playing = None
+        if self._packet_timer is not None:
+            self._packet_timer.cancel()
+            self._packet_timer = None

@@ -256,16 +256,21 @@ class RTCRtpSender(Transformable, EventTarget):
         return packet
 
     @property
-    def telephone_event(self) -> int | None:
-        """Payload type for tones, of the clock rate of the sound; None when they cannot be sent."""
+    def telephone_event(self) -> tuple[int, int] | None:
+        """Payload type and clock rate of tones; None when they cannot be sent.
+
+        Events of the sound's own clock rate come first. Gateways often agree to those of 8,000 Hz alone,
+        beside sound of 48,000: then these count the durations, and the stream's clock the timestamps.
+        """
         section, outbound = self._section, self.audio_outbound
         if section is None or outbound is None or not outbound.is_sending:
             return None
         rate = outbound.layer.send.clock_rate
-        for codec in section.send_codecs:
-            if codec.name == "telephone-event" and codec.clock_rate == rate:
-                return codec.payload_type
-        return None
+        found = [codec for codec in section.send_codecs if codec.name == "telephone-event"]
+        if not found:
+            return None
+        chosen = next((codec for codec in found if codec.clock_rate == rate), found[0])
+        return chosen.payload_type, chosen.clock_rate
 
     @property
     def audio_outbound(self) -> AudioOutbound | None:

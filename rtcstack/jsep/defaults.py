@@ -49,6 +49,9 @@ _VIDEO = (
     ("H264", 39, 40, f"{_H264}0;profile-level-id=4d002a"),
     ("H264", 112, 113, f"{_H264}1;profile-level-id=64002a"),
     ("H264", 114, 115, f"{_H264}0;profile-level-id=64002a"),
+    # Chromium has no number for these; cameras and old phones offer nothing else.
+    ("H264", 116, 117, f"{_H264}1;profile-level-id=640c2a"),
+    ("H264", 118, 119, f"{_H264}0;profile-level-id=640c2a"),
     ("AV1", 45, 46, "level-idx=5;profile=0;tier=0"),
     ("H265", 49, 50, "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"),
 )

@@ -263,3 +263,33 @@ def test_capabilities_follow_the_coders() -> None:
     ]
     nothing = default_capabilities(lambda codec: False, lambda codec: False)
     assert nothing.of("audio").send == nothing.of("video").receive == ()
+
+
+def test_constrained_high_alone_is_accepted_and_answered_as_such() -> None:
+    ours = default_capabilities().of("video").receive
+    offered = video("H264", 96, "profile-level-id=640c1f;packetization-mode=1;level-asymmetry-allowed=1")
+    (match,) = common(ours, [offered])
+    assert answered(match).payload_type == 96
+    assert answered(match).fmtp["profile-level-id"] == "640c2a"
+
+
+def test_high_and_constrained_high_stay_apart() -> None:
+    ours = default_capabilities().of("video").receive
+    offered = [
+        video("H264", number, f"profile-level-id={profile};packetization-mode={mode}")
+        for number, profile, mode in (
+            (96, "64001f", 1),
+            (97, "640c1f", 1),
+            (98, "640c1f", 0),
+            (99, "64001f", 0),
+        )
+    ]
+    matches = common(ours, offered)
+    assert [match.theirs.payload_type for match in matches] == [96, 97, 98, 99]
+    assert [answered(match).fmtp["profile-level-id"] for match in matches] == [
+        "64001f",
+        "640c1f",
+        "640c1f",
+        "64001f",
+    ]
+    assert len({match.ours.payload_type for match in matches}) == 4
