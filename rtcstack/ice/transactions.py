@@ -83,9 +83,10 @@ class Transaction(Generic[OwnerT]):
 class Transactions(Generic[OwnerT]):
     """The requests that wait, by transaction ID."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_given_up", "_waiting")
 
     def __init__(self) -> None:
+        self._given_up: list[Transaction[OwnerT]] = []  # for newer ones; whoever asked is to be told
         self._waiting: dict[bytes, Transaction[OwnerT]] = {}
 
     def __len__(self) -> int:
@@ -106,7 +107,9 @@ class Transactions(Generic[OwnerT]):
     ) -> None:
         """Wait for the answer to a request that is being sent now."""
         if len(self._waiting) >= MAX_TRANSACTIONS:
-            del self._waiting[next(iter(self._waiting))]
+            oldest = self._waiting.pop(next(iter(self._waiting)))
+            if len(self._given_up) < MAX_TRANSACTIONS:
+                self._given_up.append(oldest)
         self._waiting[transaction_id] = Transaction(owner, subject, path, remote, data, now, rto_s, sends_max)
 
     def ids(self) -> list[bytes]:
@@ -125,6 +128,8 @@ class Transactions(Generic[OwnerT]):
         """Wait no longer for answers about this."""
         for key in [k for k, t in self._waiting.items() if t.subject is subject]:
             del self._waiting[key]
+        if self._given_up:
+            self._given_up = [t for t in self._given_up if t.subject is not subject]
 
     def stop_repeating(self, subject: object) -> None:
         """Ask no more about this; an answer that is on its way is still welcome."""
@@ -140,6 +145,8 @@ class Transactions(Generic[OwnerT]):
 
     def next_timeout(self) -> float | None:
         """When the next one is due."""
+        if self._given_up:
+            return self._given_up[0].sent_at
         return min((t.due_at for t in self._waiting.values()), default=None)
 
     def take_due(self, now: float) -> tuple[list[Transaction[OwnerT]], list[Transaction[OwnerT]]]:
@@ -149,7 +156,7 @@ class Transactions(Generic[OwnerT]):
             Those to be sent again, and those that are given up.
         """
         again: list[Transaction[OwnerT]] = []
-        over: list[Transaction[OwnerT]] = []
+        over, self._given_up = self._given_up, []
         for key, transaction in list(self._waiting.items()):
             if transaction.due_at > now:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
@@ -61,7 +62,7 @@ class TrackSource:
         self._last_at: float | None = None
         self._interval_s = 0.0
         self._started_at: float | None = None
-        self._samples = 0
+        self._end = 0, 1  # of the sound so far: samples, at so many a second
         self._has_objected = False
         self.frames = 0
         """Frames given so far."""
@@ -168,9 +169,19 @@ class TrackSource:
                 self._last_at = at
         else:
             self._size = frame.sample_rate, frame.layout.nb_channels
-            if frame.pts is None:
-                frame.pts = self._samples
-            self._samples = frame.pts + frame.samples
+            self._place(frame)
+
+    def _place(self, frame: av.AudioFrame) -> None:
+        """Sound without a time follows on, also where its rate is another than that of the sound before."""
+        rate, base = frame.sample_rate, frame.time_base
+        if frame.pts is None:
+            samples, known = self._end
+            frame.pts = samples * rate // known
+            frame.time_base = Fraction(1, rate)
+            begins = frame.pts
+        else:
+            begins = frame.pts if not base else frame.pts * rate * base.numerator // base.denominator
+        self._end = begins + frame.samples, rate
 
     def settings(self) -> dict[str, Any]:
         """What the frames are like (MediaTrackSettings); empty before the first."""

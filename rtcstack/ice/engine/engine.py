@@ -497,6 +497,8 @@ class IceEngine:
 
     def _after(self, now: float) -> None:
         """Something may have changed: take up what the generations have selected."""
+        if self.selected is not None and self.selected.path.id not in self._core.paths:
+            self._on_selected_lost(now)
         for generation in list(self._by_ufrag.values()):
             generation.make_check(now)
             if generation.selection_changed:
@@ -506,11 +508,20 @@ class IceEngine:
         if (
             self.state is IceState.DISCONNECTED
             and selected is not None
+            and selected.path.id in self._core.paths
             and now < selected.heard_at + self._core.config.disconnected_timeout_s
         ):
             self.active.settle()
             self._set_state(IceState.CONNECTED)
         self._maybe_completed()
+
+    def _on_selected_lost(self, now: float) -> None:
+        """The selected pair's socket, connection or relay is gone: that is known before it is silent."""
+        if self.state not in _CONNECTED or self.active.selected is not self.selected:
+            return
+        self._set_state(IceState.DISCONNECTED)
+        self._revive_due = now + REVIVE_S
+        self.active.revive(now)
 
     def _on_selection(self, generation: Generation, now: float) -> None:
         pair = generation.selected
@@ -527,6 +538,10 @@ class IceEngine:
             self.selected = pair
             self.selected_changes += 1
             pair.heard_at = max(pair.heard_at, pair.valid_at or now)
+            if pair.consent_at < now - self._core.config.keepalive_s and pair.valid_at is not None:
+                # Its last check may be long ago, and says nothing of whether the peer wants packets on
+                # it now: it is asked at once, and has its whole time for an answer.
+                pair.consent_at = self._consent_due = now
             pair.consent_at = max(pair.consent_at, pair.valid_at or now)
             if pair.path.relay is not None:
                 pair.path.relay.prepare(pair.remote.address, now)
@@ -579,7 +594,12 @@ class IceEngine:
         if self.state is IceState.CHECKING and self.newest.started_at is not None:
             return self.newest.started_at + timeout_s
         if self.selected is not None and self.state in (*_CONNECTED, IceState.DISCONNECTED):
-            return self.selected.consent_at + timeout_s
+            since = self.selected.consent_at
+            newest = self.newest
+            if newest is not self.active and newest.started_at is not None:
+                # a restart is on its way to another pair, and has its own time (webrtc-pc, section 5.6)
+                since = max(since, newest.started_at)
+            return since + timeout_s
         return None
 
     def _silent_at(self) -> float | None:

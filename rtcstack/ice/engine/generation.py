@@ -444,7 +444,7 @@ class Generation:
         """The selected pair has gone silent: check all others again."""
         self.reviving = True
         self._nominating = self._pinned = None
-        self.checklist.revive()
+        self.checklist.revive(self._core.paths)
         self._next_check_at = min(self._next_check_at, now)
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ from rtcstack.ice.config import GatherPolicy, IceConfig
 from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEvent, IceState, RelayMoved
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
+from rtcstack.ice.transactions import MAX_TRANSACTIONS, Transactions
 from rtcstack.sdp.candidate import Candidate
 from tests.support.internet import IceHost, Internet, ModelServer, Nat, Rule, connect_hosts
 from tests.support.link import START_S
@@ -585,3 +586,105 @@ def test_a_restart_that_is_under_way_when_the_old_pair_fails_leads_out_of_failed
     assert a.send(b"\x16works")
     run(net, 1)
     assert b.received == [b"\x16works"]
+
+
+def test_another_pair_takes_over_at_once_when_the_selected_one_s_socket_is_lost() -> None:
+    """Nobody waits for silence on a path that is known to be gone."""
+    net, a, b = pair(Internet(delay_s=0.02))
+    connect_hosts(a, b)
+    local = a._open()
+    second = a.engine.add_socket(a.engine.newest, local, 1, net.now)
+    a._keep(second.id, local)
+    run(net, 2)
+    assert a.states == [CHECKING, CONNECTED, COMPLETED]
+    first = a.engine.selected
+    assert first is not None
+    assert first.path is not second
+    run(net, 300)  # what once worked beside it was long ago
+
+    lost_at = net.now
+    a._paths.pop(first.path.id)
+    a.engine.lose_path(first.path.id, "the interface has gone", net.now)
+    a.flush()
+    assert a.state is DISCONNECTED
+    net.network.run(until=net.now - START_S + 1.0, condition=lambda: a.connected)
+    assert net.now - lost_at < 0.1
+    assert a.engine.selected is not None
+    assert a.engine.selected.path is second
+    run(net, 60)
+    assert a.connected
+    assert b.connected
+    assert a.send(b"over the other")
+    run(net, 0.1)
+    assert b.received[-1] == b"over the other"
+
+
+def test_a_connection_that_loses_its_only_socket_fails_when_consent_ends() -> None:
+    net, a, _ = connected()
+    selected = a.engine.selected
+    assert selected is not None
+    a._paths.clear()
+    a.engine.lose_path(selected.path.id, "gone", net.now)
+    a.flush()
+    assert a.state is DISCONNECTED
+    run(net, 40)
+    assert a.states[-2:] == [DISCONNECTED, FAILED]
+
+
+def test_a_restart_is_not_judged_by_the_old_pair_s_consent() -> None:
+    net, a, b = connected()
+    net.filter = lambda source, destination, data: False
+    run(net, 25)
+    assert a.state is DISCONNECTED
+    # signalling takes a while: the old pair's 30 s end while the new one's checks are on their way
+    for host in (a, b):
+        host.engine.restart(None, None, net.now)
+        host.flush()
+    connect_hosts(a, b)
+    run(net, 8)
+    assert FAILED not in a.states
+    net.filter = None
+    run(net, 5)
+    assert a.connected
+    assert b.connected
+    assert FAILED not in a.states + b.states
+
+
+def test_a_restart_from_a_pair_that_goes_silent_has_its_own_time() -> None:
+    net, a, b = connected()
+    run(net, 10)
+    for host in (a, b):
+        host.engine.restart(None, None, net.now)
+        host.flush()
+    # the state is still "connected" when the network goes away
+    connect_hosts(a, b)
+    run(net, 0.051)
+    net.filter = lambda source, destination, data: False
+    began = net.now
+    net.network.run(until=net.now - START_S + 100, condition=lambda: a.state is FAILED)
+    started_at = a.engine.newest.started_at
+    assert started_at is not None
+    assert net.now - max(started_at, began) > 29.9
+
+
+def test_a_check_that_gives_way_to_newer_ones_fails_its_pair() -> None:
+    transactions: Transactions[str] = Transactions()
+    for i in range(MAX_TRANSACTIONS + 3):
+        transactions.start(b"%d" % i, f"owner {i}", i, 1, ("192.0.2.1", 1), b"", 10.0)
+    assert len(transactions) == MAX_TRANSACTIONS
+    assert transactions.next_timeout() == 10.0
+    again, over = transactions.take_due(10.0)
+    assert again == []
+    assert [each.owner for each in over] == ["owner 0", "owner 1", "owner 2"]
+    assert transactions.next_timeout() == 10.5
+    assert transactions.take_due(10.0) == ([], [])
+
+
+def test_what_gave_way_is_not_told_of_a_subject_that_is_forgotten_and_is_bounded() -> None:
+    transactions: Transactions[str] = Transactions()
+    for i in range(3 * MAX_TRANSACTIONS):
+        transactions.start(b"%d" % i, f"owner {i}", i, 1, ("192.0.2.1", 1), b"", 10.0)
+    transactions.forget(0)
+    _, over = transactions.take_due(10.0)
+    assert len(over) == MAX_TRANSACTIONS - 1
+    assert over[0].owner == "owner 1"
