@@ -647,7 +647,7 @@ class VideoAssembler:
     def _jump(self, picture: _Picture) -> None:
         """Go on with this picture, and the parameter sets before it; what else stands there is dropped."""
         first = picture
-        if self._waiting and (earlier := self._unmarked_before(picture.start)) is not None:
+        if (earlier := self._unmarked_before(picture.start)) is not None:
             first = earlier  # what may have stood before it would have come by now
             first.start = first.lowest
             self._complete[first.start] = first
@@ -767,10 +767,8 @@ class VideoAssembler:
                 self._jump(picture)
                 self._advance(now)
                 return
-        if waiting:
-            self._start_unmarked(now)
-            if not self._waiting:
-                return
+        if self._start_unmarked(now):
+            return
         since = self._blocked_since if self._blocked_since is not None else now
         if not waiting and now - since >= MAX_BLOCKED_S:
             self.reset(now)
@@ -780,15 +778,23 @@ class VideoAssembler:
         else:
             self._due = since + self._wait_s
 
-    def _start_unmarked(self, now: float) -> None:
+    def _start_unmarked(self, now: float) -> bool:
         """Take a key frame whose start nothing tells, now that what may stand before it had its time.
 
-        Some senders of H.264 give parameter sets in the description only.
+        Some senders of H.264 give parameter sets in the description only; and the packet that told where
+        the picture before it ends may be lost for good.
+
+        Returns:
+            Whether there was one.
         """
         picture = self._unmarked_before(self._top + 1)
-        if picture is not None:
-            picture.start = picture.lowest
-            self._check(picture, now)
+        if picture is None:
+            return False
+        picture.start = picture.lowest
+        self._complete[picture.start] = picture
+        self._jump(picture)
+        self._advance(now)
+        return True
 
     def _unmarked_before(self, index: int) -> _Picture | None:
         """The first whole key frame before a packet whose start nothing tells, or None."""
@@ -804,7 +810,7 @@ class VideoAssembler:
                 and part is not None
                 and part.starts_frame is None
                 and not _goes_on(part)
-                and lowest - 1 not in self._missing
+                and (part.starts_sequence or lowest - 1 not in self._missing)
                 and (found is None or lowest < found.lowest)
             ):
                 found = picture

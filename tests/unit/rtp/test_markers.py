@@ -264,3 +264,48 @@ def test_a_stream_whose_sets_the_description_tells_begins_with_its_first_key_fra
     for packets in stream(codec, pictures, MARKINGS["picture"]):
         bench.put(*packets)
     assert whole(bench) == [units for _, units in pictures]
+
+
+@codecs
+@pytest.mark.parametrize("sets", [True, False], ids=["sets", "no sets"])
+@pytest.mark.parametrize("slices", [1, 3])
+@pytest.mark.parametrize("distance", [1, 10], ids=["key frames alone", "every tenth"])
+@pytest.mark.parametrize("lost", [slice(-1, None), slice(0, 1), slice(None)], ids=["end", "begin", "all"])
+def test_a_key_frame_behind_a_packet_that_is_lost_for_good_is_used(
+    codec: Codec, sets: bool, slices: int, distance: int, lost: slice
+) -> None:
+    """Nothing tells where it starts, for the end of the picture before it is what was lost."""
+    bench = Bench(codec.format)
+    pictures = []
+    for number in range(100):
+        key = number % distance == 0
+        units = codec.picture(number, slices, key=key, size=250)
+        pictures.append((number * 3000, [*(codec.sets if key and (sets or number == 0) else []), *units]))
+    for number, packets in enumerate(stream(codec, pictures, MARKINGS["picture"])):
+        if number == 49:
+            del packets[lost]
+        bench.put(*packets)
+        bench.wait(0.033)
+    bench.wait(0.5)
+    # without its first parameter set, which came before as well, a picture is still of use
+    rest = pictures[49][1][1:]
+    got = [units for units in whole(bench) if units != rest]
+    assert got == [units for number, (_, units) in enumerate(pictures) if number != 49]
+    assert bench.assembler.held_packets == 0
+
+
+@codecs
+def test_a_key_frame_waits_for_its_beginning_while_that_may_still_come(codec: Codec) -> None:
+    bench = Bench(codec.format)
+    pictures = [(n * 3000, codec.picture(n, 3, key=n in (0, 5))) for n in range(7)]
+    packets = stream(codec, pictures, MARKINGS["picture"])
+    late = packets[5].pop(0)
+    bench.missing.add(late.index)
+    for each in packets[:6]:
+        bench.put(*each)
+        bench.wait(0.033)
+    bench.wait(0.15)
+    bench.put(late)
+    bench.put(*packets[6])
+    bench.wait(0.5)
+    assert whole(bench) == [units for _, units in pictures]
