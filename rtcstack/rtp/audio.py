@@ -19,10 +19,14 @@ from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.serial import Unwrapper
 
-__all__ = ["MAX_FRAMES", "AudioJitterBuffer", "Playout", "Pulled"]
+__all__ = ["MAX_FRAMES", "MAX_HELD_S", "AudioJitterBuffer", "Playout", "Pulled"]
 
-MAX_FRAMES = 200
-"""Frames held; when there are more nobody plays them, and all are dropped."""
+MAX_HELD_S = 6.0
+"""How much may be held: the longest delay, and what comes while it settles. When there is more nobody
+plays it, and all is dropped."""
+
+MAX_FRAMES = 2400
+"""The same in frames, the shortest of which are 2.5 ms."""
 
 MAX_JUMP_S = 5.0
 """A timestamp further than this from its neighbours is a new beginning."""
@@ -104,6 +108,7 @@ class AudioJitterBuffer:
         "_delay",
         "_dry",
         "_duration",
+        "_earliest",
         "_first_at",
         "_frames",
         "_last_index",
@@ -142,6 +147,7 @@ class AudioJitterBuffer:
         self._newest_index = -1  # and the number of its packet
         self._last_index = -1  # number of the packet played last
         self._first_at = 0.0  # when filling began
+        self._earliest = 0  # timestamp of what is held while it fills
         self._dry = 0  # ticks made up since the buffer ran dry
         self._concealing = False
         self._duration = clock_rate // 50
@@ -174,7 +180,7 @@ class AudioJitterBuffer:
         """How much is held, from what is to be played next to the end of the newest frame."""
         if not self._frames:
             return 0.0
-        first = self._next if self._playing else min(self._frames)
+        first = self._next if self._playing else self._earliest
         return max(0, self._newest + self._duration - first) / self._clock_rate
 
     def set_clock_rate(self, clock_rate: int) -> None:
@@ -223,6 +229,7 @@ class AudioJitterBuffer:
             self._delay.arrived(timestamp / rate, now)
         if not self._frames and not self._playing:
             self._first_at = now
+            self._earliest = timestamp
         for unit in units:
             at = timestamp + unit.timestamp_offset
             if unit.duration:
@@ -248,14 +255,16 @@ class AudioJitterBuffer:
             self._frames[at] = frame
             if at > self._newest:
                 self._newest = at
+            if at < self._earliest:
+                self._earliest = at
         self._newest_index = max(self._newest_index, index)
-        if len(self._frames) > MAX_FRAMES:
+        if len(self._frames) > MAX_FRAMES or self.level_s > MAX_HELD_S:
             self.flushes += 1
             self.reset()
 
     def _is_before_all(self, timestamp: int) -> bool:
         """Whether nothing is to be played before this yet: no reason to begin with a copy."""
-        return not self._playing and (not self._frames or timestamp < min(self._frames))
+        return not self._playing and (not self._frames or timestamp < self._earliest)
 
     # -- the player -------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 __all__ = ["MAX_WAIT_S", "PlayoutSync"]
 
-MAX_WAIT_S = 1.0
-"""A picture waits no longer than this, whatever the clocks say."""
+MAX_WAIT_S = 4.5
+"""A picture waits no longer than this, whatever the clocks say: sound may be told to wait for 4 s."""
 
 _STALE_S = 0.5
 """Sound that was played longer ago says nothing of now."""

@@ -35,6 +35,7 @@ from rtcstack.media.pipeline.inbound import (
     SourceNotes,
     as_encoded,
 )
+from rtcstack.media.pipeline.later import AHEAD_S, Later
 from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
@@ -208,6 +209,7 @@ class VideoFeed:
         self._was_demanded = False
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._later: Later[ReceivedCodec] = Later(self._decode)
 
     @property
     def pixels(self) -> int:
@@ -312,6 +314,14 @@ class VideoFeed:
                 self.request_key_frame()  # again and again, though not too often: the first may be lost
                 return
             self._needs_key_frame = False
+        now = monotonic()
+        wait_s = self._owner.wait_s(frame, now)
+        if wait_s > AHEAD_S or self._later:
+            self._later.add(frame, codec, now + wait_s)
+        else:
+            self._decode(frame, codec)
+
+    def _decode(self, frame: EncodedFrame, codec: ReceivedCodec) -> None:
         jobs = self._jobs
         if jobs is None:
             decoder = self._decoder = _Decoder(self._owner.limits)
@@ -378,7 +388,7 @@ class VideoFeed:
             self.key_frames_decoded += frame.key_frame
             self.processing_s += now - frame.first_received_at
             self.waiting_s += frame.received_at - frame.first_received_at
-            wait_s = self._owner.wait_s(frame.capture_time, now)
+            wait_s = self._owner.wait_s(frame, now)
             self._owner.notes.played(frame, unix_time())
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
@@ -448,6 +458,7 @@ class VideoFeed:
             self._time_before += self._decoder.decode_time_s
         self._jobs = None
         self._decoder = None
+        self._later.clear()
         self._waiting.clear()
         self._reserve()
         self._aside.clear()
@@ -539,9 +550,10 @@ class VideoInbound:
         for each in wanted:
             self.feed(each)
 
-    def wait_s(self, capture_time: float | None, now: float) -> float:
-        """How long a picture has to wait."""
-        return max(self.sync.wait_s(capture_time, now), self.min_delay_s)
+    def wait_s(self, frame: EncodedFrame, now: float) -> float:
+        """How long a picture has to wait yet; both delays count from when it was there."""
+        wait_s = self.sync.wait_s(frame.capture_time, now)
+        return max(wait_s, frame.received_at + self.min_delay_s - now) if self.min_delay_s else wait_s
 
     def set_receiving(self, receiving: bool) -> None:
         """What was agreed lets pictures come, or not any more."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcstack.rtp.audio import MAX_DRY_S, MAX_FRAMES, AudioJitterBuffer, Playout, Pulled
+from rtcstack.rtp.audio import MAX_DRY_S, MAX_FRAMES, MAX_HELD_S, AudioJitterBuffer, Playout, Pulled
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.delay import DelayTarget
 from rtcstack.rtp.extensions import ExtensionIds
@@ -232,6 +232,51 @@ def test_nobody_pulls() -> None:
         player.put(packet(i))
         assert len(player.buffer) <= MAX_FRAMES
     assert player.buffer.flushes >= 5
+
+
+@pytest.mark.parametrize("frame_ms", [2.5, 5, 20, 60])
+@pytest.mark.parametrize("delay_s", [1.0, 3.9, 4.0])
+def test_the_longest_delay_plays_everything(frame_ms: float, delay_s: float) -> None:
+    buffer = AudioJitterBuffer(48_000)
+    buffer.min_delay_s = delay_s
+    step = round(48 * frame_ms)
+    played: list[int] = []
+    frames = round(8 / (step / 48_000))
+    pull_at = 0.0
+    for i in range(frames + round(delay_s * 48_000 / step) + 2):
+        now = i * step / 48_000
+        if i < frames:
+            data = HEADER.write(111, i & 0xFFFF, i * step, 0, 0) + b"%d" % i
+            parsed = parse(data)
+            parsed.index = i
+            buffer.insert(parsed, Cut(step), READER, now)
+        while pull_at <= now + 1e-9:
+            out = buffer.pop(pull_at)
+            pull_at += out.duration / 48_000
+            if out.frame is not None and out.what is Pulled.FRAME:
+                played.append(int(out.frame.data))
+    assert buffer.flushes == 0
+    assert played == list(range(len(played)))
+    assert len(played) >= frames - 2
+    assert buffer.delay_s / buffer.emitted == pytest.approx(delay_s, abs=0.07)
+
+
+def test_what_nobody_plays_is_bounded_in_time() -> None:
+    player = Player()
+    for i in range(round(20 / STEP_S)):
+        player.put(packet(i))
+        assert player.buffer.level_s <= MAX_HELD_S
+    assert player.buffer.flushes == 3
+
+
+class Cut:
+    """Each packet is a frame of so many samples."""
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+
+    def split(self, payload: bytes) -> Sequence[AudioUnit]:
+        return [AudioUnit(payload, 0, self.samples)]
 
 
 class Red:
