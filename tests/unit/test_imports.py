@@ -43,7 +43,10 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 
 ONLY_IN = {
     "asyncio": {"platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli"},
-    "aioice": {"ice"},
+    "aioice": {"network"},
+    "ifaddr": {"network"},
+    "socket": {"network"},
+    "ssl": {"network", "config"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
     "av": {"codecs", "media"},
