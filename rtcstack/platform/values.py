@@ -289,7 +289,7 @@ class Network(Protocol):
         """
 
     async def open_tcp(self, remote: Address, sink: StreamSink, *, local: Address | None = None) -> Stream:
-        """Connect.
+        """Connect. The sink is called from the loop's next turn on, not before whoever awaits this goes on.
 
         Args:
             remote: an address, not a name, and a port.

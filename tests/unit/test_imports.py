@@ -46,7 +46,10 @@ ONLY_IN = {
     "asyncio": {
         *("platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli", "testing"),
     },
-    "aioice": {"ice"},
+    "aioice": {"network"},
+    "ifaddr": {"network"},
+    "socket": {"network", "testing"},
+    "ssl": {"network", "config", "testing"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
     "av": {"codecs", "media"},

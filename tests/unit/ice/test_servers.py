@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri, sources
+from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri
+from rtcstack.network import SystemNetwork
 from rtcstack.testing import START_S, Internet, TurnServer
 from tests.unit.ice.test_agent import Observer, agents, connect
 
@@ -150,10 +151,10 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
     model = TurnServer(net, "127.0.0.1")
     loop = asyncio.get_running_loop()
 
-    async def resolve(host: str, port: int) -> list[tuple[str, int]]:
-        return [(address, port) for address in order]
+    async def resolve(_: SystemNetwork, name: str) -> list[str]:
+        return order
 
-    monkeypatch.setattr(sources, "resolve", resolve)
+    monkeypatch.setattr(SystemNetwork, "resolve", resolve)
     asked: list[str] = []
 
     def answers(data: bytes, client: tuple[str, int]) -> list[bytes]:

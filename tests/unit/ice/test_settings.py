@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from rtcstack.config import AddressRule, IceSettings
-from rtcstack.ice import GatheringState, IceConfig, interfaces
+from rtcstack.ice import GatheringState, IceConfig
 from rtcstack.ice.config import GatherPolicy
-from rtcstack.ice.interfaces import HostAddress
+from rtcstack.ice.interfaces import host_addresses
+from rtcstack.network import SystemNetwork, interfaces
+from rtcstack.platform import HostAddress
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
 from tests.support.icehost import IceHost, connect_hosts
@@ -187,12 +189,12 @@ def test_which_addresses_are_used(
     settings: IceSettings, members: dict[str, bool], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapters: dict[str, list[str]] = {}
-    for host, interface in MACHINE:
+    for host, interface, _ in MACHINE:
         adapters.setdefault(interface, []).append(host)
     fakes = [FakeAdapter(name, hosts) for name, hosts in adapters.items()]
     monkeypatch.setattr(interfaces, "_adapters", lambda _period: fakes)
     config = IceConfig(options=settings, **members)
-    assert sorted(a.host for a in interfaces.host_addresses(config)) == sorted(expected)
+    assert sorted(a.host for a in host_addresses(SystemNetwork(), config)) == sorted(expected)
 
 
 def local_config(settings: IceSettings, **members: Any) -> IceConfig:
