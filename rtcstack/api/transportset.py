@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from rtcstack.api.icetransport import RTCIceTransport
 from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls import Fingerprint as DtlsFingerprint
 from rtcstack.engine import Run
+from rtcstack.entropy import random_bytes
 from rtcstack.errors import RTCError
 from rtcstack.events import Event
 from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
@@ -43,7 +43,7 @@ _PWD_BYTES = 18  # 144 bits, its minimum is 128
 
 def _random_credentials() -> tuple[str, str]:
     """A ufrag of 4 and a password of 24 characters: base64's alphabet is ICE's."""
-    ufrag, pwd = secrets.token_bytes(_UFRAG_BYTES), secrets.token_bytes(_PWD_BYTES)
+    ufrag, pwd = random_bytes(_UFRAG_BYTES), random_bytes(_PWD_BYTES)
     return base64.b64encode(ufrag).decode("ascii"), base64.b64encode(pwd).decode("ascii")
 
 
