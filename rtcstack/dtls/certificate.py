@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from rtcstack.clock import unix_time
 from rtcstack.dtls.fingerprint import Fingerprint, certificate_fingerprint
+from rtcstack.entropy import random_bytes
 
 __all__ = ["Certificate", "KeyAlgorithm", "PrivateKey"]
 
@@ -77,13 +79,13 @@ class Certificate:
             key = ec.generate_private_key(ec.SECP256R1())
         else:
             key = rsa.generate_private_key(public_exponent=rsa_exponent, key_size=rsa_bits)
-        now = datetime.datetime.now(datetime.UTC)
+        now = datetime.datetime.fromtimestamp(unix_time(), datetime.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_COMMON_NAME)
             .issuer_name(_COMMON_NAME)
             .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(int.from_bytes(random_bytes(20)) >> 1 or 1)
             .not_valid_before(now - _CLOCK_SKEW)
             .not_valid_after(now + min(lifetime, MAX_LIFETIME))
             .sign(key, hashes.SHA256())
