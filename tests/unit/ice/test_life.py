@@ -607,7 +607,7 @@ def test_another_pair_takes_over_at_once_when_the_selected_one_s_socket_is_lost(
     a.engine.lose_path(first.path.id, "the interface has gone", net.now)
     a.flush()
     assert a.state is DISCONNECTED
-    net.network.run(until=net.now - START_S + 1.0, condition=lambda: a.connected)
+    net.agenda.run(until=net.now - START_S + 1.0, condition=lambda: a.connected)
     assert net.now - lost_at < 0.1
     assert a.engine.selected is not None
     assert a.engine.selected.path is second
@@ -661,7 +661,7 @@ def test_a_restart_from_a_pair_that_goes_silent_has_its_own_time() -> None:
     run(net, 0.051)
     net.filter = lambda source, destination, data: False
     began = net.now
-    net.network.run(until=net.now - START_S + 100, condition=lambda: a.state is FAILED)
+    net.agenda.run(until=net.now - START_S + 100, condition=lambda: a.state is FAILED)
     started_at = a.engine.newest.started_at
     assert started_at is not None
     assert net.now - max(started_at, began) > 29.9
