@@ -13,6 +13,7 @@ import pytest_asyncio
 from hypothesis import settings
 
 from tests.support import leaks
+from tests.support.loops import NETWORKS
 
 # `make fuzz`: the same properties with many more examples, for as long as it takes
 settings.register_profile("fuzz", max_examples=10_000, deadline=None)
@@ -99,3 +100,11 @@ def expects_faults(nothing_is_left: leaks.Watch) -> list[logging.LogRecord]:
     """For tests of faults inside the stack: what it has logged of them; there must be one at the end."""
     nothing_is_left.expects_faults = True
     return nothing_is_left.faults
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--network",
+        choices=NETWORKS,
+        help="the network that conformance tests run on, instead of the virtual one",
+    )

@@ -25,6 +25,7 @@ from rtcstack.engine import Run
 from rtcstack.errors import InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
+from rtcstack.network import network_or_none
 from rtcstack.sdp.candidate import Candidate
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class RTCIceGatherer(EventTarget):
         super().__init__()
         configuration = validated(options)
         ice = configuration.settings.ice
-        self.agent = IceAgent(ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password)
+        self.agent = IceAgent(
+            ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password, network=network_or_none()
+        )
         self.mid = "0"
         self.remote_candidates: list[Candidate] = []
         self.transport: RTCIceTransport | None = None

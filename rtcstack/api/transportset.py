@@ -24,7 +24,7 @@ from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState,
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
-from rtcstack.network import network
+from rtcstack.network import network, network_or_none
 from rtcstack.platform import Watch
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
@@ -125,6 +125,7 @@ class TransportEntry:
             ufrag=owner.first_credentials[0],
             pwd=owner.first_credentials[1],
             ice=owner.take_pooled(),
+            network=owner.network,
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
@@ -372,6 +373,8 @@ class TransportSet:
         self._pool: list[IceAgent] = []
         self._watch: Watch | None = None
         self._closed = False
+        self.network = network_or_none()
+        """That of the code that made the connection; None if no loop was running then."""
         self.fill_pool()
 
     def fill_pool(self) -> None:
@@ -389,7 +392,7 @@ class TransportSet:
             self._drop(self._pool.pop())
         ufrag, pwd = self.first_credentials
         while len(self._pool) + len(self._entries) < wanted:
-            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd)
+            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd, network=self.network)
             agent.gather_ahead()
             self._pool.append(agent)
 
@@ -398,7 +401,7 @@ class TransportSet:
         if self._closed or self._watch is not None:
             return
         if self.configuration.settings.ice.restart_on_network_change:
-            self._watch = network().watch(self.observer.on_network_change)
+            self._watch = (self.network or network()).watch(self.observer.on_network_change)
 
     def take_pooled(self) -> IceAgent | None:
         """An agent that has begun to gather, if there is one."""

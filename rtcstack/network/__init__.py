@@ -10,7 +10,7 @@ from rtcstack.network.system import SystemNetwork
 from rtcstack.platform.current import installed
 from rtcstack.platform.values import Network
 
-__all__ = ["SystemNetwork", "is_literal", "network"]
+__all__ = ["SystemNetwork", "is_literal", "network", "network_or_none"]
 
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SystemNetwork] = weakref.WeakKeyDictionary()
 
@@ -23,10 +23,20 @@ def network() -> Network:
     Raises:
         RuntimeError: no event loop is running.
     """
+    found = network_or_none()
+    if found is None:
+        raise RuntimeError("no event loop is running, so there is no network")
+    return found
+
+
+def network_or_none() -> Network | None:
+    """The same; None without a running loop."""
     own = installed()
     if own is not None and own.network is not None:
         return own.network()
-    loop = asyncio.get_running_loop()
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return None
     found = _of_loop.get(loop)
     if found is None:
         found = _of_loop[loop] = SystemNetwork()

@@ -15,6 +15,7 @@ from rtcstack import (
     RTCPeerConnection,
     Settings,
 )
+from tests.support.loops import stand_on
 
 FAST = Settings(
     ice_keepalive_s=0.2, ice_disconnected_timeout_s=0.6, ice_failed_timeout_s=1.5, abandon_after_failed_s=0.3
@@ -79,8 +80,10 @@ async def pair(
     configuration: RTCConfiguration | None = None, other: RTCConfiguration | None = None
 ) -> AsyncIterator[tuple[RTCPeerConnection, RTCPeerConnection]]:
     """Two connections that trickle to each other; closed at the end."""
-    a = RTCPeerConnection(configuration)
-    b = RTCPeerConnection(other or configuration)
+    with stand_on("alice"):
+        a = RTCPeerConnection(configuration)
+    with stand_on("bob"):
+        b = RTCPeerConnection(other or configuration)
     trickle(a, b)
     try:
         yield a, b

@@ -6,7 +6,6 @@ Spec: webrtc-pc, sections 4.2, 4.6.2, 4.8.1 and 4.9.
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from rtcstack import (
     Settings,
 )
 from rtcstack.api.iceparameters import RTCIceParameters
+from rtcstack.clock import timestamp_ms
 from rtcstack.errors import SyntaxError as UrlSyntaxError
 from tests.conformance.helpers import negotiate, pair, rejects, until
 
@@ -159,7 +159,7 @@ async def test_rsa_certificate() -> None:
             "expires": 60_000,
         }
     )
-    assert certificate.expires == pytest.approx(time.time() * 1000 + 60_000, abs=5_000)
+    assert certificate.expires == pytest.approx(timestamp_ms() + 60_000, abs=5_000)
     async with pair(RTCConfiguration(certificates=[certificate]), RTCConfiguration()) as (a, b):
         a.createDataChannel("x")
         await negotiate(a, b)

@@ -176,7 +176,7 @@ async def test_what_the_observer_raises_costs_nobody_else() -> None:
     async with pair() as (a, b):
         mine, theirs = await open_channels(a, b)
         second = a.createDataChannel("second")
-        await happens(second, "open")
+        await happens(b, "datachannel")
         channels = a.channels
         assert channels is not None
         heard = []
@@ -186,13 +186,10 @@ async def test_what_the_observer_raises_costs_nobody_else() -> None:
             raise BrokenError("message")
 
         mine.on_message = broken  # type: ignore[method-assign]
-        announced = asyncio.ensure_future(happens(b, "datachannel"))
-        await asyncio.sleep(0)
         b_second = next(c for c in b.channels.channels if c.label == "second")  # type: ignore[union-attr]
         for i in range(3):  # in one packet
             theirs.send("to the broken one")
             b_second.send(f"{i}")
-        announced.cancel()
         await until(lambda: len(heard) == 3, second, "message")
         assert mine.readyState == "open"
 

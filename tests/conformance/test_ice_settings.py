@@ -13,8 +13,10 @@ import pytest
 from rtcstack import RTCConfiguration, RTCPeerConnection
 from rtcstack.config import AddressRule, IceSettings, Settings
 from rtcstack.ice import UdpMux
-from rtcstack.network import SystemNetwork, monitor, network
+from rtcstack.network import SystemNetwork, monitor
+from rtcstack.testing import VirtualLoop
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
+from tests.support.loops import stand_on
 
 
 async def test_a_pool_gathers_ahead_and_tells_nothing() -> None:
@@ -105,7 +107,8 @@ CREDENTIALS = {"username": "u", "credential": "p"}
 
 
 async def test_connections_share_a_port() -> None:
-    mux = UdpMux()
+    with stand_on("alice"):
+        mux = UdpMux()
     settings = Settings(ice=IceSettings(udp_mux=mux))
     async with (
         pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (a, b),
@@ -132,10 +135,14 @@ async def test_another_network_restarts_ice(monkeypatch: pytest.MonkeyPatch) -> 
         old = a.sctp.transport.iceTransport.getLocalParameters()
         needed = asyncio.ensure_future(happens(a, "negotiationneeded"))
         await asyncio.sleep(0)
-        addresses = frozenset({"10.9.9.9"})
-        here = network()
-        assert isinstance(here, SystemNetwork)
-        here.monitor.look()
+        here = a.transports.network
+        if isinstance(here, SystemNetwork):
+            addresses = frozenset({"10.9.9.9"})
+            here.monitor.look()
+        else:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.internet.host("alice").set_addresses("eth0")
         await needed
         await negotiate(a, b)
         assert a.sctp.transport.iceTransport.getLocalParameters() != old
