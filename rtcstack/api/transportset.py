@@ -234,8 +234,11 @@ class TransportEntry:
                     controlling=bool(agreement.ice_controlling),
                     remote_is_lite=remote.ice_lite,
                 )
-            for candidate in remote.candidates[len(self.remote_candidates) :]:
-                self.add_remote_candidate(candidate)
+            # Not by their number: sections that are bundled here may have brought candidates, too.
+            known = set(self.remote_candidates)
+            for candidate in remote.candidates:
+                if candidate not in known:
+                    self.add_remote_candidate(candidate)
             if remote.end_of_candidates:
                 ice.end_of_remote_candidates()
         if agreement.dtls_role is not None:

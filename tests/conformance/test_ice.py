@@ -299,3 +299,38 @@ async def test_statistics() -> None:
         assert certificate["fingerprint"] in (b.localDescription.sdp if b.localDescription else "")
         for stats in report.values():
             assert set(stats) >= {"id", "type", "timestamp"}
+
+
+async def test_candidates_of_bundled_sections_hide_none_of_each_other() -> None:
+    """Before it knows that the answer bundles, an offerer gathers for each section; all are of use."""
+    a, b = RTCPeerConnection(), RTCPeerConnection()
+    try:
+        a.addTransceiver("audio")
+        a.addTransceiver("video")
+        await a.setLocalDescription()
+        assert a.localDescription is not None
+        offer = a.localDescription.sdp
+        offer = "\r\n".join(line for line in offer.splitlines() if "candidate" not in line) + "\r\n"
+        await b.setRemoteDescription({"type": "offer", "sdp": offer})
+        number = 0
+
+        async def trickle_to(*mids: str) -> None:
+            nonlocal number
+            for mid in mids:
+                number += 1
+                candidate = f"candidate:{number} 1 udp {2_000_000 - number} 192.0.2.{number} 9 typ host"
+                await b.addIceCandidate({"candidate": candidate, "sdpMid": mid})
+
+        await trickle_to("0", "1", "1")
+        await b.setLocalDescription()
+        await trickle_to("0", "1", "0")
+        transport = b.getTransceivers()[0].receiver.transport
+        assert transport is not None
+        found = {each.address for each in transport.iceTransport.getRemoteCandidates()}
+        assert {f"192.0.2.{each}" for each in (1, 4, 6)} <= found
+        (entry,) = b.transports
+        known = {remote.candidate.address for remote in entry.agent.engine.newest.remotes.values()}
+        assert {f"192.0.2.{each}" for each in (1, 4, 6)} <= known
+    finally:
+        await a.close()
+        await b.close()

@@ -1,0 +1,148 @@
+"""Media whose contents can be checked: numbered pictures and packets of sound, encoded before."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+from rtcstack import CallbackSink, EncodedMedia, EncodedSource, MediaStreamTrack
+
+__all__ = ["Film", "Numbered", "Speech", "Taken", "contents"]
+
+OPUS_20_MS = 0x78
+"""Configuration 15 of RFC 6716, section 3.1: one frame of 20 ms, mono."""
+
+_VP8_START_CODE = b"\x9d\x01\x2a"
+
+
+def contents(number: int, size: int) -> bytes:
+    """Bytes that only this number has."""
+    seed = hashlib.sha256(b"%d" % number).digest()
+    return number.to_bytes(4, "big") + (seed * (size // 32 + 1))[: size - 4]
+
+
+class Numbered:
+    """A source of numbered frames at an even pace, while somebody reads.
+
+    Attributes:
+        source: gives them.
+        sent: how many it has given.
+    """
+
+    def __init__(self, codec: str, interval_s: float, size: int) -> None:
+        self.source = EncodedSource(codec)
+        self.interval_s = interval_s
+        self.size = size
+        self.sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._began_at = 0.0
+        self._ticks = 0
+
+    def start(self) -> MediaStreamTrack:
+        """Begin; the track."""
+        self._began_at = asyncio.get_running_loop().time()
+        track = self.source.track()
+        self._tick()
+        return track
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if self.source.ended:
+            return
+        if self.source.is_demanded:
+            self.source.push_encoded(self.make(self.sent))
+            self.sent += 1
+        self._ticks += 1
+        due = self._began_at + self._ticks * self.interval_s
+        self._timer = loop.call_later(max(0.0, due - loop.time()), self._tick)
+
+    def make(self, number: int) -> EncodedMedia:
+        """The frame of that number."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the source."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.source.end()
+
+
+class Film(Numbered):
+    """VP8 in form: a key frame at the beginning, and whenever one is asked for."""
+
+    def __init__(self, frame_rate: float = 30, size: int = 2500) -> None:
+        super().__init__("video/VP8", 1 / frame_rate, size)
+        self.source.on_key_frame_wanted = self._on_wanted
+        self.key_frames = 0
+        self._wanted = True
+
+    def _on_wanted(self) -> None:
+        self._wanted = True
+
+    def make(self, number: int) -> EncodedMedia:
+        key, self._wanted = self._wanted, False
+        self.key_frames += key
+        # RFC 6386, section 9.1: frame tag; a key frame's start code and size
+        tag = (0 if key else 1) | 1 << 4 | self.size << 5
+        head = tag.to_bytes(3, "little")
+        if key:
+            head += _VP8_START_CODE + (320).to_bytes(2, "little") + (240).to_bytes(2, "little")
+        pts = round(self._ticks * self.interval_s * 90_000)
+        data = head + contents(number, self.size)
+        return EncodedMedia("video/VP8", data, pts, Fraction(1, 90_000), key_frame=key, width=320, height=240)
+
+
+class Speech(Numbered):
+    """Opus in form, 20 ms a packet."""
+
+    def __init__(self, size: int = 100, interval_s: float = 0.02) -> None:
+        super().__init__("audio/opus", interval_s, size)
+
+    def make(self, number: int) -> EncodedMedia:
+        pts = round(self._ticks * self.interval_s * 48_000)
+        data = bytes((OPUS_20_MS,)) + contents(number, self.size)
+        return EncodedMedia("audio/opus", data, pts, Fraction(1, 48_000), duration=960)
+
+
+class Taken:
+    """What a track of encoded frames brings, checked byte by byte.
+
+    Attributes:
+        numbers: of the frames, in order of arrival.
+        at: when each came, in seconds.
+        broken: frames whose contents are not what was sent.
+    """
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        self.numbers: list[int] = []
+        self.at: list[float] = []
+        self.broken = 0
+        self.key_frames = 0
+        self._sink = CallbackSink(track, self._take)
+
+    def _take(self, frame: Any) -> None:
+        head = 1 if frame.kind == "audio" else 10 if frame.key_frame else 3
+        body = frame.data[head:]
+        number = int.from_bytes(body[:4], "big")
+        if body != contents(number, len(body)):
+            self.broken += 1
+        self.key_frames += frame.key_frame
+        self.numbers.append(number)
+        self.at.append(asyncio.get_running_loop().time())
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._sink.stop()
+
+    def since(self, at: float) -> list[int]:
+        """The numbers that came since then."""
+        return [number for number, when in zip(self.numbers, self.at, strict=True) if when >= at]
+
+    def longest_gap_s(self, begin: float, end: float) -> float:
+        """The longest time without a frame between these moments."""
+        moments = [begin, *(at for at in self.at if begin <= at <= end), end]
+        return max(b - a for a, b in pairwise(moments))

@@ -1,0 +1,241 @@
+"""Ways that change while a call is on: NATs that forget, interfaces that go, relays that are lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rtcstack.config import IceSettings
+from rtcstack.testing import Nat, Rule
+from tests.scenarios.world import Call, call, here, turn_server, until
+
+pytestmark = pytest.mark.asyncio
+
+SYMMETRIC = {"mapping": Rule.ADDRESS_AND_PORT, "filtering": Rule.ADDRESS_AND_PORT}
+
+
+def pair_types(it: Call) -> list[tuple[str, str]]:
+    """The candidate types of both sides' selected pairs."""
+    found = []
+    for party in it.parties:
+        (entry,) = party.connection.transports
+        pair = entry.agent.selected_pair
+        assert pair is not None
+        found.append((pair.local.type, pair.remote.type))
+    return found
+
+
+def nat_of(it: Call, number: int) -> Nat:
+    net = it.parties[number].host.interfaces["eth0"].net
+    assert isinstance(net, Nat)
+    return net
+
+
+async def test_a_nat_that_forgets_is_survived_in_the_same_call() -> None:
+    async with call(servers=[turn_server()]) as it:
+        await it.begin()
+        await asyncio.sleep(3)
+        for number in (0, 1, 0, 1):
+            nat_of(it, number).forget()
+            assert await it.flows(15) < 12
+            await asyncio.sleep(10)
+        for party in it.parties:
+            assert party.connection.connectionState == "connected"
+            assert "failed" not in party.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_both_nats_that_forget_at_once_are_survived_by_the_relay() -> None:
+    server = turn_server()
+    async with call(servers=[server]) as it:
+        await it.begin()
+        at_first = server.relayed
+        await asyncio.sleep(3)
+        assert server.relayed == at_first
+        for number in (0, 1):
+            nat_of(it, number).forget()
+        assert await it.flows(30) < 25
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_symmetric_nats_are_crossed_by_the_relay() -> None:
+    server = turn_server()
+    async with call(servers=[server], nats=(SYMMETRIC, SYMMETRIC)) as it:
+        await it.begin()
+        assert "relay" in {kind for pair in pair_types(it) for kind in pair}
+        await asyncio.sleep(10)
+        assert server.relayed > 500
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_an_interface_that_goes_away_is_left_for_another_by_a_restart() -> None:
+    """A telephone leaves the house: the wireless network goes, the mobile one stays."""
+    home, mobile = Nat(here()), Nat(here(), inside="10.9.8")
+    alice = here().add_bare_host("alice")
+    alice.add_interface("wlan0", behind=home)
+    alice.add_interface("rmnet0", behind=mobile)
+    bob = here().add_host("bob", behind=Nat(here()))
+    settings = IceSettings(restart_on_network_change=True)
+    async with call(servers=[turn_server()], hosts=(alice, bob), ice=settings) as it:
+        await it.begin()
+        assert it.a.connection.sctp is not None
+        await asyncio.sleep(3)
+        alice.remove_interface("wlan0")
+        assert await it.flows() < 3.0
+        assert "failed" not in it.a.states + it.b.states
+        await asyncio.sleep(5)
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_an_interface_that_goes_away_is_left_for_another_without_signalling() -> None:
+    home, mobile = Nat(here()), Nat(here(), inside="10.9.8")
+    alice = here().add_bare_host("alice")
+    alice.add_interface("wlan0", behind=home)
+    alice.add_interface("rmnet0", behind=mobile)
+    bob = here().add_host("bob", behind=Nat(here()))
+    async with call(servers=[turn_server()], hosts=(alice, bob)) as it:
+        await it.begin()
+        for party in it.parties:
+            party.lost = True
+        await asyncio.sleep(3)
+        alice.remove_interface("wlan0")
+        assert await it.flows() < 12.0
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_a_telephone_that_comes_home_and_leaves_again_and_again() -> None:
+    home, mobile = Nat(here()), Nat(here(), inside="10.9.8")
+    alice = here().add_bare_host("alice")
+    alice.add_interface("rmnet0", behind=mobile)
+    bob = here().add_host("bob", behind=Nat(here()))
+    settings = IceSettings(restart_on_network_change=True)
+    async with call(servers=[turn_server()], hosts=(alice, bob), ice=settings) as it:
+        await it.begin()
+        for _ in range(5):
+            alice.add_interface("wlan0", behind=home)
+            await asyncio.sleep(7)
+            alice.remove_interface("wlan0")
+            assert await it.flows() < 4.0
+            await asyncio.sleep(7)
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_a_relay_that_is_lost_while_nobody_uses_it_changes_nothing() -> None:
+    server = turn_server()
+    async with call(servers=[server]) as it:
+        await it.begin()
+        server.silent = True
+        began = it.now
+        await asyncio.sleep(900)  # the allocations cannot be refreshed any more
+        await it.flows()
+        for party in it.parties:
+            assert party.sound is not None
+            assert party.sound.longest_gap_s(began, it.now) < 0.1
+            assert set(party.states) == {"connecting", "connected"}
+
+
+async def test_a_relay_that_is_lost_is_left_for_another() -> None:
+    first, second = turn_server("198.51.100.10"), turn_server("198.51.100.11")
+    async with call(servers=[first, second], nats=(SYMMETRIC, SYMMETRIC)) as it:
+        await it.begin()
+        await asyncio.sleep(3)
+        used, other = (first, second) if first.relayed > second.relayed else (second, first)
+        used.silent = True
+        assert await it.flows(30) < 15
+        assert other.relayed > 10
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_a_relay_that_is_lost_for_good_is_told_in_time() -> None:
+    server = turn_server()
+    async with call(servers=[server], nats=(SYMMETRIC, SYMMETRIC)) as it:
+        await it.begin()
+        server.silent = True
+        took = await until(
+            lambda: all(p.connection.connectionState == "disconnected" for p in it.parties), "disconnected"
+        )
+        assert took < 8
+        await until(lambda: all(p.connection.connectionState == "failed" for p in it.parties), "failed")
+        server.silent = False
+        it.a.connection.restartIce()
+        assert await it.flows(30) < 8
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_a_relay_s_server_that_is_restarted_is_asked_anew() -> None:
+    """It has forgotten all: the call stops, and a restart of ICE brings it back."""
+    server = turn_server()
+    async with call(servers=[server], nats=(SYMMETRIC, SYMMETRIC)) as it:
+        await it.begin()
+        server.restart()
+        await until(
+            lambda: any(p.connection.connectionState == "disconnected" for p in it.parties), "disconnected"
+        )
+        it.a.connection.restartIce()
+        assert await it.flows(30) < 8
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_credentials_of_a_relay_that_expire_end_it_and_new_ones_bring_it_back() -> None:
+    server = turn_server()
+    server.lifetime_s = 60
+    async with call(servers=[server], nats=(SYMMETRIC, SYMMETRIC)) as it:
+        await it.begin()
+        errors: list[Any] = []
+        for party in it.parties:
+            party.connection.on("icecandidateerror", lambda event: errors.append(event.errorCode))
+        server.password = "another"
+        await until(lambda: all(p.connection.connectionState == "failed" for p in it.parties), "failed", 180)
+        assert 401 in errors
+        for party in it.parties:
+            configuration = party.connection.getConfiguration()
+            configuration.iceServers[1].credential = "another"
+            party.connection.setConfiguration(configuration)
+        it.a.connection.restartIce()
+        assert await it.flows(30) < 8
+        await it.all_messages()
+
+
+async def test_both_sides_that_restart_at_once() -> None:
+    async with call(servers=[turn_server()]) as it:
+        await it.begin()
+        for _ in range(5):
+            it.restart()
+            began = it.now
+            await asyncio.sleep(5)
+            for party in it.parties:
+                assert party.sound is not None
+                assert party.sound.longest_gap_s(began, it.now) < 0.1
+                assert party.connection.signalingState == "stable"
+                assert set(party.states) == {"connecting", "connected"}
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_both_sides_that_restart_at_once_while_nothing_comes_through() -> None:
+    async with call(servers=[turn_server()]) as it:
+        await it.begin()
+        here().filter = lambda source, destination, data: False
+        await asyncio.sleep(10)
+        it.restart()
+        await asyncio.sleep(3)
+        here().filter = None
+        assert await it.flows(30) < 8
+        await it.all_messages()
+        it.assert_contents_are_right()
