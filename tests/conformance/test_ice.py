@@ -323,7 +323,16 @@ async def test_candidates_of_bundled_sections_hide_none_of_each_other() -> None:
 
         await trickle_to("0", "1", "1")
         await b.setLocalDescription()
-        await trickle_to("0", "1", "0")
+        await trickle_to("0", "1")
+        # a new exchange, whose answer has the candidates of the first section only
+        assert b.localDescription is not None
+        await a.setRemoteDescription(b.localDescription)
+        await b.setLocalDescription(await b.createOffer())
+        await a.setRemoteDescription(b.localDescription)
+        await a.setLocalDescription()
+        answer = a.localDescription.sdp.replace("a=end-of-candidates\r\n", "")
+        await b.setRemoteDescription({"type": "answer", "sdp": answer})
+        await trickle_to("0")
         transport = b.getTransceivers()[0].receiver.transport
         assert transport is not None
         found = {each.address for each in transport.iceTransport.getRemoteCandidates()}
