@@ -8,11 +8,12 @@ import socket
 from collections.abc import Callable
 
 from rtcstack.engine import Address
+from rtcstack.network import is_literal
 from rtcstack.platform import HostAddress, Listener, Stream, StreamSink, UdpOptions, UdpSink
 from rtcstack.testing.host import Host
 from rtcstack.testing.udp import VirtualUdp
 
-__all__ = ["LOOKUP_S", "MULTICAST_TIMEOUT_S", "VirtualNetwork", "is_literal"]
+__all__ = ["LOOKUP_S", "MULTICAST_TIMEOUT_S", "VirtualNetwork"]
 
 LOOKUP_S = 0.01
 """What asking for a name takes."""
@@ -21,17 +22,6 @@ MULTICAST_TIMEOUT_S = 1.0
 """After what time a ".local" name that nobody answers for counts as unknown."""
 
 _USUAL = UdpOptions()
-
-
-def is_literal(name: str) -> bool:
-    """Whether a name is an address."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, name)
-        except OSError:
-            continue
-        return True
-    return False
 
 
 class VirtualWatch:

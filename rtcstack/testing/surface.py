@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from rtcstack.engine import Address
+from rtcstack.network import is_literal
 from rtcstack.testing.datagrams import VirtualDatagramTransport
-from rtcstack.testing.network import VirtualNetwork, is_literal
+from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.packets import family_of
 
 __all__ = ["Surface"]
