@@ -21,10 +21,11 @@ from rtcstack.entropy import random_bytes
 from rtcstack.errors import RTCError
 from rtcstack.events import Event
 from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
-from rtcstack.ice.monitor import NetworkMonitor
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
+from rtcstack.network import network
+from rtcstack.platform import Watch
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate, Fingerprint
@@ -369,7 +370,7 @@ class TransportSet:
         self._entries: dict[str, TransportEntry] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._pool: list[IceAgent] = []
-        self._monitor: NetworkMonitor | None = None
+        self._watch: Watch | None = None
         self._closed = False
         self.fill_pool()
 
@@ -394,11 +395,10 @@ class TransportSet:
 
     def watch_network(self) -> None:
         """Listen for changes of the machine's addresses, if the settings ask for it."""
-        if self._closed or self._monitor is not None:
+        if self._closed or self._watch is not None:
             return
         if self.configuration.settings.ice.restart_on_network_change:
-            self._monitor = NetworkMonitor.of_running_loop()
-            self._monitor.listen(self.observer.on_network_change)
+            self._watch = network().watch(self.observer.on_network_change)
 
     def take_pooled(self) -> IceAgent | None:
         """An agent that has begun to gather, if there is one."""
@@ -456,9 +456,9 @@ class TransportSet:
         """
         self._closed = True
         self.empty_pool()
-        if self._monitor is not None:
-            self._monitor.forget(self.observer.on_network_change)
-            self._monitor = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         for key in list(self._entries):
             self.remove(key)
         return set(self._closing)

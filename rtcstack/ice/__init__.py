@@ -1,8 +1,8 @@
-"""ICE: gathering, checks, consent, relays, and the sockets underneath."""
+"""ICE: gathering, checks, consent, relays, and what they are carried on."""
 
+from rtcstack.engine import Address
 from rtcstack.ice.agent import GatheringState, IceAgent, IceObserver, IceState, PairView
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri, shown_uri
-from rtcstack.ice.endpoint import Address, UdpEndpoint
 from rtcstack.ice.mux import UdpMux
 from rtcstack.ice.tcp import TcpMux
 
@@ -18,7 +18,6 @@ __all__ = [
     "PairView",
     "ServerScheme",
     "TcpMux",
-    "UdpEndpoint",
     "UdpMux",
     "parse_server_uri",
     "shown_uri",

@@ -1,4 +1,4 @@
-"""The ICE agent of one transport: sockets, names, one timer, and the engine that they serve.
+"""The ICE agent of one transport: what the network brings, one timer, and the engine that they serve.
 
 Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 """
@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from rtcstack.clock import monotonic
-from rtcstack.engine import Run
+from rtcstack.engine import Address, Run
 from rtcstack.ice.candidates import PairView
 from rtcstack.ice.carriers import Carrier
 from rtcstack.ice.config import IceConfig, IceServer
@@ -33,10 +33,10 @@ from rtcstack.ice.engine import (
 )
 from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
-from rtcstack.ice.names import MdnsUser, is_literal
 from rtcstack.ice.sources import Sources
-from rtcstack.ice.stun import Address
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
+from rtcstack.network import is_literal, network
+from rtcstack.platform import Network
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
@@ -75,7 +75,7 @@ class IceObserver(Protocol):
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
     ) -> None:
-        """Packets arrived; see `rtcstack.ice.endpoint.Receiver`."""
+        """Packets arrived; see `rtcstack.ice.sorting.Receiver`."""
 
 
 class _Route:
@@ -142,7 +142,10 @@ class IceAgent:
         self._carriers: dict[int, Carrier] = {}
         self._routes: dict[tuple[int, Address], _Route] = {}
         self._sources: dict[str, Sources] = {}
-        self._mdns: MdnsUser | None = None
+        self.relay_news: set[asyncio.Event] = set()
+        """Set whenever a relay's server has sent something: of whoever waits for that."""
+        self._network: Network | None = None
+        self._published: list[str] = []  # names of ours that multicast DNS answers for
         self._resolving: dict[str, int] = {}  # names of the peer's, by our generation's ufrag
         self._resolution_ends: str | None = None  # the generation that is complete after these
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -214,18 +217,30 @@ class IceAgent:
         return self.engine.selected_changes
 
     @property
-    def mdns(self) -> MdnsUser:
-        """Multicast DNS, from its first use on."""
-        if self._mdns is None:
-            self._mdns = MdnsUser()
-        return self._mdns
-
-    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the agent lives in."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            self._network = network()
         return self._loop
+
+    @property
+    def network(self) -> Network:
+        """The network that the agent is on: that of the code by which it first needed its loop."""
+        if self._network is None:
+            self._loop = asyncio.get_running_loop()
+            self._network = network()
+        return self._network
+
+    async def publish(self, address: str) -> str:
+        """A name for one of our addresses, until the agent is closed.
+
+        Raises:
+            OSError: there is none; see `Network.publish`.
+        """
+        name = await self.network.publish(address)
+        self._published.append(name)
+        return name
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -325,9 +340,9 @@ class IceAgent:
 
     async def _resolve(self, candidate: Candidate, generation: Generation) -> None:
         try:
-            address = await self.mdns.resolve(candidate.address)
-        except OSError:
-            address = None  # no multicast on this machine, or its port is taken
+            address, *_ = await self.network.resolve(candidate.address)
+        except (OSError, ValueError):
+            address = None  # nobody answers, or this machine has no multicast
         left = self._resolving[generation.ufrag] = self._resolving[generation.ufrag] - 1
         if not left:
             del self._resolving[generation.ufrag]
@@ -441,8 +456,9 @@ class IceAgent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        if self._mdns is not None:
-            await self._mdns.close()
+        for name in self._published:
+            self.network.withdraw(name)
+        self._published.clear()
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -480,6 +496,8 @@ class IceAgent:
             self.on_fault(exc)
             return
         self.pump(now)
+        for news in self.relay_news:
+            news.set()
         if relay is None or not relayed:
             return
         start = 0
@@ -514,7 +532,7 @@ class IceAgent:
         carrier = None
         try:
             async with asyncio.timeout(self.config.gather_timeout_s):
-                carrier = await connect_tcp(self, event.path, event.local, event.remote)
+                carrier = await connect_tcp(self.network, self, event.path, event.local, event.remote)
         except TimeoutError:
             pass
         except OSError as exc:
@@ -526,7 +544,8 @@ class IceAgent:
             carrier.close()
         else:
             self._carriers[event.path] = carrier
-            self.engine.tcp_connected(event.path, carrier.sockname, now)
+            assert carrier.stream is not None
+            self.engine.tcp_connected(event.path, carrier.stream.sockname, now)
         self.pump(now)
 
     def heard(self, now: float) -> None:

@@ -5,15 +5,12 @@ A carrier belongs to one path of an agent's engine and tells the agent what come
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Sequence
 from typing import Protocol
 
-from rtcstack.clock import monotonic
-from rtcstack.engine import Run
-from rtcstack.ice.endpoint import Receiver, UdpEndpoint
-from rtcstack.ice.stun import Address
+from rtcstack.engine import Address, Run
+from rtcstack.ice.sorting import Receiver, open_sorted
+from rtcstack.platform import Network, Received, Stream, UdpOptions
 
 __all__ = ["Carrier", "HostCarrier", "RelayCarrier", "StreamCarrier", "StreamOwner"]
 
@@ -56,98 +53,102 @@ class StreamOwner(Protocol):
 
 
 class HostCarrier:
-    """A socket of our own that peers send to."""
+    """A socket of our own that peers send to.
 
-    def __init__(
-        self, owner: StreamOwner, path: int, loop: asyncio.AbstractEventLoop, sock: socket.socket
-    ) -> None:
+    Args:
+        owner: the agent.
+        network: that the socket is on.
+        local: its address; port 0 for one that the options allow.
+        options: see `UdpOptions`.
+
+    Attributes:
+        path: whose it is, set by who opens it before anything can come.
+
+    Raises:
+        OSError: the socket cannot be had.
+    """
+
+    def __init__(self, owner: StreamOwner, network: Network, local: Address, options: UdpOptions) -> None:
         self._owner = owner
-        self._path = path
-        self.endpoint = UdpEndpoint(loop, sock, self)
-        self.send = self.endpoint.send
-        self.send_runs = self.endpoint.send_runs
-        self.close = self.endpoint.close
+        self.path = 0
+        self.sorter = open_sorted(network, local, self, options)
+        self.udp = self.sorter.udp
+        self.send = self.udp.send
+        self.send_runs = self.udp.send_runs
+        self.close = self.udp.close
 
     @property
     def is_full(self) -> bool:
         """See `Carrier`."""
-        return self.endpoint.is_full
+        return self.udp.is_full
 
     def route(self, address: Address) -> Receiver | None:
         """See `DatagramSink`."""
-        return self._owner.receiver(self._path, address)
+        return self._owner.receiver(self.path, address)
 
     def on_stun(self, data: bytes, address: Address, now: float) -> None:
         """See `DatagramSink`."""
-        self._owner.on_stun(self._path, data, address, now)
+        self._owner.on_stun(self.path, data, address, now)
 
 
 class RelayCarrier:
-    """A socket that leads to a TURN server."""
+    """A socket that leads to a TURN server; see `HostCarrier`."""
 
-    def __init__(
-        self, owner: StreamOwner, path: int, loop: asyncio.AbstractEventLoop, sock: socket.socket
-    ) -> None:
+    def __init__(self, owner: StreamOwner, network: Network, local: Address, options: UdpOptions) -> None:
         self._owner = owner
-        self._path = path
-        self.endpoint = UdpEndpoint(loop, sock, None, raw=self)
-        self.send = self.endpoint.send
-        self.send_runs = self.endpoint.send_runs
-        self.close = self.endpoint.close
+        self.path = 0
+        self.udp = network.open_udp(local, self, options)
+        self.send = self.udp.send
+        self.send_runs = self.udp.send_runs
+        self.close = self.udp.close
 
     @property
     def is_full(self) -> bool:
         """See `Carrier`."""
-        return self.endpoint.is_full
+        return self.udp.is_full
 
-    def on_runs(self, runs: list[tuple[Address, Run]], now: float) -> None:
-        """See `RawSink`; what is not from one server in a row is told apart."""
+    def on_batch(self, batch: list[Received], now: float) -> None:
+        """See `rtcstack.platform.UdpSink`; what is not from one server in a row is told apart."""
         start = 0
-        for i in range(1, len(runs) + 1):
-            if i == len(runs) or runs[i][0] != runs[start][0]:
-                self._owner.on_relayed(self._path, runs[start][0], [r for _, r in runs[start:i]], now)
+        for i in range(1, len(batch) + 1):
+            if i == len(batch) or batch[i][2] != batch[start][2]:
+                runs = [Run(data, segment) for data, segment, _, _ in batch[start:i]]
+                self._owner.on_relayed(self.path, batch[start][2], runs, now)
                 start = i
 
 
-class StreamCarrier(asyncio.Protocol):
-    """A TCP or TLS connection to a TURN server."""
+class StreamCarrier:
+    """A TCP or TLS connection to a TURN server; the sink of its stream.
+
+    Attributes:
+        path: whose it is, set by who opens it before anything can come.
+        stream: the connection, set by who has opened it.
+        dropped: packets that found too much waiting.
+    """
 
     def __init__(self, owner: StreamOwner, server: Address) -> None:
         self._owner = owner
         self._server = server
-        self._transport: asyncio.Transport | None = None
-        self._closing = False
+        self._is_over = False
+        self.stream: Stream | None = None
         self.path = 0
         self.dropped = 0
 
-    @property
-    def sockname(self) -> Address:
-        """The local address, once connected."""
-        assert self._transport is not None
-        name = self._transport.get_extra_info("sockname")
-        return str(name[0]), int(name[1])
+    def on_data(self, data: bytes, now: float) -> None:
+        """See `rtcstack.platform.StreamSink`."""
+        if not self._is_over:
+            self._owner.on_relayed(self.path, self._server, [Run(data, len(data))], now)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio."""
-        if not self._closing:
-            self._owner.on_relayed(self.path, self._server, [Run(data, len(data))], monotonic())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio."""
-        if not self._closing:
-            self._closing = True
-            reason = "the server closed the connection" if exc is None else str(exc)
+    def on_lost(self, reason: str) -> None:
+        """See `rtcstack.platform.StreamSink`."""
+        if not self._is_over:
+            self._is_over = True
             self._owner.on_carrier_lost(self.path, reason)
 
     @property
     def is_full(self) -> bool:
         """See `Carrier`."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > MAX_STREAM_BYTES
+        return self.stream is not None and self.stream.waiting_bytes > MAX_STREAM_BYTES
 
     def send(self, data: bytes, address: Address) -> None:
         """See `Carrier`; there is one address only."""
@@ -155,16 +156,15 @@ class StreamCarrier(asyncio.Protocol):
 
     def send_runs(self, runs: Sequence[Run], address: Address) -> None:
         """See `Carrier`."""
-        transport = self._transport
-        if transport is None or self._closing:
+        if self.stream is None or self._is_over:
             return
         if self.is_full:
             self.dropped += len(runs)
             return
-        transport.write(b"".join([run.data for run in runs]))
+        self.stream.write(b"".join([run.data for run in runs]))
 
     def close(self) -> None:
         """See `Carrier`; what was written before still leaves."""
-        self._closing = True
-        if self._transport is not None:
-            self._transport.close()
+        self._is_over = True
+        if self.stream is not None:
+            self.stream.close()

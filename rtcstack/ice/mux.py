@@ -9,18 +9,18 @@ packets go to the one whose check came last.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 from collections.abc import Sequence
 from typing import Protocol
 
-from rtcstack.engine import Run
+from rtcstack.engine import Address, Run
 from rtcstack.errors import ParseError
 from rtcstack.ice.config import IceConfig
-from rtcstack.ice.endpoint import EndpointCounters, Receiver, UdpEndpoint
-from rtcstack.ice.interfaces import HostAddress, bind_udp, host_addresses
-from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
+from rtcstack.ice.interfaces import host_addresses, udp_options
+from rtcstack.ice.sorting import Receiver, open_sorted
+from rtcstack.ice.stun import Attribute, Class, StunMessage
+from rtcstack.network import network
+from rtcstack.platform import Counters, HostAddress, Network, UdpOptions
 
 __all__ = ["MuxCarrier", "MuxOwner", "MuxSocket", "UdpMux"]
 
@@ -57,20 +57,20 @@ class MuxCarrier:
     @property
     def is_full(self) -> bool:
         """Whether so much waits to be sent that more would be dropped."""
-        return self._socket.endpoint.is_full
+        return self._socket.udp.is_full
 
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram; answers to a request are this agent's."""
         # a refusal that goes to a stranger makes no friend of it
         if address not in self.addresses and data[:2] == _REQUEST:
             self._socket.expect(self, address)
-        self._socket.endpoint.send(data, address)
+        self._socket.udp.send(data, address)
 
     def send_runs(self, runs: Sequence[Run], address: Address) -> None:
         """Send runs of datagrams, in order."""
         if address not in self.addresses:
             self._socket.expect(self, address)
-        self._socket.endpoint.send_runs(runs, address)
+        self._socket.udp.send_runs(runs, address)
 
     def close(self) -> None:
         """Leave the socket to the others."""
@@ -82,13 +82,17 @@ class MuxSocket:
 
     Attributes:
         address: the machine's address, and the interface that it is on.
-        endpoint: the socket.
+        udp: the socket.
         unclaimed: STUN messages for nobody here.
+
+    Raises:
+        OSError: the port cannot be had.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, address: HostAddress) -> None:
+    def __init__(self, network: Network, address: HostAddress, port: int, options: UdpOptions) -> None:
         self.address = address
-        self.endpoint = UdpEndpoint(loop, sock, self)
+        self.sorter = open_sorted(network, (address.host, port), self, options)
+        self.udp = self.sorter.udp
         self.unclaimed = 0
         self._by_ufrag: dict[str, MuxCarrier] = {}
         self._senders: dict[Address, list[MuxCarrier]] = {}
@@ -186,28 +190,29 @@ class UdpMux:
     """
 
     def __init__(self, port: int = 0, config: IceConfig | None = None) -> None:
-        loop = asyncio.get_running_loop()
+        config = config or IceConfig()
+        here = network()
         self.sockets: list[MuxSocket] = []
         error: OSError | None = None
-        for address in host_addresses(config or IceConfig()):
+        for address in host_addresses(here, config):
             try:
-                sock = bind_udp(address.host, config or IceConfig(), port=port)
+                sock = MuxSocket(here, address, port, udp_options(config, in_range=False))
             except OSError as exc:
                 error = exc
                 logger.warning("no socket on %s port %d: %s", address.host, port, exc)
                 continue
-            port = sock.getsockname()[1]
-            self.sockets.append(MuxSocket(loop, sock, address))
+            port = sock.udp.sockname[1]
+            self.sockets.append(sock)
         self.port = port
         if not self.sockets:
             raise error or OSError("this machine has no address that may be used")
 
     @property
-    def counters(self) -> list[EndpointCounters]:
+    def counters(self) -> list[Counters]:
         """What each socket has counted."""
-        return [each.endpoint.counters for each in self.sockets]
+        return [each.udp.counters for each in self.sockets]
 
     def close(self) -> None:
         """Close the port; connections that still use it go silent."""
         for each in self.sockets:
-            each.endpoint.close()
+            each.udp.close()

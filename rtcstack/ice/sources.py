@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from typing import TYPE_CHECKING
 
 from rtcstack.clock import monotonic
+from rtcstack.engine import Address
 from rtcstack.ice.carriers import HostCarrier, RelayCarrier, StreamCarrier
 from rtcstack.ice.config import GatherPolicy, IceServer
 from rtcstack.ice.engine.events import RelayMoved
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Path
-from rtcstack.ice.interfaces import HostAddress, bind_udp, host_addresses, local_address_for
+from rtcstack.ice.interfaces import host_addresses, udp_options
 from rtcstack.ice.mux import UdpMux
-from rtcstack.ice.names import resolve
-from rtcstack.ice.stun import Address
-from rtcstack.ice.tcp import TcpListener, listener
+from rtcstack.ice.tcp import TcpListener, listen_tcp
+from rtcstack.network.tls import default_context, open_tls
+from rtcstack.platform import HostAddress, Stream
 
 if TYPE_CHECKING:
     from rtcstack.ice.agent import IceAgent
@@ -32,8 +32,6 @@ logger = logging.getLogger("rtcstack.ice.gather")
 HEAD_START_S = 0.3
 """How long a TURN server's address of one family is waited for before that of the other is asked
 (RFC 8305 gives a connection 0.25 s)."""
-
-LOOK_S = 0.02
 
 STREAM_HEAD_START_S = 2.0
 """The same for a connection over TCP, with TLS on top."""
@@ -54,6 +52,7 @@ class Sources:
         self._agent = agent
         self._engine = agent.engine
         self._config = agent.config
+        self._network = agent.network
         self._generation = generation
         self._redirections: dict[str, int] = {}
 
@@ -77,26 +76,29 @@ class Sources:
 
     @property
     def _addresses(self) -> list[HostAddress]:
-        return [] if self._config.policy is GatherPolicy.RELAY else host_addresses(self._config)
+        return (
+            [] if self._config.policy is GatherPolicy.RELAY else host_addresses(self._network, self._config)
+        )
 
     def _open(self, address: HostAddress, preference: int, name: str | None) -> None:
         try:
-            sock = bind_udp(address.host, self._config)
+            carrier = HostCarrier(self._agent, self._network, (address.host, 0), udp_options(self._config))
         except OSError as exc:
             # an address that went away, that the sandbox does not let us use, or no port is free
             logger.warning("no socket on %s: %s", address.host, exc)
             return
-        local: Address = sock.getsockname()[:2]
+        local = carrier.udp.sockname
         path = self._engine.add_socket(
             self._generation, local, preference, monotonic(), interface=address.interface, name=name
         )
-        self._agent.keep(path.id, HostCarrier(self._agent, path.id, self._agent.loop, sock))
+        carrier.path = path.id
+        self._agent.keep(path.id, carrier)
 
     def _attach(self, mux: UdpMux) -> None:
         """Use the sockets that are shared with other connections."""
         wanted = {a.host for a in self._addresses}
         for preference, sock in enumerate(s for s in mux.sockets if s.address.host in wanted):
-            local = sock.endpoint.sockname
+            local = sock.udp.sockname
             path = self._engine.add_socket(
                 self._generation, local, preference, monotonic(), interface=sock.address.interface
             )
@@ -110,7 +112,7 @@ class Sources:
         """The same with names that stand for the addresses; without multicast, with none at all."""
         for preference, address in enumerate(self._addresses):
             try:
-                name = await self._agent.mdns.publish(address.host)
+                name = await self._agent.publish(address.host)
             except OSError as exc:
                 logger.warning("no name for an address, which is left out: %s", exc)
                 return
@@ -145,8 +147,9 @@ class Sources:
                             self._listen(place, preference, kind)
                 else:
                     try:
-                        place = listener(address, self._config, port=None, is_own=True)
-                        await place.open()
+                        place = await listen_tcp(
+                            self._network, address, port=0, port_range=options.port_range, is_own=True
+                        )
                     except OSError as exc:
                         logger.warning("nothing listens on %s: %s", address.host, exc)
                         continue
@@ -191,16 +194,23 @@ class Sources:
         """One server; every failure is reported, and none is raised."""
         try:
             async with asyncio.timeout(self._config.gather_timeout_s):
-                addresses = await resolve(server.host, server.port)
+                addresses = await self._resolve(server)
                 if server.scheme.is_turn:
                     await self._ask_turn(server, addresses)
                 else:
                     self._ask_stun(server, addresses, paths)
         except TimeoutError:
             self._fail(server, "the server did not answer")
-        except (OSError, ssl.SSLError, ValueError) as exc:
+        except (OSError, ValueError) as exc:
             self._fail(server, str(exc) or type(exc).__name__)
         self._agent.wake()
+
+    async def _resolve(self, server: IceServer) -> list[Address]:
+        """A server's addresses, at most one of each family."""
+        found: dict[bool, Address] = {}
+        for host in await self._network.resolve(server.host):
+            found.setdefault(":" in host, (host, server.port))
+        return list(found.values())
 
     def _usable(self, addresses: list[Address]) -> list[Address]:
         config = self._config
@@ -246,16 +256,22 @@ class Sources:
 
     async def _has_relay(self, server: Address) -> bool:
         """Whether a server gives an address before it is time to ask at its other one."""
-        gathering = self._generation.gathering
-        end = monotonic() + min(HEAD_START_S, self._config.gather_timeout_s / 3)
-        while not self._is_over:
-            relays = [path.relay for path in gathering.bases if path.server == server]
-            if any(relay is not None and relay.relayed is not None for relay in relays):
-                return True
-            if monotonic() >= end:
-                return False
-            await asyncio.sleep(LOOK_S)
+        news = asyncio.Event()
+        self._agent.relay_news.add(news)
+        try:
+            async with asyncio.timeout(min(HEAD_START_S, self._config.gather_timeout_s / 3)):
+                while not self._is_over and not self._is_relayed_by(server):
+                    await news.wait()
+                    news.clear()
+        except TimeoutError:
+            return False
+        finally:
+            self._agent.relay_news.discard(news)
         return True
+
+    def _is_relayed_by(self, server: Address) -> bool:
+        relays = [path.relay for path in self._generation.gathering.bases if path.server == server]
+        return any(relay is not None and relay.relayed is not None for relay in relays)
 
     async def _relay(self, server: IceServer, address: Address) -> None:
         if server.transport == "udp":
@@ -264,39 +280,45 @@ class Sources:
             await self._relay_stream(server, address)
 
     def _relay_udp(self, server: IceServer, address: Address) -> None:
-        sock = bind_udp(self._local_for(address), self._config)
         if self._is_over:
-            sock.close()
             return
-        local: Address = sock.getsockname()[:2]
-        path = self._engine.add_socket(self._generation, local, 0, monotonic(), carrier_only=True)
-        self._agent.keep(path.id, RelayCarrier(self._agent, path.id, self._agent.loop, sock))
+        local = (self._local_for(address), 0)
+        carrier = RelayCarrier(self._agent, self._network, local, udp_options(self._config))
+        path = self._engine.add_socket(
+            self._generation, carrier.udp.sockname, 0, monotonic(), carrier_only=True
+        )
+        carrier.path = path.id
+        self._agent.keep(path.id, carrier)
         self._engine.relay(self._generation, server, path, address, monotonic())
 
     def _local_for(self, server: Address) -> str:
         """The address from which a server is asked: the system's choice, within the filters."""
-        chosen = local_address_for(server)
-        wanted = [a.host for a in host_addresses(self._config) if (":" in a.host) is (":" in server[0])]
+        chosen = self._network.local_address_for(server)
+        wanted = [
+            a.host
+            for a in host_addresses(self._network, self._config)
+            if (":" in a.host) is (":" in server[0])
+        ]
         if chosen in wanted or not wanted or chosen.startswith("127.") or chosen == "::1":
             return chosen
         return wanted[0]
 
     async def _relay_stream(self, server: IceServer, address: Address) -> None:
-        context = None
+        local = (self._local_for(address), 0) if self._is_filtered else None
+        carrier = StreamCarrier(self._agent, address)
         if server.scheme.is_secure:
-            context = self._config.options.tls_context or ssl.create_default_context()
-        _, carrier = await self._agent.loop.create_connection(
-            lambda: StreamCarrier(self._agent, address),
-            *address,
-            ssl=context,
-            server_hostname=server.host if context is not None else None,
-            local_addr=(self._local_for(address), 0) if self._is_filtered else None,
-        )
+            context = self._config.options.tls_context or default_context()
+            stream: Stream = await open_tls(
+                self._network, address, carrier, context, server.host, local=local
+            )
+        else:
+            stream = await self._network.open_tcp(address, carrier, local=local)
+        carrier.stream = stream
         if self._is_over:
             carrier.close()
             return
         path = self._engine.add_socket(
-            self._generation, carrier.sockname, 0, monotonic(), transport="tcp", carrier_only=True
+            self._generation, stream.sockname, 0, monotonic(), transport="tcp", carrier_only=True
         )
         carrier.path = path.id
         self._agent.keep(path.id, carrier)
@@ -313,7 +335,7 @@ class Sources:
                 await self._relay(server, moved.address)
         except TimeoutError:
             self._fail(server, "the server did not answer")
-        except (OSError, ssl.SSLError, ValueError) as exc:
+        except (OSError, ValueError) as exc:
             self._fail(server, str(exc) or type(exc).__name__)
         self._generation.gathering.followed()
         self._agent.wake()

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import struct
 from collections.abc import Sequence
 from typing import Protocol
 
-from rtcstack.clock import monotonic
-from rtcstack.engine import Run
+from rtcstack.engine import Address, Run
 from rtcstack.errors import ParseError
 from rtcstack.ice.config import IceConfig
-from rtcstack.ice.endpoint import Receiver
-from rtcstack.ice.interfaces import HostAddress, bind_in_range, host_addresses
-from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
+from rtcstack.ice.interfaces import host_addresses
+from rtcstack.ice.sorting import Receiver
+from rtcstack.ice.stun import Attribute, Class, StunMessage
+from rtcstack.network import network
+from rtcstack.platform import HostAddress, Listener, Network, Stream
 
-__all__ = ["TcpCarrier", "TcpListener", "TcpMux", "TcpOwner", "connect_tcp", "listener"]
+__all__ = ["TcpCarrier", "TcpListener", "TcpMux", "TcpOwner", "connect_tcp", "listen_tcp"]
 
 logger = logging.getLogger("rtcstack.ice.tcp")
 
@@ -67,64 +67,52 @@ class TcpOwner(Protocol):
         """
 
 
-class TcpCarrier(asyncio.Protocol):
-    """One connection; see `rtcstack.ice.carriers.Carrier`.
+class TcpCarrier:
+    """One connection, the sink of its stream; see `rtcstack.ice.carriers.Carrier`.
 
     Args:
         owner: the agent, or None for a connection that was accepted and is not claimed yet.
         path: the connection's.
         listener: where it was accepted.
+
+    Attributes:
+        stream: the connection, set by who has made it.
+        peer: its other end.
+        dropped: packets that found too much waiting.
     """
 
     def __init__(self, owner: TcpOwner | None, path: int, listener: TcpListener | None = None) -> None:
         self._owner = owner
         self._path = path
         self._listener = listener
-        self._transport: asyncio.Transport | None = None
         self._held = b""
         self._closed = False
+        self.stream: Stream | None = None
         self.peer: Address = ("", 0)
         self.dropped = 0
 
-    @property
-    def sockname(self) -> Address:
-        """The local address, once connected."""
-        assert self._transport is not None
-        name = self._transport.get_extra_info("sockname")
-        return str(name[0]), int(name[1])
+    def attach(self, stream: Stream) -> None:
+        """The connection is there."""
+        self.stream = stream
+        self.peer = stream.peername
 
     @property
     def is_full(self) -> bool:
         """Whether so much waits to be sent that more would be dropped."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > MAX_WAITING_BYTES
+        return self.stream is not None and self.stream.waiting_bytes > MAX_WAITING_BYTES
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer = transport.get_extra_info("peername")
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.peer = str(peer[0]), int(peer[1])
-        if self._listener is not None:
-            self._listener.on_connected(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio."""
+    def on_lost(self, reason: str) -> None:
+        """See `rtcstack.platform.StreamSink`."""
         was_closed, self._closed = self._closed, True
         if self._listener is not None:
             self._listener.forget(self)
         if not was_closed and self._owner is not None:
-            self._owner.on_carrier_lost(
-                self._path, "the peer closed the connection" if exc is None else str(exc)
-            )
+            self._owner.on_carrier_lost(self._path, reason)
 
-    def data_received(self, data: bytes) -> None:
-        """See asyncio."""
+    def on_data(self, data: bytes, now: float) -> None:
+        """See `rtcstack.platform.StreamSink`."""
         if self._closed:
             return
-        now = monotonic()
         data = self._held + data
         size, position = len(data), 0
         dtls: list[Run] = []
@@ -170,8 +158,7 @@ class TcpCarrier(asyncio.Protocol):
 
     def send_runs(self, runs: Sequence[Run], address: Address) -> None:
         """Send runs of datagrams, in order."""
-        transport = self._transport
-        if transport is None or self._closed:
+        if self.stream is None or self._closed:
             return
         if self.is_full:
             self.dropped += len(runs)
@@ -180,13 +167,15 @@ class TcpCarrier(asyncio.Protocol):
         for run in runs:
             for datagram in run.datagrams():
                 pieces += (_LENGTH.pack(len(datagram)), datagram)
-        transport.write(b"".join(pieces))
+        self.stream.write(b"".join(pieces))
 
     def close(self) -> None:
         """Send nothing more, and close the connection."""
         self._closed = True
-        if self._transport is not None:
-            self._transport.close()
+        if self._listener is not None:
+            self._listener.forget(self)
+        if self.stream is not None:
+            self.stream.close()
 
 
 class TcpShare:
@@ -218,20 +207,30 @@ class TcpListener:
         unclaimed: connections that were closed because they were for nobody.
     """
 
-    def __init__(self, sock: socket.socket, address: HostAddress, *, is_own: bool) -> None:
+    def __init__(self, address: HostAddress, *, is_own: bool) -> None:
         self.address = address
-        self.sockname: Address = sock.getsockname()[:2]
+        self.sockname: Address = (address.host, 0)
         self.unclaimed = 0
-        self._sock = sock
         self._is_own = is_own
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._waiting: dict[TcpCarrier, asyncio.TimerHandle] = {}
         self._users: dict[str, tuple[TcpOwner, int]] = {}
 
-    async def open(self) -> None:
-        """Begin to accept."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: TcpCarrier(None, 0, self), sock=self._sock)
+    async def open(self, network: Network, port: int, port_range: tuple[int, int] | None) -> None:
+        """Begin to accept, on this port, or 0 for any of the range.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        local = (self.address.host, port)
+        self._listener = await network.listen_tcp(local, self._accept, port_range=port_range)
+        self.sockname = self._listener.sockname
+
+    def _accept(self, stream: Stream) -> TcpCarrier:
+        carrier = TcpCarrier(None, 0, self)
+        carrier.attach(stream)
+        self.on_connected(carrier)
+        return carrier
 
     def attach(self, owner: TcpOwner, path: int, ufrag: str) -> TcpShare:
         """Accept for an agent.
@@ -287,48 +286,33 @@ class TcpListener:
 
     def close(self) -> None:
         """Accept nothing more; connections that were claimed go on."""
-        if self._server is not None:
-            self._server.close()
-        else:
-            self._sock.close()
+        if self._listener is not None:
+            self._listener.close()
         for carrier in list(self._waiting):
             self.forget(carrier)
             carrier.close()
 
 
-def listener(address: HostAddress, config: IceConfig, *, port: int | None, is_own: bool) -> TcpListener:
-    """A listening socket, that `TcpListener.open` lets accept.
+async def listen_tcp(
+    network: Network, address: HostAddress, *, port: int, port_range: tuple[int, int] | None, is_own: bool
+) -> TcpListener:
+    """Listen on one of the machine's addresses.
 
     Raises:
         OSError: it cannot be had.
     """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        _share_port(sock)
-        if port is None:
-            bind_in_range(sock, address.host, config.options.port_range)
-        else:
-            sock.bind((address.host, port))
-        sock.listen(128)
-    except BaseException:
-        sock.close()
-        raise
-    return TcpListener(sock, address, is_own=is_own)
+    place = TcpListener(address, is_own=is_own)
+    await place.open(network, port, port_range)
+    return place
 
 
-def _share_port(sock: socket.socket) -> None:
-    # simultaneous-open candidates connect from the port that they listen on
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "SO_REUSEPORT"):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-
-
-async def connect_tcp(owner: TcpOwner, path: int, local: Address, remote: Address) -> TcpCarrier:
+async def connect_tcp(
+    network: Network, owner: TcpOwner, path: int, local: Address, remote: Address
+) -> TcpCarrier:
     """Connect to a peer's passive or simultaneous-open candidate.
 
     Args:
+        network: that we are on.
         owner: the agent.
         path: the connection's.
         local: from where; port 0 for any.
@@ -337,19 +321,8 @@ async def connect_tcp(owner: TcpOwner, path: int, local: Address, remote: Addres
     Raises:
         OSError: there is no way.
     """
-    loop = asyncio.get_running_loop()
-    family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if local[1]:
-            _share_port(sock)
-        sock.bind(local)
-        await loop.sock_connect(sock, remote)
-        _, carrier = await loop.create_connection(lambda: TcpCarrier(owner, path), sock=sock)
-    except BaseException:
-        sock.close()
-        raise
+    carrier = TcpCarrier(owner, path)
+    carrier.attach(await network.open_tcp(remote, carrier, local=local))
     return carrier
 
 
@@ -377,14 +350,14 @@ class TcpMux:
         config = config or IceConfig()
         listeners: list[TcpListener] = []
         error: OSError | None = None
-        for address in host_addresses(config):
+        here = network()
+        for address in host_addresses(here, config):
             try:
-                place = listener(address, config, port=port, is_own=False)
+                place = await listen_tcp(here, address, port=port, port_range=None, is_own=False)
             except OSError as exc:
                 error = exc
                 logger.warning("nothing listens on %s port %d: %s", address.host, port, exc)
                 continue
-            await place.open()
             port = place.sockname[1]
             listeners.append(place)
         if not listeners:

@@ -51,12 +51,14 @@ class Entropy(Protocol):
     """Where what must not be guessed comes from: ufrags, SSRCs, sequence numbers, tags.
 
     Attributes:
-        random: the same source, as numbers.
         is_seeded: whether the same is drawn in each run. A real network refuses to work with it.
     """
 
-    random: random.Random
     is_seeded: bool
+
+    @property
+    def random(self) -> random.Random:
+        """The same source, as numbers."""
 
     def bytes(self, count: int) -> bytes:
         """So many random bytes."""
@@ -287,7 +289,7 @@ class Network(Protocol):
         """
 
     async def open_tcp(self, remote: Address, sink: StreamSink, *, local: Address | None = None) -> Stream:
-        """Connect.
+        """Connect. The sink is called from the loop's next turn on, not before whoever awaits this goes on.
 
         Args:
             remote: an address, not a name, and a port.

@@ -134,8 +134,11 @@ class Candidate(AttributeValue):
 
     @property
     def is_mdns(self) -> bool:
-        """Whether the address is a name that multicast DNS must resolve."""
-        return self.address.lower().endswith(".local")
+        """Whether the address is a name that multicast DNS must resolve.
+
+        Spec: draft-ietf-mmusic-mdns-ice-candidates, section 3.2.1: one label before ".local".
+        """
+        return self.address.lower().endswith(".local") and self.address.count(".") == 1
 
     @property
     def ip_version(self) -> int | None:

@@ -12,7 +12,8 @@ import pytest
 
 from rtcstack import RTCConfiguration, RTCPeerConnection
 from rtcstack.config import AddressRule, IceSettings, Settings
-from rtcstack.ice import UdpMux, monitor
+from rtcstack.ice import UdpMux
+from rtcstack.network import SystemNetwork, monitor, network
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
 
 
@@ -132,7 +133,9 @@ async def test_another_network_restarts_ice(monkeypatch: pytest.MonkeyPatch) -> 
         needed = asyncio.ensure_future(happens(a, "negotiationneeded"))
         await asyncio.sleep(0)
         addresses = frozenset({"10.9.9.9"})
-        monitor.NetworkMonitor.of_running_loop().look()
+        here = network()
+        assert isinstance(here, SystemNetwork)
+        here.monitor.look()
         await needed
         await negotiate(a, b)
         assert a.sctp.transport.iceTransport.getLocalParameters() != old

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rtcstack.ice.endpoint import UdpEndpoint
+from rtcstack.network.batched import BatchedUdp
 
 __all__ = ["Network"]
 
@@ -56,12 +56,12 @@ class Network:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_interrupted = False
         self.dropped = 0
-        make = UdpEndpoint.__init__
+        make = BatchedUdp.__init__
 
-        def init(endpoint: UdpEndpoint, loop: Any, sock: Any, *args: Any, **more: Any) -> None:
+        def init(endpoint: BatchedUdp, loop: Any, sock: Any, *args: Any, **more: Any) -> None:
             make(endpoint, loop, _Socket(self, sock), *args, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(UdpEndpoint, "__init__", init)
+        monkeypatch.setattr(BatchedUdp, "__init__", init)
 
     @asynccontextmanager
     async def interrupted(self, duration_s: float) -> AsyncIterator[None]:

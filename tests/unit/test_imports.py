@@ -34,6 +34,7 @@ LEVELS = {
     "api": 4,
     "": 5,  # rtcstack/__init__.py itself
     "cli": 5,
+    "testing": 5,
     "__main__": 6,
 }
 """A room imports from its own level and from below, never from above."""
@@ -42,8 +43,13 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 """Never import each other: transport/ is where they meet."""
 
 ONLY_IN = {
-    "asyncio": {"platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli"},
-    "aioice": {"ice"},
+    "asyncio": {
+        *("platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli", "testing"),
+    },
+    "aioice": {"network"},
+    "ifaddr": {"network"},
+    "socket": {"network", "testing"},
+    "ssl": {"network", "config", "testing"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
     "av": {"codecs", "media"},
@@ -226,7 +232,8 @@ def test_every_room_has_a_level() -> None:
             "import asyncio",
             "sctp",
             [
-                "asyncio: only in api, cli, events, ice, media, network, platform, transport, workers",
+                "asyncio: only in api, cli, events, ice, media, network, platform, "
+                "testing, transport, workers",
                 "asyncio: not in an engine",
             ],
         ),

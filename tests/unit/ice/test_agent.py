@@ -21,7 +21,7 @@ from rtcstack.ice import (
     parse_server_uri,
 )
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
-from rtcstack.ice.names import MdnsUser
+from rtcstack.network import SystemNetwork
 from rtcstack.sdp.candidate import Candidate
 
 FAST = IceConfig(
@@ -260,20 +260,20 @@ async def test_closing_twice_and_calling_afterwards() -> None:
 async def test_names_of_one_generation_do_not_end_the_candidates_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers: dict[str, asyncio.Future[str | None]] = {}
+    answers: dict[str, asyncio.Future[list[str]]] = {}
 
-    async def resolve(_: Any, name: str) -> str | None:
+    async def resolve(_: Any, name: str) -> list[str]:
         answers[name] = asyncio.get_running_loop().create_future()
         return await answers[name]
 
-    monkeypatch.setattr(MdnsUser, "resolve", resolve)
+    monkeypatch.setattr(SystemNetwork, "resolve", resolve)
 
     async def give(name: str) -> None:
         observer.agent.add_remote_candidate(Candidate.parse(f"1 1 udp 1 {name} 9 typ host"))
         await asyncio.sleep(0)
 
     async def answer(name: str) -> None:
-        answers[name].set_result("127.0.0.1")
+        answers[name].set_result(["127.0.0.1"])
         for _ in range(3):
             await asyncio.sleep(0)
 

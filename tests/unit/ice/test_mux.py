@@ -11,11 +11,11 @@ import pytest
 
 from rtcstack.config import IceSettings
 from rtcstack.engine import Run
-from rtcstack.ice import IceState, UdpEndpoint, UdpMux
+from rtcstack.ice import IceState, UdpMux
 from rtcstack.ice.mux import MAX_ADDRESSES
 from rtcstack.ice.stun import Attribute, Class, Method, encode
 from tests.unit.ice.test_agent import FAST, Observer, connect, start
-from tests.unit.ice.test_endpoint import Sink, bound
+from tests.unit.network.test_batched import Sink, endpoint
 
 LOCAL = dataclasses.replace(FAST, options=IceSettings(bind_addresses=("127.0.0.1",)))
 
@@ -107,8 +107,7 @@ async def test_both_ends_share_ports() -> None:
 async def test_strangers_change_nothing() -> None:
     async with server(1) as (mux, [(a, b)]):
         await connect(a, b)
-        loop = asyncio.get_running_loop()
-        stranger = UdpEndpoint(loop, bound(), Sink())
+        stranger = endpoint(Sink())
         forged = encode(
             Method.BINDING,
             Class.REQUEST,

@@ -17,6 +17,7 @@ from rtcstack.ice import IceConfig, IceState, TcpMux
 from rtcstack.ice import tcp as module
 from rtcstack.ice.stun import Attribute, Class, Method, encode
 from rtcstack.ice.tcp import MAX_UNCLAIMED, TcpCarrier
+from rtcstack.network.streams import SystemStream
 from rtcstack.sdp.candidate import Candidate
 from tests.unit.ice.test_agent import FAST, Observer, connect, start
 
@@ -116,8 +117,8 @@ async def test_a_connection_that_ends_is_noticed() -> None:
         await connect(a, b)
         for carrier in list(b.agent._carriers.values()):
             if isinstance(carrier, TcpCarrier):
-                assert carrier._transport is not None
-                carrier._transport.abort()
+                assert isinstance(carrier.stream, SystemStream)
+                carrier.stream.abort()
         await a.until(lambda: a.agent.state is IceState.DISCONNECTED)
         await a.until(lambda: a.agent.state is IceState.FAILED)
 
@@ -239,9 +240,9 @@ def test_a_stream_in_any_pieces(packets: list[bytes], cuts: list[int]) -> None:
     carrier = TcpCarrier(owner, 1)  # type: ignore[arg-type]
     stream = b"".join(framed(p) for p in packets)
     for cut in cuts:
-        carrier.data_received(stream[:cut])
+        carrier.on_data(stream[:cut], 0.0)
         stream = stream[cut:]
-    carrier.data_received(stream)
+    carrier.on_data(stream, 0.0)
     assert owner.stun == [p for p in packets if p and p[0] < 4]
     expected = [p for p in packets if p and (20 <= p[0] < 64 or 128 <= p[0] < 192)]
     assert sorted(owner.packets) == sorted(expected)

@@ -10,12 +10,13 @@ import sys
 
 import pytest
 
-from rtcstack.ice import monitor as module
-from rtcstack.ice.monitor import NetworkMonitor
+from rtcstack.network import capabilities, network
+from rtcstack.network import monitor as module
+from rtcstack.network.monitor import AddressMonitor
 
 IN_NAMESPACE = """
 import asyncio, subprocess
-from rtcstack.ice.monitor import NetworkMonitor
+from rtcstack.network import network
 
 def ip(*words):
     subprocess.run(("ip", *words), check=True)
@@ -25,13 +26,12 @@ async def main():
     ip("link", "add", "test0", "type", "veth", "peer", "name", "test1")
     ip("link", "set", "test0", "up")
     changed = asyncio.Event()
-    monitor = NetworkMonitor.of_running_loop()
-    monitor.listen(changed.set)
+    watch = network().watch(changed.set)
     for words in (("add", "10.7.7.7/24"), ("del", "10.7.7.7/24")):
         ip("addr", *words, "dev", "test0")
         await asyncio.wait_for(changed.wait(), 5)
         changed.clear()
-    monitor.forget(changed.set)
+    watch.close()
     print("noticed")
 
 asyncio.run(main())
@@ -46,17 +46,17 @@ async def test_listeners_are_told_of_changes_only(monkeypatch: pytest.MonkeyPatc
     def listener() -> None:
         told.append(1)
 
-    monitor = NetworkMonitor.of_running_loop()
-    assert NetworkMonitor.of_running_loop() is monitor
-    monitor.listen(listener)
+    assert network() is network()
+    monitor = AddressMonitor()
+    watch = monitor.watch(listener)
     monitor.look()
     assert told == []
     addresses = frozenset({"10.0.0.2"})
     monitor.look()
     monitor.look()
     assert told == [1]
-    monitor.forget(listener)
-    monitor.forget(listener)
+    watch.close()
+    watch.close()
     addresses = frozenset()
     monitor.look()
     assert told == [1]
@@ -72,13 +72,12 @@ async def test_without_netlink_the_addresses_are_read_now_and_then(monkeypatch: 
     def refuse(*_: object) -> None:
         raise OSError("no such family")
 
-    monkeypatch.setattr(module.socket, "socket", refuse)
+    monkeypatch.setattr(capabilities.socket, "socket", refuse)
     changed = asyncio.Event()
-    monitor = NetworkMonitor(asyncio.get_running_loop())
-    monitor.listen(changed.set)
+    watch = AddressMonitor().watch(changed.set)
     addresses = frozenset({"10.0.0.2"})
     await asyncio.wait_for(changed.wait(), 5)
-    monitor.forget(changed.set)
+    watch.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("unshare"), reason="needs Linux namespaces")

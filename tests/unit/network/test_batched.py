@@ -1,4 +1,4 @@
-"""The UDP endpoint on real loopback sockets: batches, kinds of packets, full buffers, closing."""
+"""UDP in batches, and sorted, on real loopback sockets: kinds of packets, full buffers, closing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 import pytest
 
 from rtcstack.clock import monotonic
-from rtcstack.engine import Run
-from rtcstack.ice.endpoint import MAX_QUEUED_BYTES, Address, UdpEndpoint
+from rtcstack.engine import Address, Run
+from rtcstack.ice.sorting import PacketSorter
+from rtcstack.network.batched import MAX_QUEUED_BYTES, BatchedUdp
+from rtcstack.platform import Received
 
 DTLS, SRTP, STUN, UNKNOWN = 22, 128, 0, 200
 
@@ -28,6 +30,7 @@ class Sink:
         self.arrived: list[float] = []
         self.passes = 0
         self.on_stun_received: Any = None
+        self.sorter = PacketSorter(self)
 
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
@@ -58,8 +61,9 @@ def bound() -> socket.socket:
     return sock
 
 
-def endpoint(sink: Sink, sock: socket.socket | None = None) -> UdpEndpoint:
-    return UdpEndpoint(asyncio.get_running_loop(), sock or bound(), sink)
+def endpoint(sink: Sink, sock: socket.socket | None = None) -> BatchedUdp:
+    sink.sorter.udp = udp = BatchedUdp(asyncio.get_running_loop(), sock or bound(), sink.sorter)
+    return udp
 
 
 async def settle() -> None:
@@ -156,7 +160,7 @@ async def test_kinds_are_told_apart_even_within_a_run() -> None:
     assert [d[4] for d in sink.dtls_datagrams] == [0, 4]
     assert [d[4] for d in sink.srtp] == [1, 5]
     assert [d[4] for d in sink.stun] == [2]
-    assert receiver.counters.dropped_unknown_kind == 1
+    assert sink.sorter.dropped_unknown_kind == 1
     sender.close()
     receiver.close()
 
@@ -169,7 +173,7 @@ async def test_strangers_may_only_send_stun() -> None:
     await settle()
     assert len(sink.stun) == 1
     assert (sink.dtls, sink.srtp) == ([], [])
-    assert receiver.counters.dropped_unknown_source == 2
+    assert sink.sorter.dropped_unknown_source == 2
     sender.close()
     receiver.close()
 
@@ -276,7 +280,7 @@ async def test_packets_of_each_address_go_to_its_own_receiver() -> None:
     for sender in senders[:2]:
         got = sink.receivers[sender.sockname].got
         assert [d[4] for d in got] == list(range(10))
-    assert receiver.counters.dropped_unknown_source == 10
+    assert sink.sorter.dropped_unknown_source == 10
     for each in (receiver, *senders):
         each.close()
 
@@ -285,11 +289,11 @@ async def test_a_raw_socket_sorts_nothing() -> None:
     class Raw:
         runs: ClassVar[list[tuple[Address, Run]]] = []
 
-        def on_runs(self, runs: list[tuple[Address, Run]], now: float) -> None:
-            self.runs += runs
+        def on_batch(self, batch: list[Received], now: float) -> None:
+            self.runs += [(address, Run(data, segment)) for data, segment, address, _ in batch]
 
     raw = Raw()
-    receiver = UdpEndpoint(asyncio.get_running_loop(), bound(), None, raw=raw)
+    receiver = BatchedUdp(asyncio.get_running_loop(), bound(), raw)
     sender = endpoint(Sink())
     kinds = [DTLS, SRTP, STUN, UNKNOWN, 64]
     for kind in kinds:

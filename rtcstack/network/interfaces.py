@@ -1,0 +1,50 @@
+"""This machine's addresses."""
+
+from __future__ import annotations
+
+import functools
+import socket
+
+import ifaddr
+
+from rtcstack.clock import monotonic
+from rtcstack.engine import Address
+from rtcstack.network.sockets import family_of
+from rtcstack.platform.values import HostAddress
+
+__all__ = ["all_addresses", "interfaces", "local_address_for"]
+
+ADAPTERS_KEPT_S = 1.0
+"""The system is asked for its addresses at most so often: it takes 0.3 ms."""
+
+
+@functools.lru_cache(maxsize=1)
+def _adapters(_period: int) -> list[ifaddr.Adapter]:
+    return list(ifaddr.get_adapters())
+
+
+def interfaces() -> list[HostAddress]:
+    """See `rtcstack.platform.Network`."""
+    found: list[HostAddress] = []
+    for adapter in _adapters(int(monotonic() / ADAPTERS_KEPT_S)):
+        for ip in adapter.ips:
+            if isinstance(ip.ip, str):
+                found.append(HostAddress(ip.ip, adapter.name, ip.ip.startswith("127.")))
+            else:
+                host, _, scope = ip.ip
+                if scope == 0:
+                    found.append(HostAddress(host, adapter.name, host == "::1"))
+    return found
+
+
+def all_addresses() -> frozenset[str]:
+    """Every address that this machine has now, but those of the loopback and of a link alone."""
+    _adapters.cache_clear()
+    return frozenset(a.host for a in interfaces() if not a.is_loopback)
+
+
+def local_address_for(remote: Address) -> str:
+    """See `rtcstack.platform.Network`."""
+    with socket.socket(family_of(remote[0]), socket.SOCK_DGRAM) as probe:
+        probe.connect(remote)  # sends nothing
+        return str(probe.getsockname()[0])

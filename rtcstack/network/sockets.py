@@ -1,0 +1,103 @@
+"""Sockets, bound: what both forms and streams begin with."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from rtcstack.engine import Address
+from rtcstack.entropy import entropy
+from rtcstack.network.capabilities import share_port
+from rtcstack.platform.values import UdpOptions
+
+__all__ = ["bind_in_range", "family_of", "listening_socket", "stream_socket", "udp_socket"]
+
+BACKLOG = 128
+"""Connections that the system keeps until they are accepted."""
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Of a literal address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def udp_socket(local: Address, options: UdpOptions) -> socket.socket:
+    """A UDP socket, non-blocking; see `Network.open_udp`.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    sock = socket.socket(family_of(local[0]), socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        # The default receive buffer, 208 KB, loses packets as soon as the program is busy.
+        if options.receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)
+        if options.send_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
+        bind_in_range(sock, local, options.port_range)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listening_socket(local: Address, port_range: tuple[int, int] | None) -> socket.socket:
+    """A TCP socket that listens, non-blocking; see `Network.listen_tcp`.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    sock = socket.socket(family_of(local[0]), socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        share_port(sock)  # simultaneous-open candidates connect from the port that they listen on
+        bind_in_range(sock, local, port_range)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def stream_socket(remote: Address, local: Address | None) -> socket.socket:
+    """A TCP socket that is about to connect, non-blocking.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    sock = socket.socket(family_of(remote[0]), socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local is not None:
+            if local[1]:
+                share_port(sock)
+            sock.bind(local)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_in_range(sock: socket.socket, local: Address, port_range: tuple[int, int] | None) -> None:
+    """Bind to the port that is named, or to one of the range, or to any.
+
+    Raises:
+        OSError: none is free.
+    """
+    host, port = local
+    if port or port_range is None:
+        sock.bind(local)
+        return
+    first, last = port_range
+    count = last - first + 1
+    start = entropy().random.randrange(count)  # connections made together shall not try the same ports
+    for i in range(count):
+        try:
+            sock.bind((host, first + (start + i) % count))
+        except OSError as exc:
+            if exc.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+        else:
+            return
+    raise OSError(errno.EADDRINUSE, f"no port from {first} to {last} is free on {host}")

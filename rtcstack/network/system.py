@@ -1,0 +1,90 @@
+"""This machine's network as one value a loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from rtcstack.engine import Address
+from rtcstack.entropy import entropy
+from rtcstack.network import interfaces, names, streams
+from rtcstack.network.batched import BatchedUdp
+from rtcstack.network.monitor import AddressMonitor
+from rtcstack.network.sockets import udp_socket
+from rtcstack.platform.values import (
+    HostAddress,
+    Listener,
+    Stream,
+    StreamSink,
+    Udp,
+    UdpOptions,
+    UdpSink,
+    Watch,
+)
+
+__all__ = ["SystemNetwork"]
+
+_ANY = UdpOptions()
+
+
+class SystemNetwork:
+    """See `rtcstack.platform.Network`. It holds nothing of a loop while nothing is open."""
+
+    def __init__(self) -> None:
+        self.monitor = AddressMonitor()
+        self._multicast = names.Multicast()
+
+    def interfaces(self) -> list[HostAddress]:
+        """See `rtcstack.platform.Network`."""
+        return interfaces.interfaces()
+
+    def watch(self, callback: Callable[[], None]) -> Watch:
+        """See `rtcstack.platform.Network`."""
+        return self.monitor.watch(callback)
+
+    def local_address_for(self, remote: Address) -> str:
+        """See `rtcstack.platform.Network`."""
+        return interfaces.local_address_for(remote)
+
+    def open_udp(self, local: Address, sink: UdpSink, options: UdpOptions = _ANY) -> Udp:
+        """See `rtcstack.platform.Network`."""
+        _refuse_seeds()
+        return BatchedUdp(asyncio.get_running_loop(), udp_socket(local, options), sink)
+
+    async def open_tcp(self, remote: Address, sink: StreamSink, *, local: Address | None = None) -> Stream:
+        """See `rtcstack.platform.Network`."""
+        _refuse_seeds()
+        return await streams.connect(remote, sink, local)
+
+    async def listen_tcp(
+        self,
+        local: Address,
+        accept: Callable[[Stream], StreamSink],
+        *,
+        port_range: tuple[int, int] | None = None,
+    ) -> Listener:
+        """See `rtcstack.platform.Network`."""
+        _refuse_seeds()
+        return await streams.listen(local, accept, port_range)
+
+    async def resolve(self, name: str) -> list[str]:
+        """See `rtcstack.platform.Network`; at most one address of each family."""
+        if names.is_literal(name):
+            return [name]
+        if names.is_hidden(name):
+            return [await self._multicast.resolve(name)]
+        return await names.resolve(name)
+
+    async def publish(self, address: str) -> str:
+        """See `rtcstack.platform.Network`."""
+        return await self._multicast.publish(address)
+
+    def withdraw(self, name: str) -> None:
+        """See `rtcstack.platform.Network`."""
+        self._multicast.withdraw(name)
+
+
+def _refuse_seeds() -> None:
+    """What can be guessed must not protect anything on a real network."""
+    if entropy().is_seeded:
+        raise RuntimeError("entropy is seeded, which a virtual network alone may be used with")
