@@ -89,8 +89,6 @@ MACHINE = {
 EXCEPTIONS = {
     "ice/endpoint.py": {"time", "time()"},  # what the kernel stamps packets with
     "ice/interfaces.py": {"random.random"},  # the order in which ports are tried
-    "media/player.py": {"time", "time()", "Thread"},
-    "media/recorder.py": {"time", "time()", "Thread"},
 }
 """Files that ask the machine themselves, and for what."""
 
