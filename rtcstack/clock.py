@@ -10,7 +10,16 @@ import time
 from rtcstack.platform.current import installed, loops_with_their_own
 from rtcstack.platform.values import Clock
 
-__all__ = ["NTP_EPOCH_S", "SystemClock", "clock", "monotonic", "system_wall", "timestamp_ms", "unix_time"]
+__all__ = [
+    "NTP_EPOCH_S",
+    "SystemClock",
+    "clock",
+    "monotonic",
+    "system_wall",
+    "thread_time",
+    "timestamp_ms",
+    "unix_time",
+]
 
 NTP_EPOCH_S = 2_208_988_800
 """Seconds between NTP's epoch, 1900, and Unix', 1970."""
@@ -23,6 +32,9 @@ _system_now = time.perf_counter if _is_coarse else time.monotonic
 
 system_wall = time.time
 """The system's Unix time, that somebody may set: what the kernel stamps packets with."""
+
+thread_time = time.thread_time
+"""Seconds of processor time that the calling thread has taken."""
 
 
 class SystemClock:

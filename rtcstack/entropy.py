@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import secrets
+import uuid
 
 from rtcstack.platform.current import installed
 from rtcstack.platform.values import Entropy
 
-__all__ = ["SystemEntropy", "entropy", "random_bytes", "random_hex"]
+__all__ = ["SystemEntropy", "entropy", "random_bytes", "random_hex", "random_token", "random_uuid"]
 
 
 class SystemEntropy:
@@ -40,3 +42,13 @@ def random_bytes(count: int) -> bytes:
 def random_hex(count: int) -> str:
     """So many random bytes in hexadecimal."""
     return entropy().bytes(count).hex()
+
+
+def random_token(count: int) -> str:
+    """So many random bytes as letters, digits, "-" and "_"."""
+    return base64.urlsafe_b64encode(entropy().bytes(count)).rstrip(b"=").decode("ascii")
+
+
+def random_uuid() -> str:
+    """A UUID of version 4 (RFC 9562, section 5.4)."""
+    return str(uuid.UUID(bytes=entropy().bytes(16), version=4))

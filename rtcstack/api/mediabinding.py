@@ -5,7 +5,6 @@ Spec: webrtc-pc, sections 5.2 and 5.3; RFC 9429, section 5.11; RFC 8843, section
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
 from rtcstack.config import MediaSettings
+from rtcstack.entropy import entropy
 from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
@@ -58,7 +58,7 @@ class SsrcPair:
 
 def new_ssrc() -> int:
     """A random source; 0 is left out, for it stands for none in feedback."""
-    return secrets.randbelow(0xFFFF_FFFE) + 1
+    return entropy().random.randrange(1, 0xFFFF_FFFF)
 
 
 def is_sent(section: Section) -> bool:

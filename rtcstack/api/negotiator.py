@@ -5,12 +5,12 @@ Spec: webrtc-pc, sections 4.4.1.5 (set a description), 4.4.1.6, 4.7 (negotiation
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
+from rtcstack.entropy import entropy
 from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
 from rtcstack.events import Event
 from rtcstack.ice import IceServer
@@ -66,7 +66,7 @@ class Negotiator:
         self._check_pending = False
         self._last_offer: Description | None = None
         self._last_answer: Description | None = None
-        self._session_id = secrets.randbits(62) + 1
+        self._session_id = entropy().random.getrandbits(62) + 1
         self._credentials_to_replace: frozenset[tuple[str, str]] = frozenset()
 
     # -- what the negotiation reads ---------------------------------------------------------------

@@ -52,6 +52,7 @@ from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate
+from rtcstack.workers import jobs, run
 
 __all__ = ["RTCPeerConnection", "RTCSignalingState"]
 
@@ -363,8 +364,7 @@ class RTCPeerConnection(EventTarget):
         """
         if isinstance(keygenAlgorithm, Mapping) and "RSA" in str(keygenAlgorithm.get("name", "")).upper():
             # an RSA key takes a good part of a second
-            loop = asyncio.get_running_loop()
-            return Operation(loop.run_in_executor(None, RTCCertificate.generate, keygenAlgorithm))
+            return Operation(run(lambda: RTCCertificate.generate(keygenAlgorithm), jobs()))
         return Operation.of(lambda: RTCCertificate.generate(keygenAlgorithm))
 
     # -- data channels ----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from rtcstack.api.parameters import (
 from rtcstack.api.receiver import codec_parameters, extension_parameters
 from rtcstack.clock import monotonic
 from rtcstack.config import MediaSettings
+from rtcstack.entropy import random_hex
 from rtcstack.errors import (
     InvalidModificationError,
     InvalidStateError,
@@ -160,7 +160,7 @@ class RTCRtpSender(Transformable, EventTarget):
         self.stopped = False
         # Written in descriptions while there is no track, so that an offer names the same track
         # before and after replaceTrack.
-        self._track_id = track.id if track is not None else secrets.token_hex(16)
+        self._track_id = track.id if track is not None else random_hex(16)
 
     @property
     def track(self) -> MediaStreamTrack | None:
@@ -299,7 +299,7 @@ class RTCRtpSender(Transformable, EventTarget):
     def getParameters(self) -> RTCRtpSendParameters:
         """A copy of how it is set, to be changed and given to `setParameters` in the same turn."""
         if self._transaction is None:
-            self._transaction = secrets.token_hex(8)
+            self._transaction = random_hex(8)
             asyncio.get_running_loop().call_soon(self._forget_transaction)
         section = self._section
         return RTCRtpSendParameters(

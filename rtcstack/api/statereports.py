@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rtcstack.api.peerconnection import RTCPeerConnection
 from rtcstack.clock import timestamp_ms
+from rtcstack.entropy import random_uuid
 
 try:
     import aiohttp
@@ -174,7 +174,7 @@ class StateReporter:
             "originID": originID,
             "remoteID": remoteID,
             "deviceID": deviceID,
-            "connectionID": connectionID or str(uuid.uuid4()),
+            "connectionID": connectionID or random_uuid(),
         }
         self._states = {name: str(getattr(pc, name)) for name in _EVENTS}
         self._handlers: list[tuple[str, Callable[[], None]]] = []

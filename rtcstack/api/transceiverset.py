@@ -7,8 +7,6 @@ tracks).
 from __future__ import annotations
 
 import functools
-import secrets
-import uuid
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sender import RTCRtpSender
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
 from rtcstack.codecs.coders.limits import DecoderLimits, PictureBudget
+from rtcstack.entropy import random_token, random_uuid
 from rtcstack.errors import InvalidAccessError
 from rtcstack.jsep.intents import TransceiverIntent
 from rtcstack.jsep.session import Section
@@ -46,8 +45,8 @@ class TransceiverSet:
         self._all: list[RTCRtpTransceiver] = []
         self._by_key: dict[int, RTCRtpTransceiver] = {}
         self._streams: dict[str, MediaStream] = {}
-        self._default_stream_id = str(uuid.uuid4())
-        self._cname = secrets.token_urlsafe(12)
+        self._default_stream_id = random_uuid()
+        self._cname = random_token(12)
         self._syncs: weakref.WeakValueDictionary[str, PlayoutSync] = weakref.WeakValueDictionary()
         self._limits: DecoderLimits | None = None
         self.next_key = 0

@@ -1,23 +1,19 @@
-"""Where coders run: a few threads, one job of a stream at a time, and queues that end somewhere.
-
-PyAV and the native libraries let go of the interpreter lock while they work, so threads are enough.
-Threads start with the first job and end with the last stream.
+"""How coders run: by the loop's workers, one job of a stream at a time, with queues that end somewhere.
 
 To hand a job to a thread and its result back costs as much as coding a packet of sound. So urgent
 jobs that have proved short are done at once by who submits them, as long as they take a small part
-of that thread's time; then by threads, where many streams share the cost of waking one.
+of that thread's time; then by workers, where many streams share the cost of waking one.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from rtcstack.clock import monotonic
+from rtcstack.platform import Jobs
 
 __all__ = [
     "MAX_EXTRA",
@@ -40,8 +36,6 @@ MAX_QUEUED_DECODES = 60
 MAX_EXTRA = 240
 """Items beyond a limit that may wait: of a source that took over, what came before that was known."""
 
-MAX_WORKERS = 32
-
 SHORT_S = 0.0003
 """CPU time up to which an urgent job is short."""
 
@@ -52,7 +46,7 @@ SHORT_BURST_S = 0.005
 """and how much of that at once."""
 
 _MEASURED_JOBS = 8
-"""Jobs of a stream that run on threads before it can be told whether they are short; the first ones
+"""Jobs of a stream that workers do before it can be told whether they are short; the first ones
 open the coder."""
 
 _COST_WEIGHT = 1 / 8
@@ -71,6 +65,7 @@ class CoderStream(Generic[Item, Result]):
     __slots__ = (
         "_busy",
         "_closed",
+        "_cost_of",
         "_cost_s",
         "_extra",
         "_finish",
@@ -100,6 +95,7 @@ class CoderStream(Generic[Item, Result]):
         limit: int,
         urgent: bool,
         starts: Callable[[Item], bool] | None,
+        cost_of: Callable[[Item], float] | None,
     ) -> None:
         self._pool = pool
         self._work = work
@@ -110,6 +106,7 @@ class CoderStream(Generic[Item, Result]):
         self._limit = limit
         self._urgent = urgent
         self._starts = starts
+        self._cost_of = cost_of
         self._queue: deque[Item] = deque()
         self._busy = False
         self._waiting = False  # for an item that starts anew
@@ -141,6 +138,7 @@ class CoderStream(Generic[Item, Result]):
         if self._urgent and self._is_short and self._do_at_once(item):
             return True
         dropped = 0
+        begins = False
         with pool.lock:
             if self._closed or pool.is_closed:
                 return False
@@ -168,8 +166,9 @@ class CoderStream(Generic[Item, Result]):
             if taken:
                 self._queue.append(item)
                 if not self._busy:
-                    self._busy = True
-                    pool.make_ready(self, self._urgent)
+                    self._busy = begins = True
+        if begins:
+            self._have_run(item)
         if dropped and self._on_dropped is not None:
             self._on_dropped(dropped)
         return taken
@@ -196,7 +195,8 @@ class CoderStream(Generic[Item, Result]):
 
     def _do(self, item: Item) -> Callable[[], object] | None:
         """Do a job; what is to be told of it."""
-        began = time.thread_time()
+        work_s = self._pool.jobs.work_s
+        began = work_s()
         outcome: Callable[[], object] | None = None
         try:
             result = self._work(item)
@@ -207,7 +207,7 @@ class CoderStream(Generic[Item, Result]):
                 outcome = lambda: report(error)  # noqa: E731
         else:
             outcome = lambda: self._on_result(result)  # noqa: E731
-        cost_s = time.thread_time() - began
+        cost_s = work_s() - began
         if self._measured < _MEASURED_JOBS:
             self._measured += 1
             self._cost_s = cost_s
@@ -216,22 +216,30 @@ class CoderStream(Generic[Item, Result]):
         return outcome
 
     def close(self) -> None:
-        """Drop what waits; no result is delivered any more. The coder is closed on its thread."""
-        pool = self._pool
-        with pool.lock:
+        """Drop what waits; no result is delivered any more. The coder is closed by a worker."""
+        with self._pool.lock:
             if self._closed:
                 return
             self._closed = True
             self._queue.clear()
-            if not self._busy:
-                self._busy = True
-                pool.make_ready(self, self._urgent)
+            if self._busy:
+                return
+            self._busy = True
+        self._have_run(None)
 
-    # -- for the pool ---------------------------------------------------------------------------------
+    def _have_run(self, item: Item | None) -> None:
+        """Have a worker do the next job.
 
-    def run_next(self) -> None:
+        Args:
+            item: what it is likely to be; None for the end of the stream.
+        """
+        cost_s = None if item is None or self._cost_of is None else self._cost_of(item)
+        self._pool.jobs.submit(self._run_next, urgent=self._urgent, cost_s=cost_s)
+
+    def _run_next(self) -> None:
         """On a worker: do one job, and come back for more."""
         pool = self._pool
+        following: Any = None
         with pool.lock:
             finished = self._closed
             if not finished and not self._queue:
@@ -250,13 +258,19 @@ class CoderStream(Generic[Item, Result]):
             return
         outcome = self._do(item)
         item = None
+        must_post = False
         with pool.lock:
             if outcome is not None and not self._closed:
-                pool.deliver(self, outcome)
-            if self._queue or self._closed:
-                pool.make_ready(self, self._urgent)
-            else:
+                must_post = pool.deliver(self, outcome)
+            if self._queue:
+                following = self._queue[0]
+            elif not self._closed:
                 self._busy = False
+            goes_on = self._busy
+        if must_post:
+            pool.post()
+        if goes_on:
+            self._have_run(following)
 
     @property
     def is_closed(self) -> bool:
@@ -265,49 +279,28 @@ class CoderStream(Generic[Item, Result]):
 
 
 class CoderPool:
-    """The threads.
+    """The streams of one loop.
 
     Args:
-        post: runs a function on the loop's thread, soon; called from any thread
-            (``loop.call_soon_threadsafe``). Results that came meanwhile go with one call.
-        workers: threads at most; None for one per core.
+        jobs: the loop's workers. Results that came meanwhile are posted with one call.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        post: Callable[[Callable[[], None]], object],
-        workers: int | None = None,
-        *,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        if workers is None:
-            workers = os.cpu_count() or 1
-        self._post = post
+    def __init__(self, jobs: Jobs, *, clock: Callable[[], float] = monotonic) -> None:
+        self.jobs = jobs
         self._clock = clock
-        self._limit = max(1, min(workers, MAX_WORKERS))
-        self._threads: set[threading.Thread] = set()
-        self._idle = 0
         self._streams: set[CoderStream[Any, Any]] = set()
-        self._urgent: deque[CoderStream[Any, Any]] = deque()
-        self._ready: deque[CoderStream[Any, Any]] = deque()
         self._results: deque[tuple[CoderStream[Any, Any], Callable[[], object]]] = deque()
         self._is_posted = False
         self._short_debt_s = 0.0
         self._short_at = 0.0
         self.lock = threading.Lock()
-        self._wake = threading.Condition(self.lock)
         self._closed = False
 
     @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self._closed
-
-    @property
-    def thread_count(self) -> int:
-        """Threads that live at the moment."""
-        return len(self._threads)
 
     def stream(
         self,
@@ -320,70 +313,65 @@ class CoderPool:
         limit: int = MAX_QUEUED_VIDEO,
         urgent: bool = False,
         starts: Callable[[Item], bool] | None = None,
+        cost_of: Callable[[Item], float] | None = None,
     ) -> CoderStream[Item, Result]:
         """A queue of jobs that run one after the other.
 
         Args:
-            work: on a thread of the pool; one call at a time.
+            work: on a worker; one call at a time.
             on_result: with what `work` gave, on the loop's thread, in order.
             on_error: with what it raised, likewise. Without it, errors are dropped.
             on_dropped: how many items were left out; called within `submit`.
-            finish: on a thread of the pool, once, after the last job: closes the coder.
+            finish: on a worker, once, after the last job: closes the coder.
             limit: items that wait; when one more comes, the oldest is dropped.
             urgent: before all that is not, and done at once by the submitting thread when jobs have
                 proved short: audio.
             starts: whether an item depends on no other. With it, an overflow drops all that
                 waits, and what comes until there is such an item: for decoders.
+            cost_of: seconds of work that an item stands for where time is modelled; None for none.
         """
-        stream = CoderStream(self, work, on_result, on_error, on_dropped, finish, limit, urgent, starts)
+        stream = CoderStream(
+            self, work, on_result, on_error, on_dropped, finish, limit, urgent, starts, cost_of
+        )
         with self.lock:
             self._streams.add(stream)
         return stream
 
     def close(self) -> None:
-        """Close all streams; the threads end after the jobs that run. Does not wait; see `join`."""
+        """Close all streams; jobs that run are not waited for."""
         with self.lock:
             self._closed = True
             streams = list(self._streams)
         for stream in streams:
             stream.close()
 
-    def join(self, timeout_s: float | None = None) -> bool:
-        """Wait until no thread is left; not on the loop's thread while it is needed.
+    # -- for the streams ------------------------------------------------------------------------------
+
+    def deliver(self, stream: CoderStream[Any, Any], outcome: Callable[[], object]) -> bool:
+        """A job's outcome is to be told on the loop's thread. With the lock held.
 
         Returns:
-            Whether that is so.
+            Whether `post` must be called, without the lock.
         """
-        for thread in list(self._threads):
-            thread.join(timeout_s)
-        return not self._threads
-
-    # -- for the streams; all with the lock held ----------------------------------------------------------
-
-    def make_ready(self, stream: CoderStream[Any, Any], urgent: bool) -> None:
-        """A stream has a job."""
-        (self._urgent if urgent else self._ready).append(stream)
-        if self._idle:
-            self._wake.notify()
-        elif len(self._threads) < self._limit:
-            thread = threading.Thread(target=self._run, name="rtcstack-coder", daemon=True)
-            self._threads.add(thread)
-            thread.start()
-
-    def deliver(self, stream: CoderStream[Any, Any], outcome: Callable[[], object]) -> None:
-        """A job's outcome is to be told on the loop's thread."""
         self._results.append((stream, outcome))
         stream.undelivered += 1
-        if not self._is_posted:
-            self._is_posted = True
-            try:
-                self._post(self._deliver)
-            except RuntimeError:  # the loop is closed
+        if self._is_posted:
+            return False
+        self._is_posted = True
+        return True
+
+    def post(self) -> None:
+        """Have the outcomes told."""
+        try:
+            self.jobs.post(self._deliver)
+        except RuntimeError:  # the loop is closed
+            with self.lock:
                 self._results.clear()
                 self._is_posted = False
 
     def has_time(self, cost_s: float) -> bool:
-        """Whether the submitting thread has time for a short job; if so it counts as spent."""
+        """Whether the submitting thread has time for a short job; if so it counts as spent. With the lock
+        held."""
         now = self._clock()
         debt_s = max(0.0, self._short_debt_s - (now - self._short_at) * SHORT_SHARE)
         self._short_at = now
@@ -392,11 +380,9 @@ class CoderPool:
         return fits
 
     def forget(self, stream: CoderStream[Any, Any]) -> None:
-        """A stream has finished. Takes the lock itself."""
+        """A stream has finished."""
         with self.lock:
             self._streams.discard(stream)
-            if not self._streams:
-                self._wake.notify_all()
 
     def _deliver(self) -> None:
         with self.lock:
@@ -408,21 +394,3 @@ class CoderPool:
         for stream, outcome in results:
             if not stream.is_closed:
                 outcome()
-
-    def _run(self) -> None:
-        try:
-            while True:
-                with self._wake:
-                    while not self._urgent and not self._ready:
-                        if not self._streams:
-                            return
-                        self._idle += 1
-                        try:
-                            self._wake.wait()
-                        finally:
-                            self._idle -= 1
-                    stream = (self._urgent or self._ready).popleft()
-                stream.run_next()
-        finally:
-            with self.lock:
-                self._threads.discard(threading.current_thread())

@@ -6,7 +6,6 @@ as `rtcstack.jsep.session.CodecFormat` has them.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -28,6 +27,7 @@ from rtcstack.codecs.payload.h265 import H265Depacketizer, H265Packetizer
 from rtcstack.codecs.payload.opus import OpusDepacketizer
 from rtcstack.codecs.payload.vp8 import Vp8Depacketizer, Vp8Packetizer
 from rtcstack.codecs.payload.vp9 import Vp9Depacketizer, Vp9Packetizer
+from rtcstack.entropy import entropy
 from rtcstack.errors import OperationError
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 
@@ -91,9 +91,9 @@ def video_packetizer(codec: str, parameters: Mapping[str, str]) -> Packetizer:
         OperationError: the format is unknown.
     """
     if codec == "vp8":
-        return Vp8Packetizer(secrets.randbits(15), secrets.randbits(8))
+        return Vp8Packetizer(entropy().random.getrandbits(15), entropy().random.getrandbits(8))
     if codec == "vp9":
-        return Vp9Packetizer(secrets.randbits(15), secrets.randbits(8))
+        return Vp9Packetizer(entropy().random.getrandbits(15), entropy().random.getrandbits(8))
     if codec == "h264":
         return H264Packetizer(1 if parameters.get("packetization-mode") == "1" else 0)
     if codec == "h265":

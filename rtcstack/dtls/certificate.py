@@ -6,6 +6,7 @@ Spec: RFC 8827, section 6.5; webrtc-pc, section 4.9 (certificate management).
 from __future__ import annotations
 
 import datetime
+import functools
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from rtcstack.clock import unix_time
 from rtcstack.dtls.fingerprint import Fingerprint, certificate_fingerprint
+from rtcstack.entropy import random_bytes
+from rtcstack.platform import installed
 
 __all__ = ["Certificate", "KeyAlgorithm", "PrivateKey"]
 
@@ -77,18 +81,24 @@ class Certificate:
             key = ec.generate_private_key(ec.SECP256R1())
         else:
             key = rsa.generate_private_key(public_exponent=rsa_exponent, key_size=rsa_bits)
-        now = datetime.datetime.now(datetime.UTC)
+        now = datetime.datetime.fromtimestamp(unix_time(), datetime.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_COMMON_NAME)
             .issuer_name(_COMMON_NAME)
             .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(int.from_bytes(random_bytes(20)) >> 1 or 1)
             .not_valid_before(now - _CLOCK_SKEW)
             .not_valid_after(now + min(lifetime, MAX_LIFETIME))
             .sign(key, hashes.SHA256())
         )
         return cls(certificate, key)
+
+    @classmethod
+    def usual(cls) -> Certificate:
+        """What a connection has that was given none: a new one, or what the running loop has of its own."""
+        own = installed()
+        return cls.generate() if own is None or own.identity is None else _of_pem(own.identity())
 
     @classmethod
     def from_pem(cls, pem: bytes, password: bytes | None = None) -> Certificate:
@@ -126,3 +136,8 @@ class Certificate:
     def fingerprint(self, algorithm: str = "sha-256") -> Fingerprint:
         """The certificate's fingerprint under one of `fingerprint.SUPPORTED_ALGORITHMS`."""
         return certificate_fingerprint(self.der, algorithm)
+
+
+@functools.lru_cache(maxsize=8)
+def _of_pem(pem: bytes) -> Certificate:
+    return Certificate.from_pem(pem)

@@ -15,6 +15,7 @@ from typing import Any
 from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.coders.video import EncodedUnit, VideoSettings
+from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderStream
 from rtcstack.codecs.registry import can_encode
 from rtcstack.errors import OperationError
@@ -119,7 +120,11 @@ class MediaEncoder(EncodedSource):
                 ),
             )
             self._jobs = pool.stream(
-                video.encode, self._made_video, on_error=self._failed, finish=video.close
+                video.encode,
+                self._made_video,
+                on_error=self._failed,
+                finish=video.close,
+                cost_of=encoding_s,
             )
         else:
             settings = AudioSettings(
@@ -134,6 +139,7 @@ class MediaEncoder(EncodedSource):
                 finish=audio.close,
                 limit=MAX_QUEUED_AUDIO,
                 urgent=True,
+                cost_of=encoding_s,
             )
         self._input.add_sink(self)
 

@@ -5,9 +5,9 @@ Spec: mediacapture-streams, section 4.2.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 
+from rtcstack.entropy import random_uuid
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.track import MediaStreamTrack, MediaStreamTrackState
 
@@ -47,7 +47,7 @@ class MediaStream(EventTarget):
         id: str | None = None,  # noqa: A002 - the W3C's name
     ) -> None:
         super().__init__()
-        self._id = str(uuid.uuid4()) if id is None else id
+        self._id = random_uuid() if id is None else id
         self._tracks: dict[str, MediaStreamTrack] = {}
         for track in tracks.getTracks() if isinstance(tracks, MediaStream) else tracks:
             self.addTrack(track)

@@ -6,12 +6,12 @@ Spec: mediacapture-streams, section 4.3; mst-content-hint, section 3.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Any
 
 from rtcstack.clock import monotonic
+from rtcstack.entropy import random_uuid
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, blank
@@ -74,7 +74,7 @@ class MediaStreamTrack(EventTarget):
         if kind not in ("audio", "video"):
             raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")
         self._kind = kind
-        self._id = str(uuid.uuid4()) if id is None else id
+        self._id = random_uuid() if id is None else id
         self._label = label
         self._source = TrackSource(kind, label, muted=muted) if source is None else source
         self._state = MediaStreamTrackState.LIVE

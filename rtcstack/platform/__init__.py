@@ -4,7 +4,7 @@
 this machine's time and chance, `rtcstack.network` its sockets, `rtcstack.workers` its threads.
 """
 
-from rtcstack.platform.current import Platform, install, installed, uninstall
+from rtcstack.platform.current import Platform, install, installed, one_for_loop, uninstall
 from rtcstack.platform.values import (
     Clock,
     Counters,
@@ -42,5 +42,6 @@ __all__ = [
     "Watch",
     "install",
     "installed",
+    "one_for_loop",
     "uninstall",
 ]

@@ -7,12 +7,16 @@ time) installs them, and all that is made within it works with them.
 from __future__ import annotations
 
 import asyncio
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from rtcstack.platform.values import Clock, Entropy, Jobs, Network
 
-__all__ = ["Platform", "install", "installed", "uninstall"]
+__all__ = ["Platform", "install", "installed", "one_for_loop", "uninstall"]
+
+T = TypeVar("T")
 
 
 class NetworkOf(Protocol):
@@ -30,10 +34,16 @@ class Platform:
     entropy: Entropy | None = None
     jobs: Jobs | None = None
     network: NetworkOf | None = None
+    identity: Callable[[], bytes] | None = None
+    """Gives certificate and key, as PEM, of a connection that was given none; None for new ones each time."""
 
 
 loops_with_their_own: dict[asyncio.AbstractEventLoop, Platform] = {}
 """Empty in a program that installs nothing: a look at it is all that this costs such a program."""
+
+
+_Belongings = dict[Callable[..., Any], Any]
+_belongings: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Belongings] = weakref.WeakKeyDictionary()
 
 
 def install(loop: asyncio.AbstractEventLoop, platform: Platform) -> None:
@@ -44,6 +54,7 @@ def install(loop: asyncio.AbstractEventLoop, platform: Platform) -> None:
 def uninstall(loop: asyncio.AbstractEventLoop) -> None:
     """The opposite of `install`, when the loop is closed. Harmless for a loop that has nothing."""
     loops_with_their_own.pop(loop, None)
+    _belongings.pop(loop, None)
 
 
 def installed() -> Platform | None:
@@ -52,3 +63,21 @@ def installed() -> Platform | None:
         return None
     loop = asyncio._get_running_loop()
     return None if loop is None else loops_with_their_own.get(loop)
+
+
+def one_for_loop(make: Callable[[asyncio.AbstractEventLoop], T]) -> T:
+    """What there is one of for each event loop.
+
+    It lives as long as the loop, or until `uninstall`; without the latter it must not keep the loop alive.
+
+    Args:
+        make: makes it for the running loop when it is first asked for.
+    """
+    loop = asyncio.get_running_loop()
+    own = _belongings.get(loop)
+    if own is None:
+        own = _belongings[loop] = {}
+    found = own.get(make)
+    if found is None:
+        found = own[make] = make(loop)
+    return cast(T, found)

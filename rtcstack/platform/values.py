@@ -51,12 +51,14 @@ class Entropy(Protocol):
     """Where what must not be guessed comes from: ufrags, SSRCs, sequence numbers, tags.
 
     Attributes:
-        random: the same source, as numbers.
         is_seeded: whether the same is drawn in each run. A real network refuses to work with it.
     """
 
-    random: random.Random
     is_seeded: bool
+
+    @property
+    def random(self) -> random.Random:
+        """The same source, as numbers."""
 
     def bytes(self, count: int) -> bytes:
         """So many random bytes."""

@@ -6,13 +6,13 @@ Spec: RFC 3550; RFC 8834 (RTP in WebRTC); RFC 8843, section 9 (many sections on 
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from heapq import heapify, heappop, heappush, nsmallest
 from operator import attrgetter
 
 from rtcstack.engine import Buffer
+from rtcstack.entropy import entropy
 from rtcstack.errors import ParseError
 from rtcstack.refusals import Refusals
 from rtcstack.rtp.bwe.arrivals import TransportArrivals
@@ -98,7 +98,7 @@ class RtpSession:
         ntp_offset_s: NTP time (seconds since 1900) minus the monotonic time that is handed in.
         make_estimator: makes what estimates the bandwidth once a stream has congestion control;
             None for the one of the house (`rtcstack.rtp.bwe.gcc`).
-        rng: for what must not be guessed; a seeded one makes runs repeatable.
+        rng: for what must not be guessed; None for `rtcstack.entropy`'s.
         refusals: who is told of packets that are dropped.
 
     Attributes:
@@ -146,7 +146,7 @@ class RtpSession:
         refusals: Refusals | None = None,
     ) -> None:
         self._refusals = refusals if refusals is not None else Refusals()
-        self._rng = rng or secrets.SystemRandom()
+        self._rng = rng or entropy().random
         self._ntp_offset_s = ntp_offset_s
         self._now = 0.0
         self._started = False

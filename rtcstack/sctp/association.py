@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import random
-import secrets
 from collections.abc import Iterable, Sequence
 from struct import Struct
 
 from google_crc32c import extend as crc32c_extend
 
 from rtcstack.engine import Buffer
+from rtcstack.entropy import entropy
 from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
 from rtcstack.refusals import Refusals
 from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init
@@ -64,9 +64,6 @@ _UNPACK_DATA = DATA_HEADER.unpack_from
 _PACK_CHECKSUM = Struct("<I").pack
 _PORTS_TAG = Struct("!HHI")
 _TAG = Struct("!I")
-
-
-_SYSTEM_RANDOM = secrets.SystemRandom()  # one for all: each would carry a generator's unused state
 
 
 class SctpAssociation:
@@ -121,7 +118,7 @@ class SctpAssociation:
         self._options = options or SctpOptions()
         self._local_port = local_port
         self._remote_port = remote_port
-        self._rng = rng or _SYSTEM_RANDOM
+        self._rng = rng or entropy().random
         self._phase = Phase.NEW
         self._events: list[SctpEvent] = []
         self._queue = SendQueue(

@@ -304,7 +304,8 @@ async def test_nothing_is_left_at_the_end() -> None:
     del a, b
     gc.collect()
     await until_true(
-        lambda: not [t for t in threading.enumerate() if t.name == "rtcstack-coder"], "the end of all threads"
+        lambda: not [t for t in threading.enumerate() if t.name == "rtcstack-worker"],
+        "the end of all threads",
     )
 
 

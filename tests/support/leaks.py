@@ -28,9 +28,9 @@ __all__ = ["LASTING_THREADS", "SETTLE_TURNS", "Watch", "freeze", "lasting", "wat
 SETTLE_TURNS = 3
 """Turns of the loop that closing may take: a transport closes its socket in the turn after `close`."""
 
-LASTING_THREADS = ("asyncio_", "rtcstack-coder")
+LASTING_THREADS = ("asyncio_", "rtcstack-worker")
 """Names of threads that outlive a test by design: asyncio's default executor, which ends with its loop, and
-the coders' pool, which is the loop's and keeps its threads while the loop lives."""
+the loop's workers, which end when for a while there is no job."""
 
 THREAD_END_S = 2.0
 """How long a thread that was told to end may take."""

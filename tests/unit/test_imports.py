@@ -34,6 +34,7 @@ LEVELS = {
     "api": 4,
     "": 5,  # rtcstack/__init__.py itself
     "cli": 5,
+    "testing": 5,
     "__main__": 6,
 }
 """A room imports from its own level and from below, never from above."""
@@ -42,11 +43,13 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 """Never import each other: transport/ is where they meet."""
 
 ONLY_IN = {
-    "asyncio": {"platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli"},
+    "asyncio": {
+        *("platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli", "testing"),
+    },
     "aioice": {"network"},
     "ifaddr": {"network"},
-    "socket": {"network"},
-    "ssl": {"network", "config"},
+    "socket": {"network", "testing"},
+    "ssl": {"network", "config", "testing"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
     "av": {"codecs", "media"},
@@ -59,6 +62,35 @@ ENGINES_WITHIN_ICE = ("engine", "turn", "stun.py", "transactions.py", "rewriting
 
 NOT_IN_ENGINES = {"asyncio", "select", "selectors", "socket", "time"}
 """An engine has no socket, and is told the time."""
+
+MACHINE = {
+    **dict.fromkeys(("time", "time()", "datetime.now", "call_at"), "clock.py"),
+    **dict.fromkeys(
+        ("Thread", "Timer", "run_in_executor", "to_thread", "concurrent", "ThreadPoolExecutor"), "workers.py"
+    ),
+    **dict.fromkeys(
+        (
+            "secrets",
+            "urandom",
+            "getrandom",
+            "SystemRandom",
+            "uuid1",
+            "uuid4",
+            "random.random",
+            "random_serial_number",
+        ),
+        "entropy.py",
+    ),
+}
+"""What is asked of the machine by one file alone: all others take the running loop's (`rtcstack.platform`).
+
+``call_at`` has no home: the loop's time need not be the clock's."""
+
+EXCEPTIONS = {
+    "ice/endpoint.py": {"time", "time()"},  # what the kernel stamps packets with
+    "ice/interfaces.py": {"random.random"},  # the order in which ports are tried
+}
+"""Files that ask the machine themselves, and for what."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -115,6 +147,34 @@ def violations(source: str, room: str, package: str = "rtcstack") -> list[str]:
     return found
 
 
+def machine_use(source: str, file: str) -> list[str]:
+    """Where this source asks the machine for time, chance or a thread, which a value stands for."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                asked = [name.name.partition(".")[0] for name in names]
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                asked = [module.partition(".")[0], *(name.name for name in names)]
+            case ast.Call(func=ast.Attribute(attr="time"), args=[]):
+                asked = ["time()"]
+            case ast.Call(func=ast.Attribute(value=value, attr="now" | "utcnow" | "today")) if "datetime" in (
+                ast.unparse(value)
+            ):
+                asked = ["datetime.now"]
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="random"))):
+                asked = ["random.random"]
+            case ast.Attribute(attr=name) if name != "time":  # a frame's is none
+                asked = [name]
+            case _:
+                continue
+        for name in asked:
+            home = MACHINE.get(name)
+            if home is not None and home != file and name not in EXCEPTIONS.get(file, set()):
+                found.append(f"line {node.lineno}: {name}: only in {home}")
+    return found
+
+
 def private_names(source: str) -> list[str]:
     """Names with two leading underscores that are not Python's own."""
     found = []
@@ -134,6 +194,11 @@ def private_names(source: str) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_follow_the_layers(path: Path) -> None:
     assert violations(path.read_text(), room_of(path), package_of(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_time_chance_and_threads_are_asked_for_in_one_place_each(path: Path) -> None:
+    assert machine_use(path.read_text(), path.relative_to(PACKAGE).as_posix()) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -167,7 +232,8 @@ def test_every_room_has_a_level() -> None:
             "import asyncio",
             "sctp",
             [
-                "asyncio: only in api, cli, events, ice, media, network, platform, transport, workers",
+                "asyncio: only in api, cli, events, ice, media, network, platform, "
+                "testing, transport, workers",
                 "asyncio: not in an engine",
             ],
         ),
@@ -199,3 +265,27 @@ def test_the_rule_of_privates_itself() -> None:
     assert private_names("class A:\n    def __init__(self):\n        self.__x = 1") == ["line 3: __x"]
     assert private_names("def __f(): ...") == ["line 1: __f"]
     assert private_names("__all__ = ['a']\nx._y = 1") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import time", ["line 1: time: only in clock.py"]),
+        ("from time import monotonic", ["line 1: time: only in clock.py"]),
+        ("def f(loop):\n    return loop.time()", ["line 2: time(): only in clock.py"]),
+        ("loop.call_at(1, f)", ["line 1: call_at: only in clock.py"]),
+        ("datetime.datetime.now(tz)", ["line 1: datetime.now: only in clock.py"]),
+        ("import threading\nthreading.Thread(target=f)", ["line 2: Thread: only in workers.py"]),
+        ("from threading import Thread", ["line 1: Thread: only in workers.py"]),
+        ("loop.run_in_executor(None, f)", ["line 1: run_in_executor: only in workers.py"]),
+        ("import secrets", ["line 1: secrets: only in entropy.py"]),
+        ("os.urandom(5)", ["line 1: urandom: only in entropy.py"]),
+        ("import random\nrandom.randrange(5)", ["line 2: random.random: only in entropy.py"]),
+        ("import random\ndef f(rng: random.Random) -> float:\n    return rng.random()", []),
+        ("import threading\nlock = threading.Lock()\nat = frame.time\nlater = loop.call_later", []),
+    ],
+)
+def test_the_rule_of_the_machine_itself(source: str, expected: list[str]) -> None:
+    assert machine_use(source, "api/sender.py") == expected
+    for _, _, home in (line.rpartition(" ") for line in expected):
+        assert machine_use(source, home) == []

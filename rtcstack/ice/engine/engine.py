@@ -9,10 +9,10 @@ Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from rtcstack.engine import Run
+from rtcstack.entropy import random_bytes
 from rtcstack.errors import ParseError
 from rtcstack.ice.config import IceConfig, IceServer
 from rtcstack.ice.engine.checks import Check, Request, error_response, success_response
@@ -66,7 +66,7 @@ class IceEngine:
         *,
         ufrag: str | None = None,
         pwd: str | None = None,
-        entropy: Callable[[int], bytes] = os.urandom,
+        entropy: Callable[[int], bytes] = random_bytes,
     ) -> None:
         self._core = Core(config, entropy)
         self.refusals = Refusals()

@@ -16,6 +16,7 @@ import av
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.codecs.coders.audio import AudioDecoder, make_frame
+from rtcstack.codecs.costs import playing_s
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
 from rtcstack.codecs.registry import audio_decoder
 from rtcstack.errors import OperationError
@@ -56,6 +57,10 @@ class _Job(NamedTuple):
     duration: int
     skipped: int
     codec: ReceivedCodec
+
+
+def _cost_s(job: _Job) -> float:
+    return playing_s(job.duration, job.codec.clock_rate)
 
 
 class _Sound(NamedTuple):
@@ -347,6 +352,7 @@ class AudioInbound:
                 finish=decoder.close,
                 limit=MAX_QUEUED_AUDIO,
                 urgent=True,
+                cost_of=_cost_s,
             )
         jobs.submit(job)
 

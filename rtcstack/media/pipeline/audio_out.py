@@ -15,6 +15,7 @@ import av
 
 from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.audio import AudioEncoder, AudioSettings, EncodedAudio
+from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.payload.red import RedPacketizer
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
 from rtcstack.codecs.registry import audio_encoder, audio_settings
@@ -184,6 +185,7 @@ class AudioOutbound(Outbound):
             finish=coder.close,
             limit=MAX_QUEUED_AUDIO,
             urgent=True,
+            cost_of=encoding_s,
         )
         return self._jobs
 

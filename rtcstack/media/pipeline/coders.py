@@ -1,29 +1,20 @@
-"""The threads that coders run on: one pool for each event loop, for all connections."""
+"""Where coders run: one pool for each event loop, for all connections."""
 
 from __future__ import annotations
 
 import asyncio
-import weakref
 
 from rtcstack.codecs.pool import CoderPool
+from rtcstack.platform import one_for_loop
+from rtcstack.workers import jobs
 
 __all__ = ["coder_pool"]
 
-_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CoderPool] = weakref.WeakKeyDictionary()
-
 
 def coder_pool() -> CoderPool:
-    """The running loop's pool. Its threads begin with the first job and end with the last stream."""
-    loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
-        # the loop must not be kept alive by what it is the key of
-        reference = weakref.ref(loop)
+    """The running loop's pool, on its workers."""
+    return one_for_loop(_pool)
 
-        def post(callback: object) -> None:
-            found = reference()
-            if found is not None:
-                found.call_soon_threadsafe(callback)  # type: ignore[arg-type]
 
-        pool = _pools[loop] = CoderPool(post)
-    return pool
+def _pool(loop: asyncio.AbstractEventLoop) -> CoderPool:
+    return CoderPool(jobs())

@@ -8,6 +8,7 @@ import weakref
 from typing import Protocol
 
 from rtcstack.clock import monotonic
+from rtcstack.platform import one_for_loop
 
 __all__ = ["GRID_S", "Metronome", "Player", "metronome"]
 
@@ -82,13 +83,6 @@ class Metronome:
         self._arm()
 
 
-_metronomes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Metronome] = weakref.WeakKeyDictionary()
-
-
 def metronome() -> Metronome:
     """The running loop's."""
-    loop = asyncio.get_running_loop()
-    found = _metronomes.get(loop)
-    if found is None:
-        found = _metronomes[loop] = Metronome(loop)
-    return found
+    return one_for_loop(Metronome)

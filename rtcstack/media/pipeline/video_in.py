@@ -20,6 +20,7 @@ import av
 from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
+from rtcstack.codecs.costs import decoding_s
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.codecs.payload.superframe import LayerChoice
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
@@ -67,6 +68,11 @@ _MIN_FREEZE_S = 0.15
 class _Job(NamedTuple):
     frame: EncodedFrame
     codec: ReceivedCodec
+
+
+def _cost_s(job: _Job) -> float:
+    frame = job.frame
+    return decoding_s(frame.width, frame.height, len(frame.data))
 
 
 class _Picture(NamedTuple):
@@ -323,6 +329,7 @@ class VideoFeed:
                 finish=decoder.close,
                 limit=MAX_QUEUED_DECODES,
                 starts=_starts,
+                cost_of=_cost_s,
             )
         if self._catches_up:
             jobs.submit(_Job(frame, codec), beyond_limit=True)

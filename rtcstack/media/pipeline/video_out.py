@@ -20,6 +20,7 @@ from rtcstack.codecs.coders.video import (
     VideoEncoder,
     VideoSettings,
 )
+from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.payload.base import Packetizer
 from rtcstack.codecs.pool import CoderPool, CoderStream
 from rtcstack.codecs.registry import video_encoder, video_packetizer
@@ -327,7 +328,11 @@ class VideoLayer:
         )
         coder = self._coder = VideoCoder(layer.codec, settings)
         self._jobs = self._owner.pool.stream(
-            coder.encode, self._encoded, on_error=self._failed, finish=coder.close
+            coder.encode,
+            self._encoded,
+            on_error=self._failed,
+            finish=coder.close,
+            cost_of=encoding_s,
         )
         return self._jobs
 

@@ -8,9 +8,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+import av
 import pytest
 
+from rtcstack.codecs import costs
 from rtcstack.codecs.pool import MAX_EXTRA, SHORT_BURST_S, SHORT_S, CoderPool, CoderStream
+from rtcstack.workers import Threads
 
 PATIENCE_S = 10.0
 
@@ -50,15 +53,21 @@ class Gate:
         self.passes.release(count)
 
 
+def threads(pool: CoderPool) -> Threads:
+    assert isinstance(pool.jobs, Threads)
+    return pool.jobs
+
+
 def stop(pool: CoderPool) -> None:
     pool.close()
-    assert pool.join(PATIENCE_S)
-    assert pool.thread_count == 0
+    threads(pool).close()
+    assert threads(pool).join(PATIENCE_S)
+    assert threads(pool).thread_count == 0
 
 
 def test_results_come_in_order_and_together() -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 4)
+    pool = CoderPool(Threads(loop.post, 4))
     got: list[int] = []
     stream = pool.stream(lambda x: x * 2, got.append, limit=1000)
     for i in range(200):
@@ -71,7 +80,7 @@ def test_results_come_in_order_and_together() -> None:
 
 def test_one_delivery_for_what_came_meanwhile() -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     got: list[int] = []
     done = threading.Event()
     stream = pool.stream(lambda x: done.set() if x == 49 else None, lambda _: got.append(1), limit=100)
@@ -85,7 +94,7 @@ def test_one_delivery_for_what_came_meanwhile() -> None:
 
 def test_one_job_of_a_stream_at_a_time() -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 8)
+    pool = CoderPool(Threads(loop.post, 8))
     running = [0] * 4
     worst = [0]
     finished: list[object] = []
@@ -102,13 +111,13 @@ def test_one_job_of_a_stream_at_a_time() -> None:
             stream.submit(i)
     loop.run_until(lambda: len(finished) == 400)
     assert worst == [1]
-    assert pool.thread_count <= 8
+    assert threads(pool).thread_count <= 8
     stop(pool)
 
 
 def test_the_oldest_picture_is_dropped_first() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     got: list[int] = []
     told: list[int] = []
     stream = pool.stream(gate, got.append, limit=2, on_dropped=told.append)
@@ -125,7 +134,7 @@ def test_the_oldest_picture_is_dropped_first() -> None:
 
 def test_a_decoder_that_falls_behind_waits_for_a_key_frame() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     got: list[int] = []
     told: list[int] = []
     stream = pool.stream(gate, got.append, limit=3, on_dropped=told.append, starts=lambda x: x % 10 == 0)
@@ -144,7 +153,7 @@ def test_a_decoder_that_falls_behind_waits_for_a_key_frame() -> None:
 
 def test_audio_goes_before_video() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     order: list[str] = []
     blocker = pool.stream(gate, lambda _: None)
     video = pool.stream(lambda _: order.append("video"), lambda _: None, limit=10)
@@ -164,7 +173,7 @@ def test_audio_goes_before_video() -> None:
 
 def test_a_busy_stream_does_not_starve_another() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     order: list[str] = []
     blocker = pool.stream(gate, lambda _: None)
     blocker.submit(0)
@@ -182,7 +191,7 @@ def test_a_busy_stream_does_not_starve_another() -> None:
 
 def test_an_error_is_told_and_the_next_job_runs() -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 2)
+    pool = CoderPool(Threads(loop.post, 2))
     got: list[object] = []
     stream = pool.stream(lambda x: 1 // x, got.append, on_error=got.append, limit=10)
     for i in (1, 0, 1):
@@ -195,7 +204,7 @@ def test_an_error_is_told_and_the_next_job_runs() -> None:
 
 def test_close_drops_what_waits_and_finishes_on_a_worker() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 2)
+    pool = CoderPool(Threads(loop.post, 2))
     got: list[int] = []
     finished: list[str] = []
     stream = pool.stream(
@@ -210,8 +219,8 @@ def test_close_drops_what_waits_and_finishes_on_a_worker() -> None:
     assert stream.queued == 0
     assert finished == []  # not while its job runs
     gate.open()
-    pool.join(PATIENCE_S)
-    assert finished == ["rtcstack-coder"]
+    threads(pool).join(PATIENCE_S)
+    assert finished == ["rtcstack-worker"]
     with suppress(queue.Empty):
         while True:
             loop.posted.get_nowait()()
@@ -221,23 +230,23 @@ def test_close_drops_what_waits_and_finishes_on_a_worker() -> None:
 
 def test_threads_end_with_the_last_stream_and_start_again() -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 3)
-    assert pool.thread_count == 0
+    pool = CoderPool(Threads(loop.post, 3))
+    assert threads(pool).thread_count == 0
     for _ in range(3):
         got: list[int] = []
         streams: list[CoderStream[int, int]] = [pool.stream(lambda x: x, got.append) for _ in range(3)]
         for stream in streams:
             stream.submit(1)
         loop.run_until(lambda got=got: len(got) == 3)  # type: ignore[misc]
-        assert 1 <= pool.thread_count <= 3
+        assert 1 <= threads(pool).thread_count <= 3
         for stream in streams:
             stream.close()
-        assert pool.join(PATIENCE_S)
+        assert threads(pool).join(PATIENCE_S)
     stop(pool)
 
 
 def test_a_stream_without_a_job_also_finishes() -> None:
-    pool = CoderPool(Loop().post)
+    pool = CoderPool(Threads(Loop().post))
     finished = threading.Event()
     pool.stream(lambda x: x, lambda _: None, finish=finished.set).close()
     assert finished.wait(PATIENCE_S)
@@ -248,7 +257,7 @@ def test_a_closed_loop_is_no_error() -> None:
     def post(_: Callable[[], None]) -> None:
         raise RuntimeError("Event loop is closed")
 
-    pool = CoderPool(post, 1)
+    pool = CoderPool(Threads(post, 1))
     done = threading.Event()
     stream = pool.stream(lambda x: x, lambda _: None, finish=done.set)
     stream.submit(1)
@@ -260,7 +269,7 @@ def test_a_closed_loop_is_no_error() -> None:
 @pytest.mark.parametrize("streams", [1, 40])
 def test_under_load_nothing_is_lost_or_doubled(streams: int) -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 4)
+    pool = CoderPool(Threads(loop.post, 4))
     got: dict[int, list[int]] = {i: [] for i in range(streams)}
     made: list[CoderStream[int, int]] = [
         pool.stream(lambda x: x, got[i].append, limit=500, urgent=i % 2 == 0) for i in range(streams)
@@ -272,7 +281,7 @@ def test_under_load_nothing_is_lost_or_doubled(streams: int) -> None:
     assert all(g == list(range(100)) for g in got.values())
     stop(pool)
     gc.collect()
-    assert not [t for t in threading.enumerate() if t.name == "rtcstack-coder"]
+    assert not [t for t in threading.enumerate() if t.name == "rtcstack-worker"]
 
 
 # -- short jobs -----------------------------------------------------------------------------------
@@ -284,7 +293,7 @@ class Sounds:
     def __init__(self) -> None:
         self.now = 100.0
         self.loop = Loop()
-        self.pool = CoderPool(self.loop.post, 2, clock=lambda: self.now)
+        self.pool = CoderPool(Threads(self.loop.post, 2), clock=lambda: self.now)
         self.got: list[tuple[int, bool]] = []
         self.errors: list[Exception] = []
         self.here = threading.get_ident()
@@ -322,7 +331,7 @@ def test_urgent_jobs_that_proved_short_are_done_at_once() -> None:
 
 def test_short_jobs_take_a_part_of_the_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10**9))
-    monkeypatch.setattr("rtcstack.codecs.pool.time.thread_time", lambda: next(ticks) * 0.0001)
+    monkeypatch.setattr(Threads, "work_s", staticmethod(lambda: next(ticks) * 0.0001))
     sounds = Sounds()
     sounds.prove_short()
     most = round(SHORT_BURST_S / 0.0001)
@@ -342,7 +351,7 @@ def test_short_jobs_take_a_part_of_the_time_only(monkeypatch: pytest.MonkeyPatch
 
 def test_long_jobs_go_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10**9))
-    monkeypatch.setattr("rtcstack.codecs.pool.time.thread_time", lambda: next(ticks) * 2 * SHORT_S)
+    monkeypatch.setattr(Threads, "work_s", staticmethod(lambda: next(ticks) * 2 * SHORT_S))
     sounds = Sounds()
     sounds.prove_short(20)
     assert not any(here for _, here in sounds.got)
@@ -377,7 +386,7 @@ def test_a_stream_may_be_closed_by_the_outcome_of_a_short_job() -> None:
 
 def test_jobs_that_are_not_urgent_never_run_here() -> None:
     loop = Loop()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     got: list[bool] = []
     here = threading.get_ident()
     stream: CoderStream[int, bool] = pool.stream(lambda _: threading.get_ident() == here, got.append)
@@ -390,7 +399,7 @@ def test_jobs_that_are_not_urgent_never_run_here() -> None:
 
 def test_a_decoder_whose_turn_had_not_come_when_all_was_dropped_goes_on() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     got: list[int] = []
     other = pool.stream(gate, lambda _: None)
     other.submit(0)
@@ -405,13 +414,13 @@ def test_a_decoder_whose_turn_had_not_come_when_all_was_dropped_goes_on() -> Non
     stream.submit(10)
     loop.run_until(lambda: bool(got))
     assert got == [10]
-    assert pool.thread_count == 1
+    assert threads(pool).thread_count == 1
     stop(pool)
 
 
 def test_what_comes_at_once_may_wait_beyond_the_limit_until_it_is_done() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     got: list[int] = []
     stream = pool.stream(gate, got.append, limit=2, starts=lambda x: x == 0)
     for i in range(40):
@@ -432,7 +441,7 @@ def test_what_comes_at_once_may_wait_beyond_the_limit_until_it_is_done() -> None
 
 def test_what_may_wait_beyond_the_limit_is_bounded() -> None:
     loop, gate = Loop(), Gate()
-    pool = CoderPool(loop.post, 1)
+    pool = CoderPool(Threads(loop.post, 1))
     stream = pool.stream(gate, lambda _: None, limit=2, starts=lambda x: True)
     most = 0
     for i in range(3 * MAX_EXTRA):
@@ -441,3 +450,86 @@ def test_what_may_wait_beyond_the_limit_is_bounded() -> None:
     assert most <= MAX_EXTRA + 2
     gate.open(10_000)
     stop(pool)
+
+
+# -- modelled time ------------------------------------------------------------------------------------
+
+
+class Modelled:
+    """Jobs that run on the loop's thread, when told to; work costs nothing that is read."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Callable[[], None], bool, float | None]] = []
+        self.post_refused = False
+
+    def submit(self, job: Callable[[], None], *, urgent: bool = False, cost_s: float | None = None) -> None:
+        self.waiting.append((job, urgent, cost_s))
+
+    def post(self, callback: Callable[[], None]) -> None:
+        if self.post_refused:
+            raise RuntimeError
+        callback()  # at once: the pool must not hold its lock meanwhile
+
+    def work_s(self) -> float:
+        return 0.0
+
+    def run(self) -> list[tuple[bool, float | None]]:
+        done = []
+        while self.waiting:
+            job, urgent, cost_s = self.waiting.pop(0)
+            job()
+            done.append((urgent, cost_s))
+        return done
+
+
+def test_workers_are_told_what_each_job_costs() -> None:
+    jobs = Modelled()
+    pool = CoderPool(jobs)
+    got: list[int] = []
+    stream = pool.stream(lambda x: x, got.append, limit=10, cost_of=lambda x: x / 1000)
+    other = pool.stream(lambda x: x, got.append, urgent=True)
+    for i in range(1, 5):
+        stream.submit(i)
+    other.submit(9)
+    assert len(jobs.waiting) == 2  # one job of a stream at a time
+    assert jobs.run() == [(False, 0.001), (True, None), (False, 0.002), (False, 0.003), (False, 0.004)]
+    assert got == [1, 9, 2, 3, 4]
+    stream.close()
+    other.close()
+    assert jobs.run() == [(False, None), (True, None)]
+
+
+def test_where_work_costs_nothing_short_jobs_are_done_at_once_and_in_order() -> None:
+    jobs = Modelled()
+    pool = CoderPool(jobs, clock=lambda: 0.0)
+    got: list[int] = []
+    stream = pool.stream(lambda x: x, got.append, urgent=True)
+    for i in range(100):
+        stream.submit(i)
+        jobs.run()
+    assert got == list(range(100))
+
+
+def test_a_loop_that_is_gone_takes_the_outcomes_with_it() -> None:
+    jobs = Modelled()
+    pool = CoderPool(jobs)
+    got: list[int] = []
+    stream = pool.stream(lambda x: x, got.append)
+    jobs.post_refused = True
+    stream.submit(1)
+    jobs.run()
+    assert got == []
+    assert not pool._results
+    stream.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (640, 480)])
+def test_costs_grow_with_what_there_is_to_code(width: int, height: int) -> None:
+    picture = av.VideoFrame(width, height, "yuv420p")
+    sound = av.AudioFrame("s16", "mono", 960)
+    assert costs.encoding_s(picture) == width * height * costs.ENCODING_S_PER_PIXEL
+    assert costs.encoding_s(sound) == 960 * costs.SOUND_S_PER_SAMPLE
+    assert costs.encoding_s(b"encoded") == 0
+    assert costs.decoding_s(width, height, 5) == width * height * costs.DECODING_S_PER_PIXEL
+    assert costs.decoding_s(0, 0, 1000) == 1000 * costs.DECODING_S_PER_BYTE
+    assert costs.playing_s(160, 8000) == costs.playing_s(960, 48_000) == costs.encoding_s(sound)

@@ -12,15 +12,15 @@ from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEvent, IceStat
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
 from rtcstack.sdp.candidate import Candidate
-from tests.support.internet import IceHost, Internet, ModelServer, Nat, Rule, connect_hosts
-from tests.support.link import START_S
+from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
+from tests.support.icehost import IceHost, connect_hosts
 
 CHECKING, CONNECTED, COMPLETED = IceState.CHECKING, IceState.CONNECTED, IceState.COMPLETED
 DISCONNECTED, FAILED = IceState.DISCONNECTED, IceState.FAILED
 
 
 def run(net: Internet, seconds: float) -> None:
-    net.network.run(until=net.now - START_S + seconds)
+    net.agenda.run(until=net.now - START_S + seconds)
 
 
 def pair(
@@ -89,7 +89,7 @@ def test_role_conflicts_are_repaired(seed: int, both: bool) -> None:
         newest = other.engine.newest
         me.engine.start(newest.ufrag, newest.pwd, controlling=both, remote_is_lite=False, now=net.now)
         me.flush()
-    net.network.run(until=20)
+    net.agenda.run(until=20)
     assert a.engine.controlling is not b.engine.controlling
     assert a.state is b.state is COMPLETED
     assert a.engine.selected is not None
@@ -173,7 +173,7 @@ def test_consent_that_is_not_given_for_30_s_ends_it() -> None:
     net, a, _b = connected()
     since = net.now
     net.filter = lambda *_: False
-    net.network.run(until=100, condition=lambda: a.state is FAILED)
+    net.agenda.run(until=100, condition=lambda: a.state is FAILED)
     assert 28 <= net.now - since <= 32
     assert not a.send(b"\x16x"), "no packet without consent (RFC 7675)"
     sent = net.sent
@@ -203,7 +203,7 @@ def test_consent_checks_are_spread_and_cost_little() -> None:
 
 def test_another_pair_takes_over_when_the_selected_one_dies() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     a, b = (IceHost(net, f"192.0.2.{i}", servers=(server.turn,)) for i in (1, 2))
     connect_hosts(a, b)
     run(net, 2)
@@ -229,13 +229,13 @@ def restart(a: IceHost, b: IceHost) -> None:
 def test_a_restart_loses_no_packet(seed: int) -> None:
     """Media all the time, while STUN suffers: every packet arrives."""
     net = Internet(delay_s=0.005 + 0.001 * (seed % 50), seed=seed)
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     kind = list(Rule)[seed % 3]
     nats = [Nat(net, f"203.0.113.{i}", mapping=Rule.ENDPOINT, filtering=kind) for i in (1, 2)]
     servers = (server.stun, server.turn)
     a, b = (IceHost(net, f"10.0.{i}.2", nat=nat, servers=servers, seed=seed) for i, nat in enumerate(nats))
     connect_hosts(a, b)
-    assert net.network.run(until=10, condition=lambda: a.connected and b.connected)
+    assert net.agenda.run(until=10, condition=lambda: a.connected and b.connected)
     run(net, 1)
     chance = net.random
 
@@ -281,10 +281,10 @@ def test_the_old_generation_is_released_after_a_while() -> None:
 def test_a_restart_repairs_a_connection_that_has_failed() -> None:
     net, a, b = connected()
     a.move("192.0.2.77")
-    net.network.run(until=100, condition=lambda: a.state is b.state is FAILED)
+    net.agenda.run(until=100, condition=lambda: a.state is b.state is FAILED)
     since = net.now
     restart(a, b)
-    assert net.network.run(until=200, condition=lambda: a.connected and b.connected)
+    assert net.agenda.run(until=200, condition=lambda: a.connected and b.connected)
     assert net.now - since < 1
     assert a.states[-3:-1] == [CHECKING, CONNECTED] or a.states[-2:] == [CHECKING, CONNECTED]
 
@@ -294,7 +294,7 @@ def test_an_address_change_is_over_in_two_seconds() -> None:
     a.move("192.0.2.77")
     since = net.now
     restart(a, b)
-    net.network.run(until=20, condition=lambda: a.engine.active is a.engine.newest)
+    net.agenda.run(until=20, condition=lambda: a.engine.active is a.engine.newest)
     a.send(b"\x16from elsewhere")
     run(net, 0.1)
     assert b.received == [b"\x16from elsewhere"]
@@ -348,7 +348,7 @@ def test_a_lite_server_only_answers() -> None:
 
 def test_renomination_moves_to_a_worse_pair_and_back() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     config = IceConfig(options=IceSettings(renomination=True))
     a, b = (IceHost(net, f"192.0.2.{i}", servers=(server.turn,), config=config) for i in (1, 2))
     net.filter = lambda s, d, _: "198.51.100.1" in (s[0], d[0])
@@ -374,7 +374,7 @@ def test_renomination_moves_to_a_worse_pair_and_back() -> None:
 
 def test_policies() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     nat = Nat(net, "203.0.113.1", mapping=Rule.ENDPOINT, filtering=Rule.ENDPOINT)
     found = {}
     for i, policy in enumerate(GatherPolicy):
@@ -396,7 +396,7 @@ def test_policies() -> None:
 
 def test_dead_servers_delay_nothing_and_are_reported() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     server.silent = True
     times = []
     for servers in ((), (server.stun, server.turn)):
@@ -404,7 +404,7 @@ def test_dead_servers_delay_nothing_and_are_reported() -> None:
         a, b = (IceHost(net_, f"192.0.2.{i}", servers=servers) for i in (1, 2))
         since = net_.now
         connect_hosts(a, b)
-        assert net_.network.run(until=10, condition=lambda a=a, b=b: a.connected and b.connected)  # type: ignore[misc]
+        assert net_.agenda.run(until=10, condition=lambda a=a, b=b: a.connected and b.connected)  # type: ignore[misc]
         times.append(net_.now - since)
         run(net_, 6)
         assert {(e.server.url, e.code) for e in a.errors} == {(s.url, 701) for s in servers}
@@ -451,7 +451,7 @@ def test_candidates_that_cannot_be_used_change_nothing(text: str) -> None:
 
 def test_closing_gives_the_relay_back_and_ends_all() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     a, b = (IceHost(net, f"192.0.2.{i}", servers=(server.stun, server.turn)) for i in (1, 2))
     connect_hosts(a, b)
     run(net, 2)
@@ -469,7 +469,7 @@ def test_closing_gives_the_relay_back_and_ends_all() -> None:
 
 def test_an_hour_by_relay() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     server.stale_after = 5
     server.lifetime_s = 300
     config = IceConfig(policy=GatherPolicy.RELAY)
@@ -485,7 +485,7 @@ def test_an_hour_by_relay() -> None:
 
 def test_all_of_several_servers_are_used() -> None:
     net = Internet()
-    servers = [ModelServer(net, f"198.51.100.{i}") for i in range(1, 5)]
+    servers = [TurnServer(net, f"198.51.100.{i}") for i in range(1, 5)]
     servers[1].silent = True
     servers[3].refuse = 486
     nat = Nat(net, "203.0.113.1", mapping=Rule.ADDRESS, filtering=Rule.ADDRESS_AND_PORT)
@@ -512,7 +512,7 @@ def test_all_of_several_servers_are_used() -> None:
 @pytest.mark.parametrize("where", ["loop", "end"])
 def test_redirections_of_a_relay(where: str) -> None:
     net = Internet()
-    first, second = ModelServer(net, "198.51.100.1"), ModelServer(net, "198.51.100.2")
+    first, second = TurnServer(net, "198.51.100.1"), TurnServer(net, "198.51.100.2")
     first.alternate = ("198.51.100.2", 3478)
     if where == "loop":
         second.alternate = ("198.51.100.1", 3478)
@@ -525,7 +525,7 @@ def test_redirections_of_a_relay(where: str) -> None:
     def on_event(event: IceEvent) -> None:
         if isinstance(event, RelayMoved):
             moved.append(event.address)
-            net.network.at(net.now + 0.2, follow, event)
+            net.agenda.at(net.now + 0.2, follow, event)
         elif isinstance(event, GatheringDone):
             complete.append(net.now)
         elif isinstance(event, CandidateFound) and event.candidate.type == "relay":
@@ -551,7 +551,7 @@ def test_redirections_of_a_relay(where: str) -> None:
 
 def test_an_empty_datagram_through_a_relay_is_counted_and_harms_nothing() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     config = IceConfig(policy=GatherPolicy.RELAY)
     a = IceHost(net, "192.0.2.1", servers=(server.turn,), config=config)
     b = IceHost(net, "192.0.2.2")
@@ -573,7 +573,7 @@ def test_a_restart_that_is_under_way_when_the_old_pair_fails_leads_out_of_failed
     net, a, b = connected()
     restart(a, b)
     net.filter = lambda *_: False
-    net.network.run(until=100, condition=lambda: a.state is b.state is FAILED)
+    net.agenda.run(until=100, condition=lambda: a.state is b.state is FAILED)
     net.filter = None
     for host in (a, b):
         assert host.engine.newest is not host.engine.active

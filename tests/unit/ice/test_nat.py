@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from rtcstack.ice.engine import IceState
-from tests.support.internet import IceHost, Internet, ModelServer, Nat, Rule, connect_hosts
+from rtcstack.testing import Internet, Nat, Rule, TurnServer
+from tests.support.icehost import IceHost, connect_hosts
 
 KINDS = list(itertools.product(Rule, Rule))
 """Mapping and filtering."""
@@ -39,7 +40,7 @@ def name(kind: tuple[Rule, Rule]) -> str:
 
 
 def behind(
-    net: Internet, server: ModelServer, kind: tuple[Rule, Rule], number: int, *, seed: int = 0
+    net: Internet, server: TurnServer, kind: tuple[Rule, Rule], number: int, *, seed: int = 0
 ) -> IceHost:
     nat = Nat(net, f"203.0.113.{number}", mapping=kind[0], filtering=kind[1])
     servers = (server.stun, server.turn)
@@ -50,10 +51,10 @@ def behind(
 @pytest.mark.parametrize("a_kind", KINDS, ids=name)
 def test_every_pair_of_nats(a_kind: tuple[Rule, Rule], b_kind: tuple[Rule, Rule]) -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     a, b = behind(net, server, a_kind, 1), behind(net, server, b_kind, 2)
     connect_hosts(a, b)
-    net.network.run(until=10)
+    net.agenda.run(until=10)
     assert (a.state, b.state) == (IceState.COMPLETED, IceState.COMPLETED)
     for host in (a, b):
         selected = host.engine.selected
@@ -64,7 +65,7 @@ def test_every_pair_of_nats(a_kind: tuple[Rule, Rule], b_kind: tuple[Rule, Rule]
     before = server.relayed
     for sender, receiver in ((a, b), (b, a)):
         assert sender.send(b"\x80hello")
-        net.network.run(until=net.now - 1000 + 1)
+        net.agenda.run(until=net.now - 1000 + 1)
         assert receiver.received == [b"\x80hello"]
     assert (server.relayed > before) is not is_direct(a_kind, b_kind)
 
@@ -74,20 +75,20 @@ def test_every_pair_of_nats(a_kind: tuple[Rule, Rule], b_kind: tuple[Rule, Rule]
 def test_losses_do_not_keep_nats_from_being_crossed(b_kind: tuple[Rule, Rule], seed: int) -> None:
     net = Internet(delay_s=0.05, loss=0.2, seed=seed)
     net.reorder = net.duplicate = 0.1
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     a, b = behind(net, server, KINDS[2], 1, seed=seed), behind(net, server, b_kind, 2, seed=seed)
     connect_hosts(a, b)
-    assert net.network.run(until=25, condition=lambda: a.connected and b.connected)
+    assert net.agenda.run(until=25, condition=lambda: a.connected and b.connected)
 
 
 @pytest.mark.parametrize("hairpin", [False, True])
 def test_two_hosts_behind_one_nat(hairpin: bool) -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     nat = Nat(net, "203.0.113.1", mapping=Rule.ENDPOINT, filtering=Rule.ADDRESS_AND_PORT, hairpin=hairpin)
     a, b = (IceHost(net, f"10.0.0.{i}", nat=nat, servers=(server.stun,)) for i in (2, 3))
     connect_hosts(a, b)
-    net.network.run(until=5)
+    net.agenda.run(until=5)
     assert (a.state, b.state) == (IceState.COMPLETED, IceState.COMPLETED)
     assert a.engine.selected is not None
     assert a.engine.selected.local.type == "host"
@@ -95,10 +96,10 @@ def test_two_hosts_behind_one_nat(hairpin: bool) -> None:
 
 def test_without_a_relay_symmetric_nats_fail_in_time() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     kind = (Rule.ADDRESS_AND_PORT, Rule.ADDRESS_AND_PORT)
     a, b = behind(net, server, kind, 1), behind(net, server, kind, 2)
     a.servers = b.servers = (server.stun,)
     connect_hosts(a, b)
-    net.network.run(until=40)
+    net.agenda.run(until=40)
     assert a.states == b.states == [IceState.CHECKING, IceState.FAILED]

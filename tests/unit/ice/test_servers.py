@@ -12,8 +12,7 @@ import pytest
 
 from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri
 from rtcstack.network import SystemNetwork, tls
-from tests.support.internet import Internet, ModelServer
-from tests.support.link import START_S
+from rtcstack.testing import START_S, Internet, TurnServer
 from tests.unit.ice.test_agent import Observer, agents, connect
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -169,7 +168,7 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
     transport: str, order: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = Internet()
-    model = ModelServer(net, "127.0.0.1")
+    model = TurnServer(net, "127.0.0.1")
     loop = asyncio.get_running_loop()
 
     async def resolve(_: SystemNetwork, name: str) -> list[str]:
@@ -183,7 +182,7 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
         out: list[bytes] = []
         net.attach(client[0], lambda _to, _from, answer: out.append(answer))
         model._receive((model.host, 3478), client, data)
-        net.network.run(until=net.now - START_S + 1)
+        net.agenda.run(until=net.now - START_S + 1)
         return out
 
     class Udp(asyncio.DatagramProtocol):
@@ -214,7 +213,7 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
     url = f"turn:two.example:{port}?transport={transport}"
     with ending:
         asks = IceConfig(
-            servers=(parse_server_uri(url, ModelServer.USERNAME, ModelServer.PASSWORD),),
+            servers=(parse_server_uri(url, TurnServer.USERNAME, TurnServer.PASSWORD),),
             include_loopback=True,
             gather_timeout_s=2.0,
         )

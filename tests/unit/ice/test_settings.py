@@ -15,8 +15,8 @@ from rtcstack.ice.interfaces import host_addresses
 from rtcstack.network import SystemNetwork, interfaces
 from rtcstack.platform import HostAddress
 from rtcstack.sdp.candidate import Candidate
-from tests.support.internet import IceHost, Internet, ModelServer, Nat, Rule, connect_hosts
-from tests.support.link import START_S
+from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
+from tests.support.icehost import IceHost, connect_hosts
 from tests.unit.ice.test_agent import Observer, agents, connect
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -82,12 +82,12 @@ def test_a_rule_that_an_earlier_one_hides(first: AddressRule, second: AddressRul
 def gathered(*rules: AddressRule, policy: GatherPolicy = GatherPolicy.ALL) -> list[tuple[str, str]]:
     """Types and addresses that a host behind a NAT tells with these rules."""
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     nat = Nat(net, "203.0.113.99", mapping=Rule.ENDPOINT, filtering=Rule.ENDPOINT)
     config = IceConfig(options=IceSettings(address_rules=rules), policy=policy)
     host = IceHost(net, "10.0.0.2", nat=nat, servers=(server.stun, server.turn), config=config)
     host.gather()
-    net.network.run(until=1)
+    net.agenda.run(until=1)
     assert len({c.priority for c in host.candidates}) == len(host.candidates)
     assert len({c.foundation for c in host.candidates}) == len(host.candidates)
     return [(c.type, c.address) for c in host.candidates]
@@ -127,9 +127,9 @@ def test_a_machine_behind_a_one_to_one_nat_is_reached() -> None:
     class OneToOne(Nat):
         """Maps each port to itself, and lets everything in."""
 
-        def _map(self, source: Any, destination: Any) -> Any:
+        def _map(self, source: Any, destination: Any, *, is_tcp: bool = False) -> Any:
             self._ports = source[1] - 1
-            return super()._map(source, destination)
+            return super()._map(source, destination, is_tcp=is_tcp)
 
     cloud = OneToOne(net, "203.0.113.1", mapping=Rule.ENDPOINT, filtering=Rule.ENDPOINT)
     rules = (AddressRule(external=("203.0.113.1",), network="10.0.0.0/8"),)
@@ -138,7 +138,7 @@ def test_a_machine_behind_a_one_to_one_nat_is_reached() -> None:
     client = IceHost(net, "192.168.0.2", nat=Nat(net, "203.0.113.2", mapping=kind[0], filtering=kind[1]))
     cloud.send(("10.0.0.2", 1001), ("192.0.2.200", 9), b"the port is mapped")
     connect_hosts(client, server)
-    net.network.run(until=net.now - START_S + 3)
+    net.agenda.run(until=net.now - START_S + 3)
     assert client.connected
     assert server.connected
     assert server.engine.selected is not None

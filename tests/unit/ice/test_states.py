@@ -12,8 +12,8 @@ from rtcstack.ice.engine.checklist import MAX_PAIRS
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.ice.transactions import MAX_TRANSACTIONS
 from rtcstack.sdp.candidate import Candidate
-from tests.support.internet import IceHost, Internet, ModelServer, Nat, Rule, connect_hosts
-from tests.support.link import START_S
+from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
+from tests.support.icehost import IceHost, connect_hosts
 
 hosts = st.sampled_from([0, 1])
 
@@ -29,7 +29,7 @@ class Life(RuleBasedStateMachine):
     )
     def begin(self, mapping: Rule, seed: int, renomination: bool, delay: float) -> None:
         self.net = Internet(delay_s=delay, seed=seed)
-        self.server = ModelServer(self.net, "198.51.100.1")
+        self.server = TurnServer(self.net, "198.51.100.1")
         config = IceConfig(options=IceSettings(renomination=renomination), failed_timeout_s=10)
         servers = (self.server.stun, self.server.turn)
         nat = Nat(self.net, "203.0.113.1", mapping=mapping, filtering=Rule.ADDRESS_AND_PORT)
@@ -43,7 +43,7 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.001, 15))
     def time_passes(self, seconds: float) -> None:
         before = self.net.sent
-        self.net.network.run(until=self.net.now - START_S + seconds)
+        self.net.agenda.run(until=self.net.now - START_S + seconds)
         assert self.net.sent - before < 200 + 600 * seconds
 
     @rule(loss=st.sampled_from([0.0, 0.3, 1.0]))
@@ -127,7 +127,7 @@ class Life(RuleBasedStateMachine):
         a, b = self.hosts
         # what is left of the old generations may hold on to a socket that broke
         self._restart()
-        self.net.network.run(until=self.net.now - START_S + 12)
+        self.net.agenda.run(until=self.net.now - START_S + 12)
         for host in self.hosts:
             assert host.connected, (host.state, host.states)
             assert host.engine.active is host.engine.newest
@@ -135,7 +135,7 @@ class Life(RuleBasedStateMachine):
         for sender, receiver in ((a, b), (b, a)):
             receiver.received.clear()
             assert sender.send(b"\x80at the end")
-            self.net.network.run(until=self.net.now - START_S + 1)
+            self.net.agenda.run(until=self.net.now - START_S + 1)
             assert receiver.received == [b"\x80at the end"]
 
 

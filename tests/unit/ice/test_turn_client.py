@@ -15,8 +15,7 @@ from rtcstack.ice.turn import TurnAllocated, TurnClient, TurnEvent, TurnFailed, 
 from rtcstack.ice.turn.client import MAX_CHANNELS, MAX_PERMISSIONS
 from rtcstack.ice.turn.framing import MAX_HELD_BYTES, TurnFraming
 from rtcstack.ice.turn.peers import MAX_WAITING
-from tests.support.internet import Internet, ModelServer
-from tests.support.link import START_S
+from rtcstack.testing import START_S, Internet, TurnServer
 
 ME: Address = ("192.0.2.1", 4000)
 PEER: Address = ("192.0.2.50", 5000)
@@ -25,7 +24,7 @@ PEER: Address = ("192.0.2.50", 5000)
 class Client:
     """A client on the model internet."""
 
-    def __init__(self, net: Internet, server: ModelServer, *, password: str = ModelServer.PASSWORD) -> None:
+    def __init__(self, net: Internet, server: TurnServer, *, password: str = TurnServer.PASSWORD) -> None:
         self.net, self.server = net, server
         self.engine = TurnClient(server.USERNAME, password, entropy=random.Random(1).randbytes)
         self.events: list[TurnEvent] = []
@@ -48,7 +47,7 @@ class Client:
         due = self.engine.next_timeout()
         if due is not None and due != self._armed_at:
             self._armed_at = max(due, now)
-            self.net.network.at(self._armed_at, self._on_timer, self._armed_at)
+            self.net.agenda.at(self._armed_at, self._on_timer, self._armed_at)
 
     def _on_timer(self, armed_at: float) -> None:
         if armed_at == self._armed_at:
@@ -77,12 +76,12 @@ class Peer:
 
 
 def run(net: Internet, seconds: float) -> None:
-    net.network.run(until=net.now - START_S + seconds)
+    net.agenda.run(until=net.now - START_S + seconds)
 
 
-def allocated() -> tuple[Internet, ModelServer, Client, Peer]:
+def allocated() -> tuple[Internet, TurnServer, Client, Peer]:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     client = Client(net, server)
     peer = Peer(net)
     run(net, 1)
@@ -137,7 +136,7 @@ def test_it_is_kept_up_for_hours_with_changing_nonces() -> None:
 
 def test_losses() -> None:
     net = Internet(loss=0.3, seed=4)
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     client = Client(net, server)
     run(net, 20)
     assert [type(e) for e in client.events] == [TurnAllocated]
@@ -145,7 +144,7 @@ def test_losses() -> None:
 
 def test_wrong_credentials() -> None:
     net = Internet()
-    client = Client(net, ModelServer(net, "198.51.100.1"), password="wrong")
+    client = Client(net, TurnServer(net, "198.51.100.1"), password="wrong")
     run(net, 5)
     assert client.events == [TurnFailed(401, "again")]
     assert client.engine.next_timeout() is None
@@ -154,7 +153,7 @@ def test_wrong_credentials() -> None:
 @pytest.mark.parametrize("code", [403, 441, 442, 486, 508])
 def test_refusals_are_reported(code: int) -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     server.refuse = code
     client = Client(net, server)
     run(net, 5)
@@ -163,7 +162,7 @@ def test_refusals_are_reported(code: int) -> None:
 
 def test_silence_is_reported() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     server.silent = True
     client = Client(net, server)
     run(net, 60)
@@ -181,7 +180,7 @@ def test_a_server_that_dies_later_is_noticed() -> None:
 
 def test_a_redirection() -> None:
     net = Internet()
-    server = ModelServer(net, "198.51.100.1")
+    server = TurnServer(net, "198.51.100.1")
     server.alternate = ("198.51.100.2", 3478)
     client = Client(net, server)
     run(net, 5)

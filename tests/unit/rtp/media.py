@@ -13,7 +13,8 @@ from rtcstack.rtp.frames import AudioUnit, EncodedFrame, PayloadInfo
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
 from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.session import RtpSession
-from tests.support.link import START_S, Host, Link, Network
+from rtcstack.testing import START_S, Link
+from rtcstack.testing.engines import EngineHost, Simulation
 
 IDS = {
     Extension.MID: 4,
@@ -164,7 +165,7 @@ class Call:
         back: dict[str, Any] | None = None,
         seed: int = 1,
     ) -> None:
-        self.network = Network()
+        self.network = Simulation()
         self.sender, self.receiver = session(seed), session(seed + 1)
         parameters = parameters or video_parameters()
         self.stream: SendStream = self.sender.add_send_stream(parameters)
@@ -173,8 +174,8 @@ class Call:
         )
         self.forth: Link = self.network.link(**({"delay_s": 0.02, "seed": seed} | (forth or {})))
         self.back: Link = self.network.link(**({"delay_s": 0.02, "seed": seed + 99} | (back or {})))
-        self.a: Host
-        self.b: Host
+        self.a: EngineHost
+        self.b: EngineHost
         self.a, self.b = self.network.connect(
             self.sender, self.receiver, forth=[self.forth], back=[self.back]
         )

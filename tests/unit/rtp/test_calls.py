@@ -12,7 +12,8 @@ from rtcstack.rtp.audio import Pulled
 from rtcstack.rtp.events import FrameReceived, KeyFrameRequested, PacketsReceived
 from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source
-from tests.support.link import START_S, BurstLoss, Network
+from rtcstack.testing import START_S, BurstLoss
+from rtcstack.testing.engines import Simulation
 from tests.unit.rtp.media import (
     IDS,
     Call,
@@ -290,7 +291,7 @@ def test_a_video_that_wants_little_is_given_room_by_probing() -> None:
 
 
 def test_frames_captured_together_are_known_to_belong_together() -> None:
-    network = Network()
+    network = Simulation()
     a, b = session(1), session(2)
     video, audio = a.add_send_stream(video_parameters()), a.add_send_stream(audio_parameters())
     b.set_receive_section(video_section())
@@ -324,7 +325,7 @@ def test_frames_captured_together_are_known_to_belong_together() -> None:
 
 
 def test_audio_through_jitter_and_loss() -> None:
-    network = Network()
+    network = Simulation()
     a, b = session(1), session(2)
     audio = a.add_send_stream(audio_parameters())
     b.set_receive_section(audio_section())
@@ -361,7 +362,7 @@ def test_audio_through_jitter_and_loss() -> None:
 
 def test_a_forwarding_middle() -> None:
     """What an SFU does: packets in, packets out, requests answered where the packets are."""
-    network = Network()
+    network = Simulation()
     origin, middle_in, middle_out, end = (session(i) for i in range(4))
     source = origin.add_send_stream(video_parameters())
     middle_in.set_receive_section(video_section(delivery=Delivery.PACKETS, sources=(Source(1001, 1002),)))

@@ -16,7 +16,8 @@ from rtcstack.rtp.events import BitrateAllocated, FrameReceived, KeyFrameRequest
 from rtcstack.rtp.parameters import SendParameters
 from rtcstack.rtp.rtcp import ReceiverEstimate, ReceiverReport, ReportBlock
 from rtcstack.rtp.sending import FLOOR_BPS, RESUME_MARGIN
-from tests.support.link import START_S, Link, Network
+from rtcstack.testing import START_S, Link
+from rtcstack.testing.engines import Simulation
 from tests.unit.rtp.media import session, video_parameters, video_payloads, video_section
 
 MINIMA = (30_000, 150_000, 400_000)
@@ -32,7 +33,7 @@ class Many:
     """
 
     def __init__(self, rate_bps: float, parameters: list[SendParameters]) -> None:
-        self.network = Network()
+        self.network = Simulation()
         self.sender, self.receiver = session(1), session(2)
         self.streams = [self.sender.add_send_stream(each) for each in parameters]
         rids = tuple(p.rid for p in parameters if p.rid is not None)

@@ -12,7 +12,7 @@ from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.outgoing import NEVER
 from rtcstack.rtp.parameters import Source
 from rtcstack.rtp.rtcp import Nack, PictureLossIndication
-from tests.support.link import START_S
+from rtcstack.testing import START_S
 from tests.unit.rtp.media import (
     IDS,
     audio_parameters,

@@ -17,7 +17,8 @@ from rtcstack.sctp.events import (
     MessageReceived,
 )
 from rtcstack.sctp.options import SctpOptions
-from tests.support.link import Host, Link, Network
+from rtcstack.testing import Link
+from rtcstack.testing.engines import EngineHost, Simulation
 
 __all__ = ["Pair", "Side", "small_sequence_numbers"]
 
@@ -31,7 +32,7 @@ def small_sequence_numbers(association: SctpAssociation, tsn: int) -> None:
 class Side:
     """One engine, and what it has told so far."""
 
-    def __init__(self, engine: DataChannels, host: Host) -> None:
+    def __init__(self, engine: DataChannels, host: EngineHost) -> None:
         self.engine = engine
         self.host = host
 
@@ -81,7 +82,7 @@ class Pair:
         connect: bool = True,
         timer_slack_s: float = 0.0,
     ) -> None:
-        self.network = Network()
+        self.network = Simulation()
         rng = random.Random(seed)
         options = options or SctpOptions()
         a = DataChannels(SctpAssociation(options, rng=random.Random(rng.random())), is_dtls_client=True)

@@ -18,7 +18,8 @@ from rtcstack.sctp.congestion import CongestionController, Reno
 from rtcstack.sctp.delay_target import DelayTarget
 from rtcstack.sctp.events import StreamMessage
 from rtcstack.sctp.options import SctpOptions
-from tests.support.link import BurstLoss, Link, Network
+from rtcstack.testing import BurstLoss, Link
+from rtcstack.testing.engines import Simulation
 
 MB = 1_000_000
 
@@ -28,7 +29,7 @@ class Flow:
 
     def __init__(
         self,
-        network: Network,
+        network: Simulation,
         forth: Sequence[Link],
         back: Sequence[Link],
         *,
@@ -89,7 +90,7 @@ def single(
     **link: Any,
 ) -> Outcome:
     """One flow on the standard path, altered as told."""
-    network = Network()
+    network = Simulation()
     settings = {"delay_s": 0.02, "rate_bytes_per_s": 10 * MB, "queue_bytes": MB, "seed": 1, **link}
     forth = network.link(**settings)
     back_link = network.link(**{"delay_s": settings["delay_s"], "seed": 99, **(back or {})})
@@ -113,7 +114,7 @@ def shared(
     queue_bytes: int = MB,
 ) -> tuple[list[float], Link]:
     """Flows (controller, one-way delay, start) through one bottleneck: MB/s each, from `after` on."""
-    network = Network()
+    network = Simulation()
     neck = network.link(rate_bytes_per_s=rate, queue_bytes=queue_bytes, seed=5)
     running = [
         Flow(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rtcstack.engine import Buffer
-from tests.support.link import BurstLoss, Host, Link, Network
+from rtcstack.testing import BurstLoss, Link
+from rtcstack.testing.engines import EngineHost, Simulation
 
 
 class Recorder:
@@ -38,8 +39,8 @@ class Recorder:
         return ()
 
 
-def connect(**settings: Any) -> tuple[Network, Recorder, Recorder, Host, Link]:
-    network = Network()
+def connect(**settings: Any) -> tuple[Simulation, Recorder, Recorder, EngineHost, Link]:
+    network = Simulation()
     a, b = Recorder(), Recorder()
     link = network.link(**settings)
     host, _ = network.connect(a, b, forth=[link], back=[network.link()])
@@ -103,7 +104,7 @@ def test_reordering_duplication_and_jitter() -> None:
 
 
 def test_timers_fire_on_time_or_late_by_the_slack() -> None:
-    network = Network()
+    network = Simulation()
     engine = Recorder()
     host, _ = network.connect(engine, Recorder(), timer_slack_s=0.25)
     engine.deadline = network.now + 1.0
@@ -115,7 +116,7 @@ def test_timers_fire_on_time_or_late_by_the_slack() -> None:
 
 
 def test_links_in_a_row_and_a_change_of_rate() -> None:
-    network = Network()
+    network = Simulation()
     a, b = Recorder(), Recorder()
     first = network.link(delay_s=0.1)
     second = network.link(delay_s=0.2, rate_bytes_per_s=1000)

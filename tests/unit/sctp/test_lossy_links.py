@@ -10,7 +10,7 @@ import pytest
 from rtcstack.sctp.association import AssociationState
 from rtcstack.sctp.channels import ChannelState
 from rtcstack.sctp.options import SctpOptions
-from tests.support.link import BurstLoss
+from rtcstack.testing import BurstLoss
 from tests.unit.sctp.pair import Pair
 
 LINKS: dict[str, dict[str, Any]] = {
