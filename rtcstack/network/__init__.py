@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 
+from rtcstack.network.capabilities import Form
 from rtcstack.network.names import is_literal
 from rtcstack.network.system import SystemNetwork
 from rtcstack.platform.current import installed
 from rtcstack.platform.values import Network
 
-__all__ = ["SystemNetwork", "is_literal", "network", "network_here"]
+__all__ = ["Form", "SystemNetwork", "is_literal", "network", "network_here"]
 
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SystemNetwork] = weakref.WeakKeyDictionary()
 
