@@ -162,26 +162,39 @@ def dedicated(name: str) -> Threads:
     return Threads(_post_to(asyncio.get_running_loop()), 1, name=name)
 
 
-def run(work: Callable[[], Result], workers: Jobs) -> asyncio.Future[Result]:
+def run(
+    work: Callable[[], Result], workers: Jobs, *, unwanted: Callable[[Result], object] | None = None
+) -> asyncio.Future[Result]:
     """Have something slow done.
 
     Args:
         work: what; it may raise, and is not stopped when nobody waits for it any more.
         workers: by whom.
+        unwanted: called with what came when nobody waited any more.
 
     Returns:
         What it gave.
     """
     future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
+    def give(result: Result) -> None:
+        if not future.done():
+            future.set_result(result)
+        elif unwanted is not None:
+            unwanted(result)
+
+    def fail(error: BaseException) -> None:
+        if not future.done():
+            future.set_exception(error)
+
     def job() -> None:
         try:
             result = work()
         except BaseException as exc:
             error = exc
-            tell = lambda: None if future.done() else future.set_exception(error)  # noqa: E731
+            tell = lambda: fail(error)  # noqa: E731
         else:
-            tell = lambda: None if future.done() else future.set_result(result)  # noqa: E731
+            tell = lambda: give(result)  # noqa: E731
         with contextlib.suppress(RuntimeError):  # the loop is closed
             workers.post(tell)
 

@@ -25,7 +25,7 @@ from rtcstack.engine import Run
 from rtcstack.errors import InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
-from rtcstack.network import network_or_none
+from rtcstack.network import network_here
 from rtcstack.sdp.candidate import Candidate
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RTCIceGatherer(EventTarget):
         configuration = validated(options)
         ice = configuration.settings.ice
         self.agent = IceAgent(
-            ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password, network=network_or_none()
+            ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password, network=network_here()
         )
         self.mid = "0"
         self.remote_candidates: list[Candidate] = []

@@ -24,7 +24,7 @@ from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState,
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
-from rtcstack.network import network, network_or_none
+from rtcstack.network import network, network_here
 from rtcstack.platform import Watch
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
@@ -363,6 +363,8 @@ class TransportSet:
         self.configuration = configuration
         self.observer = observer
         self.defer = defer
+        self.network = network_here()
+        """What the connection is on, wherever it is used: where it was made. None for this machine's."""
         ice = configuration.settings.ice
         self.first_credentials = _random_credentials()
         if ice.ufrag is not None and ice.password is not None:
@@ -376,8 +378,6 @@ class TransportSet:
         self._pool: list[IceAgent] = []
         self._watch: Watch | None = None
         self._closed = False
-        self.network = network_or_none()
-        """That of the code that made the connection; None if no loop was running then."""
         self.fill_pool()
 
     def fill_pool(self) -> None:
@@ -426,7 +426,7 @@ class TransportSet:
         """What identifies this end; generated when it is first needed and none was given."""
         if self._certificate is None:
             given = self.configuration.certificates
-            self._certificate = given[0].key if given else Certificate.generate()
+            self._certificate = given[0].key if given else Certificate.usual()
         return self._certificate
 
     def __iter__(self) -> Iterator[TransportEntry]:

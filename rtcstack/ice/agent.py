@@ -126,7 +126,7 @@ class IceAgent:
         config: see `IceConfig`.
         observer: who is told.
         ufrag, pwd: local credentials of the first generation, or None for random ones.
-        network: on which it is; None for that of the code by which it first needs its loop.
+        network: what it is on; None for the network of the code by which it first needs its loop.
     """
 
     def __init__(
@@ -235,6 +235,7 @@ class IceAgent:
     def network(self) -> Network:
         """The network that the agent is on."""
         if self._network is None:
+            self._loop = asyncio.get_running_loop()
             self._network = network()
         return self._network
 

@@ -1,7 +1,8 @@
 """Files, URLs, cameras and screens as tracks, through PyAV.
 
-A player has one thread that reads and decodes. It starts when somebody reads a track, and ends with the
-file, with `MediaPlayer.stop`, or when no track is left.
+The loop's workers read and decode a file, a few frames ahead; what may block for good, a device or a URL,
+has a thread of its own. Reading begins when somebody reads a track, and ends with the file, with
+`MediaPlayer.stop`, or when no track is left. Frames are handed out by a timer of the loop.
 """
 
 from __future__ import annotations
@@ -11,41 +12,39 @@ import heapq
 import logging
 import os
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import av
 from av.container import InputContainer
 
+from rtcstack.clock import monotonic, unix_time
 from rtcstack.errors import NotFoundError
-from rtcstack.media.frames import (
-    AUDIO_SAMPLE_RATE,
-    VIDEO_CLOCK_RATE,
-    VIDEO_TIME_BASE,
-    Frame,
-    set_capture_time,
-)
+from rtcstack.media.filereader import FileReader, Piece
+from rtcstack.media.files import is_at_hand
+from rtcstack.media.frames import Frame, set_capture_time
 from rtcstack.media.source import TrackSource
-from rtcstack.media.timeline import MAX_STEP_S, Timeline
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.platform import Jobs
+from rtcstack.workers import Threads, dedicated, jobs, run
 
-__all__ = ["MediaPlayer", "camera", "microphone", "screen"]
+__all__ = [
+    "MAX_DECODED_AHEAD",
+    "MAX_IN_FLIGHT",
+    "MediaPlayer",
+    "camera",
+    "is_at_hand",
+    "microphone",
+    "screen",
+]
 
 MAX_DECODED_AHEAD = 64
 """Frames that are decoded and wait for their time: tracks in a file are not quite interleaved."""
 
 MAX_IN_FLIGHT = 8
-"""Frames that were handed to the loop and not yet taken up."""
-
-_AUDIO_FRAME_SAMPLES = AUDIO_SAMPLE_RATE // 50
+"""Frames that are read ahead of those that can be shown; of a device, frames that are on their way."""
 
 _logger = logging.getLogger("rtcstack.media")
-
-T = TypeVar("T")
 
 
 class _PlayerSource(TrackSource):
@@ -96,29 +95,35 @@ class MediaPlayer:
             container = av.open(name, "r", format=format, options=dict(options or {}), timeout=(20.0, 20.0))
         except (av.FFmpegError, OSError, ValueError) as exc:
             raise NotFoundError(f"{name!r} cannot be played: {exc}") from exc
-        self._container: InputContainer = container
         self._is_device = _is_device(container)
-        self._loop_file = loop and not self._is_device
+        self._is_at_hand = is_at_hand(name) and not self._is_device
         self._realtime = realtime and not self._is_device
         self._sources: dict[str, _PlayerSource] = {}
-        self._streams = []
+        wanted = []
         label = self._name = str(name)
         for kind, streams in (("video", container.streams.video), ("audio", container.streams.audio)):
             if streams:
                 self._sources[kind] = _PlayerSource(kind, label, self)
-                self._streams.append(streams[0])
-        if not self._streams:
+                wanted.append(streams[0])
+        if not wanted:
             container.close()
             raise NotFoundError(f"{name!r} holds neither audio nor video")
         if container.streams.video:
             container.streams.video[0].thread_type = "AUTO"
+        self._reader = FileReader(container, wanted, loops=loop and not self._is_device)
         self._tracks = {kind: source.track() for kind, source in self._sources.items()}
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = threading.Event()
-        self._in_flight = threading.BoundedSemaphore(MAX_IN_FLIGHT)
-        self._held: deque[tuple[_PlayerSource, Frame]] = deque()
-        self._done = False
+        self._workers: Jobs | None = None  # once it has begun
+        self._thread: Threads | None = None  # if they are its own
+        self._stopping = False
+        self._reads = 0  # under way
+        self._is_read = False
+        self._is_closing = False
+        self._waiting: list[tuple[float, int, str, Frame]] = []
+        self._counts = dict.fromkeys(self._sources, 0)  # of what waits
+        self._number = 0
+        self._began_at = 0.0
+        self._is_giving = False
+        self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(
@@ -135,7 +140,16 @@ class MediaPlayer:
         Raises:
             NotFoundError: see the class.
         """
-        return await _in_thread(lambda: cls(file, format, options, loop=loop, realtime=realtime))
+
+        def make() -> MediaPlayer:
+            return cls(file, format, options, loop=loop, realtime=realtime)
+
+        if is_at_hand(file) and format not in _DEVICES:
+            return await run(make, jobs(), unwanted=cls.stop)
+        thread = dedicated("rtcstack-open")
+        opened = run(make, thread, unwanted=cls.stop)
+        thread.close()
+        return await opened
 
     @property
     def audio(self) -> MediaStreamTrack | None:
@@ -149,27 +163,94 @@ class MediaPlayer:
 
     @property
     def is_running(self) -> bool:
-        """Whether its thread lives."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether it has begun and still holds the file or device."""
+        return self._workers is not None and not self._reader.is_closed
 
     def stop(self) -> None:
         """End the tracks, and let go of the file or device."""
-        self._stopping.set()
-        self._release_held()
+        self._stopping = self._reader.is_stopping = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for source in self._sources.values():
             source.end()
-        if self._thread is None and not self._done:
-            self._done = True
-            self._container.close()
+        if not self._reads:
+            self._close()
 
-    # -- on the loop's thread ----------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """For the sources: somebody reads."""
-        if self._thread is None and not self._stopping.is_set():
-            self._loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._run, name="rtcstack-player", daemon=True)
-            self._thread.start()
+        if self._workers is not None or self._stopping:
+            return
+        if self._is_at_hand:
+            self._workers = jobs()
+        else:
+            self._workers = self._thread = dedicated("rtcstack-player")
+        self._began_at = monotonic()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Have as much read as may wait. Of a file one piece at a time, for workers keep no order; a
+        device's thread goes on reading while the loop is busy."""
+        if self._workers is None:
+            return
+        while self._reads < (MAX_IN_FLIGHT if self._is_device else 1):
+            count = self._room()
+            if count <= 0 or self._is_read or self._stopping:
+                return
+            self._reads += 1
+            self._workers.submit(lambda count=count: self._read(count), cost_s=self._reader.cost_s(count))  # type: ignore[misc]
+
+    def _room(self) -> int:
+        """How many frames are to be read."""
+        if self._is_device:
+            return 1
+        waiting = len(self._waiting)
+        most = MAX_IN_FLIGHT if all(self._counts.values()) else MAX_DECODED_AHEAD
+        return min(most - waiting, MAX_IN_FLIGHT)
+
+    def _read(self, count: int) -> None:
+        """On a worker."""
+        piece = self._reader.read(count)
+        workers = self._workers
+        assert workers is not None
+        try:
+            workers.post(lambda: self._have_read(piece))
+        except RuntimeError:  # the loop is closed
+            self._reader.close()
+
+    def _have_read(self, piece: Piece) -> None:
+        self._reads -= 1
+        if self._stopping:
+            if not self._reads:
+                self._close()
+            return
+        for at, kind, frame in piece.frames:
+            heapq.heappush(self._waiting, (at, self._number, kind, frame))
+            self._number += 1
+            self._counts[kind] += 1
+        if piece.is_last and not self._is_read:
+            self._is_read = True
+            if piece.error is not None:
+                _logger.warning("%s: playing failed, its tracks end: %s", self._name, piece.error)
+                context = {"message": "a player failed: its tracks end", "exception": piece.error}
+                asyncio.get_running_loop().call_exception_handler(context)
+        self.hand_out()
+
+    def _close(self) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        if self._workers is None:
+            self._reader.close()
+            return
+        self._workers.submit(self._reader.close)
+        if self._thread is not None:
+            self._thread.close()
+
+    # -- handing out --------------------------------------------------------------------------------------
 
     def source_released(self) -> None:
         """For the sources: a track of ours is gone."""
@@ -178,172 +259,58 @@ class MediaPlayer:
         else:
             self.hand_out()
 
-    def _receive(self, source: _PlayerSource, frame: Frame) -> None:
-        self._held.append((source, frame))
+    def hand_out(self) -> None:
+        """For the sources: give what is due, or what there is room for."""
+        if self._is_giving or self._stopping or self._workers is None:
+            return
+        self._is_giving = True
+        try:
+            while self._may_give():
+                _, _, kind, frame = heapq.heappop(self._waiting)
+                self._counts[kind] -= 1
+                set_capture_time(frame, unix_time())
+                self._sources[kind].push(frame)
+        finally:
+            self._is_giving = False
+        if not self._stopping:
+            self._go_on()
+
+    def _may_give(self) -> bool:
+        """Whether the next frame is to be given now. A timer is set if time alone is missing."""
+        waiting = self._waiting
+        if not waiting:  # also when it was stopped by what it gave
+            return False
+        if self._is_device:
+            return True
+        if not self._is_read and not all(self._counts.values()) and len(waiting) < MAX_DECODED_AHEAD:
+            return False  # what the others bring may be due before it
+        at, _, kind, _ = waiting[0]
+        if not self._realtime:
+            return self._sources[kind].has_room
+        wait_s = self._began_at + at - monotonic()
+        if wait_s <= 0:
+            return True
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._ring)
+        return False
+
+    def _ring(self) -> None:
+        self._timer = None
         self.hand_out()
 
-    def hand_out(self) -> None:
-        """For the sources: give what there is room for."""
-        held = self._held
-        while held:
-            source, frame = held[0]
-            if not self._realtime and not self._is_device and not source.has_room:
-                return
-            held.popleft()
-            self._in_flight.release()
-            source.push(frame)
-
-    def _release_held(self) -> None:
-        while self._held:
-            self._held.popleft()
-            self._in_flight.release()
-
-    def _end(self) -> None:
-        if self._held and not self._stopping.is_set():
-            # readers still have to take what is held; the last of them calls us again
-            assert self._loop is not None
-            self._loop.call_later(0.02, self._end)
-            return
-        for source in self._sources.values():
-            source.end()
-
-    # -- on our own thread --------------------------------------------------------------------
-
-    def _run(self) -> None:
-        loop = self._loop
-        assert loop is not None
-        try:
-            self._play(loop)
-        except (av.FFmpegError, OSError, ValueError) as exc:
-            _logger.warning("%s: playing failed, its tracks end: %s", self._name, exc)
-            context = {"message": "a player failed: its tracks end", "exception": exc}
-            self._post(loop, loop.call_exception_handler, context)
-        finally:
-            self._container.close()
-            self._done = True
-            self._post(loop, self._end)
-
-    @staticmethod
-    def _post(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> bool:
-        try:
-            loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:  # the loop is closed
-            return False
-        return True
-
-    def _play(self, loop: asyncio.AbstractEventLoop) -> None:
-        began_at = time.monotonic()
-        waiting: list[tuple[float, int, _PlayerSource, Frame]] = []
-        number = 0
-        for at, source, frame in self._frames():
-            heapq.heappush(waiting, (at, number, source, frame))
-            number += 1
-            if self._is_device:
-                while waiting:
-                    if not self._give(loop, heapq.heappop(waiting)):
-                        return
-                continue
-            kinds = {id(entry[2]) for entry in waiting}
-            while waiting and (len(kinds) == len(self._sources) or len(waiting) >= MAX_DECODED_AHEAD):
-                entry = heapq.heappop(waiting)
-                if not self._wait_until(began_at + entry[0]) or not self._give(loop, entry):
-                    return
-                kinds = {id(entry[2]) for entry in waiting}
-        while waiting:
-            entry = heapq.heappop(waiting)
-            if not self._wait_until(began_at + entry[0]) or not self._give(loop, entry):
-                return
-
-    def _wait_until(self, due: float) -> bool:
-        if not self._realtime:
-            return not self._stopping.is_set()
-        wait_s = due - time.monotonic()
-        return not self._stopping.wait(wait_s) if wait_s > 0 else not self._stopping.is_set()
-
-    def _give(self, loop: asyncio.AbstractEventLoop, entry: tuple[float, int, _PlayerSource, Frame]) -> bool:
-        while not self._in_flight.acquire(timeout=0.1):
-            if self._stopping.is_set() or loop.is_closed():
-                return False
-        _, _, source, frame = entry
-        set_capture_time(frame, time.time())
-        return self._post(loop, self._receive, source, frame) and not self._stopping.is_set()
-
-    def _frames(self) -> Iterator[tuple[float, _PlayerSource, Frame]]:
-        """Frames with the seconds since the beginning, their pts counted from there too."""
-        offset = 0.0
-        while True:
-            # What was cut together, or sent by a camera that began anew, jumps; each kind goes on where
-            # it was, and both begin with the first of them.
-            lines: dict[str, Timeline] = {}
-            first: float | None = None
-            last = 0.0
-            resampler = av.AudioResampler("s16", self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
-            for frame in self._decoded():
-                at = frame.time
-                if at is None:
-                    continue
-                if first is None:
-                    first = at
-                if isinstance(frame, av.VideoFrame):
-                    placed = _placed(lines, "video", at - first)
-                    if placed is None:
-                        continue
-                    seconds = placed + offset
-                    frame.pts = round(seconds * VIDEO_CLOCK_RATE)
-                    frame.time_base = VIDEO_TIME_BASE
-                    last = max(last, seconds + self._frame_interval())
-                    yield seconds, self._sources["video"], frame
-                    continue
-                for piece in resampler.resample(frame):
-                    placed = _placed(lines, "audio", (piece.time or 0.0) - first)
-                    if placed is None:
-                        continue
-                    seconds = placed + offset
-                    piece.pts = round(seconds * AUDIO_SAMPLE_RATE)
-                    piece.time_base = Fraction(1, AUDIO_SAMPLE_RATE)
-                    last = max(last, seconds + piece.samples / AUDIO_SAMPLE_RATE)
-                    yield seconds, self._sources["audio"], piece
-            if not self._loop_file or self._stopping.is_set() or last <= offset:
-                return
-            offset = last
-            self._container.seek(0)
-
-    def _decoded(self) -> Iterator[Frame]:
-        try:
-            for packet in self._container.demux(self._streams):
-                if self._stopping.is_set():
-                    return
-                try:
-                    for frame in packet.decode():
-                        if isinstance(frame, av.VideoFrame | av.AudioFrame):
-                            yield frame
-                except av.error.InvalidDataError:
-                    continue  # a damaged packet costs itself only
-        except av.error.EOFError:
-            return
-
-    def _layout(self) -> str:
-        audio = self._container.streams.audio
-        return "mono" if audio and audio[0].codec_context.layout.nb_channels == 1 else "stereo"
-
-    def _frame_interval(self) -> float:
-        rate = self._container.streams.video[0].average_rate
-        return float(1 / rate) if rate else 1 / 30
+    def _go_on(self) -> None:
+        self._read_on()
+        if self._is_read:
+            if not self._reads:
+                self._close()
+            if not self._waiting:
+                self._stopping = True
+                for source in self._sources.values():
+                    source.end()
 
 
-def _placed(lines: dict[str, Timeline], kind: str, seconds: float) -> float | None:
-    """Where a frame stands on its line, in seconds; None for one that is to be left out."""
-    line = lines.get(kind)
-    if line is None:
-        began = max(0, round(seconds * VIDEO_CLOCK_RATE)) if abs(seconds) <= MAX_STEP_S else 0
-        line = lines[kind] = Timeline(VIDEO_CLOCK_RATE, start=began)
-    placed = line.place(round(seconds * VIDEO_CLOCK_RATE))
-    return None if placed is None else max(0.0, placed / VIDEO_CLOCK_RATE)
-
-
-def _is_device(container: InputContainer) -> bool:
-    names = set(container.format.name.split(","))
-    devices = {
+_DEVICES = frozenset(
+    (
         "v4l2",
         "video4linux2",
         "x11grab",
@@ -353,37 +320,12 @@ def _is_device(container: InputContainer) -> bool:
         "avfoundation",
         "dshow",
         "gdigrab",
-    }
-    return bool(names & devices)
+    )
+)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run something slow on a thread of its own, that ends with it."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T | None, exc: BaseException | None) -> None:
-        if future.done():
-            if isinstance(result, MediaPlayer):
-                result.stop()
-        elif exc is not None:
-            future.set_exception(exc)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as exc:
-            error = exc
-        try:
-            loop.call_soon_threadsafe(tell, result, error)
-        except RuntimeError:  # the loop is closed
-            return
-
-    threading.Thread(target=run, name="rtcstack-open", daemon=True).start()
-    return await future
+def _is_device(container: InputContainer) -> bool:
+    return bool(_DEVICES & set(container.format.name.split(",")))
 
 
 async def camera(

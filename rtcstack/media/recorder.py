@@ -1,7 +1,8 @@
 """Recording tracks, and encoded frames as they came, to files: webm, mp4, mkv, ogg, ivf, wav, mp3.
 
-One thread encodes and writes. What comes faster than it can write waits in bounded queues. What was written
-is on the disk within about a second, and can be played although the process be killed.
+The loop's workers encode and write, one job after the other; what may block for good, a URL or an object with
+``write``, has a thread of its own. What comes faster than it can be written waits in bounded queues. What was
+written is on the disk within about a second, and can be played although the process be killed.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import asyncio
 import contextlib
 import logging
 import os
-import threading
-import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import av
 from av.container import OutputContainer
 
+from rtcstack.clock import monotonic
+from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.errors import InvalidStateError, OperationError
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.files import is_at_hand, open_output
 from rtcstack.media.frames import Frame
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.media.writers import (
@@ -32,6 +34,8 @@ from rtcstack.media.writers import (
     encoder_for,
     holds,
 )
+from rtcstack.platform import Jobs
+from rtcstack.workers import Threads, dedicated, jobs
 
 __all__ = ["EncodedInput", "MediaRecorder"]
 
@@ -41,17 +45,8 @@ MAX_QUEUED_VIDEO = 60
 MAX_QUEUED_AUDIO = 1500
 """Audio frames that wait: 30 s of 20 ms, so that a slow disk leaves no hole in the sound."""
 
-_SURVIVING: dict[str, dict[str, str]] = {
-    "mp4": {"movflags": "+empty_moov+default_base_moof+delay_moov", "frag_duration": "1000000"},
-    "mov": {"movflags": "+empty_moov+default_base_moof+delay_moov", "frag_duration": "1000000"},
-    "matroska": {"cluster_time_limit": "1000"},
-    "webm": {"cluster_time_limit": "1000"},
-    "ogg": {"page_duration": "500000"},
-}
-"""Options of formats with which a file is of use although its end was never written."""
-
-_ALWAYS = {"flush_packets": "1", "max_interleave_delta": "500000"}
-"""To the disk with each packet; and a stream that pauses holds the others up for half a second at most."""
+MAX_BATCH = 8
+"""Frames that one job writes; they count as waiting until they are written."""
 
 _logger = logging.getLogger("rtcstack.media")
 
@@ -124,6 +119,10 @@ class _Input:
         """For the track."""
 
 
+_Entry = tuple[_Input, Any, float]
+"""Where a frame is to go, the frame, and monotonic seconds when it came."""
+
+
 class EncodedInput:
     """Takes encoded frames for one stream of the file. Made by `MediaRecorder.add_encoded`."""
 
@@ -189,12 +188,21 @@ class MediaRecorder:
         self._video_bitrate_bps = video_bitrate_bps
         self._audio_bitrate_bps = audio_bitrate_bps
         self._inputs: list[_Input] = []
-        self._queue: deque[tuple[_Input, Any, float]] = deque()
-        self._wake = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._queue: deque[_Entry] = deque()
+        self._early: list[_Entry] = []  # until all inputs have given something
+        self._early_counts: dict[_Input, int] = {}
+        self._missing: set[_Input] = set()
+        self._early_timer: asyncio.TimerHandle | None = None
+        self._is_complete = False  # no input is waited for any more
+        self._has_begun = False
+        self._is_busy = False  # a worker writes
+        self._batch: list[_Input] = []  # whose frames a worker writes now
+        self._open_inputs: set[_Input] = set()  # the workers'
         self._stopping = False
+        self._is_over = False
+        self._workers: Jobs | None = None
+        self._thread: Threads | None = None  # if they are our own
         self._finished: asyncio.Future[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._error: Exception | None = None
         self._container: OutputContainer | None = None
 
@@ -249,7 +257,7 @@ class MediaRecorder:
         return EncodedInput(self, entry, codec)
 
     def _check_not_started(self) -> None:
-        if self._thread is not None:
+        if self._finished is not None:
             raise InvalidStateError("the recorder has been started")
 
     async def start(self) -> None:
@@ -264,10 +272,12 @@ class MediaRecorder:
         if not self._inputs:
             raise InvalidStateError("the recorder has nothing to record")
         self._container = self._open()
-        self._loop = asyncio.get_running_loop()
-        self._finished = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, name="rtcstack-recorder", daemon=True)
-        self._thread.start()
+        if is_at_hand(self._file, is_new=True):
+            self._workers = jobs()
+        else:
+            self._workers = self._thread = dedicated("rtcstack-recorder")
+        self._finished = asyncio.get_running_loop().create_future()
+        self._missing = set(self._inputs)
         for entry in self._inputs:
             if entry.track is not None:
                 entry.track.add_sink(entry)
@@ -275,33 +285,13 @@ class MediaRecorder:
                     entry.track.source.request_key_frame()
 
     def _open(self) -> OutputContainer:
-        """Make the file, as far as that can be done before the first frame."""
-        name = self._file
-        if isinstance(name, str) and "://" not in name:
-            folder = os.path.dirname(os.path.abspath(name))
-            if not os.path.isdir(folder):
-                raise OperationError(f"{name!r} cannot be recorded: there is no folder {folder}")
-            writable = name if os.path.exists(name) else folder
-            if os.path.isdir(name) or not os.access(writable, os.W_OK):
-                raise OperationError(f"{name!r} cannot be recorded: {writable} cannot be written to")
-        try:
-            container = av.open(name, "w", format=self._format)
-        except (av.FFmpegError, OSError, ValueError) as exc:
-            raise OperationError(f"{name!r} cannot be recorded: {exc}") from exc
-        options = dict(_ALWAYS)
-        for form in container.format.name.split(","):
-            options.update(_SURVIVING.get(form, {}))
-        if "movflags" in self._options:
-            options.pop("frag_duration", None)
-        options.update(self._options)
-        container.close()
-        container = av.open(name, "w", format=self._format, options=options)
+        container = open_output(self._file, self._format, self._options)
         try:
             for entry in self._inputs:
                 self._check(container, entry)
         except OperationError as exc:
             container.close()
-            raise OperationError(f"{name!r} cannot be recorded: {exc}") from None
+            raise OperationError(f"{self._file!r} cannot be recorded: {exc}") from None
         return container
 
     def _check(self, container: OutputContainer, entry: _Input) -> None:
@@ -332,13 +322,14 @@ class MediaRecorder:
         return True
 
     def _fail(self, error: Exception) -> None:
-        """Record nothing any more. Any thread; `stop` raises it, and the log tells it now."""
+        """Record nothing any more; `stop` raises it, and the log tells it now."""
         if self._error is None:
             self._error = error
             _logger.warning("recording %r has failed: %s", self._file, error)
-        with self._wake:
-            self._queue.clear()
-            self._wake.notify()
+        for entry, _, _ in self._queue:
+            entry.queued -= 1
+        self._queue.clear()
+        self._early.clear()
 
     async def stop(self) -> None:
         """Write what waits, and close the file. Harmless when it was stopped before.
@@ -346,91 +337,150 @@ class MediaRecorder:
         Raises:
             OperationError: the file could not be written.
         """
-        if self._thread is None or self._finished is None:
+        if self._finished is None:
             return
         for entry in self._inputs:
             if entry.track is not None:
                 entry.track.remove_sink(entry)
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._stopping = True
+        self._go_on()
         await asyncio.shield(self._finished)
-        self._thread.join()
         if self._error is not None:
             error, self._error = self._error, None
             raise OperationError(f"{self._file!r} cannot be recorded: {error}") from error
 
     def enqueue(self, entry: _Input, item: Any) -> None:
         """For the inputs: something to write."""
-        with self._wake:
-            if self._thread is None or self._stopping or self._error is not None:
+        if self._finished is None or self._stopping or self._error is not None:
+            return
+        if not self._has_begun:
+            self._keep_early(entry, item, monotonic())
+            return
+        if entry.queued >= entry.limit:
+            entry.dropped += 1
+            if entry.is_encoded:
+                return  # encoded frames depend on those before: the new one goes
+            for i, (other, _, _) in enumerate(self._queue):
+                if other is entry:
+                    del self._queue[i]
+                    entry.queued -= 1
+                    break
+        entry.queued += 1
+        self._queue.append((entry, item, monotonic()))
+        self._go_on()
+
+    def _keep_early(self, entry: _Input, item: Any, at: float) -> None:
+        """Keep a frame until each input has given one that it can begin with, or the wait is over."""
+        if entry in self._missing:
+            if entry.writer is None or not entry.writer.can_begin(item):
                 return
-            if entry.queued >= entry.limit:
-                entry.dropped += 1
-                if entry.is_encoded:
-                    return  # encoded frames depend on those before: the new one goes
-                for i, (other, _, _) in enumerate(self._queue):
-                    if other is entry:
-                        del self._queue[i]
-                        entry.queued -= 1
-                        break
-            entry.queued += 1
-            self._queue.append((entry, item, time.monotonic()))
-            self._wake.notify()
+            self._missing.discard(entry)
+        early = self._early
+        if not early:
+            loop = asyncio.get_running_loop()
+            self._early_timer = loop.call_later(_START_WAIT_S, self._waited)
+        early.append((entry, item, at))
+        count = self._early_counts[entry] = self._early_counts.get(entry, 0) + 1
+        has_waited = at - early[0][2] >= _START_WAIT_S  # the timer may be late
+        if not self._missing or has_waited or (entry.is_encoded and count >= MAX_EARLY_ENCODED):
+            self._waited()
+        elif not entry.is_encoded and count > entry.limit:
+            entry.dropped += 1
+            self._early_counts[entry] -= 1
+            del early[next(i for i, (other, _, _) in enumerate(early) if other is entry)]
 
-    # -- on our own thread --------------------------------------------------------------------
+    def _waited(self) -> None:
+        """Whoever has given nothing yet is waited for no longer."""
+        self._is_complete = True
+        self._go_on()
 
-    def _take(self, timeout_s: float | None) -> tuple[_Input, Any, float] | None:
-        """The next item; None when the time is over, or all is written and nothing will come."""
-        with self._wake:
-            while not self._queue:
-                if self._stopping or not self._wake.wait(timeout_s):
-                    return None
-            entry, item, at = self._queue.popleft()
-            entry.queued -= 1
-            return entry, item, at
+    def _go_on(self) -> None:
+        """Have the next thing done, unless something is being done or there is nothing."""
+        if self._is_busy or self._is_over:
+            return
+        if not self._has_begun:
+            if not (self._is_complete or self._stopping):
+                return
+            self._has_begun = True
+            if self._early_timer is not None:
+                self._early_timer.cancel()
+                self._early_timer = None
+            early, self._early = self._early, []
+            self._have_done(lambda: self._begin(early), early)
+        elif self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+            self._batch = [entry for entry, _, _ in batch]
+            self._have_done(lambda: self._write_all(batch), batch)
+        elif self._stopping:
+            self._is_over = True
+            self._have_done(self._finish, ())
 
-    def _run(self) -> None:
-        try:
-            self._record()
-        except Exception as exc:
-            self._fail(exc)
-        finally:
-            finished, loop = self._finished, self._loop
-            assert finished is not None
-            assert loop is not None
+    def _have_done(self, job: Callable[[], None], entries: Sequence[_Entry]) -> None:
+        workers = self._workers
+        assert workers is not None
+        self._is_busy = True
+
+        def run() -> None:
+            error: Exception | None = None
+            try:
+                job()
+            except Exception as exc:
+                error = exc
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(_settle, finished)
+                workers.post(lambda: self._done(error))
 
-    def _record(self) -> None:
+        workers.submit(run, cost_s=sum(encoding_s(item) for _, item, _ in entries))
+
+    def _done(self, error: Exception | None) -> None:
+        self._is_busy = False
+        for entry in self._batch:
+            entry.queued -= 1
+        self._batch = []
+        if error is not None:
+            self._fail(error)
+        if not self._is_over:
+            self._go_on()
+            return
+        if self._thread is not None:
+            self._thread.close()
+        assert self._finished is not None
+        if not self._finished.done():
+            self._finished.set_result(None)
+
+    # -- on a worker, one after the other -----------------------------------------------------------------
+
+    def _begin(self, early: list[_Entry]) -> None:
+        """Open the streams of those inputs that have given something, and write that."""
         container = self._container
         assert container is not None
-        early = self._wait_for_first()
+        if not early:
+            _logger.warning("recording %r has ended without a frame", self._file)
+            return
+        began_at = early[0][2]
+        for entry, item, at in early:
+            # a stream is opened with its first frame, which tells its size or rate
+            writer = entry.writer
+            if entry not in self._open_inputs and writer and writer.open(container, item, at - began_at):
+                self._open_inputs.add(entry)
+        self._write_all(early)
+
+    def _write_all(self, entries: list[_Entry]) -> None:
+        for entry, item, at in entries:
+            self._write(entry, item, at)
+
+    def _finish(self) -> None:
+        container = self._container
+        assert container is not None
         try:
-            if not early:
-                _logger.warning("recording %r has ended without a frame", self._file)
-                return
-            began_at = early[0][2]
-            seen: set[int] = set()
-            for entry, item, at in early:
-                # a stream is opened with its first frame, which tells its size or rate
-                writer = entry.writer
-                if id(entry) not in seen and writer and writer.open(container, item, at - began_at):
-                    seen.add(id(entry))
-            for entry, item, at in early:
-                self._write(entry, item, at, is_open=id(entry) in seen)
-            early.clear()
-            while (taken := self._take(None)) is not None:
-                entry, item, at = taken
-                self._write(entry, item, at, is_open=id(entry) in seen)
-            for entry in self._inputs:
-                if id(entry) in seen and entry.writer:
-                    entry.writer.flush()
+            if self._error is None:
+                for entry in self._inputs:
+                    if entry in self._open_inputs and entry.writer:
+                        entry.writer.flush()
         finally:
             container.close()
 
-    def _write(self, entry: _Input, item: Any, at: float, *, is_open: bool) -> None:
-        if not is_open or entry.writer is None:
+    def _write(self, entry: _Input, item: Any, at: float) -> None:
+        if entry not in self._open_inputs or entry.writer is None:
             entry.leave_out("the input began after the file's header was written")
             return
         try:
@@ -440,37 +490,6 @@ class MediaRecorder:
                 raise
             entry.leave_out(exc)  # of this frame alone
 
-    def _wait_for_first(self) -> list[tuple[_Input, Any, float]]:
-        """Items until each input has given one that it can begin with, or the wait is over."""
-        early: list[tuple[_Input, Any, float]] = []
-        missing = {id(entry) for entry in self._inputs}
-        deadline: float | None = None
-        waiting: dict[int, int] = {}
-        while missing:
-            wait_s = None if deadline is None else deadline - time.monotonic()
-            if wait_s is not None and wait_s <= 0:
-                break
-            taken = self._take(wait_s)
-            if taken is None:
-                break
-            entry, item, at = taken
-            if id(entry) in missing:
-                if entry.writer is None or not entry.writer.can_begin(item):
-                    continue
-                missing.discard(id(entry))
-            if deadline is None:
-                deadline = at + _START_WAIT_S
-            early.append(taken)
-            count = waiting[id(entry)] = waiting.get(id(entry), 0) + 1
-            if entry.is_encoded:
-                if count >= MAX_EARLY_ENCODED:
-                    break
-            elif count > entry.limit:
-                entry.dropped += 1
-                waiting[id(entry)] -= 1
-                del early[next(i for i, (other, _, _) in enumerate(early) if other is entry)]
-        return early
-
 
 def _can_be_kept(codec: str) -> bool:
     return codec in _VIDEO or codec in _AUDIO
@@ -478,8 +497,3 @@ def _can_be_kept(codec: str) -> bool:
 
 def _writer(codec: str, channels: int) -> Writer:
     return EncodedVideoWriter(codec) if codec in _VIDEO else EncodedAudioWriter(codec, channels)
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -10,4 +10,4 @@ from tests.support.loops import LoopFactory, loop_factories
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    return loop_factories("virtual")
+    return loop_factories(None)

@@ -1,0 +1,170 @@
+"""What of a player is a worker's: reading and decoding, a bounded piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from rtcstack.codecs.costs import DECODING_S_PER_PIXEL, SOUND_S_PER_SAMPLE
+from rtcstack.media.frames import AUDIO_SAMPLE_RATE, VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
+from rtcstack.media.timeline import MAX_STEP_S, Timeline
+
+__all__ = ["MAX_PACKETS", "FileReader", "Piece"]
+
+MAX_PACKETS = 64
+"""Packets that a piece may take of a file, also of damaged ones, that give no frame."""
+
+_AUDIO_FRAME_SAMPLES = AUDIO_SAMPLE_RATE // 50
+
+
+class Piece(NamedTuple):
+    """What was read.
+
+    Attributes:
+        frames: each with the seconds since the beginning, from which its pts counts too, and its kind.
+        is_last: there is no more.
+        error: why, if it is not the file's end.
+    """
+
+    frames: list[tuple[float, str, Frame]]
+    is_last: bool = False
+    error: Exception | None = None
+
+
+class FileReader:
+    """Reads a file, a URL or a device. One call at a time, by any thread.
+
+    Args:
+        container: the file, which is closed with the reader.
+        streams: those that are wanted.
+        loops: begin anew at the end; time goes on.
+
+    Attributes:
+        is_stopping: set by whoever wants no more: then the piece that is being read is cut short.
+        is_closed: whether it was closed.
+    """
+
+    def __init__(self, container: InputContainer, streams: list[Stream], *, loops: bool) -> None:
+        self._container = container
+        self._streams = streams
+        self._loops = loops
+        self._steps = self._read_all()
+        self.is_stopping = False
+        self.is_closed = False
+
+    def cost_s(self, count: int) -> float:
+        """Seconds of work that so many frames stand for, where time is modelled."""
+        video = self._container.streams.video
+        if not video:
+            return count * _AUDIO_FRAME_SAMPLES * SOUND_S_PER_SAMPLE
+        return count * video[0].width * video[0].height * DECODING_S_PER_PIXEL
+
+    def read(self, count: int) -> Piece:
+        """Read on.
+
+        Args:
+            count: frames at most. There may be fewer, or none, before the end.
+        """
+        frames: list[tuple[float, str, Frame]] = []
+        if self.is_closed:
+            return Piece(frames, is_last=True)
+        packets = 0
+        try:
+            for step in self._steps:
+                if step is None:
+                    packets += 1
+                else:
+                    frames.append(step)
+                if len(frames) >= count or packets >= MAX_PACKETS:
+                    return Piece(frames)
+        except Exception as exc:
+            return Piece(frames, is_last=True, error=exc)
+        return Piece(frames, is_last=True)
+
+    def close(self) -> None:
+        """Let go of the file or device. Harmless when that is so."""
+        if not self.is_closed:
+            self._steps.close()
+            self._container.close()
+            self.is_closed = True
+
+    def _read_all(self) -> Generator[tuple[float, str, Frame] | None]:
+        """Frames, and None after each packet."""
+        offset = 0.0
+        while True:
+            # What was cut together, or sent by a camera that began anew, jumps; each kind goes on where
+            # it was, and both begin with the first of them.
+            lines: dict[str, Timeline] = {}
+            first: float | None = None
+            last = 0.0
+            resampler = av.AudioResampler("s16", self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
+            for frame in self._decoded():
+                if frame is None:
+                    yield None
+                    continue
+                at = frame.time
+                if at is None:
+                    continue
+                if first is None:
+                    first = at
+                if isinstance(frame, av.VideoFrame):
+                    placed = _placed(lines, "video", at - first)
+                    if placed is None:
+                        continue
+                    seconds = placed + offset
+                    frame.pts = round(seconds * VIDEO_CLOCK_RATE)
+                    frame.time_base = VIDEO_TIME_BASE
+                    last = max(last, seconds + self._frame_interval())
+                    yield seconds, "video", frame
+                    continue
+                for piece in resampler.resample(frame):
+                    placed = _placed(lines, "audio", (piece.time or 0.0) - first)
+                    if placed is None:
+                        continue
+                    seconds = placed + offset
+                    piece.pts = round(seconds * AUDIO_SAMPLE_RATE)
+                    piece.time_base = Fraction(1, AUDIO_SAMPLE_RATE)
+                    last = max(last, seconds + piece.samples / AUDIO_SAMPLE_RATE)
+                    yield seconds, "audio", piece
+            if not self._loops or self.is_stopping or last <= offset:
+                return
+            offset = last
+            self._container.seek(0)
+
+    def _decoded(self) -> Iterator[Frame | None]:
+        try:
+            for packet in self._container.demux(self._streams):
+                if self.is_stopping:
+                    return
+                try:
+                    for frame in packet.decode():
+                        if isinstance(frame, av.VideoFrame | av.AudioFrame):
+                            yield frame
+                except av.error.InvalidDataError:
+                    pass  # a damaged packet costs itself only
+                yield None
+        except av.error.EOFError:
+            return
+
+    def _layout(self) -> str:
+        audio = self._container.streams.audio
+        return "mono" if audio and audio[0].codec_context.layout.nb_channels == 1 else "stereo"
+
+    def _frame_interval(self) -> float:
+        rate = self._container.streams.video[0].average_rate
+        return float(1 / rate) if rate else 1 / 30
+
+
+def _placed(lines: dict[str, Timeline], kind: str, seconds: float) -> float | None:
+    """Where a frame stands on its line, in seconds; None for one that is to be left out."""
+    line = lines.get(kind)
+    if line is None:
+        began = max(0, round(seconds * VIDEO_CLOCK_RATE)) if abs(seconds) <= MAX_STEP_S else 0
+        line = lines[kind] = Timeline(VIDEO_CLOCK_RATE, start=began)
+    placed = line.place(round(seconds * VIDEO_CLOCK_RATE))
+    return None if placed is None else max(0.0, placed / VIDEO_CLOCK_RATE)
