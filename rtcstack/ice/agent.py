@@ -27,6 +27,7 @@ from rtcstack.ice.engine import (
     Pair,
     PairSelected,
     PathsReleased,
+    RelayLost,
     RelayMoved,
     ServerFailed,
     StateChanged,
@@ -98,7 +99,7 @@ class _Route:
             return
         try:
             self._count(agent, dtls, srtp, now)
-            agent.heard(now)
+            agent.heard(self.pair, now)
         except Exception as exc:  # a fault of ours ends this agent alone
             agent.on_fault(exc)
         agent.observer.on_datagrams(dtls, srtp, now, arrived)
@@ -555,10 +556,12 @@ class IceAgent:
             self.engine.tcp_connected(event.path, carrier.stream.sockname, now)
         self.pump(now)
 
-    def heard(self, now: float) -> None:
-        """Packets came from the peer."""
-        self.engine.heard(now)
-        if self.state is IceState.DISCONNECTED:
+    def heard(self, pair: Pair | None, now: float) -> None:
+        """Packets came from the peer, on this pair if it is known."""
+        engine = self.engine
+        before = engine.selected
+        engine.heard(pair, now)
+        if self.state is IceState.DISCONNECTED or engine.selected is not before:
             self.pump(now)
 
     def on_carrier_lost(self, path: int, reason: str) -> None:
@@ -635,6 +638,10 @@ class IceAgent:
                 self._gathering[ufrag] = GatheringState.COMPLETE
                 if ufrag == self.ufrag:
                     observer.on_ice_gathering(GatheringState.COMPLETE)
+            case RelayLost(server, relayed, code, text):
+                logger.warning(
+                    "%s: the relay %s of %s is lost: %d %s", self.name, relayed, server.url, code, text
+                )
             case ServerFailed(server, local, code, text):
                 logger.info("%s: %s from %s: %d %s", self.name, server.url, local, code, text)
                 observer.on_ice_server_error(server, local, code, text)

@@ -284,9 +284,7 @@ async def test_statistics() -> None:
         [transport] = report.of_type("transport")
         assert transport["dtlsState"] == "connected"
         assert transport["tlsVersion"] == "FEFD"
-        assert transport["dtlsCipher"].startswith(
-            ("TLS_ECDHE_ECDSA_WITH_", "TLS_ECDHE_RSA_WITH_")
-        )  # by the certificate
+        assert transport["dtlsCipher"].startswith(("TLS_ECDHE_ECDSA_WITH_", "TLS_ECDHE_RSA_WITH_"))
         assert transport["iceRole"] == "controlling"
         assert transport["dtlsRole"] in ("client", "server")
         pair_stats = report[transport["selectedCandidatePairId"]]

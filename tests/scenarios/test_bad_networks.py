@@ -102,4 +102,4 @@ async def test_packets_that_overtake_each_other_and_come_twice() -> None:
             assert len(party.sound.since(began)) > 980
         here().reorder = here().duplicate = 0.0
         await it.all_messages()
-        it.assert_contents_are_right()
+        it.assert_contents_are_right(refused=["srtp: replayed"])

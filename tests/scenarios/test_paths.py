@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -37,9 +36,9 @@ async def test_a_nat_that_forgets_is_survived_in_the_same_call() -> None:
     async with call(servers=[turn_server()]) as it:
         await it.begin()
         await asyncio.sleep(3)
-        for number in (0, 1, 0, 1):
-            nat_of(it, number).forget()
-            assert await it.flows(15) < 12
+        for _ in range(3):  # each takes her relay from her as well; there is his
+            nat_of(it, 0).forget()
+            assert await it.flows(15) < 7
             await asyncio.sleep(10)
         for party in it.parties:
             assert party.connection.connectionState == "connected"
@@ -48,16 +47,20 @@ async def test_a_nat_that_forgets_is_survived_in_the_same_call() -> None:
         it.assert_contents_are_right()
 
 
-async def test_both_nats_that_forget_at_once_are_survived_by_the_relay() -> None:
+async def test_both_nats_that_forget_at_once_are_survived_by_a_restart() -> None:
+    """Relays' servers do not know either side any more: nothing but new candidates helps."""
     server = turn_server()
     async with call(servers=[server]) as it:
         await it.begin()
-        at_first = server.relayed
         await asyncio.sleep(3)
-        assert server.relayed == at_first
         for number in (0, 1):
             nat_of(it, number).forget()
-        assert await it.flows(30) < 25
+        took = await until(
+            lambda: any(p.connection.connectionState == "disconnected" for p in it.parties), "disconnected"
+        )
+        assert took < 6
+        it.a.connection.restartIce()
+        assert await it.flows(30) < 3
         assert "failed" not in it.a.states + it.b.states
         await it.all_messages()
         it.assert_contents_are_right()
@@ -192,17 +195,17 @@ async def test_a_relay_s_server_that_is_restarted_is_asked_anew() -> None:
         it.assert_contents_are_right()
 
 
-async def test_credentials_of_a_relay_that_expire_end_it_and_new_ones_bring_it_back() -> None:
+async def test_credentials_of_a_relay_that_expire_end_it_and_new_ones_bring_it_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     server = turn_server()
     server.lifetime_s = 60
     async with call(servers=[server], nats=(SYMMETRIC, SYMMETRIC)) as it:
         await it.begin()
-        errors: list[Any] = []
-        for party in it.parties:
-            party.connection.on("icecandidateerror", lambda event: errors.append(event.errorCode))
         server.password = "another"
         await until(lambda: all(p.connection.connectionState == "failed" for p in it.parties), "failed", 180)
-        assert 401 in errors
+        lost = [record.getMessage() for record in caplog.records if "is lost" in record.getMessage()]
+        assert any(" 401 " in message for message in lost)
         for party in it.parties:
             configuration = party.connection.getConfiguration()
             configuration.iceServers[1].credential = "another"

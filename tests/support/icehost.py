@@ -144,17 +144,18 @@ class IceHost:
         engine, now = self.engine, self.net.now
         known = engine.path(path)
         if known is not None and known.candidate is None:
-            _, relayed = engine.receive_relayed(path, source, [Run(data, len(data))], now)
-            for _, inner in relayed:
-                self._on_data(inner)
+            relay, relayed = engine.receive_relayed(path, source, [Run(data, len(data))], now)
+            for peer, inner in relayed:
+                assert relay is not None
+                self._on_data(relay.id, peer, inner)
         elif data and data[0] < 4:
             engine.receive([Arrival(path, source, data)], now)
         elif engine.accepts_from(source):
-            self._on_data(data)
+            self._on_data(path, source, data)
         self.flush()
 
-    def _on_data(self, data: bytes) -> None:
-        self.engine.heard(self.net.now)
+    def _on_data(self, path: int, source: Address, data: bytes) -> None:
+        self.engine.heard(self.engine.find_pair(path, source), self.net.now)
         self.received.append(data)
         self.received_at.append(self.net.now)
 

@@ -42,6 +42,10 @@ LINGER_S = 5.0
 MAX_LINGERING = 4
 """Generations that linger; a restart beyond ends the oldest one at once."""
 
+FOLLOW_AFTER = 1.5
+"""Intervals of consent checks for which the selected pair is silent while the peer speaks on another
+that works, after which packets go where it speaks."""
+
 REVIVE_S = 5.0
 """How often all pairs are checked again while the selected one is silent."""
 
@@ -346,12 +350,38 @@ class IceEngine:
             self._core.counters.unexpected += 1
         return path, relayed
 
-    def heard(self, now: float) -> None:
-        """Packets that are not STUN came from the peer: it is not silent."""
-        if self.selected is not None:
-            self.selected.heard_at = now
-            if self.state is IceState.DISCONNECTED:
-                self._after(now)
+    def heard(self, pair: Pair | None, now: float) -> None:
+        """Packets that are not STUN came from the peer: it is not silent.
+
+        Args:
+            pair: on which they came, if that is known.
+            now: the time.
+        """
+        selected = self.selected
+        if selected is None:
+            return
+        if pair is None:
+            pair = selected
+        pair.heard_at = now
+        if pair is not selected:
+            if now - selected.heard_at >= FOLLOW_AFTER * self._core.config.keepalive_s:
+                self._follow(pair, now)
+        elif self.state is IceState.DISCONNECTED:
+            self._after(now)
+
+    def _follow(self, pair: Pair, now: float) -> None:
+        """The peer speaks on another pair, and the selected one is silent.
+
+        So it is when a NAT on the peer's side has given it another port: its own checks are answered, and
+        ours go nowhere.
+        """
+        generation = self.active
+        if pair.state is not PairState.SUCCEEDED or pair not in generation.checklist:
+            return
+        if self._core.controlling:
+            generation.nominate(pair, now)
+        generation.follow(pair)
+        self._after(now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due: checks, repetitions, consent, giving up."""
@@ -553,7 +583,7 @@ class IceEngine:
             self._set_state(IceState.CONNECTED)
 
     def _linger(self, generation: Generation, now: float) -> None:
-        generation.gathering.active = False
+        generation.retire()
         self._lingering.append((now + LINGER_S, generation))
         if len(self._lingering) > MAX_LINGERING:
             self._end(self._lingering.pop(0)[1], now)

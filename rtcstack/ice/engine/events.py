@@ -25,6 +25,7 @@ __all__ = [
     "IceState",
     "PairSelected",
     "PathsReleased",
+    "RelayLost",
     "RelayMoved",
     "ServerFailed",
     "StateChanged",
@@ -89,6 +90,21 @@ class GatheringDone:
     """A generation will find no more candidates."""
 
     ufrag: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLost:
+    """A relay that was of use is gone: its server has refused to go on, or answers no more.
+
+    Attributes:
+        server, code, text: as in `ServerFailed`.
+        relayed: the address that it had.
+    """
+
+    server: IceServer
+    relayed: Address
+    code: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +181,7 @@ IceEvent = (
     ConnectTcp
     | CandidateFound
     | GatheringDone
+    | RelayLost
     | ServerFailed
     | StateChanged
     | PairSelected

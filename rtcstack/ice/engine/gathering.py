@@ -21,6 +21,7 @@ from rtcstack.ice.engine.events import (
     ConnectTcp,
     GatheringDone,
     GatheringState,
+    RelayLost,
     RelayMoved,
     ServerFailed,
 )
@@ -466,6 +467,8 @@ class Gathering:
             case TurnFailed(code, reason):
                 if relay.pending:
                     self.report_error(relay.server, relay.carrier.address, code, reason)
+                else:
+                    self._core.events.append(RelayLost(relay.server, relay.path.address, code, reason))
                 self._end_relay(relay)
             case TurnRedirected(server):
                 self._following += 1

@@ -97,13 +97,14 @@ class Generation:
         self._pinned: Pair | None = None
         self._nomination = 0
         self._decide_at: float | None = None
+        self._retired = False
 
     # -- candidates -------------------------------------------------------------------------------
 
     @property
     def can_check(self) -> bool:
         """Whether checks are made: both ends' credentials are known, and we are no lite agent."""
-        return self.started_at is not None and not self._core.config.options.lite
+        return self.started_at is not None and not self._retired and not self._core.config.options.lite
 
     def start(self, ufrag: str, pwd: str, *, remote_is_lite: bool, now: float) -> None:
         """The peer's credentials are known: begin."""
@@ -434,6 +435,11 @@ class Generation:
         self._pinned = pair
         self._nominate(pair, now)
 
+    def follow(self, pair: Pair) -> None:
+        """Have packets take a valid pair that nobody has nominated yet."""
+        pair.nominated = True
+        self._select(pair)
+
     def _nominate(self, pair: Pair, now: float) -> None:
         self._nominating = pair
         if self._core.config.options.renomination:
@@ -474,6 +480,14 @@ class Generation:
         """Ask the peer once whether it still wants our packets (RFC 7675)."""
         if self.selected is not None and self.can_check:
             self._send_check(self.selected, now, consent=True)
+
+    def retire(self) -> None:
+        """Another has taken its place: it answers, and asks nothing any more, for the peer may have
+        forgotten its own sooner."""
+        self._retired = True
+        self.gathering.active = False
+        for pair in self.checklist:
+            self._core.transactions.stop_repeating(pair)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
