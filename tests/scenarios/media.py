@@ -138,6 +138,11 @@ class Taken:
         """Take no more."""
         self._sink.stop()
 
+    def forget(self) -> None:
+        """Forget what came."""
+        self.numbers.clear()
+        self.at.clear()
+
     def since(self, at: float) -> list[int]:
         """The numbers that came since then."""
         return [number for number, when in zip(self.numbers, self.at, strict=True) if when >= at]

@@ -70,6 +70,7 @@ class Party:
         self.sound: Taken | None = None
         self.channel: RTCDataChannel | None = None
         self.messages_sent = 0
+        self.message_every_s = MESSAGES_EVERY_S
         self.texts: list[int] = []
         self.broken_texts = 0
         self.states: list[str] = []
@@ -166,7 +167,7 @@ class Party:
             self.messages_sent += 1
         loop = asyncio.get_running_loop()
         with self.host:
-            self._timer = loop.call_later(MESSAGES_EVERY_S, self.talk)
+            self._timer = loop.call_later(self.message_every_s, self.talk)
 
     def _on_track(self, receiver: Any) -> None:
         taken = Taken(receiver.encodedTrack)
@@ -232,7 +233,7 @@ class Call:
         )
         await self.flows(media=media)
 
-    async def flows(self, timeout_s: float = 20.0, *, media: bool = True) -> float:
+    async def flows(self, timeout_s: float = 60.0, *, media: bool = True) -> float:
         """Wait until new sound, pictures and messages come both ways; the seconds that it took."""
         before = [self._counts(party) for party in self.parties]
 

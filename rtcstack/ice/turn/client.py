@@ -62,6 +62,10 @@ PERMISSION_REFRESH_S = 240.0
 CHANNEL_REFRESH_S = 540.0
 """A channel lasts 600 s (section 12)."""
 
+KEEPALIVE_S = 20.0
+"""So long after the last packet to a server over UDP it is sent a Binding indication: a NAT forgets a
+mapping that is not used, some after 30 s, and the server would take what comes next for another client's."""
+
 IDLE_S = 300.0
 """A peer to whom nothing was sent for so long is not kept up."""
 
@@ -179,6 +183,7 @@ class TurnClient:
         self._key: bytes | None = None
         self._transactions: Transactions[_Request] = Transactions()
         self._refresh_at: float | None = None
+        self._spoke_at = 0.0  # when anything went to the server
         self._permissions: dict[str, Permission] = {}
         self._channels: dict[Address, Channel] = {}
         self._peers: dict[int, Address] = {}
@@ -252,6 +257,8 @@ class TurnClient:
             self._on_silence(transaction.owner, now)
         if self._closed:
             return
+        if self._is_kept_alive and self._spoke_at + KEEPALIVE_S <= now:
+            self._out.append(encode(Method.BINDING, Class.INDICATION, self._entropy(12), ()))
         if self._refresh_at is not None and self._refresh_at <= now:
             self._refresh_at = None
             lifetime = ((Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),)
@@ -276,6 +283,8 @@ class TurnClient:
         if self._closed:
             return due
         times = [] if due is None else [due]
+        if self._is_kept_alive:
+            times.append(self._spoke_at + KEEPALIVE_S)
         if self._refresh_at is not None:
             times.append(self._refresh_at)
         times += [p.refresh_at for p in self._permissions.values()]
@@ -285,7 +294,13 @@ class TurnClient:
     def drain(self, now: float) -> list[bytes]:
         """Take what is to be sent to the server."""
         out, self._out = self._out, []
+        if out:
+            self._spoke_at = now
         return out
+
+    @property
+    def _is_kept_alive(self) -> bool:
+        return self.relayed is not None and self._framing is None
 
     def events(self) -> list[TurnEvent]:
         """Take what happened."""
@@ -323,7 +338,7 @@ class TurnClient:
                 for data in run.datagrams():
                     self.send(data, peer, now)
             return [Run(data, len(data)) for data in self.drain(now)]
-        channel.used_at = now
+        channel.used_at = self._spoke_at = now
         permission = self._permissions.get(peer[0])
         if permission is not None:
             permission.used_at = now
