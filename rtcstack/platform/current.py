@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from rtcstack.platform.values import Clock, Entropy, Jobs, Network
+from rtcstack.platform.values import Clock, Entropy, Inspector, Jobs, Network
 
 __all__ = ["Platform", "install", "installed", "one_for_loop", "uninstall"]
 
@@ -34,6 +34,7 @@ class Platform:
     entropy: Entropy | None = None
     jobs: Jobs | None = None
     network: NetworkOf | None = None
+    inspector: Inspector | None = None
     identity: Callable[[], bytes] | None = None
     """Gives certificate and key, as PEM, of a connection that was given none; None for new ones each time."""
 
