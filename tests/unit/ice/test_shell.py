@@ -357,7 +357,13 @@ def test_hidden_addresses_are_found_behind_one_router() -> None:
             for each in (a, b):
                 assert each.agent.local_candidates
                 assert all(c.is_mdns for c in each.agent.local_candidates)
-            assert len(alice.local_names) == len(bob.local_names) == 1
+            names = list(alice.local_names), list(bob.local_names)
+            assert [len(each) for each in names] == [1, 1]
+            for _ in range(3):
+                for each in (a, b):
+                    each.agent.restart()
+                await connect(a, b)
+            assert (list(alice.local_names), list(bob.local_names)) == names, "the same after restarts"
 
     run(main(), internet=internet)
 
@@ -512,6 +518,8 @@ def test_what_comes_to_a_relays_socket_goes_on_by_sender_in_order() -> None:
         a, b = (RELAY, 3478), (RELAY, 3479)
         carrier.on_batch([(b"aabb", 2, a, 1.0), (b"c", 1, a, 1.0), (b"d", 1, b, 1.0), (b"e", 1, a, 1.0)], 1.0)
         carrier.close()
+        carrier.on_batch([(b"f", 1, a, 2.0), (b"g", 1, b, 2.0)], 2.0)
+        assert told.pop() == (a, [Run(b"f", 1)]), "and no more, when it is closed meanwhile"
         assert told == [(a, [Run(b"aabb", 2), Run(b"c", 1)]), (b, [Run(b"d", 1)]), (a, [Run(b"e", 1)])]
 
     run(main())
