@@ -11,7 +11,7 @@ STAMPS := $(VENV)/.stamps
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/unit/test_imports.py bench examples
 
-.PHONY: help install system format lint types test unit conformance interop fuzz bench docs demo serve check clean
+.PHONY: help install system format lint types test unit conformance portable interop fuzz bench docs demo serve check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ unit: install ## Unit tests alone: no sockets, no browsers
 conformance: install ## The W3C API's behaviour
 	$(PYTHON) -m pytest tests/conformance $(ARGS)
 
+portable: install ## The same over the portable form of the network, which Windows' loop has
+	$(PYTHON) -m pytest tests/conformance --network=portable $(ARGS)
+
 interop: install ## Browsers and other stacks
 	$(PYTHON) -m pytest tests/interop $(ARGS)
 
@@ -80,7 +83,7 @@ demo: install ## Two calls with Chromium: channels, files both ways, a report
 serve: install ## The call page for your own browser, with the bot always there
 	$(PYTHON) -m examples.call.serve $(ARGS)
 
-check: lint types docs test ## What CI runs
+check: lint types docs test portable ## What CI runs
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) $(NODE)/node_modules docs/_build build dist artifacts

@@ -50,6 +50,8 @@ class Metric:
 METRICS = {
     "bulk": Metric("Throughput, one process", "MB/s", True),
     "bulk_cpu": Metric("CPU for a GB, one process", "s", False),
+    "portable": Metric("Throughput, one process, portable network", "MB/s", True),
+    "portable_share": Metric("The same, of the batched network's", "%", True),
     "bulk_two": Metric("Throughput, two processes", "MB/s", True),
     "bulk_two_cpu": Metric("CPU for a GB, two processes", "s", False),
     "messages": Metric("Messages of 100 bytes", "/s", True),
@@ -136,6 +138,24 @@ async def bulk(stack: Stack, size: Size) -> Result:
     send_for_ever(sender, BULK_BYTES)
     _, rate, cpu = await receive_rate(receiver, size)
     return {"bulk": rate / 1e6, "bulk_cpu": cpu * 1e9}
+
+
+async def portable(stack: Stack, size: Size) -> Result:
+    """`bulk` over both forms of the network, the one that every loop has after the one that POSIX has."""
+    from rtcstack.network import Form, SystemNetwork
+    from rtcstack.platform import Platform, install
+
+    rates = {}
+    for form in Form:
+        here = SystemNetwork(form)
+        install(asyncio.get_running_loop(), Platform(network=lambda here=here: here))
+        pair = await stack.pair()
+        send_for_ever(pair[0], BULK_BYTES)
+        _, rates[form], _ = await receive_rate(pair[1], size)
+        for endpoint in pair:
+            await stack.close(endpoint)
+    share = rates[Form.PORTABLE] / rates[Form.BATCHED]
+    return {"portable": rates[Form.PORTABLE] / 1e6, "portable_share": share * 100}
 
 
 async def bulk_two(stack: Stack, size: Size) -> Result:
@@ -287,6 +307,7 @@ MEDIA_STACKS = ("rtcstack", "aiortc")
 
 ROWS = {
     "bulk": Row(bulk),
+    "portable": Row(portable, stacks=("rtcstack",)),
     "bulk_two": Row(bulk_two),
     "messages": Row(messages),
     "rtt": Row(rtt),

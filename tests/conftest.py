@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import weakref
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from rtcstack.network import Form, SystemNetwork
+from rtcstack.platform import Platform, install, uninstall
+from rtcstack.platform.current import loops_with_their_own
 from tests.support import leaks
 
 # `make fuzz`: the same properties with many more examples, for as long as it takes
@@ -22,6 +26,18 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE"):
 
 WATCH = pytest.StashKey[leaks.Watch]()
 FAILED = pytest.StashKey[bool]()
+
+
+networks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SystemNetwork] = weakref.WeakKeyDictionary()
+"""Of the loops that are on another network than theirs, see ``--network``."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--network",
+        choices=[str(form) for form in Form],
+        help="the form of this machine's network, in all loops",
+    )
 
 
 def pytest_collection_finish() -> None:
@@ -71,6 +87,24 @@ async def module_loop() -> asyncio.AbstractEventLoop:
 @pytest_asyncio.fixture(loop_scope="session")
 async def session_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
+
+
+@pytest.fixture(autouse=True)
+def on_the_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What ``--network`` asks for; a loop that has a platform of its own keeps that."""
+    form = request.config.getoption("--network")
+    marker = request.node.get_closest_marker("asyncio")
+    if form is None or marker is None:
+        yield
+        return
+    loop = request.getfixturevalue(f"{marker.kwargs.get('loop_scope') or 'function'}_loop")
+    if loop in loops_with_their_own:
+        yield
+        return
+    here = networks.setdefault(loop, SystemNetwork(Form(form)))
+    install(loop, Platform(network=lambda: here))
+    yield
+    uninstall(loop)
 
 
 @pytest.fixture(autouse=True)

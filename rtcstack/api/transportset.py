@@ -24,7 +24,7 @@ from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState,
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
-from rtcstack.network import network
+from rtcstack.network import network, network_here
 from rtcstack.platform import Watch
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
@@ -125,6 +125,7 @@ class TransportEntry:
             ufrag=owner.first_credentials[0],
             pwd=owner.first_credentials[1],
             ice=owner.take_pooled(),
+            network=owner.network,
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
@@ -359,6 +360,8 @@ class TransportSet:
         self.configuration = configuration
         self.observer = observer
         self.defer = defer
+        self.network = network_here()
+        """What the connection is on, wherever it is used: where it was made. None for this machine's."""
         ice = configuration.settings.ice
         self.first_credentials = _random_credentials()
         if ice.ufrag is not None and ice.password is not None:
@@ -389,7 +392,7 @@ class TransportSet:
             self._drop(self._pool.pop())
         ufrag, pwd = self.first_credentials
         while len(self._pool) + len(self._entries) < wanted:
-            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd)
+            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd, network=self.network)
             agent.gather_ahead()
             self._pool.append(agent)
 
@@ -398,7 +401,7 @@ class TransportSet:
         if self._closed or self._watch is not None:
             return
         if self.configuration.settings.ice.restart_on_network_change:
-            self._watch = network().watch(self.observer.on_network_change)
+            self._watch = (self.network or network()).watch(self.observer.on_network_change)
 
     def take_pooled(self) -> IceAgent | None:
         """An agent that has begun to gather, if there is one."""
@@ -420,7 +423,7 @@ class TransportSet:
         """What identifies this end; generated when it is first needed and none was given."""
         if self._certificate is None:
             given = self.configuration.certificates
-            self._certificate = given[0].key if given else Certificate.generate()
+            self._certificate = given[0].key if given else Certificate.usual()
         return self._certificate
 
     def __iter__(self) -> Iterator[TransportEntry]:

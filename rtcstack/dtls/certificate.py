@@ -6,6 +6,7 @@ Spec: RFC 8827, section 6.5; webrtc-pc, section 4.9 (certificate management).
 from __future__ import annotations
 
 import datetime
+import functools
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from rtcstack.clock import unix_time
 from rtcstack.dtls.fingerprint import Fingerprint, certificate_fingerprint
 from rtcstack.entropy import random_bytes
+from rtcstack.platform import installed
 
 __all__ = ["Certificate", "KeyAlgorithm", "PrivateKey"]
 
@@ -93,6 +95,12 @@ class Certificate:
         return cls(certificate, key)
 
     @classmethod
+    def usual(cls) -> Certificate:
+        """What a connection has that was given none: a new one, or what the running loop has of its own."""
+        own = installed()
+        return cls.generate() if own is None or own.identity is None else _of_pem(own.identity())
+
+    @classmethod
     def from_pem(cls, pem: bytes, password: bytes | None = None) -> Certificate:
         """Read a certificate and its private key from PEM text that holds both.
 
@@ -128,3 +136,8 @@ class Certificate:
     def fingerprint(self, algorithm: str = "sha-256") -> Fingerprint:
         """The certificate's fingerprint under one of `fingerprint.SUPPORTED_ALGORITHMS`."""
         return certificate_fingerprint(self.der, algorithm)
+
+
+@functools.lru_cache(maxsize=8)
+def _of_pem(pem: bytes) -> Certificate:
+    return Certificate.from_pem(pem)

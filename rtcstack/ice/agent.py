@@ -126,10 +126,17 @@ class IceAgent:
         config: see `IceConfig`.
         observer: who is told.
         ufrag, pwd: local credentials of the first generation, or None for random ones.
+        network: what it is on; None for the network of the code by which it first needs its loop.
     """
 
     def __init__(
-        self, config: IceConfig, observer: IceObserver, *, ufrag: str | None = None, pwd: str | None = None
+        self,
+        config: IceConfig,
+        observer: IceObserver,
+        *,
+        ufrag: str | None = None,
+        pwd: str | None = None,
+        network: Network | None = None,
     ) -> None:
         self.config = config
         self.observer = observer
@@ -144,7 +151,7 @@ class IceAgent:
         self._sources: dict[str, Sources] = {}
         self.relay_news: set[asyncio.Event] = set()
         """Set whenever a relay's server has sent something: of whoever waits for that."""
-        self._network: Network | None = None
+        self._network = network
         self._published: list[str] = []  # names of ours that multicast DNS answers for
         self._resolving: dict[str, int] = {}  # names of the peer's, by our generation's ufrag
         self._resolution_ends: str | None = None  # the generation that is complete after these
@@ -221,12 +228,12 @@ class IceAgent:
         """The event loop that the agent lives in."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._network = network()
+            self._network = self._network or network()
         return self._loop
 
     @property
     def network(self) -> Network:
-        """The network that the agent is on: that of the code by which it first needed its loop."""
+        """The network that the agent is on."""
         if self._network is None:
             self._loop = asyncio.get_running_loop()
             self._network = network()

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import weakref
 
+from rtcstack.network.capabilities import Form
 from rtcstack.network.names import is_literal
 from rtcstack.network.system import SystemNetwork
 from rtcstack.platform.current import installed
 from rtcstack.platform.values import Network
 
-__all__ = ["SystemNetwork", "is_literal", "network"]
+__all__ = ["Form", "SystemNetwork", "is_literal", "network", "network_here"]
 
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SystemNetwork] = weakref.WeakKeyDictionary()
+
+
+def network_here() -> Network | None:
+    """The running loop's own network, as the running code has it; None for this machine's.
+
+    Also None without a running loop. For what is made in one place and used from others.
+    """
+    own = installed()
+    return None if own is None or own.network is None else own.network()
 
 
 def network() -> Network:
@@ -23,9 +33,9 @@ def network() -> Network:
     Raises:
         RuntimeError: no event loop is running.
     """
-    own = installed()
-    if own is not None and own.network is not None:
-        return own.network()
+    here = network_here()
+    if here is not None:
+        return here
     loop = asyncio.get_running_loop()
     found = _of_loop.get(loop)
     if found is None:

@@ -43,9 +43,14 @@ class _Watching:
 
 
 class AddressMonitor:
-    """Tells whoever watches, from the loop, that the addresses have changed."""
+    """Tells whoever watches, from the loop, that the addresses have changed.
 
-    def __init__(self) -> None:
+    Args:
+        polls: read them now and then, even where the system tells.
+    """
+
+    def __init__(self, *, polls: bool = False) -> None:
+        self._polls = polls
         self._loop: asyncio.AbstractEventLoop | None = None  # while somebody watches
         self._watching: list[_Watching] = []
         self._known: frozenset[str] = frozenset()
@@ -70,7 +75,7 @@ class AddressMonitor:
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._netlink = open_netlink(loop)
+        self._netlink = None if self._polls else open_netlink(loop)
         if self._netlink is None:
             self._timer = loop.call_later(POLL_S, self._poll)
         else:

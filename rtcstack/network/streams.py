@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address
@@ -47,7 +48,7 @@ class SystemStream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # not every loop's is one by its class
         self._transport = transport
         sock = transport.get_extra_info("socket")
         if sock is not None:

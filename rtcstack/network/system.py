@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from rtcstack.engine import Address
 from rtcstack.entropy import entropy
 from rtcstack.network import interfaces, names, streams
 from rtcstack.network.batched import BatchedUdp
+from rtcstack.network.capabilities import Form, form_for
 from rtcstack.network.monitor import AddressMonitor
+from rtcstack.network.portable import PortableUdp
 from rtcstack.network.sockets import udp_socket
 from rtcstack.platform.values import (
     HostAddress,
@@ -28,10 +31,22 @@ _ANY = UdpOptions()
 
 
 class SystemNetwork:
-    """See `rtcstack.platform.Network`. It holds nothing of a loop while nothing is open."""
+    """See `rtcstack.platform.Network`. It holds nothing of a loop while nothing is open.
 
-    def __init__(self) -> None:
-        self.monitor = AddressMonitor()
+    Args:
+        form: how UDP sockets are driven; None for the best that the loop and the system can do. The portable
+            one also reads the addresses now and then, as where the system does not tell of changes.
+        make_socket: binds them; by default it is the system that does.
+    """
+
+    def __init__(
+        self,
+        form: Form | None = None,
+        make_socket: Callable[[Address, UdpOptions], socket.socket] = udp_socket,
+    ) -> None:
+        self.form = form
+        self.monitor = AddressMonitor(polls=form is Form.PORTABLE)
+        self._make_socket = make_socket
         self._multicast = names.Multicast()
 
     def interfaces(self) -> list[HostAddress]:
@@ -49,7 +64,15 @@ class SystemNetwork:
     def open_udp(self, local: Address, sink: UdpSink, options: UdpOptions = _ANY) -> Udp:
         """See `rtcstack.platform.Network`."""
         _refuse_seeds()
-        return BatchedUdp(asyncio.get_running_loop(), udp_socket(local, options), sink)
+        loop = asyncio.get_running_loop()
+        sock = self._make_socket(local, options)
+        try:
+            if (self.form or form_for(loop)) is Form.BATCHED:
+                return BatchedUdp(loop, sock, sink)
+            return PortableUdp(loop, sock, sink)
+        except BaseException:
+            sock.close()
+            raise
 
     async def open_tcp(self, remote: Address, sink: StreamSink, *, local: Address | None = None) -> Stream:
         """See `rtcstack.platform.Network`."""

@@ -34,6 +34,8 @@ class Platform:
     entropy: Entropy | None = None
     jobs: Jobs | None = None
     network: NetworkOf | None = None
+    identity: Callable[[], bytes] | None = None
+    """Gives certificate and key, as PEM, of a connection that was given none; None for new ones each time."""
 
 
 loops_with_their_own: dict[asyncio.AbstractEventLoop, Platform] = {}

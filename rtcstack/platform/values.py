@@ -321,7 +321,7 @@ class Network(Protocol):
 
     async def resolve(self, name: str) -> list[str]:
         """A name's addresses, in the order in which they are to be tried; one that is literal without
-        asking anybody. Names that end in ".local" are asked for by multicast DNS.
+        asking anybody. Names of one label before ".local" are asked for by multicast DNS.
 
         Raises:
             OSError: there is no such name, or no way to ask.

@@ -22,6 +22,7 @@ _MAX_FOUNDATION = 32
 _MAX_ADDRESS = 255
 _MAX_EXTENSIONS = 32
 """Extension pairs kept of one candidate; a peer that writes more is refused."""
+_MDNS_NAME = re.compile(r"[a-z0-9-]{1,63}\.local", re.IGNORECASE | re.ASCII)
 _ADDRESS = re.compile(r"[0-9A-Za-z.:%_\-\[\]]+")
 
 
@@ -138,7 +139,7 @@ class Candidate(AttributeValue):
 
         Spec: draft-ietf-mmusic-mdns-ice-candidates, section 3.2.1: one label before ".local".
         """
-        return self.address.lower().endswith(".local") and self.address.count(".") == 1
+        return _MDNS_NAME.fullmatch(self.address) is not None
 
     @property
     def ip_version(self) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from rtcstack.engine import Address
 from rtcstack.platform import Received
 from rtcstack.testing.network import VirtualNetwork
-from rtcstack.testing.packets import family_of
+from rtcstack.testing.sockets import VirtualSocket, named
 
 __all__ = ["VirtualDatagramTransport"]
 
@@ -22,7 +22,6 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
         local: where it is bound.
         remote: whom alone it talks with; None for anybody.
         protocol: who takes what comes.
-        sock: what ``get_extra_info("socket")`` gives.
 
     Raises:
         OSError: the address cannot be had.
@@ -35,7 +34,6 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
         local: Address,
         remote: Address | None,
         protocol: asyncio.DatagramProtocol,
-        sock: object = None,
     ) -> None:
         super().__init__()
         self._loop = loop
@@ -43,9 +41,9 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
         self._remote = remote
         self._udp = network.open_udp(local, self)
         self._extra_info: dict[str, Any] = {
-            "sockname": _named(self._udp.sockname),
-            "peername": None if remote is None else _named(remote),
-            "socket": sock,
+            "sockname": named(self._udp.sockname),
+            "peername": None if remote is None else named(remote),
+            "socket": VirtualSocket.of(network.host, self._udp.sockname, remote, is_tcp=False),
         }
         loop.call_soon(protocol.connection_made, self)
 
@@ -99,9 +97,4 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
             for start in range(0, len(data), size) if size else (0,):
                 if self._udp.is_closed:
                     return
-                self._protocol.datagram_received(data[start : start + size] if size else data, _named(source))
-
-
-def _named(address: Address) -> Any:
-    """As asyncio tells addresses: those of IPv6 with a flow and a scope."""
-    return (*address, 0, 0) if family_of(address[0]) == 6 else address
+                self._protocol.datagram_received(data[start : start + size] if size else data, named(source))

@@ -16,6 +16,7 @@ from rtcstack.testing.packets import HEADERS_BYTES, Packet, Payload, Segment, fa
 
 if TYPE_CHECKING:
     from rtcstack.testing.internet import Internet
+    from rtcstack.testing.tcp import TcpEnd
 
 __all__ = ["ACCESS_DELAY_S", "FIRST_EPHEMERAL_PORT", "LOOPBACK_DELAY_S", "Host", "Interface", "LinkSettings"]
 
@@ -112,6 +113,8 @@ class Host:
         interfaces: by name, in the order in which they came.
         random: all chance of the code that stands on it.
         unreachable: packets that could not leave, for want of an interface.
+        connections: those of TCP, by both ends.
+        local_names: names ending in ".local" that it answers for, and their addresses.
     """
 
     def __init__(self, internet: Internet, name: str) -> None:
@@ -120,6 +123,7 @@ class Host:
         self.interfaces: dict[str, Interface] = {}
         self.random = source_of(internet.seed, "host", name)
         self.unreachable = 0
+        self.connections: dict[tuple[Address, Address], TcpEnd] = {}
         self.local_names: dict[str, str] = {}
         self._agenda = internet.agenda
         self._watchers: list[Callable[[], None]] = []
@@ -329,9 +333,16 @@ class Host:
         """A packet has arrived for this host."""
         source, destination, payload = packet
         is_tcp = isinstance(payload, Segment)
+        if isinstance(payload, Segment):
+            end = self.connections.get((destination, source))
+            if end is not None:
+                end.take(payload)
+                return
         host, port = destination
         owner = self._ports.get((is_tcp, host, port))
         if owner is None:
             owner = self._ports.get((is_tcp, "::" if family_of(host) == 6 else "0.0.0.0", port))
         if owner is not None:
             owner(destination, source, payload)
+        elif isinstance(payload, Segment) and "R" not in payload.flags:
+            self.transmit(destination, source, Segment("R"))

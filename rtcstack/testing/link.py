@@ -5,12 +5,12 @@ All that is random comes from seeds, so a run is the same each time.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rtcstack.testing.agenda import Agenda
+from rtcstack.testing.entropy import source_of
 
 __all__ = ["BurstLoss", "Link"]
 
@@ -71,7 +71,7 @@ class Link:
         seed: object = 0,
     ) -> None:
         self._agenda = agenda
-        self._random = random.Random(seed if isinstance(seed, int) else str(seed))
+        self._random = source_of(seed)
         self._free_at = 0.0  # when the bottleneck has sent all that is queued
         self._last_entry = 0.0
         self._last_arrival = 0.0

@@ -14,6 +14,7 @@ from rtcstack.testing.clock import VirtualClock
 from rtcstack.testing.entropy import VirtualEntropy
 from rtcstack.testing.errors import NothingHappensError, TimeLimitError
 from rtcstack.testing.host import Host
+from rtcstack.testing.identities import IDENTITIES
 from rtcstack.testing.internet import Internet
 from rtcstack.testing.jobs import WORKERS, VirtualJobs
 from rtcstack.testing.network import VirtualNetwork
@@ -87,6 +88,7 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         self._agenda = self.internet.agenda
         self._limit = None if limit_s is None else self._agenda.now + limit_s
         self._asked = 0
+        self._identities = 0
         self._at_once = 0
         self._networks: dict[str, VirtualNetwork] = {}
         self.jobs = VirtualJobs(self, self._agenda, workers)
@@ -96,6 +98,7 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
             entropy=VirtualEntropy(self.internet.seed),
             jobs=self.jobs,
             network=self.network,
+            identity=self._identity,
         )
         platform.install(self, own)
 
@@ -110,6 +113,10 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         if network is None:
             network = self._networks[host.name] = VirtualNetwork(host)
         return network
+
+    def _identity(self) -> bytes:
+        self._identities += 1
+        return IDENTITIES[self._identities % len(IDENTITIES)]
 
     # -- as asyncio wants it --------------------------------------------------------------------
 

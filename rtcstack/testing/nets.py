@@ -152,6 +152,7 @@ class Nat(Lan):
         mapping, filtering: see `Rule`.
         hairpin: whether hosts behind it reach each other by its public address.
         lifetime_s: how long a mapping lasts without being used from inside.
+        tcp_lifetime_s: the same, of TCP.
         inside: the first three numbers of addresses that it hands out.
         up, down: see `Lan`.
 
@@ -169,6 +170,7 @@ class Nat(Lan):
         filtering: Rule = Rule.ADDRESS_AND_PORT,
         hairpin: bool = False,
         lifetime_s: float = 60.0,
+        tcp_lifetime_s: float = 7440.0,
         inside: str = "192.168.1",
         up: Link | None = None,
         down: Link | None = None,
@@ -179,6 +181,7 @@ class Nat(Lan):
         self.filtering = filtering
         self.hairpin = hairpin
         self.lifetime_s = lifetime_s
+        self.tcp_lifetime_s = tcp_lifetime_s
         self.blocked = 0
         self._prefix = inside
         self._handed_out = 1
@@ -228,7 +231,7 @@ class Nat(Lan):
         key = (is_tcp, source, self.mapping.key(destination))
         mapping = self._mappings.get(key)
         now = self.agenda.now
-        if mapping is None or now - mapping.used_at > self.lifetime_s:
+        if mapping is None or self._has_ended(mapping, is_tcp):
             if mapping is not None or len(self._mappings) >= MAX_MAPPINGS:
                 self._drop(mapping or next(iter(self._mappings.values())))
             mapping = self._mappings[key] = _Mapping(key, source, self._free_port(is_tcp), now)
@@ -236,6 +239,9 @@ class Nat(Lan):
         mapping.used_at = now
         mapping.contacted.add(self.filtering.key(destination))
         return mapping
+
+    def _has_ended(self, mapping: _Mapping, is_tcp: bool) -> bool:
+        return self.agenda.now - mapping.used_at > (self.tcp_lifetime_s if is_tcp else self.lifetime_s)
 
     def _drop(self, mapping: _Mapping) -> None:
         self._mappings.pop(mapping.key, None)
@@ -258,7 +264,7 @@ class Nat(Lan):
             mapping = self._by_port.get((is_tcp, destination[1]))
         if (
             mapping is None
-            or self.agenda.now - mapping.used_at > self.lifetime_s
+            or self._has_ended(mapping, is_tcp)
             or (self.filtering is not Rule.ENDPOINT and self.filtering.key(source) not in mapping.contacted)
         ):
             self.blocked += 1

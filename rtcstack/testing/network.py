@@ -8,11 +8,14 @@ import socket
 from collections.abc import Callable
 
 from rtcstack.engine import Address
-from rtcstack.platform import HostAddress, Listener, Stream, StreamSink, UdpOptions, UdpSink
+from rtcstack.network import is_literal
+from rtcstack.platform import HostAddress, Stream, StreamSink, UdpOptions, UdpSink
 from rtcstack.testing.host import Host
+from rtcstack.testing.packets import Payload
+from rtcstack.testing.tcp import TcpEnd, TcpListener
 from rtcstack.testing.udp import VirtualUdp
 
-__all__ = ["LOOKUP_S", "MULTICAST_TIMEOUT_S", "VirtualNetwork", "is_literal"]
+__all__ = ["LOOKUP_S", "MULTICAST_TIMEOUT_S", "VirtualNetwork"]
 
 LOOKUP_S = 0.01
 """What asking for a name takes."""
@@ -23,15 +26,8 @@ MULTICAST_TIMEOUT_S = 1.0
 _USUAL = UdpOptions()
 
 
-def is_literal(name: str) -> bool:
-    """Whether a name is an address."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, name)
-        except OSError:
-            continue
-        return True
-    return False
+def _nobody(_destination: Address, _source: Address, _payload: Payload) -> None:
+    """Who owns a port that connections go out from: what comes there, and is of none, is dropped."""
 
 
 class VirtualWatch:
@@ -83,9 +79,44 @@ class VirtualNetwork:
         """See `rtcstack.platform.Network`."""
         return VirtualUdp(self._host, local, sink, options, coalesces=self._coalesces)
 
-    async def open_tcp(self, remote: Address, sink: StreamSink, *, local: Address | None = None) -> Stream:
+    async def open_tcp(self, remote: Address, sink: StreamSink, *, local: Address | None = None) -> TcpEnd:
         """See `rtcstack.platform.Network`."""
-        raise OSError(errno.ECONNREFUSED, "no TCP yet")
+        return await self.connect(remote, lambda _: sink, local=local)
+
+    async def connect(
+        self, remote: Address, sink_of: Callable[[TcpEnd], StreamSink], *, local: Address | None = None
+    ) -> TcpEnd:
+        """As `open_tcp`; who takes what comes is asked for once the connection is there.
+
+        Raises:
+            OSError: there is no way, or nobody listens, or nobody answers.
+        """
+        host = self._host
+        address, port = local or ("0.0.0.0", 0)
+        if address in ("0.0.0.0", "::"):
+            address = host.local_address_for(remote[0])
+        mine = (address, port) if port else host.bind((address, 0), _nobody, is_tcp=True)
+        if (mine, remote) in host.connections:
+            raise OSError(errno.EADDRINUSE, f"{mine} is connected with {remote}")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def opened(error: OSError | None) -> None:
+            if waiter.done():
+                end.abort()
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                end.sink = sink_of(end)
+                waiter.set_result(None)
+
+        end = TcpEnd(host, mine, remote, opened, owns_port=not port)
+        end.begin()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            end.abort()
+            raise
+        return end
 
     async def listen_tcp(
         self,
@@ -93,9 +124,9 @@ class VirtualNetwork:
         accept: Callable[[Stream], StreamSink],
         *,
         port_range: tuple[int, int] | None = None,
-    ) -> Listener:
+    ) -> TcpListener:
         """See `rtcstack.platform.Network`."""
-        raise OSError(errno.EADDRNOTAVAIL, "no TCP yet")
+        return TcpListener(self._host, local, accept, port_range=port_range)
 
     async def resolve(self, name: str) -> list[str]:
         """See `rtcstack.platform.Network`. What the domain name system knows is `Internet.names`."""

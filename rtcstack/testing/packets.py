@@ -20,16 +20,24 @@ class Segment:
     """What TCP sends.
 
     Attributes:
-        flags: letters, of "S" (begin), "A" (acknowledges), "F" (end), "R" (reset).
+        flags: letters, of "S" (begin), "A" (acknowledges), "F" (end), "R" (reset),
+            "P" (wants an answer).
         sequence: of the first byte of `data`, from 0.
         acknowledged: the next byte that is expected.
         data: bytes of the stream.
+        window: bytes that the sender of this would take.
     """
 
     flags: str
     sequence: int = 0
     acknowledged: int = 0
     data: bytes = b""
+    window: int = 1 << 20
+
+    @property
+    def length(self) -> int:
+        """What it counts for in sequence numbers: its bytes, and one for the end."""
+        return len(self.data) + ("F" in self.flags)
 
 
 Payload = bytes | Segment

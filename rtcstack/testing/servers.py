@@ -5,8 +5,11 @@ Spec: RFC 8489, RFC 8656.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from rtcstack.errors import ParseError
 from rtcstack.ice.config import IceServer, parse_server_uri
 from rtcstack.ice.stun import (
     Address,
@@ -19,10 +22,58 @@ from rtcstack.ice.stun import (
     error_attribute,
     long_term_key,
 )
+from rtcstack.ice.turn.framing import TurnFraming
+from rtcstack.network.tls import TlsStream
+from rtcstack.platform import Stream, StreamSink
+from rtcstack.testing.host import Host
+from rtcstack.testing.internet import Internet
 from rtcstack.testing.nets import Net
-from rtcstack.testing.packets import Payload
+from rtcstack.testing.packets import Payload, Segment
+from rtcstack.testing.tcp import TcpEnd, TcpListener
 
 __all__ = ["TurnServer"]
+
+
+class _Client(NamedTuple):
+    """Who asks: by datagrams, or over a connection."""
+
+    address: Address
+    connection: _Connection | None = None
+
+
+class _Connection:
+    """A client's TCP or TLS connection: the sink of its stream."""
+
+    def __init__(self, server: TurnServer, end: TcpEnd, tls: ssl.SSLContext | None) -> None:
+        self._server = server
+        self._framing = TurnFraming()
+        self._end = end
+        self.client = _Client(end.peername, self)
+        self.stream: Stream = end
+        self.sink: StreamSink = self
+        if tls is not None:
+            stream = TlsStream(self, tls, None, lambda reason: None)
+            stream.attach(end)
+            self.stream = self.sink = stream
+
+    def send(self, data: bytes) -> None:
+        """Send a message, padded to four bytes (RFC 8656, section 12.5)."""
+        self.stream.write(data + bytes(-len(data) & 3))
+
+    def on_data(self, data: bytes, now: float) -> None:
+        """See `rtcstack.platform.StreamSink`."""
+        try:
+            messages = self._framing.feed(data)
+        except ParseError:
+            self.stream.close()
+            self._server.forget(self.client)
+            return
+        for message in messages:
+            self._server.take(self.client, message)
+
+    def on_lost(self, reason: str) -> None:
+        """See `rtcstack.platform.StreamSink`."""
+        self._server.forget(self.client)
 
 
 @dataclass
@@ -34,9 +85,16 @@ class _Allocation:
 
 
 class TurnServer:
-    """A STUN and TURN server over UDP on port 3478.
+    """A STUN and TURN server: over UDP on port 3478, and where `listen_tcp` says over TCP and TLS.
+
+    Args:
+        internet: the internet that it is on.
+        host: its address.
+        behind: what it is attached to; None for the public net.
 
     Attributes:
+        host: as given.
+        password: what clients must know; a change is credentials that have expired.
         refuse: STUN error code with which allocations are refused, or None.
         silent: whether it answers nothing.
         denied: addresses that it will not relay to.
@@ -50,9 +108,13 @@ class TurnServer:
 
     USERNAME, PASSWORD, REALM = "user", "secret", "model"
 
-    def __init__(self, net: Net, host: str) -> None:
-        self._net = net
+    def __init__(self, internet: Internet, host: str, *, behind: Net | None = None) -> None:
+        self._internet = internet
+        self._net: Net = internet if behind is None else behind
+        self._machine: Host | None = None
+        self._listeners: list[TcpListener] = []
         self.host = host
+        self.password = self.PASSWORD
         self.refuse: int | None = None
         self.silent = False
         self.denied: set[str] = set()
@@ -65,9 +127,10 @@ class TurnServer:
         self._nonce = 1
         self._authorised = 0
         self._ports = 50_000
-        self._clients: dict[Address, _Allocation] = {}
-        self._by_port: dict[int, Address] = {}
-        net.attach(host, self._receive)
+        self._clients: dict[_Client, _Allocation] = {}
+        self._by_port: dict[int, _Client] = {}
+        self._connections: set[_Connection] = set()
+        self._net.attach(host, self._receive)
 
     @property
     def stun(self) -> IceServer:
@@ -84,30 +147,96 @@ class TurnServer:
         """How many clients have an allocation now."""
         return sum(a.expires_at > self._net.agenda.now for a in self._clients.values())
 
+    # -- what happens to servers ----------------------------------------------------------------
+
+    def listen_tcp(self, port: int = 3478, tls: ssl.SSLContext | None = None) -> None:
+        """Be there over TCP, too.
+
+        Args:
+            port: on which.
+            tls: with what TLS is spoken; None for none.
+        """
+        if self._machine is None:
+            self._machine = Host(self._internet, f"server {self.host}")
+            self._machine.add_interface("eth0", self.host, behind=self._net)
+            self._net.attach(self.host, self._receive)
+
+        def accept(end: TcpEnd) -> StreamSink:
+            connection = _Connection(self, end, tls)
+            self._connections.add(connection)
+            return connection.sink
+
+        self._listeners.append(TcpListener(self._machine, (self.host, port), accept))
+
+    def restart(self) -> None:
+        """Lose all allocations, connections and nonces."""
+        self.lose_allocations()
+        self._nonce += 1
+        for connection in list(self._connections):
+            connection.stream.close()
+        self._connections.clear()
+
+    def lose_allocations(self) -> None:
+        """Know none of the allocations any more, and tell nobody."""
+        self._clients.clear()
+        self._by_port.clear()
+
+    def close(self) -> None:
+        """Accept no connections any more, and end those that there are."""
+        for listener in self._listeners:
+            listener.close()
+        self.restart()
+
+    def forget(self, client: _Client) -> None:
+        """A client's connection is over, and its allocation with it."""
+        allocation = self._clients.pop(client, None)
+        if allocation is not None:
+            self._by_port.pop(allocation.relayed[1], None)
+        if client.connection is not None:
+            self._connections.discard(client.connection)
+
+    # -- messages -------------------------------------------------------------------------------
+
     def _receive(self, destination: Address, source: Address, data: Payload) -> None:
-        if not isinstance(data, bytes):
-            return
-        if destination[1] != 3478:
+        if isinstance(data, Segment):
+            if self._machine is not None:
+                self._machine.deliver((source, destination, data))
+        elif destination[1] != 3478:
             self._from_peer(destination, source, data)
-        elif self.silent:
-            return
-        elif self.garbage is not None:
-            self._net.send(destination, source, self.garbage)
-        elif data[0] >> 6 == 1:
-            self._on_channel_data(source, data)
         else:
-            self._on_message(source, StunMessage(data))
+            self.take(_Client(source), data)
+
+    def take(self, client: _Client, data: bytes) -> None:
+        """A client's message."""
+        if self.silent or not data:
+            return
+        if self.garbage is not None:
+            self._send(client, self.garbage)
+        elif data[0] >> 6 == 1:
+            self._on_channel_data(client, data)
+        else:
+            try:
+                message = StunMessage(data)
+            except ParseError:
+                return
+            self._on_message(client, message)
+
+    def _send(self, client: _Client, data: bytes) -> None:
+        if client.connection is not None:
+            client.connection.send(data)
+        else:
+            self._net.send((self.host, 3478), client.address, data)
 
     def _answer(
-        self, client: Address, request: StunMessage, kind: int, *attributes: tuple[int, bytes]
+        self, client: _Client, request: StunMessage, kind: int, *attributes: tuple[int, bytes]
     ) -> None:
         key = None
         if request.method != Method.BINDING and Attribute.USERNAME in request:
-            key = long_term_key(self.USERNAME, self.REALM, self.PASSWORD)
+            key = long_term_key(self.USERNAME, self.REALM, self.password)
         data = encode(request.method, kind, request.transaction_id, attributes, key=key)
-        self._net.send((self.host, 3478), client, data)
+        self._send(client, data)
 
-    def _challenge(self, client: Address, request: StunMessage, code: int) -> None:
+    def _challenge(self, client: _Client, request: StunMessage, code: int) -> None:
         data = encode(
             request.method,
             Class.ERROR,
@@ -118,10 +247,10 @@ class TurnServer:
                 (Attribute.NONCE, b"nonce-%d" % self._nonce),
             ],
         )
-        self._net.send((self.host, 3478), client, data)
+        self._send(client, data)
 
-    def _is_authorised(self, client: Address, request: StunMessage) -> bool:
-        key = long_term_key(self.USERNAME, self.REALM, self.PASSWORD)
+    def _is_authorised(self, client: _Client, request: StunMessage) -> bool:
+        key = long_term_key(self.USERNAME, self.REALM, self.password)
         if request.text(Attribute.USERNAME) != self.USERNAME or not request.is_authentic(key):
             self._challenge(client, request, 401)
             return False
@@ -133,7 +262,7 @@ class TurnServer:
             self._nonce += 1
         return True
 
-    def _on_message(self, client: Address, request: StunMessage) -> None:
+    def _on_message(self, client: _Client, request: StunMessage) -> None:
         method, now = request.method, self._net.agenda.now
         if request.kind == Class.INDICATION:
             if method == Method.SEND:
@@ -141,7 +270,7 @@ class TurnServer:
             return
         self.requests[method] = self.requests.get(method, 0) + 1
         if method == Method.BINDING:
-            mapped = encode_address(client, request.transaction_id)
+            mapped = encode_address(client.address, request.transaction_id)
             self._answer(client, request, Class.SUCCESS, (Attribute.XOR_MAPPED_ADDRESS, mapped))
             return
         if not self._is_authorised(client, request):
@@ -172,7 +301,7 @@ class TurnServer:
                 request,
                 Class.SUCCESS,
                 (Attribute.XOR_RELAYED_ADDRESS, encode_address(allocation.relayed, identifier)),
-                (Attribute.XOR_MAPPED_ADDRESS, encode_address(client, identifier)),
+                (Attribute.XOR_MAPPED_ADDRESS, encode_address(client.address, identifier)),
                 (Attribute.LIFETIME, self.lifetime_s.to_bytes(4, "big")),
             )
             return
@@ -187,18 +316,22 @@ class TurnServer:
             self._answer(client, request, Class.SUCCESS, lifetime)
             return
         peer = request.address(Attribute.XOR_PEER_ADDRESS)
-        assert peer is not None
+        if peer is None:
+            self._answer(client, request, Class.ERROR, error_attribute(400, "no peer"))
+            return
         if peer[0] in self.denied:
             self._answer(client, request, Class.ERROR, error_attribute(403, "forbidden"))
             return
         allocation.permissions[peer[0]] = now + 300
         if method == Method.CHANNEL_BIND:
             number = request.number(Attribute.CHANNEL_NUMBER)
-            assert number is not None
+            if number is None:
+                self._answer(client, request, Class.ERROR, error_attribute(400, "no channel"))
+                return
             allocation.channels[number >> 16] = peer
         self._answer(client, request, Class.SUCCESS)
 
-    def _relay(self, client: Address, peer: Address, data: bytes) -> None:
+    def _relay(self, client: _Client, peer: Address, data: bytes) -> None:
         allocation = self._clients.get(client)
         now = self._net.agenda.now
         if allocation is None or allocation.expires_at <= now:
@@ -207,12 +340,12 @@ class TurnServer:
             self.relayed += 1
             self._net.send(allocation.relayed, peer, data)
 
-    def _on_send(self, client: Address, message: StunMessage) -> None:
+    def _on_send(self, client: _Client, message: StunMessage) -> None:
         peer, data = message.address(Attribute.XOR_PEER_ADDRESS), message.get(Attribute.DATA)
         if peer is not None and data is not None:
             self._relay(client, peer, data)
 
-    def _on_channel_data(self, client: Address, data: bytes) -> None:
+    def _on_channel_data(self, client: _Client, data: bytes) -> None:
         allocation = self._clients.get(client)
         number, length = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
         if allocation is not None and number in allocation.channels:
@@ -229,7 +362,7 @@ class TurnServer:
         for number, other in allocation.channels.items():
             if other == peer:
                 header = number.to_bytes(2, "big") + len(data).to_bytes(2, "big")
-                self._net.send((self.host, 3478), client, header + data)
+                self._send(client, header + data)
                 return
         identifier = bytes(12)
         attributes = (
@@ -237,4 +370,4 @@ class TurnServer:
             (Attribute.DATA, data),
         )
         indication = encode(Method.DATA, Class.INDICATION, identifier, attributes)
-        self._net.send((self.host, 3478), client, indication)
+        self._send(client, indication)

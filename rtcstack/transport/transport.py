@@ -35,6 +35,7 @@ from rtcstack.dtls import (
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
 from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
+from rtcstack.platform import Network
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
@@ -115,6 +116,7 @@ class Transport:
         keylog_path: see `DtlsEngine`.
         ufrag, pwd: local ICE credentials, or None for random ones.
         ice: an agent that has begun to gather, instead of a new one.
+        network: see `IceAgent`.
     """
 
     def __init__(
@@ -127,10 +129,11 @@ class Transport:
         ufrag: str | None = None,
         pwd: str | None = None,
         ice: IceAgent | None = None,
+        network: Network | None = None,
     ) -> None:
         self.certificate = certificate
         self.observer = observer
-        self.ice = ice or IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd)
+        self.ice = ice or IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd, network=network)
         self.ice.observer = self
         self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
         self.refusals = self.dtls.refusals = self.ice.refusals

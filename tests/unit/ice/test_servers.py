@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri
-from rtcstack.network import SystemNetwork
+from rtcstack.network import SystemNetwork, tls
 from rtcstack.testing import START_S, Internet, TurnServer
 from tests.unit.ice.test_agent import Observer, agents, connect
 
@@ -95,6 +96,25 @@ async def test_streams_that_lead_to_nothing(serve: Serve, scheme: str) -> None:
         observer = await gathered(turn(port, scheme=scheme))
     assert [(s.port, code) for s, code in observer.errors] == [(port, 701)]
     assert {c.type for c in observer.agent.local_candidates} == {"host"}
+
+
+async def test_authorities_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    make = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        made.append(1)
+        return make()
+
+    monkeypatch.setattr(tls.ssl, "create_default_context", counted)
+    tls._context.cache_clear()
+    async with tcp_server(babble) as port:
+        server = turn(port, scheme="turns")
+        for _ in range(2):
+            observer = await gathered(server, server, timeout_s=5)
+            assert [code for _, code in observer.errors] == [701, 701]
+    assert len(made) == 1
+    tls._context.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def test_kinds_of_addresses() -> None:
     assert name.is_mdns
     assert name.ip_version is None
     assert not Candidate.parse(UDP).is_mdns
+    for other in ("relay.company.local", "a_b.local", ".local", "local", "x.local.example"):
+        assert not Candidate.parse(f"1 1 udp 1 {other} 9 typ host").is_mdns
 
 
 @pytest.mark.parametrize(
