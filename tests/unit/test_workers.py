@@ -11,7 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
+from rtcstack import testing as virtual
+from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.metronome import metronome
 from rtcstack.platform import Jobs, Platform, install, one_for_loop, uninstall
+from rtcstack.testing import Internet
 from rtcstack.workers import MAX_WORKERS, Threads, dedicated, jobs, run
 
 PATIENCE_S = 10.0
@@ -220,3 +224,18 @@ async def test_results_errors_and_whoever_waits_no_more() -> None:
     gate.set()
     assert await last == "rtcstack-test"
     end(threads)
+
+
+def test_machines_on_one_loop_have_their_own() -> None:
+    internet = Internet()
+
+    async def main() -> None:
+        found = []
+        for name in ("a", "b", "a"):
+            with internet.host(name):
+                found.append((coder_pool(), metronome()))
+        assert found[0] == found[2]
+        assert found[0][0] is not found[1][0]
+        assert found[0][1] is not found[1][1]
+
+    virtual.run(main(), internet=internet)
