@@ -182,7 +182,7 @@ async def test_pictures_that_wait_for_their_sound_are_within_the_budget() -> Non
     assert sequence is not None
     budget = PictureBudget(needed_bytes(sequence) + 5 * 640 * 360 * 3 // 2)
     receiver = Receiver("vp8", limits=DecoderLimits(budget=budget))
-    receiver.inbound.min_delay_s = 4.0
+    receiver.inbound.min_delay_s = 0.24  # what waits longer waits encoded
     seen = Sink(receiver.track)
     for _, data, key in frames:
         receiver.receive(data, key_frame=key)
