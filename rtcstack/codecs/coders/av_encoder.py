@@ -342,7 +342,8 @@ class AvEncoder:
 
     def _try(self, recipe: Recipe, size: tuple[int, int]) -> VideoCodecContext:
         width, height = size
-        threads = threads_for(width, height, self._settings.threads)
+        spins = recipe.name.startswith("libvpx")
+        threads = threads_for(width, height, self._settings.threads, spins=spins)
         context = cast(VideoCodecContext, av.CodecContext.create(recipe.name, "w"))
         context.width, context.height = size
         context.pix_fmt = recipe.pixel_format

@@ -130,12 +130,22 @@ class VideoEncoder(Protocol):
         """Give the codec back."""
 
 
-def threads_for(width: int, height: int, wanted: int | None) -> int:
-    """Threads for a frame's size: one as long as one keeps up, for each costs start and hand-over."""
-    if wanted is not None:
-        return max(1, wanted)
-    pixels = width * height
+def threads_for(width: int, height: int, wanted: int | None, *, spins: bool = False) -> int:
+    """Threads for a frame's size: one as long as one keeps up, for each costs start and hand-over.
+
+    Args:
+        width, height: in pixels.
+        wanted: by the application; None to choose.
+        spins: the codec's threads wait for each other without letting go of their cores. One that is
+            not running then costs all others their time: with as many threads as cores, on a machine
+            that is busy, a picture has taken fifty seconds. They get half of the cores.
+    """
     cores = os.cpu_count() or 1
+    if spins:
+        cores = max(1, cores // 2)
+    if wanted is not None:
+        return max(1, min(wanted, cores) if spins else wanted)
+    pixels = width * height
     if pixels > 1920 * 1088:
         return min(8, cores)
     if pixels > 1280 * 720:

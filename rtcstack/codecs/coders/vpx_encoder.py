@@ -110,7 +110,7 @@ class VpxEncoder:
             width,
             height,
             bitrate_bps=self._bitrate_bps,
-            threads=threads_for(width, height, self._settings.threads),
+            threads=threads_for(width, height, self._settings.threads, spins=True),
             speed=self._speed.speed,
             screen=self._settings.is_screen,
         )

@@ -11,7 +11,7 @@ from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.coders.av_encoder import AvEncoder
 from rtcstack.codecs.coders.opus import AvOpusDecoder, AvOpusEncoder
-from rtcstack.codecs.coders.video import VideoSettings
+from rtcstack.codecs.coders.video import VideoSettings, threads_for
 from rtcstack.codecs.native import library, opus, vpx
 from rtcstack.errors import OperationError, ParseError
 from tests.unit.codecs.material import picture, tone
@@ -146,3 +146,12 @@ def test_without_them_pyav_does_it() -> None:
         vpx.Vpx("vp8", 320, 240, bitrate_bps=1, speed=-10)
     with pytest.raises(OperationError, match="libopus"):
         opus.NativeOpusEncoder(48_000, 1, opus.Application.VOIP)
+
+
+def test_threads_that_spin_leave_half_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, spinning, others in ((1, 1, 1), (2, 1, 2), (4, 2, 4), (16, 8, 8)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert threads_for(3840, 2160, None, spins=True) == spinning
+        assert threads_for(3840, 2160, None) == others
+        assert threads_for(640, 480, 16, spins=True) == spinning
+        assert threads_for(640, 480, 16) == 16
