@@ -10,7 +10,9 @@ server = TurnServer(internet, "203.0.113.53")
 home = Nat(internet, mapping=Rule.ADDRESS_AND_PORT, inside="192.168.1")
 office = Firewall(Nat(internet, inside="10.20.30"))
 alice = internet.add_bare_host("alice")
-alice.add_interface("wlan0", behind=home, up={"rate_bytes_per_s": 250_000, "queue_bytes": 50_000, "loss": 0.01})
+alice.add_interface(
+    "wlan0", behind=home, up={"rate_bytes_per_s": 250_000, "queue_bytes": 50_000, "loss": 0.01}
+)
 bob = internet.add_host("bob", behind=office)
 
 configuration = RTCConfiguration(
