@@ -152,7 +152,7 @@ class IceAgent:
         self.relay_news: set[asyncio.Event] = set()
         """Set whenever a relay's server has sent something: of whoever waits for that."""
         self._network = network
-        self._published: list[str] = []  # names of ours that multicast DNS answers for
+        self._published: dict[str, str] = {}  # by address, the name that multicast DNS answers for
         self._resolving: dict[str, int] = {}  # names of the peer's, by our generation's ufrag
         self._resolution_ends: str | None = None  # the generation that is complete after these
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -240,14 +240,18 @@ class IceAgent:
         return self._network
 
     async def publish(self, address: str) -> str:
-        """A name for one of our addresses, until the agent is closed.
+        """A name for one of our addresses, the same in each generation, until the agent is closed.
 
         Raises:
             OSError: there is none; see `Network.publish`.
         """
-        name = await self.network.publish(address)
-        self._published.append(name)
-        return name
+        if address not in self._published:
+            name = await self.network.publish(address)
+            if address in self._published:  # another generation was quicker
+                self.network.withdraw(name)
+            else:
+                self._published[address] = name
+        return self._published[address]
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -463,7 +467,7 @@ class IceAgent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for name in self._published:
+        for name in self._published.values():
             self.network.withdraw(name)
         self._published.clear()
 

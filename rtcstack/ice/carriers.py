@@ -114,6 +114,8 @@ class RelayCarrier:
             if i == len(batch) or batch[i][2] != batch[start][2]:
                 runs = [Run(data, segment) for data, segment, _, _ in batch[start:i]]
                 self._owner.on_relayed(self.path, batch[start][2], runs, now)
+                if self.udp.is_closed:
+                    return
                 start = i
 
 

@@ -82,6 +82,8 @@ class PacketSorter:
                     sink.on_stun(data[start : start + segment], address, now)
                 if self.udp.is_closed:
                     break
+                if receiver is None:
+                    sender = None  # a check may have made a peer of a stranger
                 continue
             if address != sender:
                 other = sink.route(address)
@@ -92,7 +94,13 @@ class PacketSorter:
                         break
                 sender, receiver = address, other
             if receiver is None:
-                self.dropped_unknown_source += len(kinds)
+                if low < 4:
+                    self._take_stun(data, segment, address, now)
+                    sender = None
+                    if self.udp.is_closed:
+                        break
+                else:
+                    self.dropped_unknown_source += len(kinds)
                 continue
             if low >= 20 and high < 64:
                 dtls.append(Run(data, segment))
@@ -126,6 +134,14 @@ class PacketSorter:
                 self._sink.on_stun(packet, address, now)
             else:
                 self.dropped_unknown_kind += 1
+
+    def _take_stun(self, data: bytes, segment: int, address: Address, now: float) -> None:
+        """Of a run that a stranger has sent nothing but STUN counts."""
+        for start in range(0, len(data), segment):
+            if data[start] < 4:
+                self._sink.on_stun(data[start : start + segment], address, now)
+            else:
+                self.dropped_unknown_source += 1
 
 
 def open_sorted(network: Network, local: Address, sink: DatagramSink, options: UdpOptions) -> PacketSorter:

@@ -278,6 +278,7 @@ class Sources:
             self._relay_udp(server, address)
         else:
             await self._relay_stream(server, address)
+        self._agent.wake()  # what is to be asked leaves now, whatever is waited for next
 
     def _relay_udp(self, server: IceServer, address: Address) -> None:
         if self._is_over:

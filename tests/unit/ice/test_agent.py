@@ -21,8 +21,9 @@ from rtcstack.ice import (
     parse_server_uri,
 )
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
-from rtcstack.network import SystemNetwork
 from rtcstack.sdp.candidate import Candidate
+from rtcstack.testing import VirtualNetwork
+from tests.support.virtual import in_virtual_time
 
 FAST = IceConfig(
     include_loopback=True,
@@ -118,6 +119,7 @@ async def test_connects_completes_and_carries_data() -> None:
         assert b.data == [b"\x16hello"]
 
 
+@in_virtual_time
 async def test_role_conflict_is_repaired() -> None:
     async with agents() as (a, b):
         for me, other in ((a, b), (b, a)):
@@ -128,6 +130,7 @@ async def test_role_conflict_is_repaired() -> None:
         assert a.agent.controlling is not b.agent.controlling
 
 
+@in_virtual_time
 async def test_silence_is_disconnected_then_failed() -> None:
     async with agents() as (a, b):
         await connect(a, b)
@@ -137,6 +140,7 @@ async def test_silence_is_disconnected_then_failed() -> None:
         a.agent.send_runs([Run(b"\x16x", 2)])
 
 
+@in_virtual_time
 async def test_silence_that_ends_is_connected_again() -> None:
     async with agents() as (a, b):
         await connect(a, b)
@@ -148,6 +152,7 @@ async def test_silence_that_ends_is_connected_again() -> None:
         assert IceState.FAILED not in a.states
 
 
+@in_virtual_time
 async def test_wrong_password_never_connects_and_fails() -> None:
     async with agents() as (a, b):
         a.agent.gather()
@@ -158,6 +163,7 @@ async def test_wrong_password_never_connects_and_fails() -> None:
         assert a.agent.selected_pair is None
 
 
+@in_virtual_time
 async def test_a_peer_without_candidates_is_found_by_its_checks() -> None:
     async with agents() as (a, b):
         b.other = None  # b's candidates are never signalled
@@ -166,6 +172,7 @@ async def test_a_peer_without_candidates_is_found_by_its_checks() -> None:
         assert a.agent.selected_pair.remote.type == "prflx"
 
 
+@in_virtual_time
 async def test_restart_keeps_the_old_pair_until_there_is_a_new_one() -> None:
     async with agents() as (a, b):
         await connect(a, b)
@@ -185,6 +192,7 @@ async def test_restart_keeps_the_old_pair_until_there_is_a_new_one() -> None:
         assert IceState.DISCONNECTED not in a.states
 
 
+@in_virtual_time
 async def test_a_cancelled_restart_changes_nothing() -> None:
     async with agents() as (a, b):
         await connect(a, b)
@@ -197,6 +205,7 @@ async def test_a_cancelled_restart_changes_nothing() -> None:
         await b.until(lambda: b.data)
 
 
+@in_virtual_time
 async def test_a_server_that_does_not_answer_is_reported() -> None:
     server = parse_server_uri("stun:127.0.0.1:9")
     config = IceConfig(servers=(server,), include_loopback=True, use_ipv6=False, gather_timeout_s=0.2)
@@ -206,6 +215,7 @@ async def test_a_server_that_does_not_answer_is_reported() -> None:
         assert {code for _, code in a.errors} == {701}
 
 
+@in_virtual_time
 async def test_too_many_candidates_are_counted_and_dropped() -> None:
     async with agents() as (a, b):
         start(a, b)
@@ -227,6 +237,7 @@ async def test_too_many_candidates_are_counted_and_dropped() -> None:
         "1 1 udp 1 127.0.0.1 9 typ future",
     ],
 )
+@in_virtual_time
 async def test_candidates_that_cannot_be_used_are_ignored(text: str) -> None:
     async with agents() as (a, b):
         start(a, b)
@@ -234,6 +245,7 @@ async def test_candidates_that_cannot_be_used_are_ignored(text: str) -> None:
         await a.until(lambda: a.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
 
 
+@in_virtual_time
 async def test_a_name_that_nobody_answers_for() -> None:
     async with agents() as (a, b):
         start(a, b)
@@ -242,6 +254,7 @@ async def test_a_name_that_nobody_answers_for() -> None:
         await a.until(lambda: a.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
 
 
+@in_virtual_time
 async def test_closing_twice_and_calling_afterwards() -> None:
     async with agents() as (a, b):
         await connect(a, b)
@@ -257,6 +270,7 @@ async def test_closing_twice_and_calling_afterwards() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
+@in_virtual_time
 async def test_names_of_one_generation_do_not_end_the_candidates_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -266,7 +280,7 @@ async def test_names_of_one_generation_do_not_end_the_candidates_of_another(
         answers[name] = asyncio.get_running_loop().create_future()
         return await answers[name]
 
-    monkeypatch.setattr(SystemNetwork, "resolve", resolve)
+    monkeypatch.setattr(VirtualNetwork, "resolve", resolve)
 
     async def give(name: str) -> None:
         observer.agent.add_remote_candidate(Candidate.parse(f"1 1 udp 1 {name} 9 typ host"))
@@ -310,6 +324,7 @@ async def test_names_of_one_generation_do_not_end_the_candidates_of_another(
         await observer.agent.close()
 
 
+@in_virtual_time
 async def test_closing_when_gathering_begins_opens_no_socket() -> None:
     observer = Observer()
     observer.on_ice_gathering = lambda state: observer.agent.abandon()  # type: ignore[method-assign,assignment]

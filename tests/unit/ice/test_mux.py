@@ -14,8 +14,10 @@ from rtcstack.engine import Run
 from rtcstack.ice import IceState, UdpMux
 from rtcstack.ice.mux import MAX_ADDRESSES
 from rtcstack.ice.stun import Attribute, Class, Method, encode
+from rtcstack.network import network
+from tests.support.virtual import in_virtual_time
 from tests.unit.ice.test_agent import FAST, Observer, connect, start
-from tests.unit.network.test_batched import Sink, endpoint
+from tests.unit.network.test_portable import Sink
 
 LOCAL = dataclasses.replace(FAST, options=IceSettings(bind_addresses=("127.0.0.1",)))
 
@@ -44,6 +46,7 @@ async def server(
         mux.close()
 
 
+@in_virtual_time
 async def test_ten_connections_on_one_port() -> None:
     async with server(10) as (mux, pairs):
         await asyncio.gather(*(connect(a, b) for a, b in pairs))
@@ -57,6 +60,7 @@ async def test_ten_connections_on_one_port() -> None:
             assert (a.data, b.data) == ([b"\x80%d" % i], [b"\x16%d" % i])
 
 
+@in_virtual_time
 async def test_lite_agents_on_one_port() -> None:
     async with server(3, lite=True) as (_, pairs):
         for a, b in pairs:
@@ -69,6 +73,7 @@ async def test_lite_agents_on_one_port() -> None:
             await each.until(lambda e=each: e.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
 
 
+@in_virtual_time
 async def test_a_restart_on_one_port() -> None:
     async with server(2) as (_, pairs):
         for a, b in pairs:
@@ -85,6 +90,7 @@ async def test_a_restart_on_one_port() -> None:
             await b.until(lambda b=b: b.data)
 
 
+@in_virtual_time
 async def test_both_ends_share_ports() -> None:
     mux = UdpMux(0, LOCAL), UdpMux(0, LOCAL)
     configs = [
@@ -104,10 +110,11 @@ async def test_both_ends_share_ports() -> None:
         each.close()
 
 
+@in_virtual_time
 async def test_strangers_change_nothing() -> None:
     async with server(1) as (mux, [(a, b)]):
         await connect(a, b)
-        stranger = endpoint(Sink())
+        stranger = network().open_udp(("127.0.0.1", 0), Sink())
         forged = encode(
             Method.BINDING,
             Class.REQUEST,
@@ -125,6 +132,7 @@ async def test_strangers_change_nothing() -> None:
         stranger.close()
 
 
+@in_virtual_time
 async def test_what_one_path_remembers_is_bounded() -> None:
     mux = UdpMux(0, LOCAL)
     [sock] = mux.sockets
@@ -140,6 +148,7 @@ async def test_what_one_path_remembers_is_bounded() -> None:
     mux.close()
 
 
+@in_virtual_time
 async def test_a_port_that_is_taken() -> None:
     mux = UdpMux(0, LOCAL)
     with pytest.raises(OSError, match=r".+"):

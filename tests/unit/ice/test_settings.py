@@ -17,6 +17,7 @@ from rtcstack.platform import HostAddress
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
 from tests.support.icehost import IceHost, connect_hosts
+from tests.support.virtual import in_virtual_time
 from tests.unit.ice.test_agent import Observer, agents, connect
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -226,6 +227,7 @@ def free_range(size: int) -> tuple[int, int]:
     raise AssertionError("no free ports")
 
 
+@in_virtual_time
 async def test_ports_are_from_the_range_until_it_is_used_up() -> None:
     first, last = free_range(3)
     config = local_config(IceSettings(bind_addresses=("127.0.0.1",), port_range=(first, last)))
@@ -261,6 +263,7 @@ def test_wrong_settings_are_refused_when_they_are_made(members: dict[str, Any]) 
         IceSettings(**members)
 
 
+@in_virtual_time
 async def test_the_peers_candidates_can_be_filtered() -> None:
     seen: list[Candidate] = []
 
@@ -277,6 +280,7 @@ async def test_the_peers_candidates_can_be_filtered() -> None:
         assert b.agent.engine.newest.remotes == {}
 
 
+@in_virtual_time
 async def test_names_hide_addresses() -> None:
     config = local_config(IceSettings(hide_host_addresses=True))
     found = await candidates(config)
@@ -289,6 +293,7 @@ async def test_names_hide_addresses() -> None:
         await connect(a, b)
 
 
+@in_virtual_time
 async def test_gathering_ahead_tells_nothing_until_it_is_asked() -> None:
     observer = Observer(local_config(IceSettings()))
     told: list[Candidate] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import socket
 from typing import Any
 
 import pytest
@@ -17,8 +16,9 @@ from rtcstack.ice import IceConfig, IceState, TcpMux
 from rtcstack.ice import tcp as module
 from rtcstack.ice.stun import Attribute, Class, Method, encode
 from rtcstack.ice.tcp import MAX_UNCLAIMED, TcpCarrier
-from rtcstack.network.streams import SystemStream
 from rtcstack.sdp.candidate import Candidate
+from rtcstack.testing.tcp import TcpEnd
+from tests.support.virtual import in_virtual_time
 from tests.unit.ice.test_agent import FAST, Observer, connect, start
 
 
@@ -80,6 +80,7 @@ async def test_two_agents_without_udp(
             assert (candidate.port == 9) is (candidate.tcp_type == "active")
 
 
+@in_virtual_time
 async def test_udp_is_liked_better() -> None:
     both = config(tcp=("active", "passive"))
     async with Two(both, both) as (a, b):
@@ -93,6 +94,7 @@ async def test_udp_is_liked_better() -> None:
         assert kinds == [("udp", None), ("tcp", "active"), ("tcp", "passive")]
 
 
+@in_virtual_time
 async def test_two_active_ends_do_not_meet() -> None:
     active = config(udp=False, tcp=("active",))
     async with Two(active, active) as (a, b):
@@ -100,6 +102,7 @@ async def test_two_active_ends_do_not_meet() -> None:
         await a.until(lambda: a.agent.state is IceState.FAILED)
 
 
+@in_virtual_time
 async def test_a_restart_over_tcp() -> None:
     async with Two(config(udp=False, tcp=("active",)), config(udp=False, tcp=("passive",))) as (a, b):
         await connect(a, b)
@@ -112,17 +115,19 @@ async def test_a_restart_over_tcp() -> None:
         await echo(a, b)
 
 
+@in_virtual_time
 async def test_a_connection_that_ends_is_noticed() -> None:
     async with Two(config(udp=False, tcp=("active",)), config(udp=False, tcp=("passive",))) as (a, b):
         await connect(a, b)
         for carrier in list(b.agent._carriers.values()):
             if isinstance(carrier, TcpCarrier):
-                assert isinstance(carrier.stream, SystemStream)
+                assert isinstance(carrier.stream, TcpEnd)
                 carrier.stream.abort()
         await a.until(lambda: a.agent.state is IceState.DISCONNECTED)
         await a.until(lambda: a.agent.state is IceState.FAILED)
 
 
+@in_virtual_time
 async def test_many_connections_on_one_tcp_port() -> None:
     mux = await TcpMux.open(0, config())
     server = config(udp=False, tcp=("passive",), tcp_mux=mux)
@@ -138,6 +143,7 @@ async def test_many_connections_on_one_tcp_port() -> None:
     mux.close()
 
 
+@in_virtual_time
 async def test_an_address_rule_for_tcp() -> None:
     rules = (AddressRule(external=("203.0.113.7",), protocols=("tcp4",)),)
     async with Two(config(tcp=("passive",), address_rules=rules), config()) as (a, _):
@@ -170,6 +176,7 @@ def check(ufrag: str, key: bytes) -> bytes:
         b"\xff\xff" + bytes(5000),
     ],
 )
+@in_virtual_time
 async def test_strangers_are_hung_up_on(data: bytes) -> None:
     async with Two(config(tcp=("passive",)), config()) as (a, _):
         a.agent.gather()
@@ -183,6 +190,7 @@ async def test_strangers_are_hung_up_on(data: bytes) -> None:
         assert len(a.agent._carriers) == 2
 
 
+@in_virtual_time
 async def test_a_wrong_password_is_no_peer() -> None:
     async with Two(config(tcp=("passive",)), config()) as (a, _):
         a.agent.gather()
@@ -196,14 +204,15 @@ async def test_a_wrong_password_is_no_peer() -> None:
         writer.close()
 
 
+@in_virtual_time
 async def test_connections_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLAIM_S", 0.2)
     async with Two(config(tcp=("passive",)), config()) as (a, _):
         a.agent.gather()
         await a.until(lambda: len(a.agent.local_candidates) == 2)
         candidate = a.agent.local_candidates[1]
-        socks = [
-            socket.create_connection((candidate.address, candidate.port)) for _ in range(MAX_UNCLAIMED + 5)
+        streams = [
+            await asyncio.open_connection(candidate.address, candidate.port) for _ in range(MAX_UNCLAIMED + 5)
         ]
         await asyncio.sleep(0.05)
         [place] = [c._place for c in a.agent._carriers.values() if isinstance(c, module.TcpShare)]
@@ -211,8 +220,9 @@ async def test_connections_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         assert place.unclaimed == 5
         await asyncio.sleep(0.3)
         assert place._waiting == {}
-        for sock in socks:
-            sock.close()
+        for reader, writer in streams:
+            assert await reader.read() == b""
+            writer.close()
 
 
 class Listening:
@@ -250,6 +260,7 @@ def test_a_stream_in_any_pieces(packets: list[bytes], cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("tcp_type", ["passive", "so"])
+@in_virtual_time
 async def test_a_peer_cannot_make_us_connect_without_end(tcp_type: str) -> None:
     async with Two(config(tcp=("active", "so")), config()) as (a, _):
         a.agent.gather()

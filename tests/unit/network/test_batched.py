@@ -15,7 +15,12 @@ import pytest
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address, Run
 from rtcstack.ice.sorting import PacketSorter
-from rtcstack.network.batched import MAX_QUEUED_BYTES, BatchedUdp
+from rtcstack.network.batched import (
+    MAX_BYTES_PER_PASS,
+    MAX_QUEUED_BYTES,
+    MAX_READS_PER_PASS,
+    BatchedUdp,
+)
 from rtcstack.platform import Received
 
 DTLS, SRTP, STUN, UNKNOWN = 22, 128, 0, 200
@@ -223,6 +228,34 @@ async def test_a_full_buffer_keeps_order_and_is_bounded() -> None:
     numbers = [int.from_bytes(d[1:5], "big") for d in sink.dtls_datagrams[:21]]
     assert numbers == list(range(21))
     sender.close()
+    receiver.close()
+
+
+class Endless(Refusing):
+    """A socket in which there is always something."""
+
+    reads = 0
+
+    def __init__(self, sock: socket.socket, size: int) -> None:
+        super().__init__(sock)
+        self.size = size
+
+    def recvmsg_into(self, buffers: Any, _ancillary: int) -> tuple[int, list[Any], int, Address]:
+        self.reads += 1
+        buffers[0][: self.size] = packet(SRTP, self.reads, self.size)
+        return self.size, [], 0, ("192.0.2.1", 5000)
+
+
+@pytest.mark.parametrize(
+    ("size", "reads"), [(100, MAX_READS_PER_PASS), (60_000, MAX_BYTES_PER_PASS // 60_000 + 1)]
+)
+async def test_one_pass_ends(size: int, reads: int) -> None:
+    sink = Sink()
+    sock = Endless(bound(), size)
+    receiver = endpoint(sink, sock)  # type: ignore[arg-type]
+    receiver._on_readable()
+    assert sock.reads == len(sink.srtp) == receiver.counters.packets_received == reads
+    assert sink.passes == 1
     receiver.close()
 
 
