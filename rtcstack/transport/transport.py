@@ -400,7 +400,7 @@ class Transport:
         was_resting = self.dtls.is_resting
         self.dtls.handle_timeout(now)
         if self.dtls.is_resting and not was_resting:
-            memory.released(self._get_loop())
+            memory.released()
 
     def _finish_pass(self, now: float) -> None:
         """Tell what happened, send what is due and what the telling brought, set the timer.
