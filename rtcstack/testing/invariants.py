@@ -100,6 +100,8 @@ class LooksOn:
         """No pass follows at once, so what can be sent now has been sent: a second drain has nothing."""
         left: dict[str, int] = {}
         if transport.channels is not None:
+            if transport.channels.has_news:
+                raise InvariantError(f"{transport.ice.name}: a pass has left something untold")
             left["SCTP"] = len(transport.channels.drain(now))
         left["DTLS"] = len(transport.dtls.drain_runs(now))
         if transport.media is not None and transport.media.srtp is not None:

@@ -259,12 +259,9 @@ class Transport:
         except Exception as exc:  # a fault of ours: see the module's text
             self._mend(exc, now)
         finally:
-            self._end_pass(now)
-
-    def _end_pass(self, now: float) -> None:
-        self._in_pass = False
-        if self._inspector is not None:
-            self._inspector.on_pass(self, now)
+            self._in_pass = False
+            if self._inspector is not None:
+                self._inspector.on_pass(self, now)
 
     def _finish_media_pass(self, media: MediaPath, now: float) -> None:
         """Tell and send what media has, and what the telling brought; see `_finish_pass`."""
@@ -308,7 +305,9 @@ class Transport:
             unread = dtls if self._at is _Part.MEDIA else []
             self._mend(exc, now, unread)
         finally:
-            self._end_pass(now)
+            self._in_pass = False
+            if self._inspector is not None:
+                self._inspector.on_pass(self, now)
 
     def _receive_dtls(self, runs: list[Run], now: float) -> None:
         self._at = _Part.DTLS
@@ -345,7 +344,9 @@ class Transport:
         except Exception as exc:  # a fault of ours: see the module's text
             self._mend(exc, now)
         finally:
-            self._end_pass(now)
+            self._in_pass = False
+            if self._inspector is not None:
+                self._inspector.on_pass(self, now)
 
     def _mend(self, exc: Exception, now: float, unread: list[Run] | None = None) -> None:
         """An engine, or who was told, raised: end what is at fault, and do the rest of the pass.
@@ -446,7 +447,7 @@ class Transport:
                 self._at = _Part.ICE
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
-                return i > 0 or bool(runs)
+                return i > 0 or bool(runs) or (channels is not None and channels.has_news)
         self._flush_later()
         return True
 

@@ -221,6 +221,14 @@ def test_the_engine_of_ice_is_one(path: Path) -> None:
             assert module.split(".")[2] in inside, module
 
 
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if room_of(f) != "testing"], ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_nothing_needs_the_virtual_internet(path: Path) -> None:
+    modules = imports(path.read_text(), package_of(path))
+    assert [m for m in modules if m == "rtcstack.testing" or m.startswith("rtcstack.testing.")] == []
+
+
 def test_every_room_has_a_level() -> None:
     assert {room_of(path) for path in FILES} <= set(LEVELS)
 

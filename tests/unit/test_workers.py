@@ -137,6 +137,24 @@ def test_work_is_what_the_thread_has_done() -> None:
     end(threads)
 
 
+def test_a_job_waits_while_there_is_no_thread_to_be_had(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = Threads(nowhere, 2)
+    done: queue.Queue[int] = queue.Queue()
+    with monkeypatch.context() as patched, caplog.at_level("WARNING", "rtcstack"):
+        patched.setattr(threading.Thread, "start", refuse)
+        threads.submit(lambda: done.put(1))
+    assert threads.thread_count == 0
+    assert "can't start new thread" in caplog.text
+    threads.submit(lambda: done.put(2))
+    assert [done.get(timeout=PATIENCE_S) for _ in range(2)] == [1, 2]
+    end(threads)
+
+
 async def test_a_loop_has_its_own_workers_and_what_they_post_runs_in_it() -> None:
     mine = jobs()
     assert mine is jobs()

@@ -78,6 +78,25 @@ def test_what_a_pass_leaves_behind_is_noticed(
     assert "'SCTP': 1" in str(error)
 
 
+def test_what_a_pass_leaves_untold_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, expects_loop_exceptions: list[dict[str, Any]]
+) -> None:
+    internet = Internet()
+
+    async def main() -> None:
+        call = await connected(internet)
+        with monkeypatch.context() as patch:
+            patch.setattr(Transport, "_tell", lambda self, now: None)
+            call.alice.channels[0].send("arrives")
+            await asyncio.sleep(0.1)
+        await call.close()
+
+    run(main(), internet=internet)
+    error = expects_loop_exceptions[0]["exception"]
+    assert isinstance(error, InvariantError)
+    assert "untold" in str(error)
+
+
 def test_a_deadline_that_is_asked_for_again_and_again_is_noticed(
     monkeypatch: pytest.MonkeyPatch, expects_loop_exceptions: list[dict[str, Any]]
 ) -> None:
