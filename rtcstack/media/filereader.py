@@ -12,6 +12,7 @@ from av.stream import Stream
 
 from rtcstack.codecs.costs import DECODING_S_PER_PIXEL, SOUND_S_PER_SAMPLE
 from rtcstack.media.frames import AUDIO_SAMPLE_RATE, VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
+from rtcstack.media.resampling import Resampler
 from rtcstack.media.timeline import MAX_STEP_S, Timeline
 
 __all__ = ["MAX_PACKETS", "FileReader", "Piece"]
@@ -102,7 +103,7 @@ class FileReader:
             lines: dict[str, Timeline] = {}
             first: float | None = None
             last = 0.0
-            resampler = av.AudioResampler("s16", self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
+            resampler = Resampler(self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
             for frame in self._decoded():
                 if frame is None:
                     yield None

@@ -41,6 +41,7 @@ from rtcstack import (
     audio_to_numpy,
     video_frame,
 )
+from rtcstack.clock import clock, unix_time
 from rtcstack.codecs import registry
 from rtcstack.media.frames import capture_time, rotation, set_capture_time, set_rotation
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
@@ -808,6 +809,32 @@ async def test_tones_are_sent() -> None:
         with pytest.raises(InvalidCharacterError):
             dtmf.insertDTMF("x")
         assert a.addTransceiver("video").sender.dtmf is None
+
+
+@pytest.mark.parametrize("target_ms", [500, 3900])
+async def test_sound_and_pictures_wait_for_as_long_as_is_asked_for(target_ms: int) -> None:
+    async with pair() as (a, b):
+        a.addTrack(ToneSource(440).track())
+        a.addTrack(pattern())
+        await connected(a, b)
+        video, audio = receiver(b, "video"), receiver(b, "audio")
+        video.jitterBufferTarget = audio.jitterBufferTarget = target_ms
+        lags: list[float] = []
+        now = clock().now
+        started = now()
+
+        def look(frame: Any) -> None:
+            at = capture_time(frame)  # known from the first sender report on
+            if at is not None:
+                lags.append(unix_time() - at)
+
+        sink = CallbackSink(video.track, look)
+        sound = await dominant_hz(audio.track, skip_s=target_ms / 1000)
+        await until_true(lambda: len(lags) >= 30)
+        sink.stop()
+        assert sound == pytest.approx(440, abs=5)
+        assert now() - started > target_ms / 1000
+        assert lags[-1] == pytest.approx(target_ms / 1000, abs=0.15)
 
 
 async def test_tones_of_8000_hz_are_sent_beside_sound_of_48000() -> None:
