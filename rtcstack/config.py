@@ -108,6 +108,9 @@ class IceSettings:
         port_range: first and last port that is bound, for host and relayed candidates' sockets.
         remote_candidate_filter: says of a peer's candidate (an `rtcstack.sdp.Candidate`) whether it
             is used.
+        resolve_remote_names: look up host names in a peer's candidates (RFC 8839, section 5.1), a few at a
+            time; names that end in ".local" are asked for in any case, by multicast. Neither is done
+            where only relays are used.
         address_rules: see `AddressRule`; tried in order.
         ufrag, password: of the first generation of every connection, instead of random ones; 4 to
             256 and 22 to 256 characters of ICE's alphabet.
@@ -130,6 +133,7 @@ class IceSettings:
     bind_addresses: tuple[str, ...] = ()
     port_range: tuple[int, int] | None = None
     remote_candidate_filter: Callable[[Any], bool] | None = None
+    resolve_remote_names: bool = True
     address_rules: tuple[AddressRule, ...] = ()
     ufrag: str | None = None
     password: str | None = field(default=None, repr=False)

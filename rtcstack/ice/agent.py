@@ -14,7 +14,7 @@ from rtcstack.clock import monotonic
 from rtcstack.engine import Address, Run
 from rtcstack.ice.candidates import PairView
 from rtcstack.ice.carriers import Carrier
-from rtcstack.ice.config import IceConfig, IceServer
+from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
 from rtcstack.ice.engine import (
     Arrival,
     CandidateFound,
@@ -47,6 +47,10 @@ logger = logging.getLogger("rtcstack.ice.agent")
 
 MAX_RESOLUTIONS = 32
 """mDNS names being resolved at once."""
+
+MAX_LOOKUPS = 4
+"""Names of other kinds that are looked up at once: each may hold one of the loop's own few threads for
+as long as the system's resolver likes. A candidate beyond is not used."""
 
 MAX_ROUTES = 256
 """Peers' addresses of which packets are counted one by one."""
@@ -344,18 +348,34 @@ class IceAgent:
             self.engine.add_remote_candidate(candidate, (candidate.address, candidate.port), now)
             self._transmit(now)
             self.wake()
-        elif candidate.is_mdns and sum(self._resolving.values()) < MAX_RESOLUTIONS:
+        elif self._looks_up(candidate):
             self._resolving[self.ufrag] = self._resolving.get(self.ufrag, 0) + 1
             self._run(self._resolve(candidate, self.engine.newest))
         else:
             self.engine.counters.candidates += 1
 
+    def _looks_up(self, candidate: Candidate) -> bool:
+        """Whether a candidate's name is to be asked for.
+
+        Where only relays are to be used nobody is told of the call: neither the local network, by a
+        question for a ".local" name, nor the domain name system.
+        """
+        config = self.config
+        if config.policy is GatherPolicy.RELAY:
+            return False
+        others = sum(self._resolving.values())
+        if candidate.is_mdns:
+            return others < MAX_RESOLUTIONS
+        return config.options.resolve_remote_names and others < MAX_LOOKUPS
+
     async def _resolve(self, candidate: Candidate, generation: Generation) -> None:
+        address: str | None = None
         try:
             address, *_ = await self.network.resolve(candidate.address)
-        except (OSError, ValueError):
-            address = None  # nobody answers, or this machine has no multicast
-        left = self._resolving[generation.ufrag] = self._resolving[generation.ufrag] - 1
+        except (OSError, ValueError) as exc:  # nobody answers, it is no name, or there is no multicast
+            logger.debug("%s: %r is not resolved: %s", self.name, candidate.address, exc)
+        finally:
+            left = self._resolving[generation.ufrag] = self._resolving[generation.ufrag] - 1
         if not left:
             del self._resolving[generation.ufrag]
         if address is None or generation is not self.engine.newest:
