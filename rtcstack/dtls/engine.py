@@ -4,8 +4,8 @@ OpenSSL reads a clock of its own for its retransmission timer, starts it at one 
 nobody change that. So the engine sends an unanswered flight again by itself, at twice the round
 trip that ICE measured; OpenSSL's timer goes on behind it, and decides nothing but record numbers.
 Such a copy carries the same ones, which is what the network may do to any datagram: a peer that has
-the records drops it. The one thing a copy cannot do is make a finished peer repeat its last flight, so the engine
-remembers its own last flight and repeats it when handshake records still arrive.
+the records drops it. The one thing a copy cannot do is make a finished peer repeat its last flight,
+so the engine remembers its own last flight and repeats it when handshake records still arrive.
 
 Spec: RFC 6347 (DTLS 1.2), RFC 8842 (DTLS in SDP), RFC 8827 section 6.5, RFC 5764 (use_srtp).
 """
