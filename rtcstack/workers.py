@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import weakref
@@ -26,6 +27,8 @@ MAX_WORKERS = 32
 
 IDLE_S = 1.0
 """How long a thread waits for a job before it ends."""
+
+_logger = logging.getLogger("rtcstack.media")
 
 Result = TypeVar("Result")
 
@@ -84,15 +87,13 @@ class Threads:
         return len(self._threads)
 
     def submit(self, job: Callable[[], None], *, urgent: bool = False, cost_s: float | None = None) -> None:
-        """See `rtcstack.platform.Jobs`."""
+        """See `rtcstack.platform.Jobs`. It waits for as long as the system has no thread to give."""
         with self._lock:
             (self._urgent if urgent else self._ready).append(job)
             if len(self._urgent) + len(self._ready) <= self._idle:
                 self._wake.notify()
             elif len(self._threads) < self._limit:
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._threads.add(thread)
-                thread.start()
+                self._begin_thread()
 
     def post(self, callback: Callable[[], None]) -> None:
         """See `rtcstack.platform.Jobs`."""
@@ -119,6 +120,16 @@ class Threads:
                 if thread.is_alive():
                     return False
         return True
+
+    def _begin_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()  # it waits for the lock, which is held
+        except RuntimeError as exc:  # there are too many, or the interpreter ends
+            if not self._threads:
+                _logger.warning("a job waits: %s", exc)
+            return
+        self._threads.add(thread)
 
     def _run(self) -> None:
         try:

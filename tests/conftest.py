@@ -16,6 +16,7 @@ from hypothesis import settings
 from rtcstack.network import Form, SystemNetwork
 from rtcstack.platform import Platform, install, uninstall
 from rtcstack.platform.current import loops_with_their_own
+from rtcstack.testing import invariants
 from tests.support import leaks
 
 # `make fuzz`: the same properties with many more examples, for as long as it takes
@@ -38,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=[str(form) for form in Form],
         help="the form of this machine's network, in all loops",
     )
+
+
+invariants.enable()
 
 
 def pytest_collection_finish() -> None:

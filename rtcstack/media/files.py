@@ -12,6 +12,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
+from rtcstack.entropy import entropy
 from rtcstack.errors import OperationError
 
 __all__ = ["is_at_hand", "open_output"]
@@ -55,6 +56,8 @@ def open_output(file: str | Any, form: str | None, wanted: Mapping[str, str]) ->
     except (av.FFmpegError, OSError, ValueError) as exc:
         raise OperationError(f"{file!r} cannot be recorded: {exc}") from exc
     options = dict(_ALWAYS)
+    if entropy().is_seeded:
+        options["fflags"] = "+bitexact"  # Matroska and Ogg number their files and streams at random
     for name in container.format.name.split(","):
         options.update(_SURVIVING.get(name, {}))
     if "movflags" in wanted:

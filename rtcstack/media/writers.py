@@ -41,7 +41,9 @@ _MAX_SILENCE_S = 60.0
 """Silence that is written for a gap in the sound; the rest of a longer one is left empty."""
 
 _VIDEO_OPTIONS = {
-    "libvpx": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
+    # below nothing libvpx keeps the speed that it is told; above, VP8 is as careful as it measures that it
+    # has time for, and what it writes is another each time
+    "libvpx": {"deadline": "realtime", "cpu-used": "-10", "lag-in-frames": "0"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "lag-in-frames": "0"},
     # a look ahead of ten pictures: what is looked at is lost when the process ends
     "libx264": {"preset": "veryfast", "x264-params": "rc-lookahead=10:sync-lookahead=0:bframes=2"},

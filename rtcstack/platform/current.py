@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from rtcstack.platform.values import Clock, Entropy, Jobs, Network
+from rtcstack.platform.values import Clock, Entropy, Inspector, Jobs, Network
 
 __all__ = ["Platform", "install", "installed", "one_for_loop", "uninstall"]
 
@@ -34,6 +34,7 @@ class Platform:
     entropy: Entropy | None = None
     jobs: Jobs | None = None
     network: NetworkOf | None = None
+    inspector: Inspector | None = None
     identity: Callable[[], bytes] | None = None
     """Gives certificate and key, as PEM, of a connection that was given none; None for new ones each time."""
 
@@ -42,7 +43,7 @@ loops_with_their_own: dict[asyncio.AbstractEventLoop, Platform] = {}
 """Empty in a program that installs nothing: a look at it is all that this costs such a program."""
 
 
-_Belongings = dict[Callable[..., Any], Any]
+_Belongings = dict[tuple[Callable[..., Any], Network | None], Any]
 _belongings: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Belongings] = weakref.WeakKeyDictionary()
 
 
@@ -66,7 +67,7 @@ def installed() -> Platform | None:
 
 
 def one_for_loop(make: Callable[[asyncio.AbstractEventLoop], T]) -> T:
-    """What there is one of for each event loop.
+    """What there is one of for each event loop, and in it for each machine on which code stands.
 
     It lives as long as the loop, or until `uninstall`; without the latter it must not keep the loop alive.
 
@@ -74,10 +75,12 @@ def one_for_loop(make: Callable[[asyncio.AbstractEventLoop], T]) -> T:
         make: makes it for the running loop when it is first asked for.
     """
     loop = asyncio.get_running_loop()
-    own = _belongings.get(loop)
-    if own is None:
-        own = _belongings[loop] = {}
-    found = own.get(make)
+    platform = loops_with_their_own.get(loop)
+    machine = None if platform is None or platform.network is None else platform.network()
+    belongings = _belongings.get(loop)
+    if belongings is None:
+        belongings = _belongings[loop] = {}
+    found = belongings.get((make, machine))
     if found is None:
-        found = own[make] = make(loop)
+        found = belongings[make, machine] = make(loop)
     return cast(T, found)

@@ -19,6 +19,7 @@ __all__ = [
     "Counters",
     "Entropy",
     "HostAddress",
+    "Inspector",
     "Jobs",
     "Listener",
     "Network",
@@ -337,3 +338,19 @@ class Network(Protocol):
 
     def withdraw(self, name: str) -> None:
         """Answer for a name no more. Harmless for one that was not published."""
+
+
+class Inspector(Protocol):
+    """Whoever looks on while transports work; there is one in virtual time alone."""
+
+    def on_plain(self, name: str, packets: Sequence[bytes], now: float) -> None:
+        """A transport is about to encrypt and send packets.
+
+        Args:
+            name: the transport's, as the log has it.
+            packets: of SCTP, RTP or RTCP.
+            now: monotonic seconds.
+        """
+
+    def on_pass(self, transport: object, now: float) -> None:
+        """A transport's pass is done; see `rtcstack.transport.transport`."""

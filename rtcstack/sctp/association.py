@@ -792,6 +792,11 @@ class SctpAssociation:
             self.bytes_sent += sum(map(len, packets))
         return packets
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `events` has something."""
+        return bool(self._events)
+
     def events(self) -> Sequence[SctpEvent]:
         """Take what the layer above must learn, oldest first."""
         if not self._events:

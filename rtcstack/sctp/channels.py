@@ -410,6 +410,11 @@ class DataChannels:
         """Take packets that are to be sent now; call again until none come."""
         return self.association.drain(now)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `events` may have something: a drain may end what waited, and send nothing."""
+        return bool(self._events) or self.association.has_news
+
     def events(self) -> Sequence[ChannelEvent]:
         """Take what the layer above must learn, oldest first."""
         self._process(0.0)

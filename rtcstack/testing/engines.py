@@ -16,8 +16,12 @@ from typing import Any
 from rtcstack.engine import Engine
 from rtcstack.testing.agenda import Agenda
 from rtcstack.testing.link import Link
+from rtcstack.transport.transport import FULL_BATCH, MAX_ROUNDS_PER_PASS, MAX_TELLINGS_PER_PASS
 
 __all__ = ["EngineHost", "Simulation"]
+
+MAX_FEEDS = 100_000
+"""Times that `after_flush` may give an engine more at one instant."""
 
 
 class EngineHost:
@@ -52,30 +56,54 @@ class EngineHost:
         self._peer = peer
 
     def flush(self) -> None:
-        """Let the engine send what it has, tell what it has to tell, and set its timer."""
+        """A pass: tell what the engine has to tell, send what it has, set its timer.
+
+        As `rtcstack.transport.Transport` does it: events first, so that what a handler answers leaves in the
+        same packet as the acknowledgement; batches while they are full, and no drain to see whether more is
+        there.
+        """
+        for _ in range(MAX_FEEDS):
+            self._pass()
+            if self.after_flush is None:
+                return
+            sent = self.sent
+            self.after_flush()
+            self._pass()
+            if self.sent == sent:
+                return
+        raise AssertionError("the engine never stops sending")
+
+    def _pass(self) -> None:
+        self._tell()
+        for _ in range(MAX_TELLINGS_PER_PASS):
+            if not self._send_batches() or not self._tell():
+                break
+        else:
+            self._flush_later()
+        self._arm()
+
+    def _send_batches(self) -> bool:
         now = self._simulation.now
-        rounds = 0
-        while True:
+        for i in range(MAX_ROUNDS_PER_PASS):
             datagrams = self.engine.drain(now)
             for datagram in datagrams:
                 self._send(datagram)
-            if not datagrams:
-                if self.after_flush is None:
-                    break
-                self.after_flush()
-                datagrams = self.engine.drain(now)
-                if not datagrams:
-                    break
-                for datagram in datagrams:
-                    self._send(datagram)
-            rounds += 1
-            assert rounds < 100_000, "the engine never stops sending"
-        for event in self.engine.events():
+            if len(datagrams) < FULL_BATCH:
+                return i > 0 or bool(datagrams) or getattr(self.engine, "has_news", False)
+        self._flush_later()
+        return True
+
+    def _tell(self) -> bool:
+        events = self.engine.events()
+        for event in events:
             if self.on_event is not None:
                 self.on_event(event)
             else:
                 self.events.append(event)
-        self._arm()
+        return bool(events)
+
+    def _flush_later(self) -> None:
+        self._simulation.at(self._simulation.now, lambda _: self.flush(), None)
 
     def _send(self, datagram: bytes) -> None:
         self.sent += 1

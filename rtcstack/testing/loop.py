@@ -16,6 +16,7 @@ from rtcstack.testing.errors import NothingHappensError, TimeLimitError
 from rtcstack.testing.host import Host
 from rtcstack.testing.identities import IDENTITIES
 from rtcstack.testing.internet import Internet
+from rtcstack.testing.invariants import LooksOn, are_enabled
 from rtcstack.testing.jobs import WORKERS, VirtualJobs
 from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.refusals import RefusesTheRealWorld
@@ -61,11 +62,14 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         seed: of a new internet.
         limit_s: after so much virtual time it says what still waits, instead of going on; None for never.
         workers: of each host; see `VirtualJobs`.
+        invariants: whether each pass of a transport is looked at; see `rtcstack.testing.invariants`. None
+            for what `invariants.enable` said.
 
     Attributes:
         internet: see above.
         jobs: what is done away from the loop.
         passes: how often it has looked for what is ready.
+        looks_on: who looks at the transports' passes.
     """
 
     # asyncio.BaseEventLoop's own
@@ -81,6 +85,7 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         seed: int = 0,
         limit_s: float | None = LIMIT_S,
         workers: int = WORKERS,
+        invariants: bool | None = None,
     ) -> None:
         super().__init__()
         self._clock_resolution = 0.0
@@ -93,12 +98,15 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         self._networks: dict[str, VirtualNetwork] = {}
         self.jobs = VirtualJobs(self, self._agenda, workers)
         self.passes = 0
+        checks = are_enabled() if invariants is None else invariants
+        self.looks_on = LooksOn(self.internet, checks=checks)
         own = platform.Platform(
             clock=VirtualClock(self._agenda),
             entropy=VirtualEntropy(self.internet.seed),
             jobs=self.jobs,
             network=self.network,
             identity=self._identity,
+            inspector=self.looks_on,
         )
         platform.install(self, own)
 

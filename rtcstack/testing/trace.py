@@ -21,16 +21,18 @@ Entry = tuple[float, Address, Address, int, bytes]
 class Trace:
     """Every packet that any host has sent, in order: time, source, destination and size.
 
-    Contents are left out, since what DTLS draws and encrypts is another each time; whoever can decrypt
-    may `note` what was inside.
+    Of a connection's packets it also has what was inside, as a digest of each, before it was encrypted: what
+    DTLS draws and encrypts is another each time.
 
     Attributes:
+        has_contents: whether it has what was inside.
         keeps: whether entries are kept to look at, beside the digest.
         entries: what was kept.
         count: how many there were.
     """
 
     keeps: bool = True
+    has_contents: bool = True
     entries: list[Entry] = field(default_factory=list)
     count: int = 0
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)

@@ -11,6 +11,7 @@ from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
+from rtcstack.platform import Inspector
 from rtcstack.refusals import Refusals
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.session import RtpSession
@@ -63,6 +64,7 @@ class MediaPath:
         session: the media engine; nothing leaves it before `connect`.
         srtp: both directions' protection, once there are keys.
         early_dropped: packets that came before there were keys, and were too many.
+        inspector: who sees what is to be protected, and under which name; in virtual time alone.
         packets_sent, bytes_sent, packets_received, bytes_received: on the wire.
     """
 
@@ -71,6 +73,7 @@ class MediaPath:
         "bytes_received",
         "bytes_sent",
         "early_dropped",
+        "inspector",
         "packets_received",
         "packets_sent",
         "refusals",
@@ -92,6 +95,7 @@ class MediaPath:
         self.srtp: SrtpContext | None = None
         self._early: list[bytes] = []
         self.early_dropped = 0
+        self.inspector: tuple[Inspector, str] | None = None
         self.packets_sent = 0
         self.bytes_sent = 0
         self.packets_received = 0
@@ -154,6 +158,8 @@ class MediaPath:
         packets = self.session.drain(now)
         if not packets:
             return []
+        if self.inspector is not None:
+            self.inspector[0].on_plain(self.inspector[1], packets, now)
         packets = self.srtp.protect(packets)
         self.packets_sent += len(packets)
         self.bytes_sent += sum(map(len, packets))

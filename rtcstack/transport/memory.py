@@ -12,6 +12,7 @@ import ctypes
 from collections.abc import Callable
 
 from rtcstack.clock import monotonic
+from rtcstack.platform import one_for_loop
 
 __all__ = ["released"]
 
@@ -32,31 +33,29 @@ def _find_trim() -> Callable[[int], int] | None:
 
 
 class _Trimmer:
-    def __init__(self) -> None:
+    """Of one loop: what others free does not change when it looks."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._trim = _find_trim()
         self._releases = 0
-        self._pending: asyncio.AbstractEventLoop | None = None
-        self._last = -MIN_INTERVAL_S
+        self._is_pending = False
+        self._last = monotonic() - MIN_INTERVAL_S
 
     def released(self, loop: asyncio.AbstractEventLoop) -> None:
         self._releases += 1
-        waiting = self._pending is not None and not self._pending.is_closed()
-        if self._trim is None or waiting or self._releases < MIN_RELEASES:
+        if self._trim is None or self._is_pending or self._releases < MIN_RELEASES:
             return
-        self._pending = loop
+        self._is_pending = True
         loop.call_later(max(TRIM_DELAY_S, self._last + MIN_INTERVAL_S - monotonic()), self._run)
 
     def _run(self) -> None:
         assert self._trim is not None
-        self._pending = None
+        self._is_pending = False
         self._releases = 0
         self._last = monotonic()
         self._trim(0)
 
 
-_trimmer = _Trimmer()
-
-
-def released(loop: asyncio.AbstractEventLoop) -> None:
-    """A connection has freed much of its memory."""
-    _trimmer.released(loop)
+def released() -> None:
+    """A connection of the running loop has freed much of its memory."""
+    one_for_loop(_Trimmer).released(asyncio.get_running_loop())

@@ -35,7 +35,7 @@ from rtcstack.dtls import (
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
 from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
-from rtcstack.platform import Network
+from rtcstack.platform import Network, installed
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
@@ -146,12 +146,24 @@ class Transport:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._in_pass = False
+        own = installed()
+        self._inspector = None if own is None else own.inspector
         self._at = _Part.DTLS
         self._dirty = False
         self._flush_pending = False
         self._media_flush_pending = False
         self.after_pass: Callable[[], None] | None = None
         """Called at the end of each pass while somebody waits for the send queue to shrink."""
+
+    @property
+    def is_flush_pending(self) -> bool:
+        """Whether another pass follows at once."""
+        return self._flush_pending or self._media_flush_pending
+
+    @property
+    def armed_for(self) -> float | None:
+        """When the timer rings; None if it is not set."""
+        return None if self._timer is None else self._timer_due
 
     # -- set-up -----------------------------------------------------------------------------------
 
@@ -182,6 +194,8 @@ class Transport:
         """
         if self.media is None:
             self.media = MediaPath(make_estimator, self.refusals)
+            if self._inspector is not None:
+                self.media.inspector = self._inspector, self.ice.name
             self._connect_media(monotonic())
         return self.media
 
@@ -246,6 +260,8 @@ class Transport:
             self._mend(exc, now)
         finally:
             self._in_pass = False
+            if self._inspector is not None:
+                self._inspector.on_pass(self, now)
 
     def _finish_media_pass(self, media: MediaPath, now: float) -> None:
         """Tell and send what media has, and what the telling brought; see `_finish_pass`."""
@@ -290,6 +306,8 @@ class Transport:
             self._mend(exc, now, unread)
         finally:
             self._in_pass = False
+            if self._inspector is not None:
+                self._inspector.on_pass(self, now)
 
     def _receive_dtls(self, runs: list[Run], now: float) -> None:
         self._at = _Part.DTLS
@@ -327,6 +345,8 @@ class Transport:
             self._mend(exc, now)
         finally:
             self._in_pass = False
+            if self._inspector is not None:
+                self._inspector.on_pass(self, now)
 
     def _mend(self, exc: Exception, now: float, unread: list[Run] | None = None) -> None:
         """An engine, or who was told, raised: end what is at fault, and do the rest of the pass.
@@ -380,7 +400,7 @@ class Transport:
         was_resting = self.dtls.is_resting
         self.dtls.handle_timeout(now)
         if self.dtls.is_resting and not was_resting:
-            memory.released(self._get_loop())
+            memory.released()
 
     def _finish_pass(self, now: float) -> None:
         """Tell what happened, send what is due and what the telling brought, set the timer.
@@ -419,13 +439,15 @@ class Transport:
             packets = channels.drain(now) if channels is not None else ()
             self._at = _Part.DTLS
             if packets:
+                if self._inspector is not None:
+                    self._inspector.on_plain(ice.name, packets, now)
                 dtls.send(packets)
             runs = dtls.drain_runs(now)
             if runs:
                 self._at = _Part.ICE
                 ice.send_runs(runs)
             if len(packets) < FULL_BATCH:
-                return i > 0 or bool(runs)
+                return i > 0 or bool(runs) or (channels is not None and channels.has_news)
         self._flush_later()
         return True
 

@@ -87,8 +87,7 @@ MACHINE = {
 ``call_at`` has no home: the loop's time need not be the clock's."""
 
 EXCEPTIONS = {
-    "testing/entropy.py": {"random.random"},  # what seeds give
-    "testing/loop.py": {"call_at"},  # it is the loop
+    "testing/loop.py": {"call_at"},  # is a loop
 }
 """Files that ask the machine themselves, and for what."""
 
@@ -162,7 +161,9 @@ def machine_use(source: str, file: str) -> list[str]:
                 ast.unparse(value)
             ):
                 asked = ["datetime.now"]
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="random"))):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="random"), attr=name)) if name != "Random" or (
+                not node.args
+            ):
                 asked = ["random.random"]
             case ast.Attribute(attr=name) if name != "time":  # a frame's is none
                 asked = [name]
@@ -218,6 +219,14 @@ def test_the_engine_of_ice_is_one(path: Path) -> None:
     for module in modules:
         if module.startswith("rtcstack.ice."):
             assert module.split(".")[2] in inside, module
+
+
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if room_of(f) != "testing"], ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_nothing_needs_the_virtual_internet(path: Path) -> None:
+    modules = imports(path.read_text(), package_of(path))
+    assert [m for m in modules if m == "rtcstack.testing" or m.startswith("rtcstack.testing.")] == []
 
 
 def test_every_room_has_a_level() -> None:
@@ -281,6 +290,8 @@ def test_the_rule_of_privates_itself() -> None:
         ("import secrets", ["line 1: secrets: only in entropy.py"]),
         ("os.urandom(5)", ["line 1: urandom: only in entropy.py"]),
         ("import random\nrandom.randrange(5)", ["line 2: random.random: only in entropy.py"]),
+        ("import random\nrandom.Random()", ["line 2: random.random: only in entropy.py"]),
+        ("import random\nrandom.Random(seed)", []),
         ("import random\ndef f(rng: random.Random) -> float:\n    return rng.random()", []),
         ("import threading\nlock = threading.Lock()\nat = frame.time\nlater = loop.call_later", []),
     ],

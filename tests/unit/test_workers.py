@@ -11,7 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
+from rtcstack import testing as virtual
+from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.metronome import metronome
 from rtcstack.platform import Jobs, Platform, install, one_for_loop, uninstall
+from rtcstack.testing import Internet
 from rtcstack.workers import MAX_WORKERS, Threads, dedicated, jobs, run
 
 PATIENCE_S = 10.0
@@ -133,6 +137,24 @@ def test_work_is_what_the_thread_has_done() -> None:
     end(threads)
 
 
+def test_a_job_waits_while_there_is_no_thread_to_be_had(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = Threads(nowhere, 2)
+    done: queue.Queue[int] = queue.Queue()
+    with monkeypatch.context() as patched, caplog.at_level("WARNING", "rtcstack"):
+        patched.setattr(threading.Thread, "start", refuse)
+        threads.submit(lambda: done.put(1))
+    assert threads.thread_count == 0
+    assert "can't start new thread" in caplog.text
+    threads.submit(lambda: done.put(2))
+    assert [done.get(timeout=PATIENCE_S) for _ in range(2)] == [1, 2]
+    end(threads)
+
+
 async def test_a_loop_has_its_own_workers_and_what_they_post_runs_in_it() -> None:
     mine = jobs()
     assert mine is jobs()
@@ -220,3 +242,18 @@ async def test_results_errors_and_whoever_waits_no_more() -> None:
     gate.set()
     assert await last == "rtcstack-test"
     end(threads)
+
+
+def test_machines_on_one_loop_have_their_own() -> None:
+    internet = Internet()
+
+    async def main() -> None:
+        found = []
+        for name in ("a", "b", "a"):
+            with internet.host(name):
+                found.append((coder_pool(), metronome()))
+        assert found[0] == found[2]
+        assert found[0][0] is not found[1][0]
+        assert found[0][1] is not found[1][1]
+
+    virtual.run(main(), internet=internet)

@@ -18,7 +18,8 @@ from rtcstack.errors import OperationError
 __all__ = ["VpxEncoder", "available"]
 
 _SPEEDS = {"vp8": (-6, -10, -14), "vp9": (8, 9)}
-"""libvpx's speeds, the most careful first (docs/decisions/codecs-native-libraries.md)."""
+"""libvpx's speeds, the most careful first (docs/decisions/codecs-native-libraries.md). VP8's are negative:
+above nothing it chooses its speed itself, by the time that it measures."""
 
 
 class VpxEncoder:

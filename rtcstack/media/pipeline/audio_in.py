@@ -32,7 +32,7 @@ from rtcstack.media.pipeline.inbound import (
     time_base,
 )
 from rtcstack.media.pipeline.level import energy
-from rtcstack.media.pipeline.metronome import metronome
+from rtcstack.media.pipeline.metronome import Metronome, metronome
 from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.rtp.audio import Playout, Pulled
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
@@ -190,6 +190,7 @@ class AudioInbound:
         self._has_played = False
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Sound] | None = None
+        self._metronome: Metronome | None = None
         self._codec: ReceivedCodec | None = None
         self._aside = Aside()
 
@@ -233,13 +234,16 @@ class AudioInbound:
     def update_demand(self) -> None:
         """Play just as long as somebody listens."""
         if self._receiving and self._main.is_demanded and self.stream is not None:
-            metronome().add(self)
+            if self._metronome is None:
+                self._metronome = metronome()
+            self._metronome.add(self)
         else:
             self._stop()
 
     def _stop(self) -> None:
-        if self.next_at != math.inf:
-            metronome().remove(self)
+        if self._metronome is not None:
+            self._metronome.remove(self)
+            self._metronome = None
             self.next_at = math.inf
         if self._jobs is not None and not self._main.is_demanded:
             self._jobs.close()

@@ -14,6 +14,7 @@ from rtcstack.events import Event, EventTarget
 from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame
 from rtcstack.media.processed import processed
 from rtcstack.media.source import TrackSource
+from tests.support.virtual import in_virtual_time
 from tests.unit.media.pipeline.receiving import Sink
 
 HALF = 0.5 * np.sin(np.arange(960) / 20)
@@ -82,6 +83,7 @@ def test_an_error_that_nobody_listens_for_is_in_the_log(caplog: pytest.LogCaptur
 
 
 @pytest.mark.usefixtures("expects_loop_exceptions")
+@in_virtual_time
 async def test_a_function_that_fails_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     def work(frame: Any) -> Any:
         raise ValueError("bad function")
@@ -122,6 +124,7 @@ async def test_what_is_no_frame_is_refused_and_one_of_the_other_kind_said(
 
 
 @pytest.mark.usefixtures("expects_loop_exceptions")
+@in_virtual_time
 async def test_a_function_that_makes_frames_of_another_kind_is_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

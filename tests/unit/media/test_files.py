@@ -21,6 +21,7 @@ from rtcstack.media.recorder import MediaRecorder
 from rtcstack.media.sinks import save_picture
 from rtcstack.media.source import TrackSource
 from rtcstack.media.testsources import TestPatternSource, ToneSource, read_frame_number, test_picture
+from tests.support.virtual import in_virtual_time
 from tests.unit.codecs.material import loudest_hz, samples_of
 
 
@@ -241,6 +242,7 @@ async def test_played_in_a_loop_time_goes_on(tmp_path: Path) -> None:
     assert no_threads("rtcstack-player")
 
 
+@in_virtual_time
 async def test_played_in_real_time(tmp_path: Path) -> None:
     path = tmp_path / "call.webm"
     await record(path, pictures=8, tones=0)
@@ -279,6 +281,7 @@ async def test_what_cannot_be_played(tmp_path: Path) -> None:
         await camera("/dev/none-such")
 
 
+@in_virtual_time
 async def test_pattern_and_tone_come_at_their_pace() -> None:
     source, tone = TestPatternSource(64, 64, 100), ToneSource(1000)
     track, sound = source.track(), tone.track()

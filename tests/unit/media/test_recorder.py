@@ -180,6 +180,7 @@ import asyncio, os, signal, sys
 from fractions import Fraction
 from rtcstack import MediaRecorder, TrackSource
 from rtcstack.media.testsources import ToneSource, test_picture
+from rtcstack.testing import run
 
 async def main(path, pictures):
     recorder = MediaRecorder(path)
@@ -199,10 +200,9 @@ async def main(path, pictures):
             await asyncio.sleep(0.002)
     while any(entry.queued for entry in recorder._inputs):
         await asyncio.sleep(0.002)
-    await asyncio.sleep(0.05)
     os.kill(os.getpid(), signal.SIGKILL)
 
-asyncio.run(main(sys.argv[1], sys.argv[2] == "1"))
+run(main(sys.argv[1], sys.argv[2] == "1"))
 """
 
 

@@ -15,7 +15,8 @@ import pytest
 from rtcstack.platform import Stream
 from rtcstack.testing import START_S, BurstLoss, Firewall, Internet, Nat, VirtualLoop, VirtualNetwork, run
 from rtcstack.testing.identities import IDENTITIES
-from rtcstack.testing.tcp import MAX_BACKLOG, RECEIVE_WINDOW_BYTES, TcpEnd
+from rtcstack.testing.packets import Segment
+from rtcstack.testing.tcp import MAX_BACKLOG, MAX_EARLY, RECEIVE_WINDOW_BYTES, TcpEnd
 
 CONTENTS = random.Random(1).randbytes(300_000)
 
@@ -235,6 +236,22 @@ def test_what_has_begun_and_is_not_accepted_is_bounded() -> None:
         await asyncio.sleep(100)
         assert pair.b.connections == {}
         listener.close()
+
+    run(main(), internet=pair.internet)
+    pair.assert_clean()
+
+
+def test_segments_beyond_a_gap_are_bounded() -> None:
+    pair = Pair()
+
+    async def main() -> None:
+        end = await pair.connect()
+        for number in range(MAX_EARLY + 100):
+            pair.accepted[0].take(Segment("A", 10 + number, 0, b"x"))
+        assert len(pair.accepted[0]._early) == MAX_EARLY
+        end.abort()
+        pair.listener.close()
+        await asyncio.sleep(1)
 
     run(main(), internet=pair.internet)
     pair.assert_clean()

@@ -10,6 +10,7 @@ import pytest
 from rtcstack.engine import Address, Run
 from rtcstack.platform import HostAddress, Received, UdpOptions
 from rtcstack.testing import START_S, Internet, Nat, Trace, VirtualNetwork, run
+from rtcstack.testing.host import FIRST_EPHEMERAL_PORT, LAST_EPHEMERAL_PORT
 from rtcstack.testing.udp import RECEIVE_BUFFER_BYTES
 
 
@@ -119,6 +120,14 @@ def test_ports() -> None:
     first.close()
     a.open_udp(("0.0.0.0", 7000), Sink())
     assert a.open_udp(("192.0.2.1", 0), Sink()).sockname[1] == a.open_udp(("::", 0), Sink()).sockname[1] - 1
+
+
+def test_a_host_has_no_more_sockets_than_ports() -> None:
+    host = Internet().add_host("a")
+    for _ in range(LAST_EPHEMERAL_PORT - FIRST_EPHEMERAL_PORT + 1):
+        host.bind(("127.0.0.1", 0), lambda *_: None, is_tcp=False)
+    with pytest.raises(OSError, match="no port is free"):
+        host.bind(("127.0.0.1", 0), lambda *_: None, is_tcp=False)
 
 
 def test_interfaces_come_and_go_and_watchers_are_told_once() -> None:

@@ -16,6 +16,7 @@ from rtcstack.media.pipeline.metronome import GRID_S, metronome
 from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.sync import MAX_WAIT_S, PlayoutSync
 from rtcstack.rtp.frames import EncodedFrame
+from tests.support.virtual import in_virtual_time
 
 
 def sine(amplitude: float) -> np.ndarray:
@@ -65,6 +66,7 @@ class Drummer:
         self.next_at += self.interval
 
 
+@in_virtual_time
 async def test_players_of_one_pace_are_called_together() -> None:
     one, two = Drummer(0.02), Drummer(0.02)
     metronome().add(one)
