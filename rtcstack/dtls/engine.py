@@ -2,10 +2,10 @@
 
 OpenSSL reads a clock of its own for its retransmission timer, starts it at one second and lets
 nobody change that. So the engine sends an unanswered flight again by itself, at twice the round
-trip that ICE measured; OpenSSL's timer goes on behind it. Such a copy carries the same record
-numbers, which is what the network may do to any datagram: a peer that has the records drops it.
-The one thing a copy cannot do is make a finished peer repeat its last flight, so the engine
-remembers its own last flight and repeats it when handshake records still arrive.
+trip that ICE measured; OpenSSL's timer goes on behind it, and decides nothing but record numbers.
+Such a copy carries the same ones, which is what the network may do to any datagram: a peer that has
+the records drops it. The one thing a copy cannot do is make a finished peer repeat its last flight,
+so the engine remembers its own last flight and repeats it when handshake records still arrive.
 
 Spec: RFC 6347 (DTLS 1.2), RFC 8842 (DTLS in SDP), RFC 8827 section 6.5, RFC 5764 (use_srtp).
 """
@@ -525,9 +525,13 @@ class DtlsEngine:
                 self._fail("dtls-failure", f"the DTLS handshake failed: {_describe(exc)}")
             return
         fresh = self._take_handshake()
+        flight = self._flight
+        if fresh and flight.datagrams and _first_message(fresh) == _first_message(flight.datagrams):
+            # OpenSSL's own timer was due while it looked. Its copy has new record numbers and is kept
+            # for them; when it is sent, the engine's time says.
+            flight.datagrams, fresh = fresh, []
         if fresh:
             self._alert = None  # the handshake goes on
-            flight = self._flight
             flight.datagrams = fresh
             flight.rto_s = min(max(2 * self.rtt_s, MIN_RETRANSMIT_S), MAX_RETRANSMIT_S)
             flight.due = now + flight.rto_s
@@ -634,3 +638,9 @@ def _describe(exc: SSL.Error) -> str:
     entries = exc.args[0] if exc.args and isinstance(exc.args[0], list) else []
     reasons = [str(entry[-1]) for entry in entries]
     return "; ".join(r for r in reasons if r) or type(exc).__name__
+
+
+def _first_message(flight: list[bytes]) -> bytes:
+    """Of a flight's first record, which begins a message: its type, and the message's type and number."""
+    first = flight[0]
+    return first[:1] + first[3:5] + first[13:14] + first[17:19]

@@ -6,28 +6,28 @@ from typing import Any, NoReturn
 
 from rtcstack.testing.errors import RealWaitError
 
-__all__ = ["RefusesTheRealWorld"]
+__all__ = ["RefusesTheRealWorld", "refuse"]
 
 
-def _refuse(what: str, instead: str) -> NoReturn:
+def refuse(what: str, instead: str) -> NoReturn:
+    """Say that it cannot be had.
+
+    Raises:
+        RealWaitError: always.
+    """
     raise RealWaitError(f"{what}: virtual time does not wait for the real world; {instead}")
 
 
 class RefusesTheRealWorld:
     """The calls of asyncio's loop that would wait for something real: all raise `RealWaitError`."""
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
-        """Threads take real time."""
-        name = getattr(func, "__qualname__", repr(func))
-        _refuse(f"run_in_executor({name})", "call it as it is, or submit it to the loop's jobs")
-
     def set_default_executor(self, executor: Any) -> None:
         """Threads take real time."""
-        _refuse("set_default_executor", "there are no threads")
+        refuse("set_default_executor", "there are no threads")
 
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> NoReturn:
         """File descriptors are of the real world."""
-        _refuse(f"add_reader({fd!r})", "sockets are made by the loop's own calls")
+        refuse(f"add_reader({fd!r})", "sockets are made by the loop's own calls")
 
     def remove_reader(self, fd: Any) -> bool:
         """There are none."""
@@ -35,7 +35,7 @@ class RefusesTheRealWorld:
 
     def add_writer(self, fd: Any, callback: Any, *args: Any) -> NoReturn:
         """File descriptors are of the real world."""
-        _refuse(f"add_writer({fd!r})", "sockets are made by the loop's own calls")
+        refuse(f"add_writer({fd!r})", "sockets are made by the loop's own calls")
 
     def remove_writer(self, fd: Any) -> bool:
         """There are none."""
@@ -43,7 +43,7 @@ class RefusesTheRealWorld:
 
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> NoReturn:
         """Signals are of the real world."""
-        _refuse(f"add_signal_handler({sig!r})", "call the handler")
+        refuse(f"add_signal_handler({sig!r})", "call the handler")
 
     def remove_signal_handler(self, sig: int) -> bool:
         """There are none."""
@@ -51,28 +51,28 @@ class RefusesTheRealWorld:
 
     async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Processes take real time."""
-        _refuse("subprocess_exec", "let the test say what the process would")
+        refuse("subprocess_exec", "let the test say what the process would")
 
     async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Processes take real time."""
-        _refuse("subprocess_shell", "let the test say what the process would")
+        refuse("subprocess_shell", "let the test say what the process would")
 
     async def connect_read_pipe(self, protocol_factory: Any, pipe: Any) -> NoReturn:
         """Pipes are of the real world."""
-        _refuse("connect_read_pipe", "call the protocol")
+        refuse("connect_read_pipe", "call the protocol")
 
     async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> NoReturn:
         """Pipes are of the real world."""
-        _refuse("connect_write_pipe", "use a stream")
+        refuse("connect_write_pipe", "use a stream")
 
     async def create_unix_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Sockets of the file system are of the real world."""
-        _refuse("create_unix_connection", "use create_connection")
+        refuse("create_unix_connection", "use create_connection")
 
     async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Sockets of the file system are of the real world."""
-        _refuse("create_unix_server", "use create_server")
+        refuse("create_unix_server", "use create_server")
 
     async def sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Files are read by threads."""
-        _refuse("sendfile", "write what is in the file")
+        refuse("sendfile", "write what is in the file")

@@ -15,6 +15,7 @@ from rtcstack.platform import StreamSink
 from rtcstack.testing.datagrams import VirtualDatagramTransport
 from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.packets import family_of
+from rtcstack.testing.refusals import refuse
 from rtcstack.testing.sockets import VirtualSocket
 from rtcstack.testing.streams import VirtualServer, VirtualStreamTransport
 from rtcstack.testing.tcp import TcpEnd, TcpListener
@@ -67,6 +68,26 @@ class Surface:
             raise socket.gaierror(socket.EAI_NONAME, f"{host} has no address of that family")
         return found
 
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """See `asyncio.loop.run_in_executor`: `socket`'s questions for names are answered by the internet.
+
+        Raises:
+            RealWaitError: anything else; threads take real time.
+        """
+        if func is socket.getaddrinfo:
+            host, port, *rest = args
+            names = ("family", "type", "proto", "flags")
+            return self._loop.create_task(
+                self.getaddrinfo(host, port, **dict(zip(names, rest, strict=False)))
+            )
+        if func is socket.gethostbyname:
+            return self._loop.create_task(self._host_by_name(args[0]))
+        name = getattr(func, "__qualname__", repr(func))
+        return refuse(f"run_in_executor({name})", "call it as it is, or submit it to the loop's jobs")
+
+    async def _host_by_name(self, name: str) -> str:
+        return str((await self.getaddrinfo(name, 0, family=socket.AF_INET))[0][4][0])
+
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """See `asyncio.loop.getnameinfo`: the address itself."""
         return str(sockaddr[0]), str(sockaddr[1])
@@ -111,7 +132,9 @@ class Surface:
         if remote is not None and local[0] in _ANY.values():
             local = (network.local_address_for(remote), local[1])
         protocol = protocol_factory()
-        return VirtualDatagramTransport(self._loop, network, local, remote, protocol), protocol
+        transport = VirtualDatagramTransport(self._loop, network, local, remote, protocol)
+        await asyncio.sleep(0)  # connection_made comes first
+        return transport, protocol
 
     # -- streams --------------------------------------------------------------------------------
 

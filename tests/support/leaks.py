@@ -23,6 +23,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, cast
 
+from rtcstack.testing import VirtualLoop
+
 __all__ = ["LASTING_THREADS", "SETTLE_TURNS", "Watch", "freeze", "lasting", "watch_loops"]
 
 SETTLE_TURNS = 3
@@ -102,6 +104,8 @@ class Watch:
         for handle in _timers(loop):
             if handle not in self._left and (not shared or _is_ours(handle._callback)):
                 self._left_behind.append(f"a timer is left: {handle!r}")
+        if isinstance(loop, VirtualLoop):
+            self._left_behind += _virtual_sockets(loop)
 
     def end(self) -> list[str]:
         """Why the test must fail, when all of it is over; empty if it need not."""
@@ -207,6 +211,21 @@ async def _turns() -> None:
 def _timers(loop: asyncio.AbstractEventLoop) -> list[Any]:
     scheduled = cast("list[asyncio.TimerHandle]", getattr(loop, "_scheduled", ()))
     return [handle for handle in scheduled if not handle.cancelled()]
+
+
+def _virtual_sockets(loop: VirtualLoop) -> list[str]:
+    """What is open on the hosts of a loop's internet, but for connections that wait for their end alone."""
+    return [
+        f"a virtual socket is open on {host.name}: {'TCP' if is_tcp else 'UDP'} {address} {port}"
+        for host in loop.internet.hosts
+        for is_tcp, address, port in host.open_ports
+        if not is_tcp or all(end.sockname != (address, port) for end in host.connections.values())
+    ] + [
+        f"a virtual connection is open on {host.name}: {end.sockname} with {end.peername}"
+        for host in loop.internet.hosts
+        for end in host.connections.values()
+        if not end.is_closed
+    ]
 
 
 def _sockets() -> dict[str, str]:

@@ -351,3 +351,21 @@ def test_the_key_log_is_closed_with_its_context(tmp_path) -> None:  # type: igno
     openssl.shared_context.cache_clear()
     gc.collect()
     assert not is_open()
+
+
+def test_openssls_own_clock_decides_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that was slow for a second of its own: what OpenSSL repeats by itself waits for its time."""
+    pair = Pair()
+    pair.client.start(DtlsRole.CLIENT, pair.expects[0], 0.0)
+    (hello,) = pair.client.drain(0.0)
+    due = pair.client.next_timeout()
+    assert due is not None
+    again = hello[:5] + (1).to_bytes(6, "big") + hello[11:]  # with a record number of its own
+    with monkeypatch.context() as patch:
+        patch.setattr(openssl.RecordLayer, "take", lambda self: again)
+        pair.client._handshake(0.001)
+    assert pair.client.drain(0.001) == []
+    assert pair.client.next_timeout() == due
+    pair.client.handle_timeout(due)
+    assert pair.client.drain(due) == [again]
+    assert pair.client.counters.handshake_retransmissions == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -136,6 +137,11 @@ def test_names_that_the_internet_does_not_know_are_unknown() -> None:
         with pytest.raises(OSError, match=r"example\.com"):
             await loop.getaddrinfo("example.com", 80)
         assert (await loop.getaddrinfo("192.0.2.1", 80))[0][4] == ("192.0.2.1", 80)
+        assert isinstance(loop, VirtualLoop)
+        loop.internet.names["example.com"] = ["2001:db8::1", "192.0.2.7"]
+        assert await loop.run_in_executor(None, socket.gethostbyname, "example.com") == "192.0.2.7"
+        found = await loop.run_in_executor(None, socket.getaddrinfo, "example.com", 80, socket.AF_INET6)
+        assert [entry[4] for entry in found] == [("2001:db8::1", 80, 0, 0)]
 
     run(main())
 
