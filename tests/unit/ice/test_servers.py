@@ -40,6 +40,7 @@ async def tcp_server(serve: Serve) -> AsyncIterator[int]:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await asyncio.sleep(1)  # for the last packets of its connections
 
 
 def config(*servers: IceServer, timeout_s: float = 0.3) -> IceConfig:

@@ -31,7 +31,7 @@ from rtcstack.ice.tcp import CLAIM_S, MAX_WAITING_BYTES, TcpCarrier
 from rtcstack.ice.turn.framing import TurnFraming
 from rtcstack.network import network
 from rtcstack.network.tls import TlsStream
-from rtcstack.platform import Stream, UdpOptions
+from rtcstack.platform import Listener, Stream, UdpOptions
 from rtcstack.testing import Host, Internet, Nat, Rule, TurnServer, run
 from rtcstack.testing.identities import IDENTITIES
 from tests.unit.ice.test_agent import Observer, connect, start
@@ -135,8 +135,7 @@ def gathering_time(
     prepared = prepare(internet)
 
     async def main() -> tuple[Observer, float | None, float]:
-        if prepared is not None:
-            await prepared
+        listener = None if prepared is None else await prepared
         began, found = monotonic(), None
         observer = standing(host, config)
         observer.agent.gather()
@@ -147,6 +146,8 @@ def gathering_time(
                 found = monotonic() - began
         done = monotonic() - began
         await observer.agent.close()
+        if listener is not None:
+            listener.close()
         await asyncio.sleep(1)
         assert host.open_ports == []
         return observer, found, done
@@ -189,9 +190,9 @@ def listening(internet: Internet, port: int, accept: Callable[[Stream], Any]) ->
     """A server's host, and a listener that does this with whoever connects."""
     host = internet.add_host("relay", RELAY)
 
-    async def listen() -> None:
+    async def listen() -> Listener:
         with host:
-            await network().listen_tcp(("0.0.0.0", port), accept)
+            return await network().listen_tcp(("0.0.0.0", port), accept)
 
     return listen()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rtcstack.engine import Address, Run
@@ -75,6 +75,7 @@ runs = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(runs, max_size=12))
 @example([([STUN], STRANGER, NOW), ([STUN, DTLS], STRANGER, NOW)])
 def test_everything_goes_where_it_belongs(batch: list[tuple[list[int], Address, float]]) -> None:

@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtcstack import network as room
@@ -235,6 +235,7 @@ async def test_no_multicast_now_but_later(
     assert responders[0].is_closed
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_anything_that_multicast_brings(data: bytes) -> None:
     async def take() -> None:

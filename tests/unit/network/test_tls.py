@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtcstack.engine import Address
@@ -194,6 +194,7 @@ def test_a_server_that_speaks_something_else(contexts: tuple[ssl.SSLContext, ssl
     assert client.wire.is_closed
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=8), st.booleans())
 def test_anything_at_all(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext], pieces: list[bytes], is_open: bool
