@@ -214,17 +214,26 @@ def _timers(loop: asyncio.AbstractEventLoop) -> list[Any]:
 
 
 def _virtual_sockets(loop: VirtualLoop) -> list[str]:
-    """What is open on the hosts of a loop's internet, but for connections that wait for their end alone."""
-    return [
-        f"a virtual socket is open on {host.name}: {'TCP' if is_tcp else 'UDP'} {address} {port}"
-        for host in loop.internet.hosts
-        for is_tcp, address, port in host.open_ports
-        if not is_tcp or all(end.sockname != (address, port) for end in host.connections.values())
-    ] + [
-        f"a virtual connection is open on {host.name}: {end.sockname} with {end.peername}"
-        for host in loop.internet.hosts
+    """What is open on the hosts of a loop's internet: UDP, and connections that neither end has closed.
+
+    A test's servers may go on listening: nobody is kept from anything when the loop is closed.
+    """
+    hosts = list(loop.internet.hosts)
+    open_ends = {
+        (end.sockname, end.peername): host
+        for host in hosts
         for end in host.connections.values()
         if not end.is_closed
+    }
+    return [
+        f"a virtual socket is open on {host.name}: UDP {address} {port}"
+        for host in hosts
+        for is_tcp, address, port in host.open_ports
+        if not is_tcp
+    ] + [
+        f"a virtual connection is open on {host.name}: {mine} with {theirs}"
+        for (mine, theirs), host in open_ends.items()
+        if (theirs, mine) in open_ends
     ]
 
 

@@ -76,6 +76,30 @@ async def test():
 """,
         "an exception reached the loop: Future exception was never retrieved: ValueError('mine')",
     ),
+    "virtual_socket": (
+        """
+def test():
+    from rtcstack.testing import run
+    async def main():
+        loop = asyncio.get_running_loop()
+        kept.append(await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 5000)))
+    run(main())
+""",
+        "a virtual socket is open on host: UDP 127.0.0.1 5000",
+    ),
+    "virtual_connection": (
+        """
+def test():
+    from rtcstack.testing import run
+    async def main():
+        server = await asyncio.start_server(lambda r, w: kept.append(w), "127.0.0.1", 7)
+        kept.append(await asyncio.open_connection("127.0.0.1", 7))
+        await asyncio.sleep(1)
+        server.close()
+    run(main())
+""",
+        "a virtual connection is open on host: ('127.0.0.1', *",
+    ),
     "another_loop": (
         """
 def test():

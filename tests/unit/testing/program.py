@@ -37,7 +37,7 @@ async def main(internet: Internet, server: TurnServer) -> None:
             sinks += [
                 CallbackSink(track, lambda frame: seen.append(frame.pts or 0)) for track in call.bob.tracks
             ]
-    await asyncio.sleep(6)
+    await asyncio.sleep(3)
     for call in calls:
         await until(lambda call=call: len(call.bob.messages) == 1)  # type: ignore[misc]
         stats = await call.bob.connection.getStats()
