@@ -151,11 +151,8 @@ class Sending:
     def take(self, now: float) -> list[bytes]:
         """The RTP packets to send now."""
         estimator, pacer = self.estimator, self.pacer
-        # Before there is anything to probe with probes wait: sound may be sent long before pictures.
-        if estimator is not None and pacer.queued_bytes and (self._can_pad or pacer.has_video):
-            self._can_pad = self._may_pad
-            for probe in estimator.take_probes():
-                pacer.probe(probe)
+        if estimator is not None:
+            self._take_up_probes(estimator)
         if not pacer.queued_bytes and not pacer.has_probes:
             return []
         packets = pacer.take(now)
@@ -200,7 +197,16 @@ class Sending:
                 stream.earn_resend_credit(size)
         if estimator is not None:
             estimator.on_sent(total, now)
+            self._take_up_probes(estimator)  # which what was sent may have called for: they are due at once
         return out
+
+    def _take_up_probes(self, estimator: BandwidthEstimator) -> None:
+        # Before there is anything to probe with probes wait: sound may be sent long before pictures.
+        pacer = self.pacer
+        if pacer.queued_bytes and (self._can_pad or pacer.has_video):
+            self._can_pad = self._may_pad
+            for probe in estimator.take_probes():
+                pacer.probe(probe)
 
     def _pad(self, wanted_bytes: int, now: float) -> list[Outgoing]:
         for stream in self._streams:
