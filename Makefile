@@ -9,9 +9,9 @@ NODE := tests/support/node
 STAMPS := $(VENV)/.stamps
 
 # What mypy reads beside the package; each is strict.
-TYPED := tests/support tests/interop tests/unit/test_imports.py bench examples
+TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples
 
-.PHONY: help install system format lint types test unit conformance portable interop fuzz bench docs demo serve check clean
+.PHONY: help install system format lint types test unit conformance scenarios portable interop fuzz bench docs demo serve check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ unit: install ## Unit tests alone: no sockets, no browsers
 
 conformance: install ## The W3C API's behaviour
 	$(PYTHON) -m pytest tests/conformance $(ARGS)
+
+scenarios: install ## Whole calls on a virtual internet: losses, outages, NATs, relays, hours
+	$(PYTHON) -m pytest tests/scenarios $(ARGS)
 
 portable: install ## The same over the portable form of the network, which Windows' loop has
 	$(PYTHON) -m pytest tests/conformance --network=portable $(ARGS)

@@ -1,16 +1,17 @@
 """A call between two homes on a virtual internet: ten minutes, in a fraction of a second."""
 
 import asyncio
+from typing import Any
 
 from rtcstack import RTCConfiguration, RTCIceServer, RTCPeerConnection
-from rtcstack.testing import Firewall, Internet, Nat, Rule, TurnServer, run
+from rtcstack.testing import Firewall, Internet, LinkSettings, Nat, Rule, TurnServer, run
 
 internet = Internet(seed=1)
 server = TurnServer(internet, "203.0.113.53")
 home = Nat(internet, mapping=Rule.ADDRESS_AND_PORT, inside="192.168.1")
 office = Firewall(Nat(internet, inside="10.20.30"))
 alice = internet.add_bare_host("alice")
-uplink = {"rate_bytes_per_s": 250_000, "queue_bytes": 50_000, "loss": 0.01}
+uplink: LinkSettings = {"rate_bytes_per_s": 250_000, "queue_bytes": 50_000, "loss": 0.01}
 alice.add_interface("wlan0", behind=home, up=uplink)
 bob = internet.add_host("bob", behind=office)
 
@@ -31,7 +32,7 @@ async def main() -> list[str]:
     heard: list[str] = []
     arrived = asyncio.Event()
 
-    def hear(event) -> None:
+    def hear(event: Any) -> None:
         heard.append(event.data)
         arrived.set()
 
@@ -40,13 +41,13 @@ async def main() -> list[str]:
         channel = caller.createDataChannel("chat")
         channel.on("open", lambda: channel.send("hello"))
         await caller.setLocalDescription()
-        await caller.gathered()
+        offer = await caller.gathered()
     with bob:
-        await callee.setRemoteDescription(caller.localDescription)
+        await callee.setRemoteDescription(offer)
         await callee.setLocalDescription()
-        await callee.gathered()
+        answer = await callee.gathered()
     with alice:
-        await caller.setRemoteDescription(callee.localDescription)
+        await caller.setRemoteDescription(answer)
     await arrived.wait()
 
     await asyncio.sleep(600)

@@ -7,7 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
-from rtcstack import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, Settings
+from rtcstack import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    Settings,
+)
 from rtcstack.config import IceSettings
 from rtcstack.testing import Host, Internet, Nat, TurnServer, VirtualLoop
 from tests.scenarios.media import Film, Speech, Taken, contents
@@ -39,11 +46,11 @@ def turn_server(host: str = "198.51.100.10") -> TurnServer:
     return TurnServer(here(), host)
 
 
-def ice_servers(server: TurnServer) -> list[dict[str, Any]]:
+def ice_servers(server: TurnServer) -> list[RTCIceServer]:
     """How a connection is told of it."""
     return [
-        {"urls": f"stun:{server.host}"},
-        {"urls": f"turn:{server.host}", "username": server.USERNAME, "credential": server.PASSWORD},
+        RTCIceServer(urls=f"stun:{server.host}"),
+        RTCIceServer(urls=f"turn:{server.host}", username=server.USERNAME, credential=server.PASSWORD),
     ]
 
 
