@@ -52,6 +52,8 @@ METRICS = {
     "bulk_cpu": Metric("CPU for a GB, one process", "s", False),
     "portable": Metric("Throughput, one process, portable network", "MB/s", True),
     "portable_share": Metric("The same, of the batched network's", "%", True),
+    "hour": Metric("An hour of a call, virtual: 50 + 60 packets a second one way", "s", False),
+    "hour_two": Metric("The same, 1 Mbit/s both ways", "s", False),
     "bulk_two": Metric("Throughput, two processes", "MB/s", True),
     "bulk_two_cpu": Metric("CPU for a GB, two processes", "s", False),
     "messages": Metric("Messages of 100 bytes", "/s", True),
@@ -156,6 +158,17 @@ async def portable(stack: Stack, size: Size) -> Result:
             await stack.close(endpoint)
     share = rates[Form.PORTABLE] / rates[Form.BATCHED]
     return {"portable": rates[Form.PORTABLE] / 1e6, "portable_share": share * 100}
+
+
+async def hour(stack: Stack, size: Size) -> Result:
+    """An hour of a call on the virtual internet, encoded media: CPU of both ends and of the internet."""
+    from bench.hour import hour_s
+
+    seconds = 60 * size.window_s
+    one_way, both_ways = [
+        await asyncio.to_thread(hour_s, seconds, both_ways=both_ways) for both_ways in (False, True)
+    ]
+    return {"hour": one_way, "hour_two": both_ways}
 
 
 async def bulk_two(stack: Stack, size: Size) -> Result:
@@ -308,6 +321,7 @@ MEDIA_STACKS = ("rtcstack", "aiortc")
 ROWS = {
     "bulk": Row(bulk),
     "portable": Row(portable, stacks=("rtcstack",)),
+    "hour": Row(hour, timeout_s=300.0, stacks=("rtcstack",)),
     "bulk_two": Row(bulk_two),
     "messages": Row(messages),
     "rtt": Row(rtt),
