@@ -148,7 +148,12 @@ class Sources:
                 else:
                     try:
                         place = await listen_tcp(
-                            self._network, address, port=0, port_range=options.port_range, is_own=True
+                            self._network,
+                            address,
+                            port=0,
+                            port_range=options.port_range,
+                            is_own=True,
+                            shares_port=kind == "so",
                         )
                     except OSError as exc:
                         logger.warning("nothing listens on %s: %s", address.host, exc)

@@ -216,14 +216,18 @@ class TcpListener:
         self._waiting: dict[TcpCarrier, asyncio.TimerHandle] = {}
         self._users: dict[str, tuple[TcpOwner, int]] = {}
 
-    async def open(self, network: Network, port: int, port_range: tuple[int, int] | None) -> None:
-        """Begin to accept, on this port, or 0 for any of the range.
+    async def open(
+        self, network: Network, port: int, port_range: tuple[int, int] | None, *, shares_port: bool = False
+    ) -> None:
+        """Begin to accept, on this port, or 0 for any of the range; see `Network.listen_tcp`.
 
         Raises:
             OSError: it cannot be had.
         """
         local = (self.address.host, port)
-        self._listener = await network.listen_tcp(local, self._accept, port_range=port_range)
+        self._listener = await network.listen_tcp(
+            local, self._accept, port_range=port_range, shares_port=shares_port
+        )
         self.sockname = self._listener.sockname
 
     def _accept(self, stream: Stream) -> TcpCarrier:
@@ -252,9 +256,11 @@ class TcpListener:
     def on_connected(self, carrier: TcpCarrier) -> None:
         """Somebody has connected, and has a while to say for whom."""
         if len(self._waiting) >= MAX_UNCLAIMED:
+            # whoever keeps silent must not keep those out who have something to say
+            oldest = next(iter(self._waiting))
+            self.forget(oldest)
             self.unclaimed += 1
-            carrier.close()
-            return
+            oldest.close()
         loop = asyncio.get_running_loop()
         self._waiting[carrier] = loop.call_later(CLAIM_S, self._on_late, carrier)
 
@@ -294,7 +300,13 @@ class TcpListener:
 
 
 async def listen_tcp(
-    network: Network, address: HostAddress, *, port: int, port_range: tuple[int, int] | None, is_own: bool
+    network: Network,
+    address: HostAddress,
+    *,
+    port: int,
+    port_range: tuple[int, int] | None,
+    is_own: bool,
+    shares_port: bool = False,
 ) -> TcpListener:
     """Listen on one of the machine's addresses.
 
@@ -302,7 +314,7 @@ async def listen_tcp(
         OSError: it cannot be had.
     """
     place = TcpListener(address, is_own=is_own)
-    await place.open(network, port, port_range)
+    await place.open(network, port, port_range, shares_port=shares_port)
     return place
 
 

@@ -106,10 +106,16 @@ def open_netlink(loop: asyncio.AbstractEventLoop) -> socket.socket | None:
     return netlink
 
 
+def reuse_address(sock: socket.socket) -> None:
+    """Let a TCP socket have a port on which connections of a listener that is gone still linger."""
+    if sys.platform != "win32":  # there, SO_REUSEADDR would let any program take the port over
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
 def share_port(sock: socket.socket) -> None:
     """Let a TCP socket have a port that another one of ours has."""
+    reuse_address(sock)
     if sys.platform == "win32":
-        return  # there, SO_REUSEADDR would let any program take the port over
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return
     if hasattr(socket, "SO_REUSEPORT"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

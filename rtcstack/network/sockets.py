@@ -7,7 +7,7 @@ import socket
 
 from rtcstack.engine import Address
 from rtcstack.entropy import entropy
-from rtcstack.network.capabilities import share_port
+from rtcstack.network.capabilities import reuse_address, share_port
 from rtcstack.platform.values import UdpOptions
 
 __all__ = ["bind_in_range", "family_of", "listening_socket", "stream_socket", "udp_socket"]
@@ -42,7 +42,9 @@ def udp_socket(local: Address, options: UdpOptions) -> socket.socket:
     return sock
 
 
-def listening_socket(local: Address, port_range: tuple[int, int] | None) -> socket.socket:
+def listening_socket(
+    local: Address, port_range: tuple[int, int] | None, *, shares_port: bool = False
+) -> socket.socket:
     """A TCP socket that listens, non-blocking; see `Network.listen_tcp`.
 
     Raises:
@@ -51,7 +53,10 @@ def listening_socket(local: Address, port_range: tuple[int, int] | None) -> sock
     sock = socket.socket(family_of(local[0]), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        share_port(sock)  # simultaneous-open candidates connect from the port that they listen on
+        if shares_port:
+            share_port(sock)  # simultaneous-open candidates connect from the port that they listen on
+        else:
+            reuse_address(sock)
         bind_in_range(sock, local, port_range)
         sock.listen(BACKLOG)
     except BaseException:

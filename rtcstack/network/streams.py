@@ -128,11 +128,14 @@ async def connect(remote: Address, sink: StreamSink, local: Address | None) -> S
 
 
 async def listen(
-    local: Address, accept: Callable[[Stream], StreamSink], port_range: tuple[int, int] | None
+    local: Address,
+    accept: Callable[[Stream], StreamSink],
+    port_range: tuple[int, int] | None,
+    shares_port: bool,
 ) -> SystemListener:
     """See `rtcstack.platform.Network.listen_tcp`."""
     loop = asyncio.get_running_loop()
-    sock = listening_socket(local, port_range)
+    sock = listening_socket(local, port_range, shares_port=shares_port)
     try:
         server = await loop.create_server(lambda: SystemStream(None, accept), sock=sock)
     except BaseException:

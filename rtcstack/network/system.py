@@ -85,10 +85,11 @@ class SystemNetwork:
         accept: Callable[[Stream], StreamSink],
         *,
         port_range: tuple[int, int] | None = None,
+        shares_port: bool = False,
     ) -> Listener:
         """See `rtcstack.platform.Network`."""
         _refuse_seeds()
-        return await streams.listen(local, accept, port_range)
+        return await streams.listen(local, accept, port_range, shares_port)
 
     async def resolve(self, name: str) -> list[str]:
         """See `rtcstack.platform.Network`; at most one address of each family."""

@@ -308,6 +308,7 @@ class Network(Protocol):
         accept: Callable[[Stream], StreamSink],
         *,
         port_range: tuple[int, int] | None = None,
+        shares_port: bool = False,
     ) -> Listener:
         """Listen.
 
@@ -315,6 +316,8 @@ class Network(Protocol):
             local: address and port; port 0 for any, or for one of the range.
             accept: called with each connection; says who takes what comes on it, and may close it.
             port_range: first and last port to choose from.
+            shares_port: connections of ours are made from the same port (RFC 6544, simultaneous open).
+                Without it a second listener on the port is refused.
 
         Raises:
             OSError: it cannot be had.

@@ -124,8 +124,9 @@ class VirtualNetwork:
         accept: Callable[[Stream], StreamSink],
         *,
         port_range: tuple[int, int] | None = None,
+        shares_port: bool = False,
     ) -> TcpListener:
-        """See `rtcstack.platform.Network`."""
+        """See `rtcstack.platform.Network`. Connections may be made from a listener's port in any case."""
         return TcpListener(self._host, local, accept, port_range=port_range)
 
     async def resolve(self, name: str) -> list[str]:

@@ -270,3 +270,25 @@ async def test_a_peer_cannot_make_us_connect_without_end(tcp_type: str) -> None:
             text = f"{i} 1 tcp 1 127.0.0.1 {1 + i} typ host tcptype {tcp_type}"
             a.agent.add_remote_candidate(Candidate.parse(text))
         assert sum(p.peer is not None for p in a.agent.engine.newest.gathering.paths) <= 32
+
+
+@in_virtual_time
+async def test_silent_strangers_keep_nobody_out() -> None:
+    """As many as may wait, and more all the time: who comes now and has something to say is heard."""
+    async with Two(config(tcp=("passive",), udp=False), config(tcp=("active",), udp=False)) as (a, b):
+        a.other = None
+        a.agent.gather()
+        await a.until(lambda: a.agent.local_candidates)
+        candidate = a.agent.local_candidates[0]
+        at = candidate.address, candidate.port
+        writers = [(await asyncio.open_connection(*at))[1] for _ in range(MAX_UNCLAIMED)]
+        a.other = b
+        b.agent.add_remote_candidate(candidate)
+        connecting = asyncio.ensure_future(connect(a, b))
+        while not connecting.done():
+            writers.append((await asyncio.open_connection(*at))[1])
+            await asyncio.sleep(0.01)
+        await connecting
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(1)

@@ -73,3 +73,15 @@ def test_on_windows_no_port_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
             listening_socket(listening.getsockname(), None)
         with pytest.raises(OSError, match=r".+"):
             stream_socket(("127.0.0.1", 9), listening.getsockname())
+
+
+def test_a_port_is_shared_only_where_that_is_asked_for() -> None:
+    with listening_socket(("127.0.0.1", 0), None) as listening:
+        for shares_port in (False, True):
+            with pytest.raises(OSError, match=r".+"):
+                listening_socket(listening.getsockname(), None, shares_port=shares_port)
+    with (
+        listening_socket(("127.0.0.1", 0), None, shares_port=True) as listening,
+        stream_socket(("127.0.0.1", 9), listening.getsockname()) as connecting,
+    ):
+        assert connecting.getsockname() == listening.getsockname()

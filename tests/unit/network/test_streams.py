@@ -145,8 +145,8 @@ async def test_ports_of_a_range() -> None:
 
 async def test_a_connection_from_a_port_that_listens() -> None:
     here, there = Accepting(), Accepting()
-    ours = await network().listen_tcp(("127.0.0.1", 0), here)
-    theirs = await network().listen_tcp(("127.0.0.1", 0), there)
+    ours = await network().listen_tcp(("127.0.0.1", 0), here, shares_port=True)
+    theirs = await network().listen_tcp(("127.0.0.1", 0), there, shares_port=True)
     stream = await network().open_tcp(theirs.sockname, Sink(), local=ours.sockname)
     assert stream.sockname == ours.sockname
     stream.close()
