@@ -46,6 +46,9 @@ FOLLOW_AFTER = 1.5
 """Intervals of consent checks for which the selected pair is silent while the peer speaks on another
 that works, after which packets go where it speaks."""
 
+REFUSALS_AT_ONCE, REFUSALS_PER_S = 32, 10
+"""Answers to requests that are not authentic, at once and in the long run; others get none."""
+
 REVIVE_S = 5.0
 """How often all pairs are checked again while the selected one is silent."""
 
@@ -84,6 +87,8 @@ class IceEngine:
         self._lingering: list[tuple[float, Generation]] = []
         self._consent_due: float | None = None
         self._revive_due = 0.0
+        self._refusals_left = float(REFUSALS_AT_ONCE)
+        self._refused_at = 0.0
         self._closed = False
 
     # -- what is known ----------------------------------------------------------------------------
@@ -481,13 +486,13 @@ class IceEngine:
         if username is None or Attribute.MESSAGE_INTEGRITY not in message:
             core.counters.unauthenticated += 1
             self.refusals.add("stun", "a request without credentials", message.data)
-            core.transmit(path, remote, error_response(message, 400, "Bad Request"), now)
+            self._refuse(path, remote, message, 400, "Bad Request", now)
             return
         generation = self._by_ufrag.get(username.partition(":")[0])
         if generation is None or not message.is_authentic(generation.key):
             core.counters.unauthenticated += 1
             self.refusals.add("stun", "a request that is not authentic", message.data)
-            core.transmit(path, remote, error_response(message, 401, "Unauthenticated"), now)
+            self._refuse(path, remote, message, 401, "Unauthenticated", now)
             return
         if message.unknown:
             self.refusals.add("stun", "an unknown attribute that must be known", message.data)
@@ -510,6 +515,17 @@ class IceEngine:
             generation.hold_early(path, remote, request)
         else:
             generation.on_request(path, remote, request, now)
+
+    def _refuse(
+        self, path: Path, remote: Address, message: StunMessage, code: int, text: str, now: float
+    ) -> None:
+        """Tell whoever this is that it is nobody, but not as often as anybody likes: the answer is longer
+        than the question, and the sender's address may be a victim's."""
+        credit = min(REFUSALS_AT_ONCE, self._refusals_left + (now - self._refused_at) * REFUSALS_PER_S)
+        self._refused_at = now
+        self._refusals_left = credit - 1 if credit >= 1 else credit
+        if credit >= 1:
+            self._core.transmit(path, remote, error_response(message, code, text), now)
 
     def _is_conflict(self, generation: Generation, request: Request) -> bool:
         """Whether the peer must give way; the other way round, we do (RFC 8445, section 7.3.1.1)."""

@@ -9,8 +9,9 @@ import pytest
 from rtcstack.config import IceSettings
 from rtcstack.ice.config import GatherPolicy, IceConfig
 from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEvent, IceState, RelayMoved
+from rtcstack.ice.engine.engine import REFUSALS_AT_ONCE, REFUSALS_PER_S
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
-from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
+from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
 from rtcstack.ice.transactions import MAX_TRANSACTIONS, Transactions
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
@@ -688,3 +689,22 @@ def test_what_gave_way_is_not_told_of_a_subject_that_is_forgotten_and_is_bounded
     _, over = transactions.take_due(10.0)
     assert len(over) == MAX_TRANSACTIONS - 1
     assert over[0].owner == "owner 1"
+
+
+def test_strangers_are_not_answered_as_often_as_they_like() -> None:
+    """Whose address stands on their packets may be anybody's, and the answers are longer."""
+    net, a, b = connected()
+    heard: list[bytes] = []
+    net.attach("192.0.2.66", lambda destination, source, data: heard.append(data))  # type: ignore[arg-type, return-value]
+    local = next(iter(a._paths.values()))
+    for number in range(1000):
+        asked = encode(Method.BINDING, Class.REQUEST, number.to_bytes(12, "big"), ())
+        net.send(("192.0.2.66", 9), local, asked)
+        run(net, 0.001)
+    run(net, 1)
+    assert REFUSALS_AT_ONCE <= len(heard) <= REFUSALS_AT_ONCE + 1 + REFUSALS_PER_S
+    assert {StunMessage(data).kind for data in heard} == {Class.ERROR}
+    # whoever has the password is answered all the same
+    run(net, 60)
+    assert a.connected
+    assert b.connected
