@@ -6,6 +6,7 @@ Spec: webrtc-pc, section 6.2; RFC 8831.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rtcstack.sctp.channels import Channel
 
 __all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Sendable", "check_init"]
+
+logger = logging.getLogger("rtcstack.channels")
 
 Message = str | bytes | Blob
 Sendable = str | bytes | bytearray | memoryview | Blob
@@ -128,7 +131,8 @@ class RTCDataChannel(EventTarget):
         self._inbox: deque[str | bytes] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._error: RTCError | None = None
-        self.early_dropped = 0
+        self.unheard = 0
+        """Messages that were lost because nobody listened for them."""
 
     # -- attributes -------------------------------------------------------------------------------
 
@@ -367,15 +371,27 @@ class RTCDataChannel(EventTarget):
         elif self._early is not None and inbox is None:
             size = _size(data)
             if len(self._early) >= MAX_EARLY_MESSAGES or self._early_bytes + size > MAX_EARLY_BYTES:
-                self.early_dropped += 1
+                self._drop_unheard()
             elif self._early_budget.held_bytes + size > MAX_EARLY_TOTAL_BYTES:
                 self._take_early()
-                self.early_dropped += 1
+                self._drop_unheard()
                 self._channels.refuse(self._channel, "too many messages that nobody listens for")
             else:
                 self._early.append(data)
                 self._early_bytes += size
                 self._early_budget.held_bytes += size
+        elif inbox is None:
+            self._drop_unheard()
+
+    def _drop_unheard(self) -> None:
+        """A message that nobody listens for is gone: that is said once."""
+        self.unheard += 1
+        if self.unheard == 1:
+            logger.warning(
+                "messages on the channel %r are lost: nobody listens for them, or too many came before"
+                " somebody did",
+                self._channel.label,
+            )
 
     def on_low(self) -> None:
         """The buffered amount has fallen to the threshold."""

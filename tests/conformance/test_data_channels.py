@@ -462,3 +462,28 @@ async def test_always_negotiated() -> None:
         assert a.sctp is not None
         await until(lambda: a.connectionState == "connected", a, "connectionstatechange")
         assert isinstance(a, RTCPeerConnection)
+
+
+async def test_messages_that_nobody_listens_for_are_said_to_be_lost_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with pair() as (a, b):
+        mine, theirs = await open_channels(a, b)
+        for _ in range(40):
+            mine.send(bytes(64 * 1024))
+        await until(lambda: mine.bufferedAmount == 0, mine, "bufferedamountlow")
+        await asyncio.sleep(1)
+        said = [record for record in caplog.records if "are lost" in record.getMessage()]
+        assert theirs.unheard > 0
+        assert len(said) == 1
+        # who listens then, and stops, loses what comes after
+        heard: list[Any] = []
+        theirs.on("message", lambda event: heard.append(event.data))
+        await asyncio.sleep(1)
+        assert len(heard) + theirs.unheard == 40
+        theirs.remove_all_listeners("message")
+        before = theirs.unheard
+        mine.send("anybody?")
+        await asyncio.sleep(1)
+        assert theirs.unheard == before + 1
+        assert len([record for record in caplog.records if "are lost" in record.getMessage()]) == 1
