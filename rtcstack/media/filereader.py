@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import av
 from av.container import InputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from rtcstack.codecs.costs import DECODING_S_PER_PIXEL, SOUND_S_PER_SAMPLE
 from rtcstack.media.frames import AUDIO_SAMPLE_RATE, VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
 from rtcstack.media.resampling import Resampler
 from rtcstack.media.timeline import MAX_STEP_S, Timeline
 
-__all__ = ["MAX_PACKETS", "FileReader", "Piece"]
+__all__ = ["MAX_PACKETS", "FileReader", "Piece", "wanted_streams"]
 
 MAX_PACKETS = 64
 """Packets that a piece may take of a file, also of damaged ones, that give no frame."""
@@ -37,6 +37,18 @@ class Piece(NamedTuple):
     error: Exception | None = None
 
 
+def wanted_streams(container: InputContainer) -> dict[str, Stream]:
+    """The first pictures and the first sound of a file, by kind. The picture on a sleeve is no video."""
+    found: dict[str, Stream] = {}
+    for stream in container.streams.video:
+        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
+            found["video"] = stream
+            break
+    if container.streams.audio:
+        found["audio"] = container.streams.audio[0]
+    return found
+
+
 class FileReader:
     """Reads a file, a URL or a device. One call at a time, by any thread.
 
@@ -53,6 +65,7 @@ class FileReader:
     def __init__(self, container: InputContainer, streams: list[Stream], *, loops: bool) -> None:
         self._container = container
         self._streams = streams
+        self._video = next((each for each in streams if isinstance(each, av.VideoStream)), None)
         self._loops = loops
         self._steps = self._read_all()
         self.is_stopping = False
@@ -60,10 +73,10 @@ class FileReader:
 
     def cost_s(self, count: int) -> float:
         """Seconds of work that so many frames stand for, where time is modelled."""
-        video = self._container.streams.video
-        if not video:
+        video = self._video
+        if video is None:
             return count * _AUDIO_FRAME_SAMPLES * SOUND_S_PER_SAMPLE
-        return count * video[0].width * video[0].height * DECODING_S_PER_PIXEL
+        return count * video.width * video.height * DECODING_S_PER_PIXEL
 
     def read(self, count: int) -> Piece:
         """Read on.
@@ -157,7 +170,7 @@ class FileReader:
         return "mono" if audio and audio[0].codec_context.layout.nb_channels == 1 else "stereo"
 
     def _frame_interval(self) -> float:
-        rate = self._container.streams.video[0].average_rate
+        rate = None if self._video is None else self._video.average_rate
         return float(1 / rate) if rate else 1 / 30
 
 

@@ -20,7 +20,7 @@ from av.container import InputContainer
 
 from rtcstack.clock import monotonic, unix_time
 from rtcstack.errors import NotFoundError
-from rtcstack.media.filereader import FileReader, Piece
+from rtcstack.media.filereader import FileReader, Piece, wanted_streams
 from rtcstack.media.files import is_at_hand
 from rtcstack.media.frames import Frame, set_capture_time
 from rtcstack.media.source import TrackSource
@@ -99,18 +99,16 @@ class MediaPlayer:
         self._is_at_hand = is_at_hand(name) and not self._is_device
         self._realtime = realtime and not self._is_device
         self._sources: dict[str, _PlayerSource] = {}
-        wanted = []
         label = self._name = str(name)
-        for kind, streams in (("video", container.streams.video), ("audio", container.streams.audio)):
-            if streams:
-                self._sources[kind] = _PlayerSource(kind, label, self)
-                wanted.append(streams[0])
+        wanted = wanted_streams(container)
+        for kind in wanted:
+            self._sources[kind] = _PlayerSource(kind, label, self)
         if not wanted:
             container.close()
             raise NotFoundError(f"{name!r} holds neither audio nor video")
-        if container.streams.video:
-            container.streams.video[0].thread_type = "AUTO"
-        self._reader = FileReader(container, wanted, loops=loop and not self._is_device)
+        if (video := wanted.get("video")) is not None:
+            video.codec_context.thread_type = "AUTO"
+        self._reader = FileReader(container, list(wanted.values()), loops=loop and not self._is_device)
         self._tracks = {kind: source.track() for kind, source in self._sources.items()}
         self._workers: Jobs | None = None  # once it has begun
         self._thread: Threads | None = None  # if they are its own

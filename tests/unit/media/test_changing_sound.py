@@ -116,3 +116,34 @@ def test_a_file_whose_sound_changes_is_played_whole(second: tuple[int, int], tmp
         assert sum(samples) / 48_000 == pytest.approx(2.0, abs=0.12)
 
     play()
+
+
+def test_the_picture_on_a_sleeve_is_no_video(tmp_path: Path) -> None:
+    path = str(tmp_path / "song.mp3")
+    with av.open(path, "w", format="mp3") as file:
+        sound: Any = file.add_stream("mp3", rate=44_100)
+        sound.layout = "mono"
+        sleeve: Any = file.add_stream("mjpeg")
+        sleeve.width = sleeve.height = 64
+        sleeve.pix_fmt = "yuvj420p"
+        sleeve.disposition = av.stream.Disposition.attached_pic
+        file.mux(sleeve.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        file.mux(sleeve.encode(None))
+        frame = tone(("s16", "mono", 44_100), 0, 44_100, 440)
+        frame.pts, frame.time_base = 0, Fraction(1, 44_100)
+        resampler = av.AudioResampler(sound.codec_context.format.name, "mono", 44_100, 1152)
+        for piece in (*resampler.resample(frame), *resampler.resample(None)):
+            file.mux(sound.encode(piece))
+        file.mux(sound.encode(None))
+    with av.open(path) as file:
+        assert len(file.streams.video) == 1
+
+    @in_virtual_time
+    async def play() -> None:
+        player = await MediaPlayer.open(path, realtime=False)
+        assert player.video is None
+        assert player.audio is not None
+        assert sum([frame.samples async for frame in player.audio]) > 40_000
+        player.stop()
+
+    play()
