@@ -40,19 +40,21 @@ thread_time = time.thread_time
 class SystemClock:
     """This machine's time; see `rtcstack.platform.Clock`."""
 
-    __slots__ = ("_epoch_s",)
+    __slots__ = ("epoch_s",)
 
     def __init__(self) -> None:
-        self._epoch_s = time.time() - _system_now()
+        self.epoch_s = time.time() - _system_now()
+        """Unix time of the monotonic clock's zero."""
 
     now = staticmethod(_system_now)
 
     def wall(self) -> float:
         """See `rtcstack.platform.Clock`."""
-        return self._epoch_s + _system_now()
+        return self.epoch_s + _system_now()
 
 
 _system = SystemClock()
+_system_epoch_s = _system.epoch_s
 
 
 def clock() -> Clock:
@@ -75,4 +77,6 @@ def unix_time() -> float:
 
 def timestamp_ms() -> float:
     """Milliseconds since the Unix epoch: the timestamp of W3C events and statistics."""
+    if not loops_with_their_own:  # each event has one
+        return (_system_epoch_s + _system_now()) * 1000.0
     return clock().wall() * 1000.0

@@ -32,9 +32,10 @@ __all__ = ["BatchedUdp"]
 MAX_READS_PER_PASS = 64
 """Reads in one wake-up; the loop comes back for more, so that one busy socket starves nobody."""
 
-MAX_BYTES_PER_PASS = 1 << 17
-"""The same in bytes: what is read and not taken yet should still be in the processor's cache when it is, and
-more memory would be given back to the system after each pass, and be had again page by page."""
+MAX_BYTES_PER_PASS = 1 << 19
+"""The same in bytes. With less, each pass acknowledges and flushes for little; with much more, what is read
+leaves the processor's cache before it is taken, and its memory is given back to the system after each pass and
+had again page by page."""
 
 MAX_QUEUED_BYTES = 1 << 20
 """What may wait for a socket whose buffer is full; beyond, packets are dropped and counted."""
