@@ -192,6 +192,7 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
         net.attach(client[0], lambda _to, _from, answer: out.append(answer))
         model._receive((model.host, 3478), client, data)
         net.agenda.run(until=net.now - START_S + 1)
+        net.detach(client[0])
         return out
 
     class Udp(asyncio.DatagramProtocol):
