@@ -10,11 +10,14 @@ from rtcstack.testing import standing
 from rtcstack.testing.host import Host
 from rtcstack.testing.packets import Payload, family_of
 
-__all__ = ["MAX_RUN_BYTES", "MAX_RUN_DATAGRAMS", "RECEIVE_BUFFER_BYTES", "VirtualUdp"]
+__all__ = ["MAX_DATAGRAM_BYTES", "MAX_RUN_BYTES", "MAX_RUN_DATAGRAMS", "RECEIVE_BUFFER_BYTES", "VirtualUdp"]
 
 RECEIVE_BUFFER_BYTES = 212_992
 """What waits to be read at one instant, unless the options ask for something else: Linux' own choice.
 What comes beyond is lost, and counted."""
+
+MAX_DATAGRAM_BYTES = 65_507
+"""What IPv4 has room for in a datagram: one that is longer does not leave, and counts as an error."""
 
 MAX_RUN_DATAGRAMS, MAX_RUN_BYTES = 64, 65_000
 """What comes as one run, as the kernel coalesces it."""
@@ -86,7 +89,7 @@ class VirtualUdp:
         if self._is_closed:
             return
         source = self._source(to)
-        if source is None or not self._host.transmit(source, to, data):
+        if source is None or len(data) > MAX_DATAGRAM_BYTES or not self._host.transmit(source, to, data):
             self.counters.send_errors += 1
             return
         self.counters.packets_sent += 1
