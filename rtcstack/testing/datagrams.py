@@ -10,7 +10,7 @@ from rtcstack.engine import Address
 from rtcstack.platform import Received
 from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.sockets import VirtualSocket, named
-from rtcstack.testing.udp import MAX_DATAGRAM_BYTES
+from rtcstack.testing.udp import MAX_DATAGRAM_BYTES, VirtualUdp
 
 __all__ = ["VirtualDatagramTransport"]
 
@@ -41,7 +41,7 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
         self._loop = loop
         self._protocol = protocol
         self._remote = remote
-        self._udp = network.open_udp(local, self)
+        self._udp = VirtualUdp(network.host, local, self, empty_too=True)
         self._extra_info: dict[str, Any] = {
             "sockname": named(self._udp.sockname),
             "peername": None if remote is None else named(remote),

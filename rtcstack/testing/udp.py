@@ -36,10 +36,13 @@ class VirtualUdp:
         sink: who takes what comes.
         options: how it was opened.
         coalesces: whether equal datagrams in a row come as one run.
+        empty_too: whether empty datagrams are handed on, of size 0, which `rtcstack.platform.Received` has
+            none of.
     """
 
     __slots__ = (
         "_coalesces",
+        "_empty_too",
         "_host",
         "_inbox",
         "_inbox_bytes",
@@ -58,10 +61,12 @@ class VirtualUdp:
         options: UdpOptions = _USUAL,
         *,
         coalesces: bool = True,
+        empty_too: bool = False,
     ) -> None:
         self._host = host
         self._sink = sink
         self._coalesces = coalesces
+        self._empty_too = empty_too
         self._inbox: list[tuple[Address, bytes]] = []
         self._inbox_bytes = 0
         self._receive_buffer_bytes = options.receive_buffer_bytes or RECEIVE_BUFFER_BYTES
@@ -120,6 +125,8 @@ class VirtualUdp:
 
     def _take(self, _: Address, source: Address, data: Payload) -> None:
         assert isinstance(data, bytes)
+        if not data and not self._empty_too:
+            return
         if self._inbox_bytes + len(data) > self._receive_buffer_bytes:
             self.counters.dropped_queue_full += 1
             return
