@@ -151,6 +151,8 @@ def test_a_loop_in_a_loop_is_refused_and_nothing_is_left() -> None:
     async def main() -> None:
         with pytest.raises(RuntimeError, match="running event loop"):
             run(inner())
+        with pytest.raises(RuntimeError, match="running event loop"):
+            run(inner)  # type: ignore[arg-type]
 
     run(main())
     asyncio.run(main())
