@@ -34,8 +34,8 @@ MAX_READS_PER_PASS = 64
 
 MAX_BYTES_PER_PASS = 1 << 19
 """The same in bytes. With less, each pass acknowledges and flushes for little; with much more, what is read
-leaves the processor's cache before it is taken, and its memory is given back to the system after each pass and
-had again page by page."""
+leaves the processor's cache before it is taken, and its memory is given back to the system after each pass
+and had again page by page."""
 
 MAX_QUEUED_BYTES = 1 << 20
 """What may wait for a socket whose buffer is full; beyond, packets are dropped and counted."""

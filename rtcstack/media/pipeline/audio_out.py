@@ -24,7 +24,7 @@ from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, capture_time
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock
-from rtcstack.media.pipeline.level import VOICE_LEVEL, audio_level, energy
+from rtcstack.media.pipeline.level import VOICE_LEVEL, dbov, mean_power
 from rtcstack.media.pipeline.outbound import Layer, Outbound
 from rtcstack.rtp.send import SendStream
 
@@ -33,7 +33,7 @@ __all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
 _REPORT_EVERY = 50
 """Frames between looks at the loss that the peer reports: a second."""
 
-AudioResult = tuple[list[EncodedAudio], int | None, float | None]
+AudioResult = tuple[list[EncodedAudio], float | None, float | None]
 
 
 class AudioCoder:
@@ -48,7 +48,6 @@ class AudioCoder:
         "codec",
         "implementation",
         "loss_percent",
-        "wants_level",
     )
 
     def __init__(self, codec: str, settings: AudioSettings) -> None:
@@ -58,7 +57,6 @@ class AudioCoder:
         self.codec = codec
         self.bitrate_bps: int | None = settings.bitrate_bps
         self.loss_percent = 0
-        self.wants_level = False
         self.implementation = ""
 
     def encode(self, frame: av.AudioFrame) -> AudioResult:
@@ -74,8 +72,7 @@ class AudioCoder:
         if self.loss_percent != self._loss:
             self._loss = self.loss_percent
             encoder.set_packet_loss(self._loss)
-        level = audio_level(frame) if self.wants_level else None
-        return encoder.encode(frame), level, capture_time(frame)
+        return encoder.encode(frame), mean_power(frame), capture_time(frame)
 
     def close(self) -> None:
         """On the thread."""
@@ -95,7 +92,7 @@ class AudioOutbound(Outbound):
 
     Attributes:
         frames_encoded: packets' worth of sound that came out of the encoder.
-        level: of the last sound, in -dBov, where the peer wants to know.
+        level: of the last sound, from 0 (silence) to 1.
         total_energy, total_duration_s: of the sound that was measured (webrtc-stats).
     """
 
@@ -113,7 +110,7 @@ class AudioOutbound(Outbound):
         carrier.session.set_active(self.stream, False)
         carrier.senders[self.stream] = self
         self.frames_encoded = 0
-        self.level: int | None = None
+        self.level: float | None = None
         self.total_energy = 0.0
         self.total_duration_s = 0.0
         self.tones_until = 0.0
@@ -177,7 +174,6 @@ class AudioOutbound(Outbound):
             content="" if track is None else track.contentHint,
         )
         coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
-        coder.wants_level = bool(self.stream.extension_ids.audio_level)
         self._jobs = self._pool.stream(
             coder.encode,
             self._encoded,
@@ -190,18 +186,19 @@ class AudioOutbound(Outbound):
         return self._jobs
 
     def _encoded(self, result: AudioResult) -> None:
-        units, level, captured = result
+        units, power, captured = result
         if not units:
             return
+        level = dbov(power) if self.stream.extension_ids.audio_level else None
         now = monotonic()
         rate = self.layer.send.clock_rate
-        self.level = level
+        self.level = None if power is None else power**0.5
         for unit in units:
             timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
             self.frames_encoded += 1
-            if level is not None:
+            if power is not None:
                 seconds = unit.duration / rate
-                self.total_energy += energy(level, seconds)
+                self.total_energy += power * seconds
                 self.total_duration_s += seconds
             if self.transform is not None:
                 frame = EncodedMedia(
