@@ -16,11 +16,16 @@ import pytest
 from rtcstack import (
     CallbackSink,
     MediaEncoder,
+    MediaSettings,
     MediaStreamTrack,
+    RTCConfiguration,
     RTCPeerConnection,
     RTCRtpReceiver,
+    Settings,
     TestPatternSource,
     ToneSource,
+    TrackSource,
+    audio_frame,
 )
 from rtcstack.media.frames import audio_to_numpy
 from rtcstack.testing import Link
@@ -62,8 +67,10 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(*tracks: MediaStreamTrack, prefer: str | None = None) -> AsyncIterator[Watched]:
-    async with pair() as (a, b):
+async def watched(
+    *tracks: MediaStreamTrack, prefer: str | None = None, configuration: RTCConfiguration | None = None
+) -> AsyncIterator[Watched]:
+    async with pair(configuration) as (a, b):
         for track in tracks:
             a.addTrack(track)
         if prefer is not None:
@@ -223,3 +230,75 @@ async def test_one_encoder_counts_each_frame_once() -> None:
     sink.stop()
     assert encoder.frames == len(taken) > 50
     encoder.end()
+
+
+async def test_a_limit_that_is_taken_away_limits_nothing_any_more() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        sender = it.a.getSenders()[0]
+
+        async def rate_bps() -> float:
+            await asyncio.sleep(1)
+            before = (await it.outbound("audio"))["bytesSent"]
+            await asyncio.sleep(3)
+            return ((await it.outbound("audio"))["bytesSent"] - before) * 8 / 3
+
+        usual = await rate_bps()
+        for limit, least, most in ((8_000, 0.0, 0.6 * usual), (None, 0.8 * usual, 1.2 * usual)):
+            parameters = sender.getParameters()
+            parameters.encodings[0].maxBitrate = limit
+            await sender.setParameters(parameters)
+            assert least < await rate_bps() < most
+
+
+async def test_what_the_content_is_said_to_be_reaches_a_running_encoder() -> None:
+    sound, pictures = ToneSource(440).track(), pattern()
+    async with watched(sound, pictures) as it:
+        hints = {"audio": [], "video": []}  # type: ignore[var-annotated]
+        for sender in it.a.getSenders():
+            outbound: Any = sender.outbound
+            owner = outbound if sender.kind == "audio" else outbound.layers[0]
+            hints[sender.kind].append(owner)
+        (audio,), (video,) = hints["audio"], hints["video"]
+        first = audio._coder, video._coder
+        sound.contentHint, pictures.contentHint = "speech", "detail"
+        await asyncio.sleep(1)
+        assert audio._coder is not first[0]
+        assert video._coder is not first[1]
+        assert (audio._hint, video._hint) == ("speech", "detail")
+        # and so does another track's
+        second = audio._coder
+        other = ToneSource(880).track()
+        other.contentHint = "music"
+        await it.a.getSenders()[0].replaceTrack(other)
+        await asyncio.sleep(1)
+        assert audio._coder is not second
+        assert audio._hint == "music"
+        after = await it.inbound("video")
+        assert after["framesDecoded"] > 100
+
+
+async def test_silence_that_is_not_sent_is_no_loss() -> None:
+    source = TrackSource("audio")
+    settings = RTCConfiguration(settings=Settings(media=MediaSettings(opus_dtx=True)))
+    async with watched(source.track(), configuration=settings) as it:
+        rng = np.random.default_rng(1)
+
+        async def say(level: float, seconds: float) -> None:
+            for _ in range(round(seconds * 50)):
+                noise = (rng.standard_normal(960) * level * 32767).clip(-32768, 32767).astype(np.int16)
+                source.push(audio_frame(noise, 48_000))
+                await asyncio.sleep(0.02)
+
+        await say(0.1, 2)
+        await it.inbound("audio")
+        packets = []
+        for level in (0.0, 0.1, 0.0, 0.1):
+            before = (await it.outbound("audio"))["packetsSent"]
+            await say(level, 2)
+            packets.append((await it.outbound("audio"))["packetsSent"] - before)
+        assert packets[1] > 95
+        assert packets[3] > 95
+        assert packets[0] < 50
+        assert packets[2] < 50
+        after = await it.inbound("audio")
+        assert after["concealedSamples"] == after["concealmentEvents"] == after["packetsLost"] == 0

@@ -7,6 +7,7 @@ Spec: webrtc-pc, section 5.3.
 
 from __future__ import annotations
 
+import logging
 import math
 from array import array
 from collections.abc import Callable, Mapping
@@ -41,6 +42,8 @@ from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.serial import Unwrapper
 
 __all__ = ["AudioInbound"]
+
+_logger = logging.getLogger("rtcstack.media")
 
 _MAX_CATCH_UP = 10
 """Frames played at one tick: a loop that was held up for longer leaves the rest out."""
@@ -330,6 +333,12 @@ class AudioInbound:
             self._play(pulled, now)
         if self.next_at < now:
             self.next_at = now + 0.01
+
+    def tick_failed(self, exc: Exception) -> None:
+        """A fault of ours: there is silence from now on, and that is said."""
+        _logger.error("a receiver of sound has a fault, and is silent", exc_info=exc)
+        self._main.set_muted(True)
+        self._tell_error(exc)
 
     def _play(self, pulled: Playout, now: float) -> None:
         what, frame = pulled.what, pulled.frame

@@ -53,7 +53,8 @@ class AudioCoder:
     def __init__(self, codec: str, settings: AudioSettings) -> None:
         self._encoder: AudioEncoder | None = None
         self._settings = settings
-        self._loss = self._rate = -1
+        self._loss = -1
+        self._rate: int | None = -1
         self.codec = codec
         self.bitrate_bps: int | None = settings.bitrate_bps
         self.loss_percent = 0
@@ -65,8 +66,8 @@ class AudioCoder:
         if encoder is None:
             encoder = self._encoder = audio_encoder(self.codec, self._settings)
             self.implementation = encoder.implementation
-            self._loss = self._rate = -1
-        if self.bitrate_bps is not None and self.bitrate_bps != self._rate:
+            self._loss, self._rate = -1, -1
+        if self.bitrate_bps != self._rate:
             self._rate = self.bitrate_bps
             encoder.set_bitrate(self.bitrate_bps)
         if self.loss_percent != self._loss:
@@ -118,6 +119,7 @@ class AudioOutbound(Outbound):
         self._clock = RtpClock(self.layer.send.clock_rate)
         self._jobs: CoderStream[av.AudioFrame, AudioResult] | None = None
         self._coder: AudioCoder | None = None
+        self._hint = ""  # contentHint of the track that the encoder is made for
         self._red = self._make_red()
 
     @property
@@ -145,8 +147,8 @@ class AudioOutbound(Outbound):
             self._red = self._make_red()
         if (old.codec, old.parameters, old.ptime_ms) != (layer.codec, layer.parameters, layer.ptime_ms):
             self.release()
-        elif self._coder is not None and layer.max_bitrate_bps is not None:
-            self._coder.bitrate_bps = layer.max_bitrate_bps
+        elif self._coder is not None:
+            self._coder.bitrate_bps = self._settings().bitrate_bps
         active = self._sending and layer.active
         if self.stream.active is not active:
             session.set_active(self.stream, active)
@@ -160,20 +162,30 @@ class AudioOutbound(Outbound):
         if isinstance(frame, EncodedMedia):
             self._pass_on(frame)
         elif isinstance(frame, av.AudioFrame):
+            if self._hint != self._wanted_hint:
+                self.release()  # the encoder is made for another kind of sound
             jobs = self._jobs
             if jobs is None:
                 jobs = self._open()
             jobs.submit(frame)
 
-    def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
-        layer, track = self.layer, self.track
+    @property
+    def _wanted_hint(self) -> str:
+        return "" if self.track is None else self.track.contentHint
+
+    def _settings(self) -> AudioSettings:
+        layer = self.layer
         base = replace(
             layer.audio,
             bitrate_bps=layer.max_bitrate_bps,
             ptime_ms=layer.ptime_ms or layer.audio.ptime_ms,
-            content="" if track is None else track.contentHint,
+            content=self._hint,
         )
-        coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
+        return audio_settings(base, layer.parameters)
+
+    def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
+        self._hint = self._wanted_hint
+        coder = self._coder = AudioCoder(self.layer.codec, self._settings())
         self._jobs = self._pool.stream(
             coder.encode,
             self._encoded,
