@@ -293,10 +293,13 @@ class IceAgent:
             if self.engine.generation(generation.ufrag) is not generation:
                 return  # a handler has closed us: no socket is opened any more
         sources = self._sources[generation.ufrag] = Sources(self, generation)
-        if sources.begin():
-            self._run(self._ask(sources, generation))
-        else:
-            self.engine.end_of_sources(generation)
+        try:
+            if sources.begin():
+                self._run(self._ask(sources, generation))
+            else:
+                self.engine.end_of_sources(generation)
+        except Exception as exc:  # a fault of ours, or of a network that the application has installed
+            self.on_fault(exc)
         self.pump(monotonic())
 
     async def _ask(self, sources: Sources, generation: Generation) -> None:
@@ -470,6 +473,8 @@ class IceAgent:
             self._timer = None
         self._close_carriers()
         self._told(StateChanged(IceState.FAILED))
+        if self._gathering.get(self.ufrag) is GatheringState.GATHERING:
+            self._told(GatheringDone(self.ufrag))  # nothing more will come, and who waits for it is to know
 
     def on_fault(self, exc: BaseException) -> None:
         """The engine raised."""
@@ -488,9 +493,12 @@ class IceAgent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for name in self._published.values():
-            self.network.withdraw(name)
-        self._published.clear()
+        published, self._published = self._published, {}
+        for name in published.values():
+            try:
+                self.network.withdraw(name)
+            except Exception as exc:  # of a network that the application has installed
+                logger.error("%s: %s is still answered for: %r", self.name, name, exc)
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -584,7 +592,10 @@ class IceAgent:
         """Packets came from the peer, on this pair if it is known."""
         engine = self.engine
         before = engine.selected
-        engine.heard(pair, now)
+        try:
+            engine.heard(pair, now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self.on_fault(exc)
         if self.state is IceState.DISCONNECTED or engine.selected is not before:
             self.pump(now)
 
