@@ -167,6 +167,7 @@ class IceAgent:
         self._pumping = False
         self._held: list[IceEvent] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._is_released = False  # without its loop, there was nothing to wait for
         self.is_broken = False
         """Whether a fault inside has ended it: nothing is asked of the engine any more."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -281,7 +282,7 @@ class IceAgent:
         if self.state is not IceState.CLOSED:
             self.observer.on_ice_gathering(GatheringState.GATHERING)
             for event in held:
-                if self._closing is None:  # a handler may have closed us
+                if not self._is_over:  # a handler may have closed us
                     self._told(event)
             self.wake()
 
@@ -424,26 +425,37 @@ class IceAgent:
         if out is not runs:
             self._arm()  # a relay may have been asked for a channel
 
+    @property
+    def _is_over(self) -> bool:
+        return self._closing is not None or self._is_released
+
     def abandon(self) -> asyncio.Task[None] | None:
-        """Close at once, leaving the sockets' end to the loop.
+        """Close at once.
 
         Returns:
-            The task that ends when everything is released, or None without a running loop.
+            The task that ends when the agent's tasks have, and with them the last socket; None where
+            the agent's loop does not run: everything is released then.
         """
-        if self._closing is None:
-            self.state = IceState.CLOSED
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                return None
-            if not self.is_broken:
-                self._say_goodbye(monotonic())
-            self._close_carriers()
+        if self._is_over:
+            return self._closing
+        self.state = IceState.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = self._loop
+        can_send = loop is not None and not loop.is_closed()
+        if can_send and not self.is_broken:
+            self._say_goodbye(monotonic())
+        self._close_carriers()
+        if loop is not None and asyncio._get_running_loop() is loop:
             self._closing = loop.create_task(self._close())
-        return self._closing
+            return self._closing
+        self._is_released = True
+        if can_send:  # asyncio.run has ended the tasks of a loop that is closed
+            for task in self._tasks:
+                task.cancel()
+        self._withdraw()
+        return None
 
     def _say_goodbye(self, now: float) -> None:
         try:
@@ -501,6 +513,9 @@ class IceAgent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        self._withdraw()
+
+    def _withdraw(self) -> None:
         published, self._published = self._published, {}
         for name in published.values():
             try:
@@ -645,7 +660,7 @@ class IceAgent:
                         self._held.append(event)
                     else:
                         self._told(event)
-                    if self._closing is not None:
+                    if self._is_over:
                         return
                 self._transmit(now)
             self._arm()

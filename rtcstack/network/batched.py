@@ -25,6 +25,7 @@ from rtcstack.network.capabilities import (
     enable_gro,
     enable_kernel_times,
 )
+from rtcstack.network.sockets import forget_socket
 from rtcstack.platform.values import Counters, Received, UdpFeatures, UdpSink
 
 __all__ = ["BatchedUdp"]
@@ -118,10 +119,8 @@ class BatchedUdp:
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._sock.fileno())
-        self._loop.remove_writer(self._sock.fileno())
         self._queue.clear()
-        self._sock.close()
+        forget_socket(self._loop, self._sock)
 
     def send(self, data: bytes, to: Address) -> None:
         """Send one datagram."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from rtcstack.network.capabilities import open_netlink
 from rtcstack.network.interfaces import all_addresses
+from rtcstack.network.sockets import forget_socket
 
 __all__ = ["AddressMonitor"]
 
@@ -88,8 +89,7 @@ class AddressMonitor:
             self._timer = None
         if self._netlink is not None:
             assert loop is not None
-            loop.remove_reader(self._netlink.fileno())
-            self._netlink.close()
+            forget_socket(loop, self._netlink)
             self._netlink = None
 
     def _on_netlink(self) -> None:

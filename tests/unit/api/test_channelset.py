@@ -17,6 +17,7 @@ from rtcstack.api.datachannel import (
     RTCDataChannel,
     RTCDataChannelInit,
 )
+from rtcstack.api.home import Home
 from rtcstack.config import Settings
 from rtcstack.errors import ProtocolError
 from rtcstack.sctp.association import SctpAssociation
@@ -34,6 +35,7 @@ from rtcstack.sctp.options import SctpOptions
 def channel_set(on_channel: Callable[[RTCDataChannel], None] = lambda _: None, **settings: Any) -> ChannelSet:
     return ChannelSet(
         Settings(**settings),
+        home=Home(),
         on_channel=on_channel,
         on_connected=lambda _: None,
         on_closed=lambda: None,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import struct
 import weakref
+from ipaddress import ip_address
 from typing import Any
 
+import dns.message
+import dns.name
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -242,3 +246,94 @@ def test_anything_that_multicast_brings(data: bytes) -> None:
         names._Protocol().datagram_received(data, ("192.0.2.1", 5353))
 
     asyncio.run(take())
+
+
+class Group:
+    """Keeps what is sent to the group."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def sendto(self, data: bytes, address: tuple[str, int]) -> None:
+        assert address == ("224.0.0.251", 5353)
+        self.sent.append(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def questions(name: str, count: int) -> bytes:
+    wire = dns.name.from_text(name).to_wire()
+    rest = b"\xc0\x0c\0\1\0\1" * (count - 1)
+    return b"\0\0\0\0" + struct.pack("!H", count) + bytes(6) + wire + b"\0\1\0\1" + rest
+
+
+async def responder_of(zone: dict[str, str]) -> tuple[names._Protocol, Group]:
+    protocol, group = names._Protocol(), Group()
+    protocol.transport = group  # type: ignore[assignment]
+    protocol._MDnsProtocol__joined = True  # type: ignore[attr-defined]
+    for name, address in zone.items():
+        await protocol.publish(name, address)
+    return protocol, group
+
+
+@pytest.mark.parametrize("count", [1, 2, names.MAX_QUESTIONS, names.MAX_QUESTIONS + 1, 1480, 8000])
+async def test_many_questions_have_one_answer_at_most(count: int) -> None:
+    protocol, group = await responder_of({"mine.local": "192.0.2.1"})
+    protocol.datagram_received(questions("mine.local", count), ("192.0.2.9", 5353))
+    assert len(group.sent) == (count <= names.MAX_QUESTIONS)
+
+
+async def test_one_name_is_answered_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(names, "monotonic", lambda: now)
+    protocol, group = await responder_of({"mine.local": "192.0.2.1", "other.local": "2001:db8::1"})
+    for _ in range(5):
+        for name in ("mine.local", "other.local", "unknown.local"):
+            protocol.datagram_received(questions(name, 1), ("192.0.2.9", 5353))
+    assert len(group.sent) == 2
+    now += names.ANSWER_AGAIN_S
+    protocol.datagram_received(questions("mine.local", 1), ("192.0.2.9", 5353))
+    assert len(group.sent) == 3
+    answer = dns.message.from_wire(group.sent[-1])
+    assert [str(item.to_generic().data) for item in answer.answer[0]] == [str(bytes([192, 0, 2, 1]))]
+
+
+async def test_names_that_come_and_go_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol, group = await responder_of({})
+    for i in range(50):
+        await protocol.publish(f"n{i}.local", "192.0.2.1")
+        protocol.datagram_received(questions(f"n{i}.local", 1), ("192.0.2.9", 5353))
+        protocol.zone.delete_node(f"n{i}.local.")
+    assert len(group.sent) == 50
+    assert len(protocol._answered) <= 2
+
+
+def answers(name: str, *addresses: str) -> bytes:
+    wire = b"\0\0\x84\0\0\0" + struct.pack("!H", len(addresses)) + bytes(4)
+    for address in map(ip_address, addresses):
+        kind = 1 if address.version == 4 else 28
+        head = struct.pack("!HHIH", kind, 0x8001, 120, len(address.packed))
+        wire += dns.name.from_text(name).to_wire() + head + address.packed
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("addresses", "taken"),
+    [
+        (["192.0.2.7"], "192.0.2.7"),
+        (["2001:db8::7"], "2001:db8::7"),
+        (["224.0.0.1", "192.0.2.7"], "192.0.2.7"),
+        (["0.0.0.0", "255.255.255.255", "192.0.2.7", "192.0.2.8"], "192.0.2.7"),
+        (["ff02::1", "::"], None),
+        (["192.0.2.7"] * (names.MAX_RECORDS + 1), None),
+    ],
+)
+async def test_the_first_address_that_a_host_can_have(addresses: list[str], taken: str | None) -> None:
+    protocol, group = await responder_of({})
+    asking = asyncio.create_task(protocol.resolve("victim.local", timeout=0.05))
+    await asyncio.sleep(0)
+    assert len(group.sent) == 1
+    protocol.datagram_received(answers("other.local", "192.0.2.66"), ("192.0.2.9", 5353))
+    protocol.datagram_received(answers("victim.local", *addresses), ("192.0.2.9", 5353))
+    assert await asking == taken
