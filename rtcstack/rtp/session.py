@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from heapq import heapify, heappop, heappush, nsmallest
-from operator import attrgetter
 
 from rtcstack.engine import Buffer
 from rtcstack.entropy import entropy
@@ -66,7 +65,13 @@ DEFAULT_RTT_S = 0.1
 """Round-trip time while none was measured."""
 
 
-_last_packet_at = attrgetter("last_packet_at")
+def _last_packet_at(stream: ReceiveStream | RtxStream) -> float:
+    """When a stream or its retransmissions were heard last: the one goes with the other."""
+    primary = stream if isinstance(stream, ReceiveStream) else stream.primary
+    repeated = primary.rtx
+    if repeated is None:
+        return primary.last_packet_at
+    return max(primary.last_packet_at, repeated.last_packet_at)
 
 
 class Drop(StrEnum):
@@ -661,10 +666,10 @@ class RtpSession:
             while self._quiet:
                 last_packet_at, stream = self._quiet.pop()
                 is_there = self._receive_streams.get(stream.ssrc) is stream
-                if is_there and stream.last_packet_at == last_packet_at:
+                if is_there and _last_packet_at(stream) == last_packet_at:
                     return stream
             some = nsmallest(QUIET_STREAMS, self._receive_streams.values(), key=_last_packet_at)
-            self._quiet = [(stream.last_packet_at, stream) for stream in reversed(some)]
+            self._quiet = [(_last_packet_at(stream), stream) for stream in reversed(some)]
         return next(iter(self._receive_streams.values()))
 
     def _evict(self, oldest: ReceiveStream | RtxStream) -> None:

@@ -607,6 +607,19 @@ def test_the_stream_silent_longest_gives_way() -> None:
     assert 0 in {s.ssrc for s in receiver.session.receive_streams}
 
 
+def test_a_busy_stream_does_not_give_way_for_its_silent_retransmissions() -> None:
+    receiver = Receiver(sources=(Source(5, 6),))
+    receiver.put(rtp(5, 1, mid=None), rtp(5, 3, bytes((START,)) + b"2/", mid=None))
+    receiver.put(
+        rtp(6, 1, pack("!H", 2) + bytes((START,)) + b"1/", payload_type=97, mid=None, timestamp=6000)
+    )
+    assert 6 in receiver.session._receive_streams
+    for ssrc in range(100, 140):
+        receiver.now += 0.01
+        receiver.put(rtp(ssrc, 1), rtp(5, ssrc, mid=None))
+    assert {5, 6} <= set(receiver.session._receive_streams)
+
+
 def test_jumps_of_half_the_space() -> None:
     receiver = Receiver()
     for i in range(2000):
