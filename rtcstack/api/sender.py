@@ -36,7 +36,7 @@ from rtcstack.errors import (
     OperationError,
     ParseError,
 )
-from rtcstack.events import EventTarget, HandlerAttribute
+from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.outbound import Layer
@@ -119,16 +119,22 @@ def check_encodings(kind: str, encodings: Sequence[object]) -> list[RTCRtpEncodi
     return result
 
 
+KEY_FRAME_REQUEST_S = 0.1
+"""Between two events that tell of the peer's requests for a key frame."""
+
+
 class RTCRtpSender(Transformable, EventTarget):
     """Sends one track.
 
-    Events: error, an `RTCErrorEvent`, when an encoder cannot do what was negotiated (beyond the
-    W3C's, whose senders fail in silence).
+    Beyond the W3C's, whose senders fail in silence, there are events: error, an `RTCErrorEvent`, when an
+    encoder cannot do what was negotiated; keyframerequest, when the peer cannot go on without a key frame,
+    at most ten times a second. Encoders of ours answer it themselves; who sends packets asks their source.
 
     Spec: webrtc-pc, section 5.2.
     """
 
     onerror = HandlerAttribute("error")
+    onkeyframerequest = HandlerAttribute("keyframerequest")
 
     def __init__(
         self,
@@ -155,6 +161,8 @@ class RTCRtpSender(Transformable, EventTarget):
         self._entry: TransportEntry | None = None
         self._carrier: MediaCarrier | None = None
         self.outbound: AudioOutbound | VideoOutbound | None = None
+        self._requested_at = -KEY_FRAME_REQUEST_S
+        self._request_timer: asyncio.TimerHandle | None = None
         self._section: Section | None = None
         self._transaction: str | None = None
         self._degradation: str | None = None
@@ -423,6 +431,7 @@ class RTCRtpSender(Transformable, EventTarget):
     def stop(self) -> None:
         """Send nothing any more, for good."""
         self.stopped = True
+        self._forget_requests()
         if self._dtmf is not None:
             self._dtmf.close()
         self.transform = None
@@ -431,6 +440,26 @@ class RTCRtpSender(Transformable, EventTarget):
     def _update_track(self) -> None:
         if self.outbound is not None:
             self.outbound.set_track(self._track)
+
+    def _on_key_frame_requested(self) -> None:
+        """The peer asks, perhaps with every packet until it has one; the application is told less often."""
+        if self._request_timer is not None:
+            return
+        wait_s = self._requested_at + KEY_FRAME_REQUEST_S - monotonic()
+        if wait_s <= 0:
+            self._tell_request()
+        else:
+            self._request_timer = asyncio.get_running_loop().call_later(wait_s, self._tell_request)
+
+    def _tell_request(self) -> None:
+        self._request_timer = None
+        self._requested_at = monotonic()
+        self.dispatchEvent(Event("keyframerequest"))
+
+    def _forget_requests(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
 
     def _close_outbound(self) -> None:
         outbound, self.outbound = self.outbound, None
@@ -464,6 +493,8 @@ class RTCRtpSender(Transformable, EventTarget):
             make = AudioOutbound if self.kind == "audio" else VideoOutbound
             try:
                 outbound = self.outbound = make(carrier, coder_pool(), layers, self._tell_error)
+                if isinstance(outbound, VideoOutbound):
+                    outbound.on_key_frame_requested = self._on_key_frame_requested
             except OperationError as exc:
                 self._tell_error(exc)
                 return

@@ -699,8 +699,17 @@ async def test_packets_are_sent_on_untouched() -> None:
         await connected(c, d)
         source = receiver(b, "video")
         source.setPacketSink(lambda packets: sender.sendPackets(packets, source.headerExtensionIds))
-        source.requestKeyFrame()
+        asked: list[float] = []
+        sender.on("keyframerequest", source.requestKeyFrame)
+        sender.on("keyframerequest", lambda event: asked.append(event.timeStamp))
         assert len(await picture_numbers(receiver(d, "video").track, 5)) == 5
+        assert asked  # by the peer, that cannot begin without one
+        asked.clear()
+        for _ in range(60):
+            sender._on_key_frame_requested()  # a peer that asks without end
+            await asyncio.sleep(0.01)
+        assert 5 <= len(asked) <= 7
+        assert all(b - a > 95 for a, b in itertools.pairwise(asked))
         with pytest.raises(InvalidStateError):
             a.getSenders()[0].sendPackets([])
         with pytest.raises(ValueError, match="sendPackets"):

@@ -444,6 +444,11 @@ class VideoLayer:
 
     def on_key_frame_requested(self) -> None:
         """The peer cannot go on without one."""
+        self.make_key_frame()
+        self._owner.on_key_frame_requested()
+
+    def make_key_frame(self) -> None:
+        """Make the next picture a key frame, and the last one again if none comes."""
         self.request_key_frame()
         frame, now = self._last_frame, monotonic()
         if frame is not None and now - self._last_frame_at > _REPEAT_AFTER_S:
@@ -479,6 +484,8 @@ class VideoOutbound(Outbound):
     ) -> None:
         super().__init__(carrier, on_error)
         self.pool = pool
+        self.on_key_frame_requested: Callable[[], None] = lambda: None
+        """Told whenever the peer asks for one, of any layer."""
         made: dict[int, VideoLayer] = {}
         # the smallest first: it is served first when bits are scarce
         for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
@@ -527,7 +534,7 @@ class VideoOutbound(Outbound):
         """
         found = [each for each in self.layers if rid is None or each.layer.send.rid == rid]
         for each in found:
-            each.on_key_frame_requested()
+            each.make_key_frame()
         return len(found)
 
     def mismatched(self, frame: EncodedMedia) -> None:
