@@ -16,6 +16,9 @@ MAX_LATE_PACKETS = 1000
 MAX_GAP_PACKETS = 10_000
 """A longer gap in the source's numbers is not kept: SRTP could not tell how often they rolled over."""
 
+MAX_SOURCES_LEFT = 8
+"""Sources that are remembered after a change to another, so that their late packets do not change it back."""
+
 _LATE_MASK = (1 << MAX_LATE_PACKETS + 1) - 1
 
 
@@ -32,6 +35,8 @@ class Renumbering:
         "_highest",
         "_last_at",
         "_last_timestamp",
+        "_left",
+        "_newest_index",
         "_offset",
         "_rate",
         "_source",
@@ -45,6 +50,8 @@ class Renumbering:
         self._highest = first - 1
         self._offset = 0
         self._first_index = 0
+        self._newest_index = 0  # of the source
+        self._left: dict[int, int] = {}  # by former source, its newest index
         self._timestamp_offset = 0
         self._last_timestamp = 0
         self._last_at: float | None = None
@@ -64,15 +71,15 @@ class Renumbering:
             None if it came too late to have a place, or has had it.
         """
         if packet.ssrc != self._source:
-            self._source = packet.ssrc
-            self._offset = self._highest + 1 - packet.index
-            self._first_index = packet.index
+            if not self._change_source(packet):
+                return None
             if self._last_at is not None:
                 elapsed = max(1, int((now - self._last_at) * self._rate))
                 self._timestamp_offset = self._last_timestamp + elapsed - packet.timestamp
             else:
                 self._timestamp_offset = -packet.timestamp
         number = packet.index + self._offset
+        self._newest_index = max(self._newest_index, packet.index)
         if packet.index < self._first_index or number < self._highest - MAX_LATE_PACKETS:
             return None
         timestamp = packet.timestamp + self._timestamp_offset
@@ -91,3 +98,18 @@ class Renumbering:
             self._last_timestamp = timestamp
             self._last_at = now
         return number, timestamp
+
+    def _change_source(self, packet: RtpPacket) -> bool:
+        """Go on with the packet's source; not for one that is left over from before a change."""
+        newest = self._left.pop(packet.ssrc, None)
+        if newest is not None and newest - MAX_LATE_PACKETS <= packet.index <= newest:
+            self._left[packet.ssrc] = newest
+            return False
+        if self._source is not None:
+            self._left[self._source] = self._newest_index
+            if len(self._left) > MAX_SOURCES_LEFT:
+                del self._left[next(iter(self._left))]
+        self._source = packet.ssrc
+        self._offset = self._highest + 1 - packet.index
+        self._first_index = self._newest_index = packet.index
+        return True

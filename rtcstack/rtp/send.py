@@ -414,11 +414,12 @@ class SendStream:
         if not self._pacer.push([outgoing], lane):
             self.frames_refused += 1
             return False
-        self._next = max(self._next, number + 1)
-        if self.parameters.nack:
+        if number >= self._next:  # a late one is no news of the source's clock
+            self._next = number + 1
+            self._last_timestamp = wire_timestamp
+            self._last_captured_at = now
+        if self.parameters.nack and number >= self._oldest:  # nobody looks before that, nor tidies up
             self._remember([outgoing], now)
-        self._last_timestamp = wire_timestamp
-        self._last_captured_at = now
         if packet.marker:
             self.frames_sent += 1
         return True

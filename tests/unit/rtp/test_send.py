@@ -16,6 +16,7 @@ from rtcstack.rtp.extensions import (
     read_abs_capture_time,
     read_audio_level,
 )
+from rtcstack.rtp.forward import MAX_SOURCES_LEFT
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.outgoing import Outgoing
 from rtcstack.rtp.pacer import BURST_S, MAX_QUEUE_S, MAX_QUEUED, Lane, Pacer, Probe
@@ -266,6 +267,54 @@ def test_a_change_of_source_leaves_no_break() -> None:
     assert (b.sequence_number - a.sequence_number) & 0xFFFF == 1
     assert (b.timestamp - a.timestamp) % 2**32 == 45000
     assert not sender.stream.send_rtp(source_packet(6, 8, 3_999_999_990), sender.now)
+
+
+def test_late_packets_of_a_former_source_do_not_change_it_back() -> None:
+    sender = Sender()
+
+    def send(ssrc: int, index: int) -> bool:
+        return sender.stream.send_rtp(source_packet(ssrc, index, index * 3000), sender.now)
+
+    assert send(5, 100)
+    assert send(5, 103)
+    assert send(6, 9)
+    assert not send(5, 101)
+    assert not send(5, 103)
+    assert send(6, 10)
+    numbers = [p.sequence_number for p in sender.drain()]
+    assert [(n - numbers[0]) & 0xFFFF for n in numbers] == [0, 3, 4, 5]
+    assert send(5, 104)  # it is wanted again
+    assert not send(6, 10)
+    for ssrc in range(100, 200):
+        assert send(ssrc, 1)
+    renumbering = sender.stream._renumbering
+    assert renumbering is not None
+    assert len(renumbering._left) == MAX_SOURCES_LEFT
+
+
+def test_late_packets_move_no_clock_and_are_not_kept_for_ever() -> None:
+    sender = Sender()
+    stream = sender.stream
+    for index in range(0, 6000, 2):
+        sender.now += 0.01
+        assert stream.send_rtp(source_packet(5, 1000 + index, index * 90), sender.now)
+        sender.drain()
+    report = stream.sender_report(sender.now)
+    kept = stream.history_packets
+    for index in range(5001, 5999, 2):
+        assert stream.send_rtp(source_packet(5, 1000 + index, index * 90), sender.now)
+    assert stream.history_packets <= kept + 500
+    sender.drain()
+    again = stream.sender_report(sender.now)
+    assert report is not None
+    assert again is not None
+    assert again.rtp_timestamp == report.rtp_timestamp
+    for index in range(6000, 7000, 2):
+        sender.now += 0.01
+        stream.send_rtp(source_packet(5, 1000 + index, index * 90), sender.now)
+        sender.drain()
+    assert min(stream._history) >= stream._oldest
+    assert stream.history_packets <= kept + 1
 
 
 # -- pace -----------------------------------------------------------------------------------------
