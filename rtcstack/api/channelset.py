@@ -19,7 +19,7 @@ from rtcstack.api.datachannel import (
 )
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
-from rtcstack.errors import OperationError, ProtocolError, RTCError
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
@@ -155,7 +155,12 @@ class ChannelSet:
             size = len(data.encode("utf-8", "replace"))  # near the limit only: the engine encodes it again
         if size > self.max_message_size:
             raise TypeError(f"{size} bytes exceed the peer's maximum message size of {self.max_message_size}")
-        self.engine.send(channel, data, monotonic())
+        try:
+            self.engine.send(channel, data, monotonic())
+        except InvalidStateError:
+            # Its object is open still: the packet that is being told of has closed it as well, and that is
+            # told next. What is sent to a peer that goes is lost.
+            return
         self._wake()
 
     def close(self, channel: Channel) -> None:

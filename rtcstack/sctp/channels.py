@@ -14,6 +14,7 @@ from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.dcep import ACK, MESSAGE_ACK, MESSAGE_OPEN, OpenMessage, Ppid
 from rtcstack.sctp.events import (
     AssociationClosed,
+    AssociationClosing,
     AssociationConnected,
     BufferedAmountLow,
     ChannelAnnounced,
@@ -438,6 +439,8 @@ class DataChannels:
                     self._on_reset_done(event.stream_ids)
                 case AssociationConnected():
                     self._on_connected(event)
+                case AssociationClosing():
+                    self._on_closing()
                 case AssociationClosed():
                     self._on_closed(event)
 
@@ -454,6 +457,13 @@ class DataChannels:
                 self._opened(channel)
             elif channel.state is ChannelState.CLOSING:
                 self._begin_reset(channel)
+
+    def _on_closing(self) -> None:
+        """Nothing can be sent any more, however long the peer takes to end it: no channel is open."""
+        for channel in self.channels:
+            if channel.state is ChannelState.OPEN:
+                channel.state = ChannelState.CLOSING
+                self._events.append(ChannelClosing(channel))
 
     def _on_closed(self, event: AssociationClosed) -> None:
         for channel in self.channels:
