@@ -20,7 +20,7 @@ from rtcstack.api.datachannel import (
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
-from rtcstack.sctp.association import SctpAssociation
+from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
@@ -56,6 +56,8 @@ REFUSALS_GATHERED_S = 0.5
 that floods many would have a reset for each, and may have one under way only (RFC 6525, section 5.1.1)."""
 
 _PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
+
+_ENDING = (AssociationState.SHUTTING_DOWN, AssociationState.CLOSED)
 
 
 class ChannelSet:
@@ -114,7 +116,7 @@ class ChannelSet:
         priority = _PRIORITIES.get(init.priority)
         if priority is None:
             raise TypeError(f"priority must be one of {', '.join(_PRIORITIES)}, not {init.priority!r}")
-        if self.is_closed:
+        if self.is_closed or self.engine.association.state in _ENDING:
             raise OperationError("createDataChannel on a connection whose SCTP association has ended")
         channel = self.engine.open(
             label,

@@ -18,7 +18,7 @@ from rtcstack.api.datachannel import (
     RTCDataChannelInit,
 )
 from rtcstack.config import Settings
-from rtcstack.errors import InvalidStateError, ProtocolError
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.chunks import ChunkType
@@ -228,3 +228,6 @@ async def test_whoever_answers_a_message_whose_packet_ends_the_channel_is_not_to
     assert channel.readyState == ("closed" if end == "abort" else "closing")
     with pytest.raises(InvalidStateError):
         channel.send("more")
+    if end != "reset":
+        with pytest.raises(OperationError):  # whether the peer has ended it yet or not
+            channels.create("another", RTCDataChannelInit())
