@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -24,6 +25,20 @@ RESOLVE_TIMEOUT_S = 5.0
 
 QUESTION_S = 1.0
 """How often the question is asked: multicast packets get lost."""
+
+
+MAX_MESSAGE_BYTES = 9000
+"""Longest multicast message that is read (RFC 6762, section 17)."""
+
+MAX_RECORDS = 32
+"""Questions and records of a message; one with more is not read. Each may name the same 127 labels in two bytes,
+which takes a reader as long as if they stood there."""
+
+MAX_QUESTIONS = 4
+"""Questions of a message: each is answered to everybody on the link."""
+
+_COUNTS = struct.Struct("!4H")
+_COUNTS_AT, _HEADER_BYTES = 4, 12
 
 
 def is_literal(host: str) -> bool:
@@ -66,10 +81,27 @@ class _Protocol(aioice.mdns.MDnsProtocol):
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """See asyncio."""
+        if isinstance(data, str) or not self._concerns_us(data):
+            return
         try:
             super().datagram_received(data, addr)
         except Exception as exc:
             logger.debug("a multicast DNS message of %s is not understood: %r", addr, exc)
+
+    def _concerns_us(self, data: bytes) -> bool:
+        """Whether a message is short, and has a name that is published here, or asked for.
+
+        Most of what is said on a link has not; and whoever is not on it does not know these names.
+        """
+        if not _HEADER_BYTES <= len(data) <= MAX_MESSAGE_BYTES:
+            return False
+        counts = _COUNTS.unpack_from(data, _COUNTS_AT)
+        if counts[0] > MAX_QUESTIONS or sum(counts) > MAX_RECORDS:
+            return False
+        lowered = data.lower()
+        return any(
+            name.labels[0].lower() in lowered for names in (self.queries, self.zone.nodes) for name in names
+        )
 
     def error_received(self, exc: Exception) -> None:
         """See asyncio."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import MagicMock
 
+import aioice.mdns
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -242,3 +246,69 @@ def test_anything_that_multicast_brings(data: bytes) -> None:
         names._Protocol().datagram_received(data, ("192.0.2.1", 5353))
 
     asyncio.run(take())
+
+
+def question(name: bytes, others: int, *, as_answers: bool = False) -> bytes:
+    """A message that asks for a name of many labels, and for others that point to it; or answers so."""
+    name = bytes((len(name),)) + name + b"\1a" * 100 + b"\0"
+    tail = b"\0\1\0\1" + (bytes(4) + b"\0\4" + bytes(4) if as_answers else b"")
+    counts = (others + 1).to_bytes(2, "big")
+    head = bytes(4) + (bytes(2) + counts if as_answers else counts + bytes(2)) + bytes(4)
+    return head + name + tail + b"".join(bytes((1, i & 255)) + b"\xc0\x0c" + tail for i in range(others))
+
+
+def test_what_is_read_of_multicast_is_short_and_has_a_name_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    monkeypatch.setattr(
+        aioice.mdns.MDnsProtocol, "datagram_received", lambda self, data, addr: read.append(data)
+    )
+
+    async def take() -> None:
+        protocol = names._Protocol()
+        protocol.transport = MagicMock(is_closing=lambda: False)
+        await protocol.publish("Ours.local", "192.0.2.1")
+        asking = asyncio.create_task(protocol.resolve("theirs.local", timeout=0.01))
+        await asyncio.sleep(0)
+        taken = [question(b"oURS", 0), question(b"theirs", names.MAX_RECORDS - 1, as_answers=True)]
+        for message in (
+            *taken,
+            question(b"anybody", 0),
+            question(b"ours", names.MAX_QUESTIONS),
+            question(b"ours", names.MAX_RECORDS, as_answers=True),
+            question(b"ours", 0) + bytes(names.MAX_MESSAGE_BYTES),
+            b"ours",
+        ):
+            protocol.datagram_received(message, ("192.0.2.1", 5353))
+        assert read == taken
+        await asking
+
+    asyncio.run(take())
+
+
+def test_a_message_of_multicast_takes_few_steps_whatever_it_holds() -> None:
+    async def take() -> None:
+        protocol = names._Protocol()
+        protocol.transport = MagicMock(is_closing=lambda: False)
+        await protocol.publish("ours.local", "192.0.2.1")
+        for count in (3, 31, 600):
+            for as_answers in (False, True):
+                message = question(b"ours", count, as_answers=as_answers)
+                steps = calls_made(lambda m=message: protocol.datagram_received(m, ("192.0.2.1", 5353)))
+                assert steps < 80_000
+
+    asyncio.run(take())
+
+
+def calls_made(call: Callable[[], object]) -> int:
+    count = 0
+
+    def profile(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
