@@ -21,7 +21,9 @@ from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.dcep import OpenMessage
 from rtcstack.sdp import Candidate
-from tests.fuzz import media
+from tests.fuzz import api, dtls, ice, media, names
+from tests.fuzz import sctp as channels
+from tests.fuzz.budget import bounded
 
 __all__ = ["TARGETS"]
 
@@ -226,7 +228,7 @@ def turn_server(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target
+    target.__name__: target if hasattr(target, "__wrapped__") else bounded(target)
     for target in (
         candidate,
         server_uri,
@@ -239,6 +241,11 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         stun,
         stun_peer,
         turn_server,
+        *channels.TARGETS,
+        *dtls.TARGETS,
+        *ice.TARGETS,
+        *names.TARGETS,
+        *api.TARGETS,
         *media.TARGETS,
     )
 }
