@@ -193,7 +193,8 @@ async def _describe(victim: RTCPeerConnection, hostile: _Hostile) -> None:
             await victim.setRemoteDescription(told)
             await victim.setLocalDescription()
     else:
-        await victim.setLocalDescription()
+        with contextlib.suppress(DOMException):  # a provisional answer stands: now comes another
+            await victim.setLocalDescription()
         offer = victim.localDescription
         try:
             if peer.signalingState == "stable":

@@ -21,6 +21,7 @@ from rtcstack.platform import HostAddress, UdpOptions
 from rtcstack.sdp import Candidate
 from rtcstack.testing import run
 from tests.fuzz.budget import Limit, spends
+from tests.fuzz.closing import assert_silent
 from tests.fuzz.script import Mutator, Script
 
 __all__ = ["TARGETS"]
@@ -264,11 +265,8 @@ def ice_life(data: bytes) -> None:
     engine.close(now)
     engine.drain(now)
     engine.events()
-    engine.receive([Arrival(path, ("198.51.100.1", 9), m) for path in paths for m in mutator.seen], now)
-    engine.handle_timeout(now + 10)
-    assert engine.next_timeout() is None
-    assert engine.drain(now) == []
-    assert engine.events() == []
+    late = [Arrival(path, ("198.51.100.1", 9), message) for path in paths for message in mutator.seen]
+    assert_silent(engine, late, now)
 
 
 # -- TCP and shared ports -------------------------------------------------------------------------

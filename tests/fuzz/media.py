@@ -27,6 +27,7 @@ from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, Send
 from rtcstack.rtp.rtcp import parse as parse_rtcp
 from rtcstack.rtp.session import MAX_STREAMS_PER_SECTION, RtpSession
 from rtcstack.rtp.video import MAX_HELD_PACKETS
+from tests.fuzz.closing import assert_silent
 
 __all__ = ["TARGETS"]
 
@@ -303,6 +304,10 @@ def _hostile_session(data: bytes, *, remb: bool) -> None:
                 stream.playout.pop(now)
     estimate = engine.sending.estimate_bps
     assert estimate is None or 0 < estimate <= 20_000_000
+    engine.close(now, "over")
+    engine.drain(now)
+    engine.events()
+    assert_silent(engine, [], now)  # its transport gives it nothing any more
 
 
 def rtp_session(data: bytes) -> None:

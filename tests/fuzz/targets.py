@@ -24,6 +24,7 @@ from rtcstack.sdp import Candidate
 from tests.fuzz import api, dtls, ice, media, names
 from tests.fuzz import sctp as channels
 from tests.fuzz.budget import bounded
+from tests.fuzz.closing import assert_silent
 
 __all__ = ["TARGETS"]
 
@@ -106,6 +107,10 @@ def sctp(data: bytes) -> None:
         options = engine.association.options
         bound = options.receive_window_bytes + 2 * options.max_message_size
         assert block.reassembly.held_bytes <= bound
+    engine.association.abort(now, "over")
+    engine.drain(now)
+    engine.events()
+    assert_silent(engine, [header + bytes(4) + bytes(8)], now, answers=True)
 
 
 def sctp_stranger(data: bytes) -> None:
@@ -130,7 +135,10 @@ def dtls_handshake(data: bytes) -> None:
             server.receive([datagram], 0.0)
     assert server.state in (DtlsState.CONNECTING, DtlsState.FAILED)
     assert server.received() == []
+    server.close()
     server.drain(0.0)
+    server.events()
+    assert_silent(server, [b"\x16"], 0.0)
 
 
 def _connected_dtls() -> tuple[DtlsEngine, DtlsEngine]:
@@ -208,6 +216,10 @@ def stun_peer(data: bytes) -> None:
         engine.events()
     assert len(engine.newest.remotes) <= 133
     assert len(engine.newest.checklist) <= 100
+    engine.close(now)
+    engine.drain(now)
+    engine.events()
+    assert_silent(engine, [Arrival(path, _STUN_PEER, encode(Method.BINDING, Class.REQUEST, bytes(12)))], now)
 
 
 def turn_server(data: bytes) -> None:
