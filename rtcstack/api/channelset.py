@@ -17,6 +17,7 @@ from rtcstack.api.datachannel import (
     RTCDataChannelInit,
     check_init,
 )
+from rtcstack.api.home import Home
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
@@ -74,10 +75,12 @@ class ChannelSet:
         self,
         settings: Settings,
         *,
+        home: Home,
         on_channel: Callable[[RTCDataChannel], None],
         on_connected: Callable[[int], None],
         on_closed: Callable[[], None],
     ) -> None:
+        self.home = home
         self._on_channel = on_channel
         self._on_connected = on_connected
         self._on_closed = on_closed

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rtcstack.api.blob import Blob
 from rtcstack.api.dictionaries import enforce_range
 from rtcstack.api.events import MessageEvent, RTCErrorEvent
+from rtcstack.api.home import at_home
 from rtcstack.errors import InvalidStateError, OperationError, RTCError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 
@@ -46,6 +47,8 @@ error: what nobody has listened for by then is no oversight of a moment."""
 
 MESSAGE_OVERHEAD_BYTES = 64
 """What a message that waits for the application is charged beside its data."""
+
+_running_loop = asyncio._get_running_loop
 
 
 def _size(data: str | bytes) -> int:
@@ -122,6 +125,7 @@ class RTCDataChannel(EventTarget):
     def __init__(self, channels: ChannelSet, channel: Channel) -> None:
         super().__init__()
         self._channels = channels
+        self.home = channels.home
         self._channel = channel
         self._state = RTCDataChannelState.CONNECTING
         self._binary_type = "arraybuffer"
@@ -223,11 +227,13 @@ class RTCDataChannel(EventTarget):
                 the buffer protocol (a contiguous numpy array) is sent as binary. Empty is allowed.
 
         Raises:
-            InvalidStateError: the channel is not open.
+            InvalidStateError: the channel is not open, or this is not its event loop's thread.
             TypeError: another type, or more than `RTCSctpTransport.maxMessageSize` bytes.
             OperationError: the send buffer is full (`Settings.max_send_buffer_bytes`). Nothing was
                 queued; wait with `drain`.
         """
+        if _running_loop() is not self.home.loop:  # per message: without a call of ours
+            self.home.check("send")
         if self._state is not RTCDataChannelState.OPEN:
             raise InvalidStateError(f"send on a data channel that is {self._state}")
         payload: str | bytes
@@ -257,7 +263,14 @@ class RTCDataChannel(EventTarget):
             await self._channels.wait_for_room(self._channel, amount)
 
     async def send_async(self, data: Sendable, high_water: int = 1 << 20) -> None:
-        """`send`, after waiting until at most `high_water` bytes are buffered."""
+        """`send`, after waiting until the channel is open and at most `high_water` bytes are buffered.
+
+        Raises:
+            InvalidStateError: the channel is closed, or closes meanwhile.
+            TypeError, OperationError: see `send`.
+        """
+        while self._state is RTCDataChannelState.CONNECTING:
+            await self._news()
         if self.bufferedAmount > high_water:
             await self.drain(high_water // 2)
         try:
@@ -268,12 +281,14 @@ class RTCDataChannel(EventTarget):
             await self.drain(self.bufferedAmount // 2)  # many small messages fill the buffer sooner
             self.send(data)
 
+    @at_home
     def close(self) -> None:
         """Close the channel after what is queued has been sent; "close" is fired when the peer has
         agreed. Nothing happens when it is closing or closed already."""
         if self._state in (RTCDataChannelState.CLOSING, RTCDataChannelState.CLOSED):
             return
         self._state = RTCDataChannelState.CLOSING
+        self._wake()
         self._channels.close(self._channel)
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -299,9 +314,13 @@ class RTCDataChannel(EventTarget):
                     raise error
                 return
             else:
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiters.append(waiter)
-                await waiter
+                await self._news()
+
+    def _news(self) -> asyncio.Future[None]:
+        """Ends with the next message or change of state."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
 
     def _open_inbox(self) -> None:
         if self._inbox is None:
@@ -343,6 +362,7 @@ class RTCDataChannel(EventTarget):
         """The channel may be used."""
         if self._state is RTCDataChannelState.CONNECTING:
             self._state = RTCDataChannelState.OPEN
+            self._wake()
             self.dispatchEvent(Event("open"))
 
     def on_announced(self, tell: Callable[[RTCDataChannel], None]) -> None:
@@ -401,6 +421,7 @@ class RTCDataChannel(EventTarget):
         """The peer is closing the channel."""
         if self._state in (RTCDataChannelState.CONNECTING, RTCDataChannelState.OPEN):
             self._state = RTCDataChannelState.CLOSING
+            self._wake()
             self.dispatchEvent(Event("closing"))
 
     def on_closed(self, error: RTCError | None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rtcstack.api.home import at_home
 from rtcstack.clock import monotonic
 from rtcstack.codecs.payload.telephone_event import DtmfPacket, tone_packets
 from rtcstack.errors import InvalidCharacterError, InvalidStateError
@@ -84,6 +85,7 @@ class RTCDTMFSender(EventTarget):
     def __init__(self, sender: RTCRtpSender) -> None:
         super().__init__()
         self._sender = sender
+        self.home = sender.home
         self._tones = ""
         self._duration_ms = 100
         self._gap_ms = 70
@@ -101,6 +103,7 @@ class RTCDTMFSender(EventTarget):
         """Tones that wait."""
         return self._tones
 
+    @at_home
     def insertDTMF(self, tones: str, duration: int = 100, interToneGap: int = 70) -> None:
         """Send tones; what waits from before is replaced, "" ends it after the tone that plays.
 

@@ -14,7 +14,6 @@ from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.jsep.session import Codec
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound
-from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.pipeline.video_in import VideoFeed, VideoInbound
 from rtcstack.media.pipeline.video_out import VideoLayer, VideoOutbound
 from rtcstack.rtp.receive import ReceiveStream
@@ -141,7 +140,7 @@ class MediaStatistics:
             members["frames"] = track.source.frames
         elif isinstance(sender.outbound, AudioOutbound):
             outbound = sender.outbound
-            members["audioLevel"] = linear_level(outbound.level)
+            members["audioLevel"] = outbound.level
             members["totalAudioEnergy"] = outbound.total_energy
             members["totalSamplesDuration"] = outbound.total_duration_s
         return self._add("media-source", f"S{sender.kind[0]}{track.id}", self._now, members)
@@ -176,7 +175,7 @@ class MediaStatistics:
                     "rtxSsrc": None if stream.rtx is None else stream.rtx.ssrc,
                     "packetsReceived": stream.packets_received,
                     "packetsLost": reception.packets_lost,
-                    "packetsDiscarded": stream.discarded,
+                    "packetsDiscarded": _discarded(stream),
                     "jitter": reception.jitter / reception.clock_rate,
                     "bytesReceived": stream.bytes_received,
                     "headerBytesReceived": stream.header_bytes_received,
@@ -255,10 +254,17 @@ def _received(
             yield feed.stream, _received_video(feed, feed.stream, now)
 
 
+def _discarded(stream: ReceiveStream) -> int:
+    """Packets that the jitter buffer left out because they came too late, or too early to be kept."""
+    buffer, assembler = stream.playout, stream.assembler
+    if buffer is not None:
+        return buffer.discarded
+    return 0 if assembler is None else assembler.late_packets
+
+
 def _received_audio(inbound: AudioInbound, stream: ReceiveStream) -> dict[str, Any]:
-    rate = stream.reception.clock_rate
     members: dict[str, Any] = {
-        "audioLevel": linear_level(inbound.audio_level),
+        "audioLevel": inbound.audio_level,
         "totalAudioEnergy": inbound.total_energy,
         "totalSamplesReceived": inbound.samples,
         "totalSamplesDuration": inbound.total_duration_s,
@@ -266,22 +272,25 @@ def _received_audio(inbound: AudioInbound, stream: ReceiveStream) -> dict[str, A
     }
     buffer = stream.playout
     if buffer is not None:
+        # the buffer counts in RTP ticks, of which G.722 has one for two samples (RFC 3551, section 4.5.2)
+        per_tick = inbound.samples_per_tick
         members |= {
-            "jitterBufferDelay": buffer.delay_s,
-            "jitterBufferTargetDelay": buffer.target_delay_s,
-            "jitterBufferMinimumDelay": buffer.minimum_delay_s,
-            "jitterBufferEmittedCount": buffer.emitted,
-            "concealedSamples": buffer.concealed,
-            "silentConcealedSamples": buffer.silent_concealed,
+            "jitterBufferDelay": buffer.delay_s * per_tick,
+            "jitterBufferTargetDelay": buffer.target_delay_s * per_tick,
+            "jitterBufferMinimumDelay": buffer.minimum_delay_s * per_tick,
+            "jitterBufferEmittedCount": buffer.emitted * per_tick,
+            "concealedSamples": buffer.concealed * per_tick,
+            "silentConcealedSamples": buffer.silent_concealed * per_tick,
             "concealmentEvents": buffer.concealment_events,
-            "insertedSamplesForDeceleration": buffer.inserted,
-            "removedSamplesForAcceleration": buffer.removed,
-            "totalProcessingDelay": buffer.delay_s / rate + inbound.decode_time_s,
+            "insertedSamplesForDeceleration": buffer.inserted * per_tick,
+            "removedSamplesForAcceleration": buffer.removed * per_tick,
+            "totalProcessingDelay": buffer.delay_s * per_tick + inbound.decoding_of_samples_s,
         }
     return members
 
 
 def _received_video(feed: VideoFeed, stream: ReceiveStream, now: float) -> dict[str, Any]:
+    smoothness = feed.smoothness
     return {
         "frameWidth": feed.width or None,
         "frameHeight": feed.height or None,
@@ -292,13 +301,17 @@ def _received_video(feed: VideoFeed, stream: ReceiveStream, now: float) -> dict[
         "framesDropped": feed.frames_dropped + feed.failures,
         "totalDecodeTime": feed.decode_time_s,
         "totalProcessingDelay": feed.processing_s,
+        "framesAssembledFromMultiplePackets": feed.assembled,
         "totalAssemblyTime": feed.assembly_s,
-        "totalInterFrameDelay": feed.inter_frame_delay_s,
-        "totalSquaredInterFrameDelay": feed.inter_frame_delay_squared_s2,
-        "freezeCount": feed.freeze_count,
-        "totalFreezesDuration": feed.freezes_s,
+        "framesRendered": smoothness.frames,
+        "totalInterFrameDelay": smoothness.inter_frame_delay_s,
+        "totalSquaredInterFrameDelay": smoothness.inter_frame_delay_squared_s2,
+        "freezeCount": smoothness.freezes,
+        "totalFreezesDuration": smoothness.freezes_s,
+        "pauseCount": smoothness.pauses,
+        "totalPausesDuration": smoothness.pauses_s,
         "jitterBufferDelay": feed.waiting_s,
-        "jitterBufferEmittedCount": feed.frames_shown,
+        "jitterBufferEmittedCount": feed.frames_decoded,
         "decoderImplementation": feed.decoder_implementation or None,
         "pliCount": stream.pli_count,
         "firCount": stream.fir_count,

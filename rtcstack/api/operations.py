@@ -19,6 +19,24 @@ MAX_CHAINED_OPERATIONS = 1000
 """Operations that may wait; an application that never lets the loop run gets an OperationError."""
 
 
+class _Settled(Generic[T]):
+    """What a future that has its result is, without a loop."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, result: T) -> None:
+        self._result = result
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._result
+        yield  # what makes it a generator
+
+    @staticmethod
+    def done() -> bool:
+        """Always."""
+        return True
+
+
 class Operation(Coroutine[Any, Any, T], Generic[T]):
     """The W3C's promise: it has begun when you get it, and may be awaited, any number of times.
 
@@ -31,7 +49,7 @@ class Operation(Coroutine[Any, Any, T], Generic[T]):
 
     __slots__ = ("_future", "_iterators")
 
-    def __init__(self, future: asyncio.Future[T]) -> None:
+    def __init__(self, future: asyncio.Future[T] | _Settled[T]) -> None:
         self._future = future
         self._iterators: dict[asyncio.Task[Any] | None, Generator[Any, None, T]] | None = None
 
@@ -42,8 +60,15 @@ class Operation(Coroutine[Any, Any, T], Generic[T]):
         _settle(future, function)
         return cls(future)
 
+    @classmethod
+    def settled(cls, result: T) -> Operation[T]:
+        """An operation that has ended; it takes no loop."""
+        return cls(_Settled(result))
+
     def __await__(self) -> Generator[Any, None, T]:
         future = self._future
+        if isinstance(future, _Settled):
+            return future.__await__()
         # a task that is cancelled cancels what it waits for: that must not be what others wait for
         return (future if future.done() else asyncio.shield(future)).__await__()
 

@@ -24,6 +24,7 @@ from rtcstack.api.events import (
     RTCPeerConnectionIceErrorEvent,
     RTCPeerConnectionIceEvent,
 )
+from rtcstack.api.home import Home, at_home
 from rtcstack.api.negotiator import Negotiator, as_session_description
 from rtcstack.api.operations import Operation, OperationsChain
 from rtcstack.api.parameters import RTCRtpTransceiverDirection
@@ -63,6 +64,10 @@ class RTCPeerConnection(EventTarget):
     Methods that the W3C gives a promise begin at once and return an `Operation`, to be awaited.
     ``async with RTCPeerConnection() as pc`` closes it at the end.
 
+    A connection belongs to the event loop on which it was made or first used; so do its channels,
+    transceivers, senders and receivers. A call from another thread or another loop raises
+    InvalidStateError and changes nothing.
+
     Args:
         configuration: an `RTCConfiguration` or a mapping with its members.
 
@@ -93,6 +98,7 @@ class RTCPeerConnection(EventTarget):
         super().__init__()
         self.configuration = validated(configuration)
         self.is_closed = False
+        self.home = Home()
         self.chain = OperationsChain(lambda: self.is_closed, self._on_chain_empty)
         self.transports = TransportSet(self.configuration, self, self.chain.after)
         self.transceivers = TransceiverSet(self)
@@ -177,6 +183,7 @@ class RTCPeerConnection(EventTarget):
 
     # -- offer and answer -------------------------------------------------------------------------
 
+    @at_home
     def createOffer(
         self, options: Mapping[str, Any] | None = None, *, iceRestart: bool = False
     ) -> Operation[RTCSessionDescription]:
@@ -200,6 +207,7 @@ class RTCPeerConnection(EventTarget):
 
         return self.chain.run("createOffer", run)
 
+    @at_home
     def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
         """Make an answer to the pending remote offer. It changes nothing until it is set.
 
@@ -213,6 +221,7 @@ class RTCPeerConnection(EventTarget):
 
         return self.chain.run("createAnswer", run)
 
+    @at_home
     def setLocalDescription(
         self, description: RTCSessionDescription | Mapping[str, Any] | None = None
     ) -> Operation[None]:
@@ -237,6 +246,7 @@ class RTCPeerConnection(EventTarget):
                 sdp_type = SdpType(given.type.value)
         return self.chain.run("setLocalDescription", lambda: self.negotiator.set_local(given, sdp_type))
 
+    @at_home
     def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
         """Apply the peer's description. An offer while ours is pending rolls ours back first.
 
@@ -251,6 +261,7 @@ class RTCPeerConnection(EventTarget):
             given = RTCSessionDescription(as_mapping(description))
         return self.chain.run("setRemoteDescription", lambda: self.negotiator.set_remote(given))
 
+    @at_home
     def addIceCandidate(
         self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None
     ) -> Operation[None]:
@@ -305,6 +316,7 @@ class RTCPeerConnection(EventTarget):
             if not waiter.done():
                 waiter.set_result(None)
 
+    @at_home
     def restartIce(self) -> None:
         """Let the next offer restart ICE; "negotiationneeded" is fired."""
         if not self.is_closed:
@@ -332,6 +344,7 @@ class RTCPeerConnection(EventTarget):
         """A copy of the configuration."""
         return validated(self.configuration)
 
+    @at_home
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, Any] | None = None) -> None:
         """Change the configuration: servers and policy count from the next gathering on.
 
@@ -387,6 +400,7 @@ class RTCPeerConnection(EventTarget):
             TypeError: a value is out of range, or two exclude each other.
             OperationError: the id is in use or too high, or no id is left.
         """
+        self.home.check("createDataChannel")
         if self.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
         init = as_dictionary(RTCDataChannelInit, dataChannelDict, members)
@@ -416,6 +430,7 @@ class RTCPeerConnection(EventTarget):
         if self._channels is None:
             self._channels = ChannelSet(
                 self.configuration.settings,
+                home=self.home,
                 on_channel=self._on_channel,
                 on_connected=self._on_association_connected,
                 on_closed=self._on_association_closed,
@@ -472,6 +487,7 @@ class RTCPeerConnection(EventTarget):
         """All transceivers, in the order in which they were made."""
         return self.transceivers.all
 
+    @at_home
     def addTrack(self, track: MediaStreamTrack, *streams: MediaStream) -> RTCRtpSender:
         """Send a track.
 
@@ -491,6 +507,7 @@ class RTCPeerConnection(EventTarget):
         self.update_negotiation_needed()
         return sender
 
+    @at_home
     def removeTrack(self, sender: RTCRtpSender) -> None:
         """Stop sending a track; the transceiver stays.
 
@@ -523,6 +540,7 @@ class RTCPeerConnection(EventTarget):
             TypeError: an unknown kind, or encodings that contradict each other.
             ValueError: an encoding's number is out of range.
         """
+        self.home.check("addTransceiver")
         if self.is_closed:
             raise InvalidStateError("addTransceiver on a connection that is closed")
         wanted = as_dictionary(RTCRtpTransceiverInit, init, members)
@@ -539,6 +557,7 @@ class RTCPeerConnection(EventTarget):
 
     # -- statistics -------------------------------------------------------------------------------
 
+    @at_home
     def getStats(
         self, selector: MediaStreamTrack | RTCRtpSender | RTCRtpReceiver | None = None
     ) -> Operation[RTCStatsReport]:
@@ -554,13 +573,22 @@ class RTCPeerConnection(EventTarget):
     def close(self) -> Operation[None]:
         """Close the connection: at once, and without events.
 
+        Also possible while its event loop does not run, or has been closed: then everything is
+        released before this returns.
+
         Returns:
             May be awaited, to know that every socket and task is gone.
+
+        Raises:
+            InvalidStateError: called from another thread than its event loop's.
         """
+        may_wait = self.home.check_end("close")
         if self._closing is not None:
             return self._closing
         self.is_closed = True
         self.negotiator.close()
+        if not may_wait:
+            self.transports.close()  # first, so that nothing below asks for a turn of the loop
         for transceiver in self.transceivers.all:
             transceiver.finish(tell=False)
         if self._channels is not None:
@@ -571,7 +599,7 @@ class RTCPeerConnection(EventTarget):
         tasks = self.transports.close()
         self._ice_connection_state = RTCIceConnectionState.CLOSED
         self._connection_state = RTCPeerConnectionState.CLOSED
-        self._closing = Operation(_settle(tasks))
+        self._closing = Operation(_settle(tasks)) if may_wait else Operation.settled(None)
         return self._closing
 
     async def __aenter__(self) -> RTCPeerConnection:

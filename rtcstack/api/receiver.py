@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rtcstack.api.capabilities import capabilities
 from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
 from rtcstack.api.events import RTCErrorEvent
+from rtcstack.api.home import Home, at_home
 from rtcstack.api.mediabinding import is_received, receive_section, received_codecs
 from rtcstack.api.parameters import (
     RTCRtcpParameters,
@@ -84,8 +85,9 @@ class RTCRtpReceiver(Transformable, EventTarget):
 
     onerror = HandlerAttribute("error")
 
-    def __init__(self, kind: str, limits: DecoderLimits | None = None) -> None:
+    def __init__(self, kind: str, limits: DecoderLimits | None = None, *, home: Home | None = None) -> None:
         super().__init__()
+        self.home = home or Home()
         self.kind = kind
         self._limits = limits
         self._entry: TransportEntry | None = None
@@ -172,6 +174,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
         return self._target_ms
 
     @jitterBufferTarget.setter
+    @at_home
     def jitterBufferTarget(self, value: float | None) -> None:
         if value is not None and not 0 <= value <= MAX_JITTER_BUFFER_TARGET_MS:
             raise ValueError(f"jitterBufferTarget must be 0 to 4000 ms, not {value}")
@@ -220,6 +223,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
                     self._simulcast_tracks[rid] = inbound.feed(rid).main.track()
         return dict(self._simulcast_tracks)
 
+    @at_home
     def setPacketSink(self, sink: Callable[[list[RtpPacket]], object] | None) -> None:
         """Have RTP packets brought, decrypted and without duplicates, in order of arrival.
 
@@ -231,6 +235,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
             self._audio() if self.kind == "audio" else self._video()
         self._update()
 
+    @at_home
     def requestKeyFrame(self) -> None:
         """Ask the peer for a key frame; at most one request leaves in 0.3 s. Nothing for audio."""
         if isinstance(self._inbound, VideoInbound):

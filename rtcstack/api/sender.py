@@ -15,6 +15,7 @@ from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.dtmf import RTCDTMFSender
 from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
 from rtcstack.api.events import RTCErrorEvent
+from rtcstack.api.home import Home, at_home
 from rtcstack.api.mediabinding import SsrcPair, choose_codec, is_sent, new_ssrc, send_layers
 from rtcstack.api.operations import Operation
 from rtcstack.api.parameters import (
@@ -139,8 +140,10 @@ class RTCRtpSender(Transformable, EventTarget):
         *,
         cname: str = "-",
         settings: MediaSettings | None = None,
+        home: Home | None = None,
     ) -> None:
         super().__init__()
+        self.home = home or Home()
         self.kind = kind
         self.cname = cname
         self._settings = settings or MediaSettings()
@@ -192,6 +195,7 @@ class RTCRtpSender(Transformable, EventTarget):
         outbound = self.outbound
         return outbound.generate_key_frame(rid) if isinstance(outbound, VideoOutbound) else 0
 
+    @at_home
     def generateKeyFrame(self, rids: Sequence[str] | None = None) -> Operation[None]:
         """Make the next picture a key frame, of some simulcast layers or of all.
 
@@ -214,6 +218,7 @@ class RTCRtpSender(Transformable, EventTarget):
         for each in wanted:
             self._generate_key_frame(each)
 
+    @at_home
     def sendPackets(self, packets: Sequence[RtpPacket | bytes], source: ExtensionIds | None = None) -> int:
         """Send RTP packets that were made elsewhere, or received, without touching what is in them.
 
@@ -301,6 +306,7 @@ class RTCRtpSender(Transformable, EventTarget):
         """
         return capabilities(kind, send=True)
 
+    @at_home
     def getParameters(self) -> RTCRtpSendParameters:
         """A copy of how it is set, to be changed and given to `setParameters` in the same turn."""
         if self._transaction is None:
@@ -319,6 +325,7 @@ class RTCRtpSender(Transformable, EventTarget):
     def _forget_transaction(self) -> None:
         self._transaction = None
 
+    @at_home
     def setParameters(self, parameters: RTCRtpSendParameters) -> Operation[None]:
         """Change how it sends; needs no negotiation.
 
@@ -363,6 +370,7 @@ class RTCRtpSender(Transformable, EventTarget):
         if found is None or found.mime_type.lower() != wanted.mimeType.lower():
             raise InvalidModificationError(f"{wanted.mimeType} has not been negotiated")
 
+    @at_home
     def replaceTrack(self, withTrack: MediaStreamTrack | None) -> Operation[None]:
         """Send another track, or none, without negotiation.
 
@@ -383,6 +391,7 @@ class RTCRtpSender(Transformable, EventTarget):
         self._track = track
         self._update_track()
 
+    @at_home
     def setStreams(self, *streams: MediaStream) -> None:
         """Say which streams the track belongs to; needs negotiation to reach the peer.
 

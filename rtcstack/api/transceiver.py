@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rtcstack.api.capabilities import capabilities, our_capabilities
 from rtcstack.api.dictionaries import as_dictionary, enum_member
+from rtcstack.api.home import at_home
 from rtcstack.api.parameters import (
     RTCRtpCodec,
     RTCRtpEncodingParameters,
@@ -70,6 +71,7 @@ class RTCRtpTransceiver:
         created_by_add_track: bool = False,
     ) -> None:
         self._connection = connection
+        self.home = connection.home
         self.key = key
         self.kind = kind
         self._sender = sender
@@ -105,6 +107,7 @@ class RTCRtpTransceiver:
         return RTCRtpTransceiverDirection.STOPPED if self.stopping else self._direction
 
     @direction.setter
+    @at_home
     def direction(self, value: RTCRtpTransceiverDirection | str) -> None:
         direction = enum_member(RTCRtpTransceiverDirection, "direction", value)
         if self.stopping:
@@ -125,6 +128,7 @@ class RTCRtpTransceiver:
             return None
         return RTCRtpTransceiverDirection(section.current_direction.value)
 
+    @at_home
     def stop(self) -> None:
         """End sending and receiving for good; negotiated with the next offer.
 
@@ -137,6 +141,7 @@ class RTCRtpTransceiver:
             self._stop_sending_and_receiving()
             self._connection.update_negotiation_needed()
 
+    @at_home
     def setCodecPreferences(self, codecs: Sequence[RTCRtpCodec]) -> None:
         """Choose and order the codecs that are negotiated.
 
@@ -180,6 +185,7 @@ class RTCRtpTransceiver:
             RTCRtpHeaderExtensionCapability(e.uri, _shown(e.direction)) for e in self._extensions_or_default()
         ]
 
+    @at_home
     def setHeaderExtensionsToNegotiate(self, extensions: Sequence[RTCRtpHeaderExtensionCapability]) -> None:
         """Choose the header extensions that the next offer or answer has.
 

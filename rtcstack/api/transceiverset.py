@@ -84,13 +84,14 @@ class TransceiverSet:
             self._connection.update_negotiation_needed,
             cname=self._cname,
             settings=self._connection.configuration.settings.media,
+            home=self._connection.home,
         )
         transceiver = RTCRtpTransceiver(
             self._connection,
             self.next_key,
             kind,
             sender,
-            RTCRtpReceiver(kind, self._decoder_limits()),
+            RTCRtpReceiver(kind, self._decoder_limits(), home=self._connection.home),
             direction,
             created_by_add_track=by_add_track,
         )

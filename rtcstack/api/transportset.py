@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -32,6 +33,8 @@ from rtcstack.sdp import Candidate, Fingerprint
 from rtcstack.transport import Transport
 
 __all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
+
+logger = logging.getLogger("rtcstack.transports")
 
 MAX_POOLED = 16
 """Agents that gather ahead, whatever `iceCandidatePoolSize` says: each has sockets, and more sections
@@ -404,7 +407,10 @@ class TransportSet:
         if self._closed or self._watch is not None:
             return
         if self.configuration.settings.ice.restart_on_network_change:
-            self._watch = (self.network or network()).watch(self.observer.on_network_change)
+            try:
+                self._watch = (self.network or network()).watch(self.observer.on_network_change)
+            except Exception as exc:  # of a network that the application has installed
+                logger.error("changes of the machine's addresses will not be heard of: %r", exc)
 
     def take_pooled(self) -> IceAgent | None:
         """An agent that has begun to gather, if there is one."""

@@ -82,6 +82,9 @@ class Report:
         said = []
         if not self.candidates:
             said.append("No candidate at all: no connection is possible from here.")
+            if not self.errors:
+                said.append("No server was asked either: there is no network that could be used.")
+                return said
         nat = self.nat
         if nat == "none":
             said.append("No NAT: STUN servers see this machine's own address.")
@@ -209,9 +212,11 @@ async def run_ice(arguments: IceArguments) -> int:
                 live.update(_view(report))
         else:
             await gather(arguments, report)
-            console.print(_view(report))
+            with console.capture() as text:  # print says it when nobody reads; a Console would exit
+                console.print(_view(report))
+            print(text.get(), end="")
         for sentence in report.verdict:
-            console.print(f"- {sentence}", markup=False, highlight=False)
+            print(f"- {sentence}")
     return 1 if report.errors else 0
 
 

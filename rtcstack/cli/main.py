@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
 from rtcstack.cli.ice import ArgumentError, IceArguments, run_ice
 
 __all__ = ["main"]
+
+BROKEN_PIPE = 141
+"""What a shell reports of a program that SIGPIPE has ended."""
+
+_OUTPUT_FAILS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,12 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its words; those of the process by default.
 
     Returns:
-        The process's exit status: 0, 1 when a server failed, 2 for wrong arguments.
+        The process's exit status: 0, 1 when a server failed or nothing can be written, 2 for wrong
+        arguments, 141 when nobody reads the output any more.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        return asyncio.run(
+        status = asyncio.run(
             run_ice(
                 IceArguments(
                     servers=tuple(arguments.servers),
@@ -61,8 +69,31 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
             )
         )
+        if sys.stdout is not None:  # it is None if it was closed from the start
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()  # whoever read it has seen enough
+        return BROKEN_PIPE
+    except OSError as exc:
+        if exc.errno not in _OUTPUT_FAILS:
+            raise
+        _give_up_output()
+        print(f"{parser.prog}: the output cannot be written: {exc.strerror}", file=sys.stderr)
+        return 1
     except ArgumentError as exc:
         print(f"{parser.prog}: {exc}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    return status
+
+
+def _give_up_output() -> None:
+    """Let nothing more be written, nor flushed at the end."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return  # it is no file, or closed already
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -234,7 +234,24 @@ class CoderStream(Generic[Item, Result]):
             item: what it is likely to be; None for the end of the stream.
         """
         cost_s = None if item is None or self._cost_of is None else self._cost_of(item)
-        self._pool.jobs.submit(self._run_next, urgent=self._urgent, cost_s=cost_s)
+        try:
+            self._pool.jobs.submit(self._run_next, urgent=self._urgent, cost_s=cost_s)
+        except Exception as exc:  # of workers that the application has installed
+            self._on_refused(exc)
+
+    def _on_refused(self, exc: Exception) -> None:
+        """Nobody takes the job: it waits for the next one to be submitted."""
+        pool, report, must_post = self._pool, self._on_error, False
+        with pool.lock:
+            is_over = self._closed
+            if not is_over:
+                self._busy = False
+                if report is not None and not self.undelivered:  # once is enough
+                    must_post = pool.deliver(self, lambda: report(exc))
+        if is_over:
+            pool.forget(self)
+        elif must_post:
+            pool.post()
 
     def _run_next(self) -> None:
         """On a worker: do one job, and come back for more."""

@@ -167,6 +167,7 @@ class IceAgent:
         self._pumping = False
         self._held: list[IceEvent] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._is_released = False  # without its loop, there was nothing to wait for
         self.is_broken = False
         """Whether a fault inside has ended it: nothing is asked of the engine any more."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -281,7 +282,7 @@ class IceAgent:
         if self.state is not IceState.CLOSED:
             self.observer.on_ice_gathering(GatheringState.GATHERING)
             for event in held:
-                if self._closing is None:  # a handler may have closed us
+                if not self._is_over:  # a handler may have closed us
                     self._told(event)
             self.wake()
 
@@ -293,10 +294,13 @@ class IceAgent:
             if self.engine.generation(generation.ufrag) is not generation:
                 return  # a handler has closed us: no socket is opened any more
         sources = self._sources[generation.ufrag] = Sources(self, generation)
-        if sources.begin():
-            self._run(self._ask(sources, generation))
-        else:
-            self.engine.end_of_sources(generation)
+        try:
+            if sources.begin():
+                self._run(self._ask(sources, generation))
+            else:
+                self.engine.end_of_sources(generation)
+        except Exception as exc:  # a fault of ours, or of a network that the application has installed
+            self.on_fault(exc)
         self.pump(monotonic())
 
     async def _ask(self, sources: Sources, generation: Generation) -> None:
@@ -421,26 +425,37 @@ class IceAgent:
         if out is not runs:
             self._arm()  # a relay may have been asked for a channel
 
+    @property
+    def _is_over(self) -> bool:
+        return self._closing is not None or self._is_released
+
     def abandon(self) -> asyncio.Task[None] | None:
-        """Close at once, leaving the sockets' end to the loop.
+        """Close at once.
 
         Returns:
-            The task that ends when everything is released, or None without a running loop.
+            The task that ends when the agent's tasks have, and with them the last socket; None where
+            the agent's loop does not run: everything is released then.
         """
-        if self._closing is None:
-            self.state = IceState.CLOSED
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                return None
-            if not self.is_broken:
-                self._say_goodbye(monotonic())
-            self._close_carriers()
+        if self._is_over:
+            return self._closing
+        self.state = IceState.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = self._loop
+        can_send = loop is not None and not loop.is_closed()
+        if can_send and not self.is_broken:
+            self._say_goodbye(monotonic())
+        self._close_carriers()
+        if loop is not None and asyncio._get_running_loop() is loop:
             self._closing = loop.create_task(self._close())
-        return self._closing
+            return self._closing
+        self._is_released = True
+        if can_send:  # asyncio.run has ended the tasks of a loop that is closed
+            for task in self._tasks:
+                task.cancel()
+        self._withdraw()
+        return None
 
     def _say_goodbye(self, now: float) -> None:
         try:
@@ -470,6 +485,8 @@ class IceAgent:
             self._timer = None
         self._close_carriers()
         self._told(StateChanged(IceState.FAILED))
+        if self._gathering.get(self.ufrag) is GatheringState.GATHERING:
+            self._told(GatheringDone(self.ufrag))  # nothing more will come, and who waits for it is to know
 
     def on_fault(self, exc: BaseException) -> None:
         """The engine raised."""
@@ -488,9 +505,15 @@ class IceAgent:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for name in self._published.values():
-            self.network.withdraw(name)
-        self._published.clear()
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        published, self._published = self._published, {}
+        for name in published.values():
+            try:
+                self.network.withdraw(name)
+            except Exception as exc:  # of a network that the application has installed
+                logger.error("%s: %s is still answered for: %r", self.name, name, exc)
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
@@ -584,7 +607,10 @@ class IceAgent:
         """Packets came from the peer, on this pair if it is known."""
         engine = self.engine
         before = engine.selected
-        engine.heard(pair, now)
+        try:
+            engine.heard(pair, now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self.on_fault(exc)
         if self.state is IceState.DISCONNECTED or engine.selected is not before:
             self.pump(now)
 
@@ -626,7 +652,7 @@ class IceAgent:
                         self._held.append(event)
                     else:
                         self._told(event)
-                    if self._closing is not None:
+                    if self._is_over:
                         return
                 self._transmit(now)
             self._arm()

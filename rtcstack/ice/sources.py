@@ -76,9 +76,13 @@ class Sources:
 
     @property
     def _addresses(self) -> list[HostAddress]:
-        return (
-            [] if self._config.policy is GatherPolicy.RELAY else host_addresses(self._network, self._config)
-        )
+        if self._config.policy is GatherPolicy.RELAY:
+            return []
+        try:
+            return host_addresses(self._network, self._config)
+        except OSError as exc:  # out of file descriptors, say
+            logger.warning("this machine's addresses cannot be read: %s", exc)
+            return []
 
     def _open(self, address: HostAddress, preference: int, name: str | None) -> None:
         try:

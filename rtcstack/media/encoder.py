@@ -23,6 +23,7 @@ from rtcstack.media.encoded import RTP_CLOCK_RATES, EncodedMedia, EncodedSource
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
 from rtcstack.media.pipeline.audio_out import AudioCoder, AudioResult
 from rtcstack.media.pipeline.coders import coder_pool
+from rtcstack.media.pipeline.level import dbov
 from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.pipeline.video_out import VideoCoder
 from rtcstack.media.track import MediaStreamTrack
@@ -131,7 +132,6 @@ class MediaEncoder(EncodedSource):
                 bitrate_bps=self._bitrate_bps, stereo=self._parameters.get("stereo") == "1", content=hint
             )
             audio = self._coder = AudioCoder(self._name, settings)
-            audio.wants_level = True
             self._jobs = pool.stream(
                 audio.encode,
                 self._made_audio,
@@ -176,7 +176,6 @@ class MediaEncoder(EncodedSource):
     def _made_video(self, result: tuple[list[EncodedUnit], float | None]) -> None:
         units, captured = result
         for unit in units:
-            self.frames += 1
             self.push_encoded(
                 EncodedMedia(
                     self.codec,
@@ -192,10 +191,9 @@ class MediaEncoder(EncodedSource):
             )
 
     def _made_audio(self, result: AudioResult) -> None:
-        units, level, captured = result
+        units, power, captured = result
         rate = RTP_CLOCK_RATES.get(self._name, 48_000)
         for unit in units:
-            self.frames += 1
             self.push_encoded(
                 EncodedMedia(
                     self.codec,
@@ -204,6 +202,6 @@ class MediaEncoder(EncodedSource):
                     Fraction(1, rate),
                     duration=unit.duration,
                     capture_time=captured,
-                    audio_level=level,
+                    audio_level=dbov(power),
                 )
             )

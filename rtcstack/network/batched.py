@@ -25,6 +25,7 @@ from rtcstack.network.capabilities import (
     enable_gro,
     enable_kernel_times,
 )
+from rtcstack.network.sockets import forget_socket
 from rtcstack.platform.values import Counters, Received, UdpFeatures, UdpSink
 
 __all__ = ["BatchedUdp"]
@@ -34,8 +35,8 @@ MAX_READS_PER_PASS = 64
 
 MAX_BYTES_PER_PASS = 1 << 19
 """The same in bytes. With less, each pass acknowledges and flushes for little; with much more, what is read
-leaves the processor's cache before it is taken, and its memory is given back to the system after each pass and
-had again page by page."""
+leaves the processor's cache before it is taken, and its memory is given back to the system after each pass
+and had again page by page."""
 
 MAX_QUEUED_BYTES = 1 << 20
 """What may wait for a socket whose buffer is full; beyond, packets are dropped and counted."""
@@ -118,10 +119,8 @@ class BatchedUdp:
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._sock.fileno())
-        self._loop.remove_writer(self._sock.fileno())
         self._queue.clear()
-        self._sock.close()
+        forget_socket(self._loop, self._sock)
 
     def send(self, data: bytes, to: Address) -> None:
         """Send one datagram."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from rtcstack.network.capabilities import open_netlink
 from rtcstack.network.interfaces import all_addresses
+from rtcstack.network.sockets import forget_socket
 
 __all__ = ["AddressMonitor"]
 
@@ -62,7 +63,7 @@ class AddressMonitor:
         watching = _Watching(self, callback)
         self._watching.append(watching)
         if len(self._watching) == 1:
-            self._known = all_addresses()
+            self._known = self._read()
             self._open(asyncio.get_running_loop())
         return watching
 
@@ -88,8 +89,7 @@ class AddressMonitor:
             self._timer = None
         if self._netlink is not None:
             assert loop is not None
-            loop.remove_reader(self._netlink.fileno())
-            self._netlink.close()
+            forget_socket(loop, self._netlink)
             self._netlink = None
 
     def _on_netlink(self) -> None:
@@ -112,11 +112,19 @@ class AddressMonitor:
         self._timer = self._loop.call_later(POLL_S, self._poll)
         self.look()
 
+    def _read(self) -> frozenset[str]:
+        """The addresses; the same as before while the system does not say."""
+        try:
+            return all_addresses()
+        except OSError as exc:  # out of file descriptors, say
+            logger.warning("this machine's addresses cannot be read: %s", exc)
+            return self._known
+
     def look(self) -> None:
         """Read the addresses now; tell, if they are others."""
         if not self._watching:
             return
-        now = all_addresses()
+        now = self._read()
         if now == self._known:
             return
         logger.info("addresses gone: %s, new: %s", sorted(self._known - now), sorted(now - self._known))

@@ -15,6 +15,12 @@ from ipaddress import ip_address
 from typing import Any
 
 import aioice.mdns
+import dns.flags
+import dns.message
+import dns.name
+import dns.rdatatype
+
+from rtcstack.clock import monotonic
 
 __all__ = ["Multicast", "is_hidden", "is_literal", "resolve"]
 
@@ -26,19 +32,21 @@ RESOLVE_TIMEOUT_S = 5.0
 QUESTION_S = 1.0
 """How often the question is asked: multicast packets get lost."""
 
+MAX_MESSAGE = 9000
+"""Bytes of a multicast DNS message (RFC 6762, section 17)."""
 
-MAX_MESSAGE_BYTES = 9000
-"""Longest multicast message that is read (RFC 6762, section 17)."""
+MAX_QUESTIONS = 16
+"""In one message; browsers ask one or two, and what asks more is not answered."""
 
 MAX_RECORDS = 32
-"""Questions and records of a message; one with more is not read. Each may name the same 127 labels in two bytes,
-which takes a reader as long as if they stood there."""
+"""In one message, of all sections but the questions. Each may name the same 127 labels in two bytes, which
+takes as long to read as if they stood there."""
 
-MAX_QUESTIONS = 4
-"""Questions of a message: each is answered to everybody on the link."""
+ANSWER_AGAIN_S = 1.0
+"""Not earlier is the same name answered again, whoever asks (RFC 6762, section 6)."""
 
 _COUNTS = struct.Struct("!4H")
-_COUNTS_AT, _HEADER_BYTES = 4, 12
+_ADDRESSES = (dns.rdatatype.A, dns.rdatatype.AAAA)
 
 
 def is_literal(host: str) -> bool:
@@ -77,35 +85,81 @@ async def resolve(name: str) -> list[str]:
 
 
 class _Protocol(aioice.mdns.MDnsProtocol):
-    """What anybody on the link sends must not reach the loop as an exception."""
+    """Takes what anybody on the link sends: bounded work, few answers, no exception in the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answered: dict[dns.name.Name, float] = {}
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """See asyncio."""
-        if isinstance(data, str) or not self._concerns_us(data):
-            return
         try:
-            super().datagram_received(data, addr)
+            self._take(bytes(data))  # type: ignore[arg-type]
         except Exception as exc:
             logger.debug("a multicast DNS message of %s is not understood: %r", addr, exc)
 
-    def _concerns_us(self, data: bytes) -> bool:
-        """Whether a message is short, and has a name that is published here, or asked for.
+    def _take(self, data: bytes) -> None:
+        if not 12 <= len(data) <= MAX_MESSAGE:
+            return
+        questions, *records = _COUNTS.unpack_from(data, 4)
+        if questions > MAX_QUESTIONS or sum(records) > MAX_RECORDS:
+            return
+        if not self._has_our_name(data):
+            return
+        message = dns.message.from_wire(data)
+        if message.opcode() != 0:
+            return
+        for name in {q.name for q in message.question if q.rdtype in (*_ADDRESSES, dns.rdatatype.ANY)}:
+            self._answer(name)
+        for answer in message.answer:
+            if answer.rdtype in _ADDRESSES and answer.name in self.queries:
+                self._answered_for(answer.name, [item.to_generic().data for item in answer])
+
+    def _has_our_name(self, data: bytes) -> bool:
+        """Whether a message has a name that is published here, or asked for.
 
         Most of what is said on a link has not; and whoever is not on it does not know these names.
         """
-        if not _HEADER_BYTES <= len(data) <= MAX_MESSAGE_BYTES:
-            return False
-        counts = _COUNTS.unpack_from(data, _COUNTS_AT)
-        if counts[0] > MAX_QUESTIONS or sum(counts) > MAX_RECORDS:
-            return False
-        lowered = data.lower()
+        data = data.lower()
         return any(
-            name.labels[0].lower() in lowered for names in (self.queries, self.zone.nodes) for name in names
+            name.labels[0].lower() in data for names in (self.queries, self.zone.nodes) for name in names
         )
+
+    def _answer(self, name: dns.name.Name) -> None:
+        node = self.zone.get_node(name)
+        now = monotonic()
+        if node is None or now - self._answered.get(name, -ANSWER_AGAIN_S) < ANSWER_AGAIN_S:
+            return
+        if len(self._answered) > len(self.zone.nodes):  # names were withdrawn meanwhile
+            self._answered = {known: at for known, at in self._answered.items() if known in self.zone.nodes}
+        self._answered[name] = now
+        response = dns.message.QueryMessage(id=0)
+        response.flags |= dns.flags.QR | dns.flags.AA
+        response.answer += [self.zone.find_rrset(name, rdataset.rdtype) for rdataset in node.rdatasets]
+        self.transport.sendto(response.to_wire(), (aioice.mdns.MDNS_ADDRESS, aioice.mdns.MDNS_PORT))
+
+    def _answered_for(self, name: dns.name.Name, packed: list[bytes]) -> None:
+        address = next((text for each in packed if (text := _unicast(each)) is not None), None)
+        if address is None:
+            return  # another may tell the truth
+        for future in self.queries.pop(name):
+            if not future.done():  # one that was cancelled is listed until its task resumes
+                future.set_result(address)
 
     def error_received(self, exc: Exception) -> None:
         """See asyncio."""
         logger.debug("multicast DNS: %s", exc)
+
+
+def _unicast(packed: bytes) -> str | None:
+    """An address as text, if it is one that a host can have."""
+    try:
+        address = ip_address(packed)
+    except ValueError:
+        return None
+    if address.is_multicast or address.is_unspecified or packed == b"\xff" * 4:
+        return None
+    return str(address)
 
 
 async def _open() -> _Protocol:

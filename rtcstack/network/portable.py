@@ -97,6 +97,9 @@ class PortableUdp(asyncio.DatagramProtocol):
         self._closing = True
         self._batch.clear()
         self._forget_queue()
+        if self._loop.is_closed():
+            self._sock.close()
+            return
         if self._transport is not None:
             # not `close`, which never ends in Windows' loop while a datagram is on its way
             if self._waiting_bytes:

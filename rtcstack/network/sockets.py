@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 
@@ -10,7 +11,7 @@ from rtcstack.entropy import entropy
 from rtcstack.network.capabilities import reuse_address, share_port
 from rtcstack.platform.values import UdpOptions
 
-__all__ = ["bind_in_range", "family_of", "listening_socket", "stream_socket", "udp_socket"]
+__all__ = ["bind_in_range", "family_of", "forget_socket", "listening_socket", "stream_socket", "udp_socket"]
 
 BACKLOG = 128
 """Connections that the system keeps until they are accepted."""
@@ -19,6 +20,14 @@ BACKLOG = 128
 def family_of(host: str) -> socket.AddressFamily:
     """Of a literal address."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def forget_socket(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Close a socket that a loop watches, also after the loop's own end."""
+    if not loop.is_closed():
+        loop.remove_reader(sock.fileno())
+        loop.remove_writer(sock.fileno())
+    sock.close()
 
 
 def udp_socket(local: Address, options: UdpOptions) -> socket.socket:

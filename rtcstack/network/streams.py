@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import cast
@@ -87,13 +88,19 @@ class SystemStream(asyncio.Protocol):
     def close(self) -> None:
         """See `rtcstack.platform.Stream`."""
         self._is_over = True
-        if self._transport is not None:
-            self._transport.close()
+        self._end(lambda transport: transport.close())
 
     def abort(self) -> None:
         """Close at once, whatever waits."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._end(lambda transport: transport.abort())
+
+    def _end(self, how: Callable[[asyncio.Transport], None]) -> None:
+        transport = self._transport
+        if transport is not None:
+            try:
+                how(transport)
+            except RuntimeError:  # the loop is closed: the socket ends with the last who knows it
+                self._transport = None
 
 
 class SystemListener:
@@ -110,7 +117,8 @@ class SystemListener:
 
     def close(self) -> None:
         """See `rtcstack.platform.Listener`."""
-        self._server.close()
+        with contextlib.suppress(RuntimeError):  # of a closed loop: the sockets end with this object
+            self._server.close()
 
 
 async def connect(remote: Address, sink: StreamSink, local: Address | None) -> SystemStream:

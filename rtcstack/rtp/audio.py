@@ -96,13 +96,16 @@ class AudioJitterBuffer:
         concealed, silent_concealed, concealment_events: samples made up for, those of them that
             were silence, and how often it began.
         removed: samples left out to shorten the delay.
-        inserted: samples made up because the buffer was dry, by which the delay grew.
-        late, discarded: frames that came too late, and all that were never played.
+        inserted: samples played while the buffer was dry, as far as none were missing: by so much the
+            delay grew.
+        late, discarded: frames that came too late, and all that were never played; without those that
+            were left out to shorten the delay.
         malformed: packets that their payload format refused.
         flushes: how often all was dropped because nobody pulled.
     """
 
     __slots__ = (
+        "_awaited",
         "_clock_rate",
         "_concealing",
         "_delay",
@@ -119,6 +122,8 @@ class AudioJitterBuffer:
         "_refusals",
         "_shrunk_at",
         "_unwrapper",
+        "_waited",
+        "_was_silent",
         "concealed",
         "concealment_events",
         "delay_s",
@@ -150,6 +155,9 @@ class AudioJitterBuffer:
         self._earliest = 0  # timestamp of what is held while it fills
         self._dry = 0  # ticks made up since the buffer ran dry
         self._concealing = False
+        self._was_silent = False
+        self._waited = 0  # ticks played since the buffer ran dry
+        self._awaited = 0  # and the timestamp that was next then
         self._duration = clock_rate // 50
         self._shrunk_at = 0.0
         self.min_delay_s = 0.0
@@ -195,7 +203,8 @@ class AudioJitterBuffer:
         self._frames.clear()
         self._playing = False
         self._newest = self._newest_index = self._last_index = -1
-        self._dry = 0
+        self._dry = self._waited = 0
+        self._was_silent = False
         self._unwrapper = Unwrapper(32)
         self._delay.reset()
 
@@ -276,6 +285,8 @@ class AudioJitterBuffer:
         """
         if not self._playing and not self._may_start(now):
             self._concealing = False
+            if self._waited:
+                self._waited += self._duration
             return Playout(Pulled.SILENCE, None, self._duration)
         skipped = self._shrink(now)
         frame = self._frames.pop(self._next, None)
@@ -287,12 +298,18 @@ class AudioJitterBuffer:
                 frame = self._frames.pop(first)
             else:
                 self._next += self._dry
-                self._dry = 0
+                self._dry = self._waited = 0
                 return self._bridge(self._frames[first], first)
         if frame is None:
             return self._run_dry()
         self._dry = 0
         self._concealing = False
+        if self._waited:
+            # what was played while nothing was there, and is not missing, came in between
+            missing = max(0, frame.timestamp - self._awaited)
+            self.inserted += min(max(0, self._waited - missing), round(MAX_JUMP_S * self._clock_rate))
+            self._waited = 0
+        self._was_silent = len(frame.data) <= _SILENT_BYTES
         duration = frame.duration or self._duration
         self._next = frame.timestamp + duration
         self._last_index = frame.sequence_number
@@ -332,7 +349,15 @@ class AudioJitterBuffer:
     def _run_dry(self) -> Playout:
         """Nothing is held: time goes on, but what is to be played next stays."""
         duration = self._duration
+        if not self._waited:
+            self._awaited = self._next
+        self._waited += duration
         self._dry += duration
+        if self._was_silent:
+            # the sender has said that it will be silent (DTX): nothing is lost
+            self._playing = False
+            self._concealing = False
+            return Playout(Pulled.SILENCE, None, duration)
         if self._dry > MAX_DRY_S * self._clock_rate:
             self._playing = False
             self._concealing = False
@@ -340,7 +365,6 @@ class AudioJitterBuffer:
             self.concealed += duration
             return Playout(Pulled.SILENCE, None, duration)
         self._conceal(duration)
-        self.inserted += duration
         return Playout(Pulled.CONCEAL, None, duration)
 
     def _conceal(self, duration: int) -> None:
@@ -371,5 +395,4 @@ class AudioJitterBuffer:
         self._next += duration
         self._last_index = frame.sequence_number
         self.removed += duration
-        self.discarded += 1
         return 1

@@ -27,6 +27,7 @@ class Outgoing:
         size: of the whole packet, in bytes.
         padding: bytes of padding after the payload.
         repeats: it carries what was sent before, or nothing.
+        pads: it is sent for a probe's sake alone, though it may carry what was sent before.
         sent_at: monotonic seconds, `NEVER` before.
         resent_at: when it was last sent again; `NEVER` while a repetition of it waits.
         origin: of a repetition, the packet that it repeats.
@@ -40,6 +41,7 @@ class Outgoing:
         "keep",
         "origin",
         "padding",
+        "pads",
         "payload",
         "probe",
         "repeats",
@@ -80,6 +82,7 @@ class Outgoing:
         self.wire: bytes | None = None
         self.keep = keep
         self.probe = 0
+        self.pads = False
 
     def is_dropped(self) -> None:
         """It will not leave: what it repeats may be asked for again."""

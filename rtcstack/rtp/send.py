@@ -89,7 +89,7 @@ class SendStream:
         packets_sent, bytes_sent, header_bytes_sent: payload and headers apart; repeated packets
             included.
         repeated_packets, repeated_bytes: of these, those sent again because the peer asked.
-        padding_packets: sent only to probe for bandwidth.
+        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload.
         frames_sent, key_frames_sent, frames_refused: frames, and those for which there was no room.
         nack_count, pli_count, fir_count: requests received.
         nacks_unknown: packets that were asked for and are not kept any more.
@@ -132,6 +132,7 @@ class SendStream:
         "nack_count",
         "nacks_unknown",
         "packets_sent",
+        "padding_bytes",
         "padding_packets",
         "parameters",
         "pli_count",
@@ -182,6 +183,7 @@ class SendStream:
         self.repeated_packets = 0
         self.repeated_bytes = 0
         self.padding_packets = 0
+        self.padding_bytes = 0
         self.frames_sent = 0
         self.key_frames_sent = 0
         self.frames_refused = 0
@@ -525,6 +527,7 @@ class SendStream:
             if packet is None or packet.sent_at == NEVER or len(packet.payload) < MAX_PADDING_BYTES:
                 continue
             out.append(self._repetition(packet))
+            out[-1].pads = True
             size += out[-1].size
             if size >= wanted_bytes:
                 return out
@@ -600,5 +603,5 @@ class SendStream:
         packets, octets = self.packets_sent, self.bytes_sent
         if self._rtx_header is not None:  # what is repeated has an SSRC of its own
             packets -= self.repeated_packets + self.padding_packets
-            octets -= self.repeated_bytes
+            octets -= self.repeated_bytes + self.padding_bytes
         return SenderReport(self.ssrc, ntp, (self._last_timestamp + elapsed) & 0xFFFF_FFFF, packets, octets)

@@ -374,8 +374,9 @@ def _padded(header: bytes, padding: int) -> bytes:
 def _count_repeated(stream: SendStream, packet: Outgoing) -> None:
     if packet.origin is not None:
         packet.origin.resent_at = packet.sent_at
-    if packet.padding:
+    if packet.padding or packet.pads:
         stream.padding_packets += 1
+        stream.padding_bytes += len(packet.payload)
     else:
         stream.repeated_packets += 1
         stream.repeated_bytes += len(packet.payload)

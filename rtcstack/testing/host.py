@@ -12,7 +12,16 @@ from rtcstack.testing import standing
 from rtcstack.testing.entropy import source_of
 from rtcstack.testing.link import BurstLoss, Link
 from rtcstack.testing.nets import Net
-from rtcstack.testing.packets import HEADERS_BYTES, Packet, Payload, Segment, family_of, is_loopback, size_of
+from rtcstack.testing.packets import (
+    HEADERS_BYTES,
+    Packet,
+    Payload,
+    Segment,
+    address_of,
+    family_of,
+    is_loopback,
+    size_of,
+)
 
 if TYPE_CHECKING:
     from rtcstack.testing.internet import Internet
@@ -76,13 +85,23 @@ class Interface:
         return Link(internet.agenda, **{**usual, **settings})  # type: ignore[arg-type]
 
     def attach(self, addresses: list[str]) -> None:
-        """Have these addresses and no others."""
+        """Have these addresses and no others.
+
+        Raises:
+            ValueError: one is none, or somebody else's; nothing has changed then.
+        """
+        addresses = list(dict.fromkeys(address_of(address) for address in addresses))
+        new = [address for address in addresses if address not in self.addresses]
+        for index, address in enumerate(new):
+            try:
+                self.net.attach(address, self._receive)
+            except ValueError:
+                for attached in new[:index]:
+                    self.net.detach(attached)
+                raise
         for address in self.addresses:
             if address not in addresses:
                 self.net.detach(address)
-        for address in addresses:
-            if address not in self.addresses:
-                self.net.attach(address, self._receive)
         self.addresses = addresses
 
     def send(self, packet: Packet) -> None:
@@ -176,13 +195,14 @@ class Host:
             up, down: the links from and to the host.
 
         Raises:
-            ValueError: there is one of that name.
+            ValueError: there is one of that name, or an address is none, or somebody else's in that net.
         """
         if name in self.interfaces:
             raise ValueError(f"{self.name} has an interface {name!r}")
         net: Net = self.internet if behind is None else behind
-        interface = self.interfaces[name] = Interface(self, name, net, up or {}, down or {})
+        interface = Interface(self, name, net, up or {}, down or {})
         interface.attach(list(addresses) or [net.new_address()])
+        self.interfaces[name] = interface
         self._changed()
         return interface
 
@@ -200,6 +220,7 @@ class Host:
 
         Raises:
             KeyError: there is none of that name.
+            ValueError: an address is none, or somebody else's in that net.
         """
         interface = self.interfaces[name]
         interface.attach(list(addresses) or [interface.net.new_address()])

@@ -10,8 +10,9 @@ from rtcstack.testing.agenda import Agenda
 from rtcstack.testing.entropy import source_of
 from rtcstack.testing.host import Host
 from rtcstack.testing.link import Link
-from rtcstack.testing.nets import Net
+from rtcstack.testing.nets import Net, must_be_free
 from rtcstack.testing.packets import HEADERS_BYTES, Packet, Payload, Receiver
+from rtcstack.testing.settings import Setting
 from rtcstack.testing.trace import Trace
 
 __all__ = ["DEFAULT_HOST", "Internet"]
@@ -37,7 +38,19 @@ class Internet:
         names: what the domain name system knows: names and their addresses, in the order to be tried.
         trace: is told of every packet that a host sends, if set.
         sent: packets on the public net.
+
+    Raises:
+        ValueError: a delay or a probability is none, now or when it is changed.
     """
+
+    delay_s = Setting()
+    loss = Setting(most=1)
+    duplicate = Setting(most=1)
+    reorder = Setting(most=1)
+    _delay_s: float
+    _loss: float
+    _duplicate: float
+    _reorder: float
 
     def __init__(self, *, delay_s: float = 0.02, loss: float = 0.0, seed: int = 0) -> None:
         self.agenda = Agenda()
@@ -72,10 +85,14 @@ class Internet:
             behind: to what the interface is attached; None for the public net.
 
         Raises:
-            ValueError: there is one of that name.
+            ValueError: there is one of that name, or an address is none, or somebody else's.
         """
         host = self.add_bare_host(name)
-        host.add_interface("eth0", *addresses, behind=behind)
+        try:
+            host.add_interface("eth0", *addresses, behind=behind)
+        except ValueError:
+            del self._hosts[name]
+            raise
         if behind is None:
             self.names.setdefault(name, host.addresses())
         return host
@@ -109,12 +126,21 @@ class Internet:
     def new_address(self) -> str:
         """An IPv4 address that nobody has had yet, of those that documentation may use (RFC 5737) and,
         when these are used up, those for benchmarks (RFC 2544)."""
-        self._handed_out += 1
-        high, low = divmod(self._handed_out - 1, 200)
-        return f"198.51.100.{low + 1 + 50}" if high == 0 else f"198.18.{high}.{low + 1}"
+        while True:
+            high, low = divmod(self._handed_out, 200)
+            self._handed_out += 1
+            second, third = divmod(high, 256)
+            address = f"198.{18 + second}.{third}.{low + 1}" if high else f"198.51.100.{low + 51}"
+            if address not in self._receivers:
+                return address
 
     def attach(self, address: str, receiver: Receiver) -> None:
-        """Give an address to somebody."""
+        """Give an address to somebody.
+
+        Raises:
+            ValueError: somebody else has it.
+        """
+        must_be_free(address, self._receivers)
         self._receivers[address] = receiver
 
     def detach(self, address: str) -> None:
@@ -126,14 +152,14 @@ class Internet:
         self.sent += 1
         if self.filter is not None and not self.filter(source, destination, data):
             return
-        if self.loss and self.random.random() < self.loss:
+        if self._loss and self.random.random() < self._loss:
             return
-        delay_s = self.delay_s
-        if self.reorder and self.random.random() < self.reorder:
+        delay_s = self._delay_s
+        if self._reorder and self.random.random() < self._reorder:
             delay_s *= 2
         agenda = self.agenda
         agenda.at(agenda.now + delay_s, self._arrive, (source, destination, data))
-        if self.duplicate and self.random.random() < self.duplicate:
+        if self._duplicate and self.random.random() < self._duplicate:
             agenda.at(agenda.now + 1.1 * delay_s, self._arrive, (source, destination, data))
 
     def _arrive(self, packet: Packet) -> None:

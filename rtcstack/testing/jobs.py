@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from rtcstack.testing.agenda import Agenda
 from rtcstack.testing.standing import current_host
 
-__all__ = ["DEFAULT_COST_S", "WORKERS", "VirtualJobs"]
+__all__ = ["DEFAULT_COST_S", "WORKERS", "VirtualJobs", "must_be_somebody"]
 
 DEFAULT_COST_S = 0.001
 """What a job takes when nobody knows."""
@@ -20,6 +20,16 @@ WORKERS = 2
 """Workers of each host, unless one asks for others."""
 
 _Job = tuple[Callable[[], None], float, Context]
+
+
+def must_be_somebody(workers: int) -> None:
+    """Look whether jobs would ever be done.
+
+    Raises:
+        ValueError: by nobody.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}: jobs are done by at least 1")
 
 
 class _Pool:
@@ -46,6 +56,7 @@ class VirtualJobs:
     def __init__(self, loop: asyncio.AbstractEventLoop, agenda: Agenda, workers: int = WORKERS) -> None:
         self._loop = loop
         self._agenda = agenda
+        must_be_somebody(workers)
         self._workers = workers
         self._pools: dict[str | None, _Pool] = {}
         self.done = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from rtcstack.testing.agenda import Agenda
 from rtcstack.testing.entropy import source_of
+from rtcstack.testing.settings import Setting, checked
 
 __all__ = ["BurstLoss", "Link"]
 
@@ -23,11 +24,18 @@ class BurstLoss:
         enter: probability, per packet, of going from good to bad.
         leave: probability, per packet, of going back.
         loss: probability of loss while bad.
+
+    Raises:
+        ValueError: one is no probability.
     """
 
     enter: float
     leave: float
     loss: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("enter", "leave", "loss"):
+            checked(name, getattr(self, name), most=1)
 
 
 class Link:
@@ -50,7 +58,34 @@ class Link:
         is_up: nothing passes while it is not; what is on its way arrives.
         delivered, delivered_bytes, lost, overflowed, too_big, reordered, duplicated: counts.
         queue_delay_max_s: longest wait in the queue.
+
+    Raises:
+        ValueError: a setting is none that a wire can have, now or when it is changed: a probability is from
+            0 to 1, a delay finite and at least 0, a rate more than 0.
     """
+
+    delay_s = Setting()
+    jitter_s = Setting()
+    access_delay_s = Setting()
+    rate_bytes_per_s = Setting(is_optional=True, must_be_more=True)
+    queue_bytes = Setting(is_optional=True)
+    loss = Setting(most=1)
+    reorder = Setting(most=1)
+    reorder_s = Setting()
+    duplicate = Setting(most=1)
+    mtu_bytes = Setting(is_optional=True)
+    overhead_bytes = Setting()
+    _delay_s: float
+    _jitter_s: float
+    _access_delay_s: float
+    _rate_bytes_per_s: float | None
+    _queue_bytes: int | None
+    _loss: float
+    _reorder: float
+    _reorder_s: float
+    _duplicate: float
+    _mtu_bytes: int | None
+    _overhead_bytes: int
 
     def __init__(
         self,
@@ -102,10 +137,15 @@ class Link:
         self.queue_delay_max_s = 0.0
 
     def set_rate(self, rate_bytes_per_s: float) -> None:
-        """Change the bottleneck's rate; what is queued leaves at the new one."""
+        """Change the bottleneck's rate; what is queued leaves at the new one.
+
+        Raises:
+            ValueError: it is 0 or less: `is_up` is for an outage.
+        """
+        checked("rate_bytes_per_s", rate_bytes_per_s, must_be_more=True)
         now = self._agenda.now
-        if self.rate_bytes_per_s is not None and self._free_at > now:
-            self._free_at = now + (self._free_at - now) * self.rate_bytes_per_s / rate_bytes_per_s
+        if self._rate_bytes_per_s is not None and self._free_at > now:
+            self._free_at = now + (self._free_at - now) * self._rate_bytes_per_s / rate_bytes_per_s
         self.rate_bytes_per_s = rate_bytes_per_s
 
     def reset_counts(self) -> None:
@@ -127,7 +167,7 @@ class Link:
                 self._bad = not self._bad
             if self._bad and self._random.random() < self.burst.loss:
                 return True
-        return self.loss > 0.0 and self._random.random() < self.loss
+        return self._loss > 0.0 and self._random.random() < self._loss
 
     def send(self, datagram: bytes, arrive: Callable[[bytes], None]) -> None:
         """Send a datagram; `arrive` gets it at the other end, if it comes through."""
@@ -141,36 +181,36 @@ class Link:
             size_bytes: of its data.
             arrive: see above.
         """
-        size = size_bytes + self.overhead_bytes
+        size = size_bytes + self._overhead_bytes
         if self._is_lost(packet):
             self.lost += 1
             return
-        if self.mtu_bytes is not None and size > self.mtu_bytes:
+        if self._mtu_bytes is not None and size > self._mtu_bytes:
             self.too_big += 1
             return
         now = leaves = self._agenda.now
-        if self.access_delay_s:
-            leaves = max(now + self._random.random() * self.access_delay_s, self._last_entry)
+        if self._access_delay_s:
+            leaves = max(now + self._random.random() * self._access_delay_s, self._last_entry)
             self._last_entry = leaves
-        if self.rate_bytes_per_s is not None:
+        if self._rate_bytes_per_s is not None:
             wait = max(0.0, self._free_at - leaves)
-            if self.queue_bytes is not None and wait * self.rate_bytes_per_s + size > self.queue_bytes:
+            if self._queue_bytes is not None and wait * self._rate_bytes_per_s + size > self._queue_bytes:
                 self.overflowed += 1
                 return
-            leaves = self._free_at = leaves + wait + size / self.rate_bytes_per_s
+            leaves = self._free_at = leaves + wait + size / self._rate_bytes_per_s
             self._queue_delay_sum_s += wait
             self._queue_delay_count += 1
             self.queue_delay_max_s = max(self.queue_delay_max_s, wait)
-        arrival = leaves + self.delay_s
-        if self.jitter_s:
-            arrival += self._random.random() * self.jitter_s
-        if self.reorder and self._random.random() < self.reorder:
+        arrival = leaves + self._delay_s
+        if self._jitter_s:
+            arrival += self._random.random() * self._jitter_s
+        if self._reorder and self._random.random() < self._reorder:
             self.reordered += 1
-            arrival += self.reorder_s
+            arrival += self._reorder_s
         else:
             arrival = self._last_arrival = max(arrival, self._last_arrival)
         self._deliver(arrival, packet, size_bytes, arrive)
-        if self.duplicate and self._random.random() < self.duplicate:
+        if self._duplicate and self._random.random() < self._duplicate:
             self.duplicated += 1
             self._deliver(arrival + self._random.random() * 0.001, packet, size_bytes, arrive)
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Any, TypeVarTuple, Unpack
 
 from rtcstack import platform
@@ -17,7 +18,7 @@ from rtcstack.testing.host import Host
 from rtcstack.testing.identities import IDENTITIES
 from rtcstack.testing.internet import Internet
 from rtcstack.testing.invariants import LooksOn, are_enabled
-from rtcstack.testing.jobs import WORKERS, VirtualJobs
+from rtcstack.testing.jobs import WORKERS, VirtualJobs, must_be_somebody
 from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.refusals import RefusesTheRealWorld
 from rtcstack.testing.standing import current_host
@@ -47,7 +48,8 @@ class _Timer(asyncio.TimerHandle):
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, _Timer):
             return NotImplemented
-        return (self.when(), self.asked) < (other.when(), other.asked)
+        mine, others = self.when(), other.when()
+        return mine < others if mine != others else self.asked < other.asked
 
 
 class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type: ignore[misc] # refused calls
@@ -73,10 +75,13 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
     """
 
     # asyncio.BaseEventLoop's own
+    _closed = True  # until it is made
     _ready: deque[asyncio.Handle]
     _scheduled: list[_Timer]
     _stopping: bool
     _timer_cancelled_count: int
+    _check_thread: Callable[[], None]
+    _check_callback: Callable[[object, str], None]
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         workers: int = WORKERS,
         invariants: bool | None = None,
     ) -> None:
+        must_be_somebody(workers)
         super().__init__()
         self._clock_resolution = 0.0
         self.internet = Internet(seed=seed) if internet is None else internet
@@ -147,6 +153,11 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         """See `asyncio.loop.call_at`."""
         if self.is_closed():
             raise RuntimeError("Event loop is closed")
+        if when != when:
+            raise ValueError("a timer for no time at all (NaN)")
+        if self.get_debug():
+            self._check_thread()
+            self._check_callback(callback, "call_at")
         timer = _Timer(when, callback, args, self, context)
         self._asked += 1
         timer.asked = self._asked
@@ -196,7 +207,7 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         due = agenda.next_time
         if self._scheduled and (due is None or self._scheduled[0].when() < due):
             due = self._scheduled[0].when()
-        if due is None:
+        if due is None or due == inf:  # a sleep without end
             if self._ready:  # another thread has just put something down
                 return
             raise NothingHappensError(f"nothing will ever happen, and it is waited for\n{what_waits(self)}")

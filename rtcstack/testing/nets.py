@@ -7,7 +7,7 @@ Spec: RFC 4787, sections 4.1 (mapping), 5 (filtering) and 6 (hairpinning); RFC 5
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -15,9 +15,9 @@ from typing import Protocol
 from rtcstack.engine import Address
 from rtcstack.testing.agenda import Agenda
 from rtcstack.testing.link import Link
-from rtcstack.testing.packets import Packet, Payload, Receiver, Segment, family_of, size_of
+from rtcstack.testing.packets import Packet, Payload, Receiver, Segment, address_of, family_of, size_of
 
-__all__ = ["LAN_DELAY_S", "MAX_MAPPINGS", "Firewall", "Lan", "Nat", "Net", "Rule"]
+__all__ = ["LAN_DELAY_S", "MAX_MAPPINGS", "Firewall", "Lan", "Nat", "Net", "Rule", "must_be_free"]
 
 LAN_DELAY_S = 0.0005
 """Between two hosts behind the same router."""
@@ -26,6 +26,16 @@ MAX_MAPPINGS = 20_000
 """What a NAT remembers; the one that was made first is forgotten for a new one."""
 
 _FIRST_PORT, _LAST_PORT = 40_001, 64_999
+
+
+def must_be_free(address: str, taken: Container[str]) -> None:
+    """Look whether an address may be given to somebody.
+
+    Raises:
+        ValueError: somebody has it.
+    """
+    if address in taken:
+        raise ValueError(f"{address} is somebody else's in this net")
 
 
 class Net(Protocol):
@@ -75,8 +85,8 @@ class Lan:
 
     def attach(self, address: str, receiver: Receiver) -> None:
         """Put a host behind the router."""
+        self.net.attach(address, self._from_net)  # which asks whether it is free
         self._inside[address] = receiver
-        self.net.attach(address, self._from_net)
 
     def detach(self, address: str) -> None:
         """Take it away."""
@@ -176,9 +186,9 @@ class Nat(Lan):
         down: Link | None = None,
     ) -> None:
         super().__init__(net, up=up, down=down)
-        self.public = net.new_address() if public is None else public
-        self.mapping = mapping
-        self.filtering = filtering
+        self.public = net.new_address() if public is None else address_of(public)
+        self.mapping = Rule(mapping)
+        self.filtering = Rule(filtering)
         self.hairpin = hairpin
         self.lifetime_s = lifetime_s
         self.tcp_lifetime_s = tcp_lifetime_s
@@ -192,8 +202,11 @@ class Nat(Lan):
 
     def new_address(self) -> str:
         """See `Net`."""
-        self._handed_out += 1
-        return f"{self._prefix}.{self._handed_out}"
+        while True:
+            self._handed_out += 1
+            address = f"{self._prefix}.{self._handed_out}"
+            if address not in self._inside:
+                return address
 
     def forget(self) -> None:
         """Lose all mappings, as a NAT does that restarts: new ones have other ports."""
@@ -202,6 +215,7 @@ class Nat(Lan):
 
     def attach(self, address: str, receiver: Receiver) -> None:
         """Put a host behind the NAT."""
+        must_be_free(address, self._inside)
         self._inside[address] = receiver
         if family_of(address) == 6:
             self.net.attach(address, self._from_net)

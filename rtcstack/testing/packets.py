@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from rtcstack.engine import Address
 
-__all__ = ["HEADERS_BYTES", "Packet", "Payload", "Receiver", "Segment", "family_of", "is_loopback", "size_of"]
+__all__ = [
+    "HEADERS_BYTES",
+    "Packet",
+    "Payload",
+    "Receiver",
+    "Segment",
+    "address_of",
+    "family_of",
+    "is_loopback",
+    "size_of",
+]
 
 HEADERS_BYTES = 28
 """IPv4's and UDP's headers: what a datagram has on the wire beside its data."""
@@ -53,6 +64,18 @@ Receiver = Callable[[Address, Address, Payload], None]
 def size_of(payload: Payload) -> int:
     """Bytes that a payload counts for, beside `HEADERS_BYTES`."""
     return len(payload) if isinstance(payload, bytes) else len(payload.data) + _MORE_IN_TCP_BYTES
+
+
+def address_of(text: str) -> str:
+    """An address as it is written everywhere on the internet: of IPv6, the shortest form.
+
+    Raises:
+        ValueError: it is no address, or has a scope.
+    """
+    address = ip_address(text)
+    if "%" in text:
+        raise ValueError(f"{text} has a scope: link-local addresses lead to nobody here")
+    return str(address)
 
 
 def family_of(address: str) -> int:

@@ -35,9 +35,14 @@ def run(
         debug: asyncio's debug mode.
 
     Raises:
+        RuntimeError: a loop runs already in this thread.
         NothingHappensError: what `main` waits for never comes.
         TimeLimitError: see `limit_s`.
     """
+
+    if asyncio._get_running_loop() is not None:
+        main.close()
+        raise RuntimeError("rtcstack.testing.run() cannot be called from a running event loop")
 
     def loop() -> VirtualLoop:
         return VirtualLoop(internet, seed=seed, limit_s=limit_s, workers=workers)

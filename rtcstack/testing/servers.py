@@ -28,7 +28,7 @@ from rtcstack.platform import Stream, StreamSink
 from rtcstack.testing.host import Host
 from rtcstack.testing.internet import Internet
 from rtcstack.testing.nets import Net
-from rtcstack.testing.packets import Payload, Segment
+from rtcstack.testing.packets import Payload, Segment, address_of
 from rtcstack.testing.tcp import TcpEnd, TcpListener
 
 __all__ = ["TurnServer"]
@@ -113,7 +113,7 @@ class TurnServer:
         self._net: Net = internet if behind is None else behind
         self._machine: Host | None = None
         self._listeners: list[TcpListener] = []
-        self.host = host
+        self.host = host = address_of(host)
         self.password = self.PASSWORD
         self.refuse: int | None = None
         self.silent = False
@@ -158,7 +158,9 @@ class TurnServer:
         """
         if self._machine is None:
             self._machine = Host(self._internet, f"server {self.host}")
+            self._net.detach(self.host)
             self._machine.add_interface("eth0", self.host, behind=self._net)
+            self._net.detach(self.host)  # its datagrams are taken here first
             self._net.attach(self.host, self._receive)
 
         def accept(end: TcpEnd) -> StreamSink:

@@ -26,7 +26,12 @@ def enter(host: Host) -> None:
 
 
 def leave(host: Host) -> None:
-    """Stand where one stood before one entered."""
+    """Stand where one stood before one entered.
+
+    Raises:
+        RuntimeError: another host was entered since.
+    """
     hosts = _standing.get()
-    assert hosts[-1] is host, "left in another order than entered"
+    if not hosts or hosts[-1] is not host:
+        raise RuntimeError(f"{host!r} is left in another order than entered, or in another task")
     _standing.set(hosts[:-1])

@@ -7,6 +7,7 @@ import socket
 import ssl as ssl_module
 from asyncio import sslproto
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from rtcstack.engine import Address
@@ -82,6 +83,8 @@ class Surface:
             )
         if func is socket.gethostbyname:
             return self._loop.create_task(self._host_by_name(args[0]))
+        if isinstance(func, partial) and getattr(func.func, "__name__", "") == "run" and func.args:
+            func = func.args[0]  # asyncio.to_thread: a context's run of it
         name = getattr(func, "__qualname__", repr(func))
         return refuse(f"run_in_executor({name})", "call it as it is, or submit it to the loop's jobs")
 

@@ -402,6 +402,32 @@ async def test_sending_before_it_is_open() -> None:
             channel.send("no")
 
 
+async def test_send_async_waits_until_it_is_open() -> None:
+    async with pair() as (a, b):
+        channel = a.createDataChannel("x")
+        sent = [asyncio.create_task(channel.send_async(f"{i}")) for i in range(3)]
+        await asyncio.sleep(0)
+        announced = asyncio.create_task(happens(b, "datachannel"))
+        await negotiate(a, b)
+        theirs = (await announced).channel
+        assert await receive(theirs, 3) == ["0", "1", "2"]
+        await asyncio.gather(*sent)
+
+
+@pytest.mark.parametrize("closer", ["channel", "connection"])
+async def test_send_async_ends_with_a_channel_that_never_opens(closer: str) -> None:
+    async with pair() as (a, _):
+        channel = a.createDataChannel("x")
+        sending = asyncio.create_task(channel.send_async("never"))
+        await asyncio.sleep(0)
+        if closer == "channel":
+            channel.close()
+        else:
+            await a.close()
+        with pytest.raises(InvalidStateError, match=r"clos"):
+            await sending
+
+
 BAD = [
     ({"label": 5}, TypeError),
     ({"label": "x" * 65_536}, TypeError),

@@ -21,8 +21,8 @@ SEEDS = 30
 nothing while it is short."""
 
 COUNTED = 8
-"""One of so many inputs has its steps and bytes counted: beside the counting of coverage that takes most of the
-time. Which one, the input says, so that it is the same when it runs again."""
+"""One of so many inputs has its steps and bytes counted: beside the counting of coverage that takes most of
+the time. Which one, the input says, so that it is the same when it runs again."""
 
 UNCOUNTED = ("two_connections",)
 """Targets where none has: they take long as it is."""

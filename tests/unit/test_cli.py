@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -38,6 +41,7 @@ def candidate(kind: str) -> dict[str, Any]:
     ("report", "words"),
     [
         (Report(), "No candidate at all"),
+        (Report(), "No server was asked"),
         (Report([candidate("relay")]), "A relay is there"),
         (Report([candidate("host")], mappings=[(HOME, "stun:a", HOME)]), "No NAT"),
         (Report([candidate("host")], mappings=[(HOME, "stun:a", OUTSIDE)]), "second STUN server"),
@@ -72,3 +76,34 @@ def test_a_table_and_a_failing_server(capsys: pytest.CaptureFixture[str]) -> Non
 def test_wrong_arguments(servers: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ice", *servers]) == 2
     assert capsys.readouterr().err.startswith("rtcstack: ")
+
+
+COMMAND = (sys.executable, "-m", "rtcstack", "ice", "--loopback")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_gone(form: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run([*COMMAND, *form], stdout=writing, stderr=subprocess.PIPE, timeout=30)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_a_full_disk(form: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([*COMMAND, *form], stdout=full, stderr=subprocess.PIPE, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(b"rtcstack: the output cannot be written: No space left")
+    assert ended.stderr.count(b"\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are closed for a child by POSIX means")
+def test_no_output_at_all() -> None:
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND]
+    ended = subprocess.run(shell, stderr=subprocess.PIPE, timeout=30)
+    assert (ended.returncode, ended.stderr) == (0, b"")

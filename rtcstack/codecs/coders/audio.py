@@ -88,7 +88,7 @@ class AudioEncoder(Protocol):
             OperationError: the codec refuses.
         """
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
+    def set_bitrate(self, bitrate_bps: int | None) -> None:
         """Aim at another bit rate, where the codec has several."""
 
     def set_packet_loss(self, percent: int) -> None:

@@ -84,7 +84,7 @@ class G711Encoder:
             self._first = False
         return out
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
+    def set_bitrate(self, bitrate_bps: int | None) -> None:
         """Without effect: it is 64 kbit/s."""
 
     def set_packet_loss(self, percent: int) -> None:
@@ -172,7 +172,7 @@ class G722Encoder:
                 self._first = False
         return out
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
+    def set_bitrate(self, bitrate_bps: int | None) -> None:
         """Without effect: it is 64 kbit/s."""
 
     def set_packet_loss(self, percent: int) -> None:

@@ -92,17 +92,22 @@ class OpusEncoder:
             else:
                 data = encoder.encode(frame.planes[0].buffer_ptr, samples)
             if len(data) <= _SILENT_BYTES and self._settings.dtx:
+                if (
+                    not self._silent
+                ):  # the first says that silence follows, so that nobody takes it for a loss
+                    out.append(EncodedAudio(data, at, samples, False))
                 self._silent = True
                 continue
             out.append(EncodedAudio(data, at, samples, self._silent))
             self._silent = False
         return out
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
-        """Aim at another bit rate."""
-        self._bitrate_bps = max(6_000, min(bitrate_bps, 510_000))
+    def set_bitrate(self, bitrate_bps: int | None) -> None:
+        """Aim at another bit rate; None to choose by channels."""
+        self._bitrate_bps = None if bitrate_bps is None else max(6_000, min(bitrate_bps, 510_000))
         if self._encoder is not None:
-            self._encoder.set_bitrate(self._bitrate_bps)
+            usual = _DEFAULT_BITRATE[self._cutter.channels or 1]
+            self._encoder.set_bitrate(self._bitrate_bps or usual)
 
     def set_packet_loss(self, percent: int) -> None:
         """Prepare in-band FEC for this much loss."""
@@ -241,13 +246,15 @@ class AvOpusEncoder:
             for packet in packets:
                 data = bytes(packet)
                 if len(data) <= _SILENT_BYTES and self._settings.dtx:
+                    if not self._silent:
+                        out.append(EncodedAudio(data, at, self._samples, False))
                     self._silent = True
                     continue
                 out.append(EncodedAudio(data, at, self._samples, self._silent))
                 self._silent = False
         return out
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
+    def set_bitrate(self, bitrate_bps: int | None) -> None:
         """Without effect: FFmpeg's wrapper reads it once."""
 
     def set_packet_loss(self, percent: int) -> None:

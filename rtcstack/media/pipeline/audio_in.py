@@ -7,6 +7,7 @@ Spec: webrtc-pc, section 5.3.
 
 from __future__ import annotations
 
+import logging
 import math
 from array import array
 from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ from rtcstack.media.pipeline.inbound import (
     as_encoded,
     time_base,
 )
-from rtcstack.media.pipeline.level import energy
+from rtcstack.media.pipeline.level import mean_power
 from rtcstack.media.pipeline.metronome import Metronome, metronome
 from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.rtp.audio import Playout, Pulled
@@ -41,6 +42,8 @@ from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.serial import Unwrapper
 
 __all__ = ["AudioInbound"]
+
+_logger = logging.getLogger("rtcstack.media")
 
 _MAX_CATCH_UP = 10
 """Frames played at one tick: a loop that was held up for longer leaves the rest out."""
@@ -66,6 +69,8 @@ def _cost_s(job: _Job) -> float:
 class _Sound(NamedTuple):
     frame: av.AudioFrame
     encoded: EncodedFrame | None
+    power: float | None
+    spent_s: float
 
 
 class _Decoder:
@@ -118,8 +123,10 @@ class _Decoder:
         sound.pts = self._position
         sound.time_base = time_base(rate)
         self._position += sound.samples
-        self.decode_time_s += monotonic() - began
-        return _Sound(sound, job.frame if job.what is Pulled.FRAME else None)
+        spent_s = monotonic() - began
+        self.decode_time_s += spent_s
+        encoded = job.frame if job.what is Pulled.FRAME else None
+        return _Sound(sound, encoded, mean_power(sound), spent_s)
 
     def close(self) -> None:
         """On the thread."""
@@ -159,7 +166,8 @@ class AudioInbound:
         notes: who was heard.
         transform: what frames pass through, or None.
         samples: of the sound that was handed to the track.
-        total_energy: of it, as webrtc-stats reckons it, where the sender tells its level.
+        total_energy, audio_level: of it, as webrtc-stats reckons them.
+        decoding_of_samples_s: sum over its samples of the time that decoding took.
         next_at: see `Player`.
     """
 
@@ -183,8 +191,9 @@ class AudioInbound:
         self.transform: ReceiveTransform | None = None
         self.samples = 0
         self.total_energy = 0.0
+        self.decoding_of_samples_s = 0.0
         self.total_duration_s = 0.0
-        self.audio_level: int | None = None
+        self.audio_level: float | None = None
         self.next_at = math.inf
         self._receiving = False
         self._has_played = False
@@ -218,6 +227,11 @@ class AudioInbound:
     def decoder_implementation(self) -> str:
         """Name of what decodes; "" before."""
         return self._decoder.implementation if self._decoder is not None else ""
+
+    @property
+    def samples_per_tick(self) -> int:
+        """Samples for each tick of the RTP clock."""
+        return 2 if self._codec is not None and self._codec.name == "g722" else 1
 
     @property
     def decode_time_s(self) -> float:
@@ -320,6 +334,12 @@ class AudioInbound:
         if self.next_at < now:
             self.next_at = now + 0.01
 
+    def tick_failed(self, exc: Exception) -> None:
+        """A fault of ours: there is silence from now on, and that is said."""
+        _logger.error("a receiver of sound has a fault, and is silent", exc_info=exc)
+        self._main.set_muted(True)
+        self._tell_error(exc)
+
     def _play(self, pulled: Playout, now: float) -> None:
         what, frame = pulled.what, pulled.frame
         if frame is not None:
@@ -367,14 +387,16 @@ class AudioInbound:
         self._main.set_muted(True)
 
     def _played(self, sound: _Sound) -> None:
-        frame, encoded = sound
+        frame, encoded, power, spent_s = sound
         self.samples += frame.samples
         seconds = frame.samples / frame.sample_rate
         self.total_duration_s += seconds
+        if power is not None:
+            self.audio_level = power**0.5
+            self.total_energy += power * seconds
         if encoded is not None:
-            if encoded.audio_level is not None:
-                self.audio_level = encoded.audio_level
-                self.total_energy += energy(encoded.audio_level, seconds)
+            # a sample has waited for all of its frame to be decoded
+            self.decoding_of_samples_s += spent_s * frame.samples
             if encoded.capture_time is not None:
                 set_capture_time(frame, encoded.capture_time - NTP_EPOCH_S)
         self._main.push(frame)

@@ -24,7 +24,7 @@ from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, capture_time
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock
-from rtcstack.media.pipeline.level import VOICE_LEVEL, audio_level, energy
+from rtcstack.media.pipeline.level import VOICE_LEVEL, dbov, mean_power
 from rtcstack.media.pipeline.outbound import Layer, Outbound
 from rtcstack.rtp.send import SendStream
 
@@ -33,7 +33,7 @@ __all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
 _REPORT_EVERY = 50
 """Frames between looks at the loss that the peer reports: a second."""
 
-AudioResult = tuple[list[EncodedAudio], int | None, float | None]
+AudioResult = tuple[list[EncodedAudio], float | None, float | None]
 
 
 class AudioCoder:
@@ -48,17 +48,16 @@ class AudioCoder:
         "codec",
         "implementation",
         "loss_percent",
-        "wants_level",
     )
 
     def __init__(self, codec: str, settings: AudioSettings) -> None:
         self._encoder: AudioEncoder | None = None
         self._settings = settings
-        self._loss = self._rate = -1
+        self._loss = -1
+        self._rate: int | None = -1
         self.codec = codec
         self.bitrate_bps: int | None = settings.bitrate_bps
         self.loss_percent = 0
-        self.wants_level = False
         self.implementation = ""
 
     def encode(self, frame: av.AudioFrame) -> AudioResult:
@@ -67,15 +66,14 @@ class AudioCoder:
         if encoder is None:
             encoder = self._encoder = audio_encoder(self.codec, self._settings)
             self.implementation = encoder.implementation
-            self._loss = self._rate = -1
-        if self.bitrate_bps is not None and self.bitrate_bps != self._rate:
+            self._loss, self._rate = -1, -1
+        if self.bitrate_bps != self._rate:
             self._rate = self.bitrate_bps
             encoder.set_bitrate(self.bitrate_bps)
         if self.loss_percent != self._loss:
             self._loss = self.loss_percent
             encoder.set_packet_loss(self._loss)
-        level = audio_level(frame) if self.wants_level else None
-        return encoder.encode(frame), level, capture_time(frame)
+        return encoder.encode(frame), mean_power(frame), capture_time(frame)
 
     def close(self) -> None:
         """On the thread."""
@@ -95,7 +93,7 @@ class AudioOutbound(Outbound):
 
     Attributes:
         frames_encoded: packets' worth of sound that came out of the encoder.
-        level: of the last sound, in -dBov, where the peer wants to know.
+        level: of the last sound, from 0 (silence) to 1.
         total_energy, total_duration_s: of the sound that was measured (webrtc-stats).
     """
 
@@ -113,7 +111,7 @@ class AudioOutbound(Outbound):
         carrier.session.set_active(self.stream, False)
         carrier.senders[self.stream] = self
         self.frames_encoded = 0
-        self.level: int | None = None
+        self.level: float | None = None
         self.total_energy = 0.0
         self.total_duration_s = 0.0
         self.tones_until = 0.0
@@ -121,6 +119,7 @@ class AudioOutbound(Outbound):
         self._clock = RtpClock(self.layer.send.clock_rate)
         self._jobs: CoderStream[av.AudioFrame, AudioResult] | None = None
         self._coder: AudioCoder | None = None
+        self._hint = ""  # contentHint of the track that the encoder is made for
         self._red = self._make_red()
 
     @property
@@ -148,8 +147,8 @@ class AudioOutbound(Outbound):
             self._red = self._make_red()
         if (old.codec, old.parameters, old.ptime_ms) != (layer.codec, layer.parameters, layer.ptime_ms):
             self.release()
-        elif self._coder is not None and layer.max_bitrate_bps is not None:
-            self._coder.bitrate_bps = layer.max_bitrate_bps
+        elif self._coder is not None:
+            self._coder.bitrate_bps = self._settings().bitrate_bps
         active = self._sending and layer.active
         if self.stream.active is not active:
             session.set_active(self.stream, active)
@@ -163,21 +162,30 @@ class AudioOutbound(Outbound):
         if isinstance(frame, EncodedMedia):
             self._pass_on(frame)
         elif isinstance(frame, av.AudioFrame):
+            if self._hint != self._wanted_hint:
+                self.release()  # the encoder is made for another kind of sound
             jobs = self._jobs
             if jobs is None:
                 jobs = self._open()
             jobs.submit(frame)
 
-    def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
-        layer, track = self.layer, self.track
+    @property
+    def _wanted_hint(self) -> str:
+        return "" if self.track is None else self.track.contentHint
+
+    def _settings(self) -> AudioSettings:
+        layer = self.layer
         base = replace(
             layer.audio,
             bitrate_bps=layer.max_bitrate_bps,
             ptime_ms=layer.ptime_ms or layer.audio.ptime_ms,
-            content="" if track is None else track.contentHint,
+            content=self._hint,
         )
-        coder = self._coder = AudioCoder(layer.codec, audio_settings(base, layer.parameters))
-        coder.wants_level = bool(self.stream.extension_ids.audio_level)
+        return audio_settings(base, layer.parameters)
+
+    def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
+        self._hint = self._wanted_hint
+        coder = self._coder = AudioCoder(self.layer.codec, self._settings())
         self._jobs = self._pool.stream(
             coder.encode,
             self._encoded,
@@ -190,18 +198,19 @@ class AudioOutbound(Outbound):
         return self._jobs
 
     def _encoded(self, result: AudioResult) -> None:
-        units, level, captured = result
+        units, power, captured = result
         if not units:
             return
+        level = dbov(power) if self.stream.extension_ids.audio_level else None
         now = monotonic()
         rate = self.layer.send.clock_rate
-        self.level = level
+        self.level = None if power is None else power**0.5
         for unit in units:
             timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
             self.frames_encoded += 1
-            if level is not None:
+            if power is not None:
                 seconds = unit.duration / rate
-                self.total_energy += energy(level, seconds)
+                self.total_energy += power * seconds
                 self.total_duration_s += seconds
             if self.transform is not None:
                 frame = EncodedMedia(

@@ -10,7 +10,7 @@ from operator import mul
 
 import av
 
-__all__ = ["SILENCE", "VOICE_LEVEL", "audio_level", "energy", "linear_level"]
+__all__ = ["SILENCE", "VOICE_LEVEL", "audio_level", "dbov", "linear_level", "mean_power"]
 
 SILENCE = 127
 """The lowest level that can be told: digital silence."""
@@ -31,13 +31,8 @@ def linear_level(level: int | None) -> float | None:
     return 0.0 if level >= SILENCE else float(10 ** (-level / 20))
 
 
-def energy(level: int, seconds: float) -> float:
-    """What sound of this level adds to webrtc-stats' totalAudioEnergy."""
-    return float(seconds * 10 ** (-level / 10))
-
-
-def audio_level(frame: av.AudioFrame) -> int | None:
-    """-dBov from 0 (loudest) to 127 (silence); None for sample formats that are not looked at."""
+def mean_power(frame: av.AudioFrame) -> float | None:
+    """Mean of the samples' squares, full scale being 1; None for sample formats that are not looked at."""
     name = frame.format.name
     full_scale = _FULL_SCALE.get(name)
     if full_scale is None or not frame.samples:
@@ -45,8 +40,18 @@ def audio_level(frame: av.AudioFrame) -> int | None:
     count = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
     plane = memoryview(frame.planes[0])
     samples = (plane.cast("h") if full_scale > 1 else plane.cast("f"))[:count:_STRIDE].tolist()
-    power = sum(map(mul, samples, samples)) / len(samples)
+    return float(sum(map(mul, samples, samples)) / (len(samples) * full_scale * full_scale))
+
+
+def dbov(power: float | None) -> int | None:
+    """The level of sound of this mean power: -dBov from 0 (loudest) to 127 (silence); None for None."""
+    if power is None:
+        return None
     if power <= 0:
         return SILENCE
-    level = -10 * math.log10(power / full_scale**2)
-    return min(SILENCE, max(0, round(level)))
+    return min(SILENCE, max(0, round(-10 * math.log10(power))))
+
+
+def audio_level(frame: av.AudioFrame) -> int | None:
+    """-dBov from 0 (loudest) to 127 (silence); None for sample formats that are not looked at."""
+    return dbov(mean_power(frame))

@@ -31,6 +31,9 @@ class Player(Protocol):
     def tick(self, now: float) -> None:
         """It is time: play, and say when the next time is."""
 
+    def tick_failed(self, exc: Exception) -> None:
+        """`tick` has raised: it is not called any more."""
+
 
 class Metronome:
     """Calls players. Made by `metronome`.
@@ -79,7 +82,11 @@ class Metronome:
         now = monotonic()
         for player in list(self._players):
             if player.next_at <= now + _EARLY_S:
-                player.tick(now)
+                try:
+                    player.tick(now)
+                except Exception as exc:  # a fault of ours, which must not stop all sound of the loop
+                    self._players.pop(player, None)
+                    player.tick_failed(exc)
         self._arm()
 
 

@@ -38,6 +38,7 @@ from rtcstack.media.pipeline.inbound import (
 )
 from rtcstack.media.pipeline.later import AHEAD_S, Later
 from rtcstack.media.pipeline.rate import FrameRate
+from rtcstack.media.pipeline.smoothness import Smoothness
 from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
@@ -62,8 +63,6 @@ _LAYER_MISSED_FRAMES = 4
 
 _LARGER_ASKED_S = 1.0
 """A larger layer that comes again, and without a key frame, is asked for one so often."""
-
-_MIN_FREEZE_S = 0.15
 
 
 class _Job(NamedTuple):
@@ -164,10 +163,11 @@ class VideoFeed:
         frames_dropped: frames that nobody decoded in time.
         failures: frames that could not be decoded.
         frames_refused: frames that no decoder was given, for what their pictures would take of memory.
-        inter_frame_delay_s, inter_frame_delay_squared_s2: sums over pictures (webrtc-stats).
-        freeze_count, freezes_s, pauses_s: likewise.
-        assembly_s: sum over frames of the time from their first packet to their last.
+        smoothness: how evenly they were shown.
+        assembled, assembly_s: pictures that came in several packets, and the sum over these of the time
+            from the first packet to the last.
         processing_s: sum over pictures of the time from a frame's first packet to its decoding.
+        waiting_s: sum over pictures of the time from there until they were to be shown.
     """
 
     def __init__(
@@ -190,20 +190,16 @@ class VideoFeed:
         self.key_frames_decoded = 0
         self.failures = 0
         self.frames_refused = 0
-        self.inter_frame_delay_s = 0.0
-        self.inter_frame_delay_squared_s2 = 0.0
-        self.freeze_count = 0
-        self.freezes_s = 0.0
+        self.assembled = 0
         self.assembly_s = 0.0
         self.processing_s = 0.0
         self.last_frame_at = 0.0
         self.asked_at = 0.0
         self.frame_rate = FrameRate()
-        self.frames_shown = 0
         self.waiting_s = 0.0
+        self.smoothness = Smoothness()
         self._dropped_before = 0
         self._time_before = 0.0
-        self._shown_at = 0.0
         self._decoder: _Decoder | None = None
         self._jobs: CoderStream[_Job, _Pictures] | None = None
         self._needs_key_frame = True
@@ -291,7 +287,6 @@ class VideoFeed:
         """A whole frame came."""
         self.frames_received += 1
         self.key_frames_received += frame.key_frame
-        self.assembly_s += frame.received_at - frame.first_received_at
         self.last_frame_at = now
         if self._aside.frames:
             self._aside.expire(now)
@@ -394,7 +389,6 @@ class VideoFeed:
             self.frames_decoded += 1
             self.key_frames_decoded += frame.key_frame
             self.processing_s += now - frame.first_received_at
-            self.waiting_s += frame.received_at - frame.first_received_at
             wait_s = self._owner.wait_s(frame, now)
             self._owner.notes.played(frame, unix_time())
             self.width, self.height = picture.width, picture.height
@@ -402,7 +396,10 @@ class VideoFeed:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
             if frame.rotation:
                 set_rotation(picture, frame.rotation)
-            self.waiting_s += wait_s
+            self.waiting_s += now - frame.first_received_at + wait_s
+            if frame.packet_count > 1:
+                self.assembled += 1
+                self.assembly_s += frame.received_at - frame.first_received_at
             if wait_s > 0 or self._waiting:
                 self._hold(picture, now + wait_s, now)
             else:
@@ -440,17 +437,7 @@ class VideoFeed:
             self._timer = asyncio.get_running_loop().call_later(waiting[0][0] - monotonic(), self._due)
 
     def _show(self, picture: av.VideoFrame, now: float) -> None:
-        before = self._shown_at
-        if before:
-            delay = now - before
-            mean = self.inter_frame_delay_s / max(1, self.frames_decoded)
-            self.inter_frame_delay_s += delay
-            self.inter_frame_delay_squared_s2 += delay * delay
-            if delay > max(3 * mean, mean + _MIN_FREEZE_S):
-                self.freeze_count += 1
-                self.freezes_s += delay
-        self._shown_at = now
-        self.frames_shown += 1
+        self.smoothness.shown(now)
         self.frame_rate.count(now)
         self.main.push(picture)
         if self._owner.shown is self:
@@ -469,7 +456,7 @@ class VideoFeed:
         self._waiting.clear()
         self._reserve()
         self._aside.clear()
-        self._shown_at = 0.0
+        self.smoothness.interrupt()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -168,6 +168,7 @@ class VideoLayer:
         self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
         self._clock = RtpClock(CLOCK_RATE)
         self._coder: VideoCoder | None = None
+        self._hint = ""  # contentHint of the track that the encoder is made for
         self._jobs: CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]] | None = None
         self._share_bps: int | None = stream.bitrate_bps
         self._cap_bps: int | None = layer.max_bitrate_bps
@@ -287,6 +288,8 @@ class VideoLayer:
             return
         if self.layer.max_frame_rate == 0:
             return
+        if self._hint != self._wanted_hint:
+            self.release()  # the encoder is made for other pictures
         jobs = self._jobs
         if jobs is None:
             jobs = self._open()
@@ -315,14 +318,19 @@ class VideoLayer:
         self._due_at = max(self._due_at, now - 1 / rate) + 1 / adaptation.frame_rate
         return True
 
+    @property
+    def _wanted_hint(self) -> str:
+        track = self._owner.track
+        return "" if track is None else track.contentHint
+
     def _open(self) -> CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]]:
         layer = self.layer
-        track = self._owner.track
+        self._hint = self._wanted_hint
         settings = VideoSettings(
             bitrate_bps=max(1, self.target_bps),
             scale_down_by=layer.scale_down_by * self.adaptation.scale,
             max_frame_rate=layer.max_frame_rate,
-            content="" if track is None else track.contentHint,
+            content=self._hint,
             parameters=layer.parameters,
             implementation=layer.implementation,
         )

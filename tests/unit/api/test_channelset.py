@@ -17,6 +17,7 @@ from rtcstack.api.datachannel import (
     RTCDataChannel,
     RTCDataChannelInit,
 )
+from rtcstack.api.home import Home
 from rtcstack.config import Settings
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import SctpAssociation
@@ -36,6 +37,7 @@ from rtcstack.sctp.packet import chunk_bytes
 def channel_set(on_channel: Callable[[RTCDataChannel], None] = lambda _: None, **settings: Any) -> ChannelSet:
     return ChannelSet(
         Settings(**settings),
+        home=Home(),
         on_channel=on_channel,
         on_connected=lambda _: None,
         on_closed=lambda: None,

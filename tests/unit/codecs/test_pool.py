@@ -533,3 +533,36 @@ def test_costs_grow_with_what_there_is_to_code(width: int, height: int) -> None:
     assert costs.decoding_s(width, height, 5) == width * height * costs.DECODING_S_PER_PIXEL
     assert costs.decoding_s(0, 0, 1000) == 1000 * costs.DECODING_S_PER_BYTE
     assert costs.playing_s(160, 8000) == costs.playing_s(960, 48_000) == costs.encoding_s(sound)
+
+
+class Reluctant(Threads):
+    """Workers that refuse jobs for a while, which they may not."""
+
+    refuses = True
+
+    def submit(self, job: Callable[[], None], *, urgent: bool = False, cost_s: float | None = None) -> None:
+        if self.refuses:
+            raise RuntimeError("no job today")
+        super().submit(job, urgent=urgent, cost_s=cost_s)
+
+
+def test_workers_that_refuse_a_job_are_told_of_and_asked_again() -> None:
+    loop = Loop()
+    workers = Reluctant(loop.post, 1)
+    pool = CoderPool(workers)
+    results: list[int] = []
+    errors: list[Exception] = []
+    stream = pool.stream(lambda item: item, results.append, on_error=errors.append)
+    stream.submit(1)
+    loop.run_until(lambda: bool(errors))
+    assert str(errors[0]) == "no job today"
+    workers.refuses = False
+    stream.submit(2)
+    loop.run_until(lambda: len(results) == 2)
+    assert results == [1, 2]
+    assert len(errors) == 1
+    workers.refuses = True
+    stream.close()  # nobody closes the coder; the stream is forgotten all the same
+    assert not pool._streams
+    workers.close()
+    assert workers.join(PATIENCE_S)

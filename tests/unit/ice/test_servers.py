@@ -186,13 +186,15 @@ async def test_a_server_that_answers_at_one_of_its_two_addresses_gives_a_relay(
     monkeypatch.setattr(VirtualNetwork, "resolve", resolve)
     asked: list[str] = []
 
+    said: list[bytes] = []
+    net.attach("192.0.2.9", lambda _to, _from, answer: said.append(answer))
+
     def answers(data: bytes, client: tuple[str, int]) -> list[bytes]:
         """What the model says to a request."""
-        out: list[bytes] = []
-        net.attach(client[0], lambda _to, _from, answer: out.append(answer))
+        said.clear()
         model._receive((model.host, 3478), client, data)
         net.agenda.run(until=net.now - START_S + 1)
-        return out
+        return list(said)
 
     class Udp(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -91,3 +91,26 @@ def test_a_real_change_is_noticed() -> None:
     command = (*unshare, sys.executable, "-c", IN_NAMESPACE)
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.stdout.strip() == "noticed", result.stderr
+
+
+async def test_a_system_that_does_not_say_its_addresses_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses: frozenset[str] | None = None
+
+    def read() -> frozenset[str]:
+        if addresses is None:
+            raise OSError("too many open files")
+        return addresses
+
+    monkeypatch.setattr(module, "all_addresses", read)
+    told: list[int] = []
+    monitor = AddressMonitor()
+    watch = monitor.watch(lambda: told.append(1))
+    addresses = frozenset({"10.0.0.1"})
+    monitor.look()
+    assert told == [1]
+    addresses = None
+    monitor.look()
+    addresses = frozenset({"10.0.0.1"})
+    monitor.look()
+    assert told == [1]
+    watch.close()

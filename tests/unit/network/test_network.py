@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import struct
 import sys
 import weakref
-from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
-from unittest.mock import MagicMock
 
-import aioice.mdns
+import dns.message
+import dns.name
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -248,67 +249,126 @@ def test_anything_that_multicast_brings(data: bytes) -> None:
     asyncio.run(take())
 
 
-def question(name: bytes, others: int, *, as_answers: bool = False) -> bytes:
-    """A message that asks for a name of many labels, and for others that point to it; or answers so."""
-    name = bytes((len(name),)) + name + b"\1a" * 100 + b"\0"
-    tail = b"\0\1\0\1" + (bytes(4) + b"\0\4" + bytes(4) if as_answers else b"")
-    counts = (others + 1).to_bytes(2, "big")
-    head = bytes(4) + (bytes(2) + counts if as_answers else counts + bytes(2)) + bytes(4)
-    return head + name + tail + b"".join(bytes((1, i & 255)) + b"\xc0\x0c" + tail for i in range(others))
+class Group:
+    """Keeps what is sent to the group."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def sendto(self, data: bytes, address: tuple[str, int]) -> None:
+        assert address == ("224.0.0.251", 5353)
+        self.sent.append(data)
+
+    def is_closing(self) -> bool:
+        return False
 
 
-def test_what_is_read_of_multicast_is_short_and_has_a_name_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def questions(name: str, count: int) -> bytes:
+    wire = dns.name.from_text(name).to_wire()
+    rest = b"\xc0\x0c\0\1\0\1" * (count - 1)
+    return b"\0\0\0\0" + struct.pack("!H", count) + bytes(6) + wire + b"\0\1\0\1" + rest
+
+
+async def responder_of(zone: dict[str, str]) -> tuple[names._Protocol, Group]:
+    protocol, group = names._Protocol(), Group()
+    protocol.transport = group  # type: ignore[assignment]
+    protocol._MDnsProtocol__joined = True  # type: ignore[attr-defined]
+    for name, address in zone.items():
+        await protocol.publish(name, address)
+    return protocol, group
+
+
+@pytest.mark.parametrize("count", [1, 2, names.MAX_QUESTIONS, names.MAX_QUESTIONS + 1, 1480, 8000])
+async def test_many_questions_have_one_answer_at_most(count: int) -> None:
+    protocol, group = await responder_of({"mine.local": "192.0.2.1"})
+    protocol.datagram_received(questions("mine.local", count), ("192.0.2.9", 5353))
+    assert len(group.sent) == (count <= names.MAX_QUESTIONS)
+
+
+async def test_one_name_is_answered_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(names, "monotonic", lambda: now)
+    protocol, group = await responder_of({"mine.local": "192.0.2.1", "other.local": "2001:db8::1"})
+    for _ in range(5):
+        for name in ("mine.local", "other.local", "unknown.local"):
+            protocol.datagram_received(questions(name, 1), ("192.0.2.9", 5353))
+    assert len(group.sent) == 2
+    now += names.ANSWER_AGAIN_S
+    protocol.datagram_received(questions("mine.local", 1), ("192.0.2.9", 5353))
+    assert len(group.sent) == 3
+    answer = dns.message.from_wire(group.sent[-1])
+    assert [str(item.to_generic().data) for item in answer.answer[0]] == [str(bytes([192, 0, 2, 1]))]
+
+
+async def test_names_that_come_and_go_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol, group = await responder_of({})
+    for i in range(50):
+        await protocol.publish(f"n{i}.local", "192.0.2.1")
+        protocol.datagram_received(questions(f"n{i}.local", 1), ("192.0.2.9", 5353))
+        protocol.zone.delete_node(f"n{i}.local.")
+    assert len(group.sent) == 50
+    assert len(protocol._answered) <= 2
+
+
+def answers(name: str, *addresses: str) -> bytes:
+    wire = b"\0\0\x84\0\0\0" + struct.pack("!H", len(addresses)) + bytes(4)
+    for address in map(ip_address, addresses):
+        kind = 1 if address.version == 4 else 28
+        head = struct.pack("!HHIH", kind, 0x8001, 120, len(address.packed))
+        wire += dns.name.from_text(name).to_wire() + head + address.packed
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("addresses", "taken"),
+    [
+        (["192.0.2.7"], "192.0.2.7"),
+        (["2001:db8::7"], "2001:db8::7"),
+        (["224.0.0.1", "192.0.2.7"], "192.0.2.7"),
+        (["0.0.0.0", "255.255.255.255", "192.0.2.7", "192.0.2.8"], "192.0.2.7"),
+        (["ff02::1", "::"], None),
+        (["192.0.2.7"] * (names.MAX_RECORDS + 1), None),
+    ],
+)
+async def test_the_first_address_that_a_host_can_have(addresses: list[str], taken: str | None) -> None:
+    protocol, group = await responder_of({})
+    asking = asyncio.create_task(protocol.resolve("victim.local", timeout=0.05))
+    await asyncio.sleep(0)
+    assert len(group.sent) == 1
+    protocol.datagram_received(answers("other.local", "192.0.2.66"), ("192.0.2.9", 5353))
+    protocol.datagram_received(answers("victim.local", *addresses), ("192.0.2.9", 5353))
+    assert await asking == taken
+
+
+async def test_what_has_no_name_of_ours_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
     monkeypatch.setattr(
-        aioice.mdns.MDnsProtocol, "datagram_received", lambda self, data, addr: read.append(data)
+        dns.message, "from_wire", lambda data: read.append(data) or dns.message.QueryMessage()
     )
-
-    async def take() -> None:
-        protocol = names._Protocol()
-        protocol.transport = MagicMock(is_closing=lambda: False)
-        await protocol.publish("Ours.local", "192.0.2.1")
-        asking = asyncio.create_task(protocol.resolve("theirs.local", timeout=0.01))
-        await asyncio.sleep(0)
-        taken = [question(b"oURS", 0), question(b"theirs", names.MAX_RECORDS - 1, as_answers=True)]
-        for message in (
-            *taken,
-            question(b"anybody", 0),
-            question(b"ours", names.MAX_QUESTIONS),
-            question(b"ours", names.MAX_RECORDS, as_answers=True),
-            question(b"ours", 0) + bytes(names.MAX_MESSAGE_BYTES),
-            b"ours",
-        ):
-            protocol.datagram_received(message, ("192.0.2.1", 5353))
-        assert read == taken
-        await asking
-
-    asyncio.run(take())
+    protocol, _ = await responder_of({"Mine.local": "192.0.2.1"})
+    asking = asyncio.create_task(protocol.resolve("Theirs.local", timeout=0.01))
+    await asyncio.sleep(0)
+    ours = [questions("mINE.local", 1), answers("theirs.local", "192.0.2.7")]
+    for message in (*ours, questions("other.local", 1), answers("other.local", "192.0.2.7"), bytes(40)):
+        protocol.datagram_received(message, ("192.0.2.9", 5353))
+    assert read == ours
+    await asking
 
 
-def test_a_message_of_multicast_takes_few_steps_whatever_it_holds() -> None:
-    async def take() -> None:
-        protocol = names._Protocol()
-        protocol.transport = MagicMock(is_closing=lambda: False)
-        await protocol.publish("ours.local", "192.0.2.1")
-        for count in (3, 31, 600):
-            for as_answers in (False, True):
-                message = question(b"ours", count, as_answers=as_answers)
-                steps = calls_made(lambda m=message: protocol.datagram_received(m, ("192.0.2.1", 5353)))
-                assert steps < 80_000
-
-    asyncio.run(take())
-
-
-def calls_made(call: Callable[[], object]) -> int:
-    count = 0
+@pytest.mark.parametrize("count", [1, names.MAX_QUESTIONS, 600])
+@pytest.mark.parametrize("name", ["mine", "other"])
+async def test_many_labels_for_two_bytes_take_few_steps(name: str, count: int) -> None:
+    protocol, _ = await responder_of({"mine.local": "192.0.2.1"})
+    steps = 0
 
     def profile(frame: object, event: str, arg: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
+        nonlocal steps
+        steps += event in ("call", "c_call")
 
+    message = questions(name + ".a" * 100, count)
     sys.setprofile(profile)
     try:
-        call()
+        protocol.datagram_received(message, ("192.0.2.9", 5353))
     finally:
         sys.setprofile(None)
-    return count
+    assert steps < (100 if name == "other" else 50_000)

@@ -29,7 +29,7 @@ def packet(index: int, timestamp: int | None = None, payload: bytes | None = Non
     if timestamp is None:
         timestamp = index * STEP
     data = HEADER.write(111, index & 0xFFFF, timestamp & 0xFFFFFFFF, 0, 0)
-    p = parse(data + (payload if payload is not None else b"%d" % index))
+    p = parse(data + (payload if payload is not None else b"%04d" % index))
     p.index = index
     return p
 
@@ -246,7 +246,7 @@ def test_the_longest_delay_plays_everything(frame_ms: float, delay_s: float) -> 
     for i in range(frames + round(delay_s * 48_000 / step) + 2):
         now = i * step / 48_000
         if i < frames:
-            data = HEADER.write(111, i & 0xFFFF, i * step, 0, 0) + b"%d" % i
+            data = HEADER.write(111, i & 0xFFFF, i * step, 0, 0) + b"%04d" % i
             parsed = parse(data)
             parsed.index = i
             buffer.insert(parsed, Cut(step), READER, now)
@@ -286,7 +286,7 @@ class Red:
         number = int(payload)
         units = [AudioUnit(payload, 0, STEP)]
         if number:
-            units.insert(0, AudioUnit(b"%d" % (number - 1), -STEP, STEP, redundant=True))
+            units.insert(0, AudioUnit(b"%04d" % (number - 1), -STEP, STEP, redundant=True))
         return units
 
 
@@ -344,3 +344,16 @@ def test_the_target_for_very_long() -> None:
     for i in range(60_000):
         target.arrived(i * 0.02, i * 0.02 + (0.05 if i % 10 == 0 else 0.0))
     assert target.target_s == pytest.approx(0.06)
+
+
+def test_a_pause_that_was_announced_is_no_loss() -> None:
+    """DTX: the last packet before the pause says that silence follows (RFC 7587, section 3.1.3)."""
+    player = Player(0.06)
+    talk = [(i * STEP_S, packet(i)) for i in range(50)]
+    quiet = [(50 * STEP_S, packet(50, payload=b"0"))]
+    again = [((150 + i) * STEP_S, packet(51 + i, (150 + i) * STEP)) for i in range(50)]
+    player.play(talk + quiet + again, 3.98)
+    buffer = player.buffer
+    assert (buffer.concealed, buffer.silent_concealed, buffer.concealment_events) == (0, 0, 0)
+    assert buffer.inserted <= 4 * STEP  # until it is filled again
+    assert player.numbers[:95] == [*range(50), 0, *range(51, 95)]

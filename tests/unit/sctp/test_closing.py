@@ -188,7 +188,7 @@ def test_a_shutdown_that_acknowledges_what_was_never_sent_ends_all_the_same() ->
 
 
 def test_a_channel_is_not_open_any_more_when_the_peer_has_begun_a_shutdown() -> None:
-    """Else whoever looks whether it is open, and sends, is told that it is not; and the peer never has to end."""
+    """Else whoever looks whether it is open, and sends, is told that it is not; the peer need never end."""
     pair = Pair().establish()
     channel = pair.a.engine.open("one", now=pair.now)
     pair.run(0.2)

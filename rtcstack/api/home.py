@@ -1,0 +1,97 @@
+"""The event loop that a connection lives on; calls from elsewhere are refused.
+
+Nothing of a connection has locks: calls of two threads at once would tear it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from rtcstack.errors import InvalidStateError
+
+__all__ = ["Home", "at_home"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Home:
+    """A loop: the first that runs when the connection is made or used.
+
+    Attributes:
+        loop: the loop; None before.
+    """
+
+    __slots__ = ("loop",)
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = asyncio._get_running_loop()
+
+    def check(self, name: str) -> None:
+        """Refuse what comes from elsewhere.
+
+        Without any running loop it is taken for granted that the thread is the right one.
+
+        Raises:
+            InvalidStateError: the loop runs in another thread, or another loop runs in this one.
+        """
+        running = asyncio._get_running_loop()
+        loop = self.loop
+        if running is loop:
+            return
+        if loop is None:
+            self.loop = running
+        elif running is not None:
+            raise InvalidStateError(
+                f"{name}: this connection belongs to another event loop than the one that runs here"
+            )
+        else:
+            self._check_idle(name, loop)
+
+    def check_end(self, name: str) -> bool:
+        """The same for what closes, which is possible wherever the loop does not run.
+
+        Returns:
+            Whether its loop runs here: otherwise nothing can be waited for.
+
+        Raises:
+            InvalidStateError: the loop runs in another thread.
+        """
+        loop = self.loop
+        if loop is None:
+            return False
+        if asyncio._get_running_loop() is loop:
+            return True
+        self._check_idle(name, loop)
+        return False
+
+    @staticmethod
+    def _check_idle(name: str, loop: asyncio.AbstractEventLoop) -> None:
+        if loop.is_running():
+            raise InvalidStateError(
+                f"{name}: this connection's event loop runs in another thread; use its "
+                "call_soon_threadsafe, or asyncio.run_coroutine_threadsafe"
+            )
+
+
+class _HasHome(Protocol):
+    @property
+    def home(self) -> Home: ...
+
+
+H = TypeVar("H", bound=_HasHome)
+
+
+def at_home(method: Callable[Concatenate[H, P], R]) -> Callable[Concatenate[H, P], R]:
+    """A method that is refused when it is called from elsewhere; see `Home.check`."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def checked(self: H, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.home.check(name)
+        return method(self, *args, **kwargs)
+
+    return checked

@@ -1,0 +1,304 @@
+"""Statistics mean what webrtc-stats says: each figure is predicted from what the network is made to do.
+
+Spec: webrtc-stats, sections 8.2 to 8.7 and 8.10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtcstack import (
+    CallbackSink,
+    MediaEncoder,
+    MediaSettings,
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    Settings,
+    TestPatternSource,
+    ToneSource,
+    TrackSource,
+    audio_frame,
+)
+from rtcstack.media.frames import audio_to_numpy
+from rtcstack.testing import Link
+from tests.conformance.helpers import negotiate, pair, until
+from tests.scenarios.world import here
+
+pytestmark = pytest.mark.asyncio
+
+
+class Watched:
+    """A call from `a` to `b`, whose pictures and sound are looked at."""
+
+    def __init__(self, a: RTCPeerConnection, b: RTCPeerConnection) -> None:
+        self.a = a
+        self.b = b
+        self.sinks = [CallbackSink(receiver.track, self._take) for receiver in b.getReceivers()]
+        self.heard: list[np.ndarray] = []
+
+    def _take(self, frame: Any) -> None:
+        if hasattr(frame, "samples"):
+            self.heard.append(audio_to_numpy(frame)[:, 0] / 32768)
+
+    @property
+    def link(self) -> Link:
+        """On which all of `a`'s packets leave."""
+        return here().host("alice").interfaces["eth0"].up
+
+    async def inbound(self, kind: str) -> dict[str, Any]:
+        report = await self.b.getStats()
+        return next(s for s in report.of_type("inbound-rtp") if s["kind"] == kind)
+
+    async def outbound(self, kind: str) -> dict[str, Any]:
+        report = await self.a.getStats()
+        return next(s for s in report.of_type("outbound-rtp") if s["kind"] == kind)
+
+    async def source(self, kind: str) -> dict[str, Any]:
+        report = await self.a.getStats()
+        return next(s for s in report.of_type("media-source") if s["kind"] == kind)
+
+
+@asynccontextmanager
+async def watched(
+    *tracks: MediaStreamTrack, prefer: str | None = None, configuration: RTCConfiguration | None = None
+) -> AsyncIterator[Watched]:
+    async with pair(configuration) as (a, b):
+        for track in tracks:
+            a.addTrack(track)
+        if prefer is not None:
+            known = RTCRtpReceiver.getCapabilities("audio")
+            assert known is not None
+            wanted = [codec for codec in known.codecs if codec.mimeType == prefer]
+            a.getTransceivers()[0].setCodecPreferences(wanted)
+        await negotiate(a, b)
+        for side in (a, b):
+            await until(lambda side=side: side.connectionState == "connected", side, "connectionstatechange")
+        it = Watched(a, b)
+        await asyncio.sleep(3)
+        yield it
+        for sink in it.sinks:
+            sink.stop()
+
+
+def pattern() -> MediaStreamTrack:
+    return TestPatternSource(320, 240, 30).track()
+
+
+async def test_levels_and_energy_of_a_tone() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        before, sent_before = await it.inbound("audio"), await it.source("audio")
+        it.heard.clear()
+        await asyncio.sleep(5)
+        after, sent = await it.inbound("audio"), await it.source("audio")
+        sound = np.concatenate(it.heard)
+        rms = float(np.sqrt((sound**2).mean()))
+        assert rms > 0.05
+        for was, now in ((before, after), (sent_before, sent)):
+            seconds = now["totalSamplesDuration"] - was["totalSamplesDuration"]
+            energy = now["totalAudioEnergy"] - was["totalAudioEnergy"]
+            assert seconds == pytest.approx(5, abs=0.05)
+            assert (energy / seconds) ** 0.5 == pytest.approx(rms, rel=0.03)
+            assert now["audioLevel"] == pytest.approx(rms, rel=0.1)
+        samples = after["totalSamplesReceived"] - before["totalSamplesReceived"]
+        assert samples == pytest.approx(5 * 48_000, abs=1_000)
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("audio/opus", 48_000), ("audio/G722", 16_000), ("audio/PCMU", 8_000)]
+)
+async def test_what_is_counted_in_samples_is(codec: str, rate: int) -> None:
+    async with watched(ToneSource(440).track(), prefer=codec) as it:
+        before = await it.inbound("audio")
+        await asyncio.sleep(5)
+        after = await it.inbound("audio")
+        for name in ("jitterBufferEmittedCount", "totalSamplesReceived"):
+            assert after[name] - before[name] == pytest.approx(5 * rate, rel=0.02)
+        emitted = after["jitterBufferEmittedCount"] - before["jitterBufferEmittedCount"]
+        held_s = (after["jitterBufferDelay"] - before["jitterBufferDelay"]) / emitted
+        assert 0.005 < held_s < 0.1
+        processed_s = (after["totalProcessingDelay"] - before["totalProcessingDelay"]) / emitted
+        assert processed_s == pytest.approx(held_s, abs=0.005)
+        # a pause in the network is a tenth of a second of sound that is made up
+        it.link.is_up = False
+        await asyncio.sleep(0.1)
+        it.link.is_up = True
+        await asyncio.sleep(2)
+        lost = await it.inbound("audio")
+        assert lost["concealedSamples"] - after["concealedSamples"] == pytest.approx(
+            0.1 * rate, abs=0.045 * rate
+        )
+        assert lost["concealmentEvents"] - after["concealmentEvents"] >= 1
+        assert lost["packetsLost"] - after["packetsLost"] == 5
+
+
+async def test_sound_that_comes_too_late_is_discarded_and_makes_the_delay_grow() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        before = await it.inbound("audio")
+        usual_s = it.link.delay_s
+        it.link.delay_s = usual_s + 0.4
+        await asyncio.sleep(0.2)  # ten packets take longer, and what comes behind waits for them
+        it.link.delay_s = usual_s
+        await asyncio.sleep(10)
+        after = await it.inbound("audio")
+        rate = 48_000
+        inserted = after["insertedSamplesForDeceleration"] - before["insertedSamplesForDeceleration"]
+        removed = after["removedSamplesForAcceleration"] - before["removedSamplesForAcceleration"]
+        # the delay grew by as much as the packets were late, and came back
+        assert inserted == pytest.approx(0.4 * rate, abs=0.1 * rate)
+        assert removed == pytest.approx(inserted, abs=0.1 * rate)
+        assert after["packetsLost"] == before["packetsLost"]
+
+
+async def test_a_packet_that_is_overtaken_by_far_is_discarded() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        before = await it.inbound("audio")
+        it.link.reorder_s, it.link.reorder = 0.5, 1.0
+        await asyncio.sleep(0.0199)  # one packet
+        it.link.reorder = 0.0
+        await asyncio.sleep(3)
+        after = await it.inbound("audio")
+        assert after["packetsDiscarded"] - before["packetsDiscarded"] == 1
+        assert after["packetsLost"] == before["packetsLost"]
+
+
+async def test_packets_that_are_asked_for_again_are_the_ones_that_were_lost() -> None:
+    async with watched(pattern()) as it:
+        await asyncio.sleep(
+            3
+        )  # the probes at the beginning repeat packets, too, but not because they were lost
+        sent, received = await it.outbound("video"), await it.inbound("video")
+        lost: list[bytes] = []
+        ssrc = sent["ssrc"].to_bytes(4, "big")
+
+        def lose_every_tenth(packet: Any) -> bool:
+            data = packet[2]
+            if isinstance(data, bytes) and data[8:12] == ssrc and len(data) > 40 and len(lost) < 7:
+                lose_every_tenth.seen += 1  # type: ignore[attr-defined]
+                if lose_every_tenth.seen % 10 == 0:  # type: ignore[attr-defined]
+                    lost.append(data)
+                    return False
+            return True
+
+        lose_every_tenth.seen = 0  # type: ignore[attr-defined]
+        it.link.filter = lose_every_tenth
+        await asyncio.sleep(8)
+        after, at_peer = await it.outbound("video"), await it.inbound("video")
+        assert len(lost) == 7
+        assert after["retransmittedPacketsSent"] - sent["retransmittedPacketsSent"] == 7
+        assert at_peer["retransmittedPacketsReceived"] - received["retransmittedPacketsReceived"] == 7
+        assert at_peer["packetsLost"] - received["packetsLost"] in (0, 7)
+        payload = sum(len(data) for data in lost)
+        assert after["retransmittedBytesSent"] - sent["retransmittedBytesSent"] == pytest.approx(
+            payload, rel=0.1
+        )
+
+
+async def test_freezes_and_pauses_of_pictures() -> None:
+    async with watched(pattern()) as it:
+        before = await it.inbound("video")
+        assert before["framesRendered"] > 60
+        for outage_s in (0.5, 6.0):
+            it.link.is_up = False
+            await asyncio.sleep(outage_s)
+            it.link.is_up = True
+            await asyncio.sleep(4)
+        after = await it.inbound("video")
+        assert after["freezeCount"] - before["freezeCount"] >= 1
+        assert after["pauseCount"] - before["pauseCount"] == 1
+        assert after["totalPausesDuration"] - before["totalPausesDuration"] == pytest.approx(6.3, abs=0.4)
+        rendered = after["framesRendered"] - before["framesRendered"]
+        delays = after["totalInterFrameDelay"] - before["totalInterFrameDelay"]
+        assert delays == pytest.approx(14.5, abs=0.2)
+        assert 0 < after["jitterBufferDelay"] / after["jitterBufferEmittedCount"] < 0.2
+        assert rendered < 8.5 * 30
+        assert after["totalSquaredInterFrameDelay"] > 36
+
+
+async def test_one_encoder_counts_each_frame_once() -> None:
+    encoder = MediaEncoder(pattern(), "video/VP8", bitrate_bps=300_000)
+    taken: list[Any] = []
+    sink = CallbackSink(encoder.track(), taken.append)
+    await asyncio.sleep(2)
+    sink.stop()
+    assert encoder.frames == len(taken) > 50
+    encoder.end()
+
+
+async def test_a_limit_that_is_taken_away_limits_nothing_any_more() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        sender = it.a.getSenders()[0]
+
+        async def rate_bps() -> float:
+            await asyncio.sleep(1)
+            before = (await it.outbound("audio"))["bytesSent"]
+            await asyncio.sleep(3)
+            return ((await it.outbound("audio"))["bytesSent"] - before) * 8 / 3
+
+        usual = await rate_bps()
+        for limit, least, most in ((8_000, 0.0, 0.6 * usual), (None, 0.8 * usual, 1.2 * usual)):
+            parameters = sender.getParameters()
+            parameters.encodings[0].maxBitrate = limit
+            await sender.setParameters(parameters)
+            assert least < await rate_bps() < most
+
+
+async def test_what_the_content_is_said_to_be_reaches_a_running_encoder() -> None:
+    sound, pictures = ToneSource(440).track(), pattern()
+    async with watched(sound, pictures) as it:
+        hints = {"audio": [], "video": []}  # type: ignore[var-annotated]
+        for sender in it.a.getSenders():
+            outbound: Any = sender.outbound
+            owner = outbound if sender.kind == "audio" else outbound.layers[0]
+            hints[sender.kind].append(owner)
+        (audio,), (video,) = hints["audio"], hints["video"]
+        first = audio._coder, video._coder
+        sound.contentHint, pictures.contentHint = "speech", "detail"
+        await asyncio.sleep(1)
+        assert audio._coder is not first[0]
+        assert video._coder is not first[1]
+        assert (audio._hint, video._hint) == ("speech", "detail")
+        # and so does another track's
+        second = audio._coder
+        other = ToneSource(880).track()
+        other.contentHint = "music"
+        await it.a.getSenders()[0].replaceTrack(other)
+        await asyncio.sleep(1)
+        assert audio._coder is not second
+        assert audio._hint == "music"
+        after = await it.inbound("video")
+        assert after["framesDecoded"] > 100
+
+
+async def test_silence_that_is_not_sent_is_no_loss() -> None:
+    source = TrackSource("audio")
+    settings = RTCConfiguration(settings=Settings(media=MediaSettings(opus_dtx=True)))
+    async with watched(source.track(), configuration=settings) as it:
+        rng = np.random.default_rng(1)
+
+        async def say(level: float, seconds: float) -> None:
+            for _ in range(round(seconds * 50)):
+                noise = (rng.standard_normal(960) * level * 32767).clip(-32768, 32767).astype(np.int16)
+                source.push(audio_frame(noise, 48_000))
+                await asyncio.sleep(0.02)
+
+        await say(0.1, 2)
+        await it.inbound("audio")
+        packets = []
+        for level in (0.0, 0.1, 0.0, 0.1):
+            before = (await it.outbound("audio"))["packetsSent"]
+            await say(level, 2)
+            packets.append((await it.outbound("audio"))["packetsSent"] - before)
+        assert packets[1] > 95
+        assert packets[3] > 95
+        assert packets[0] < 50
+        assert packets[2] < 50
+        after = await it.inbound("audio")
+        assert after["concealedSamples"] == after["concealmentEvents"] == after["packetsLost"] == 0
