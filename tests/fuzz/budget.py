@@ -63,13 +63,12 @@ class _Meter:
     """The one that counts; targets do not run at the same time."""
 
     def __init__(self) -> None:
-        self.is_on = False
         self.steps = 0
         self.limit = 0
         self.given = 0
 
     def profile(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call" or (event == "c_call" and arg.__module__ != "atheris.native"):
+        if event == "call" or (event == "c_call" and getattr(arg, "__module__", None) != "atheris.native"):
             self.steps += 1
             if self.steps > self.limit:
                 raise TooMuchError(f"more steps than {self.limit}")
@@ -89,28 +88,35 @@ def bounded(target: Target, *, steps: Limit = STEPS, held: Limit = HELD) -> Targ
 
     @functools.wraps(target)
     def measured(data: bytes) -> None:
-        meter = _meter
-        meter.steps = meter.given = 0
-        # each limit of `spends` is looked at by itself; this one only ends what does not end
-        meter.limit = steps.of(len(data)) * 20
-        meter.is_on = True
-        tracemalloc.start()
-        before = sys.getprofile()
-        sys.setprofile(meter.profile)
-        try:
-            target(data)
-        finally:
-            sys.setprofile(before)
-            meter.is_on = False
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        size = max(len(data), meter.given)
-        if meter.steps > steps.of(size):
-            raise TooMuchError(f"{meter.steps} steps for {size} bytes")
-        if peak > held.of(size):
-            raise TooMuchError(f"{peak} bytes held for {size} bytes")
+        for attempt in range(2):
+            peak = _measure(target, data, steps)
+            size = max(len(data), _meter.given)
+            if _meter.steps > steps.of(size):
+                raise TooMuchError(f"{_meter.steps} steps for {size} bytes")
+            # a table of the interpreter's own that grows is not the target's, and does so once
+            if peak <= held.of(size):
+                return
+            if attempt:
+                raise TooMuchError(f"{peak} bytes held for {size} bytes")
 
     return measured
+
+
+def _measure(target: Target, data: bytes, steps: Limit) -> int:
+    """Run a target; the most bytes that it has held. The meter has its steps."""
+    _meter.steps = _meter.given = 0
+    # each limit of `spends` is looked at by itself; this one only ends what does not end
+    _meter.limit = steps.of(len(data)) * 20
+    tracemalloc.start()
+    before = sys.getprofile()
+    sys.setprofile(_meter.profile)
+    try:
+        target(data)
+    finally:
+        sys.setprofile(before)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ __all__ = ["TARGETS"]
 
 MESSAGE = Limit(20_000, 250)
 """Steps that a message may take. dnspython takes some 150 for a record, and up to 2,000 for one whose name
-points to another, as if its 127 labels stood there: of these there are 16 questions and 32 records at most."""
+points to another, as if its 127 labels stood there: at most, that is 16 questions and 32 records."""
 
 PUBLISHED, ASKED = "0a0a0a0a-0000.local", "0b0b0b0b-0000.local"
 
