@@ -23,7 +23,7 @@ from rtcstack.sctp.dcep import OpenMessage
 from rtcstack.sdp import Candidate
 from tests.fuzz import api, dtls, ice, media, names
 from tests.fuzz import sctp as channels
-from tests.fuzz.budget import bounded
+from tests.fuzz.budget import bounded, spends
 from tests.fuzz.closing import assert_silent
 
 __all__ = ["TARGETS"]
@@ -209,11 +209,12 @@ def stun_peer(data: bytes) -> None:
         identifier = waiting[0] if waiting and kind != Class.REQUEST else bytes(12)
         key = b"o" * 24 if kind == Class.REQUEST else b"t" * 24
         message = encode(method, kind, identifier, attributes, key=key)
-        engine.receive([Arrival(path, (f"198.51.100.{len(data) % 250}", 9), message)], now)
-        now += 0.3
-        engine.handle_timeout(now)
-        engine.drain(now)
-        engine.events()
+        with spends(len(message), ice.ICE_PASS):
+            engine.receive([Arrival(path, (f"198.51.100.{len(data) % 250}", 9), message)], now)
+            now += 0.3
+            engine.handle_timeout(now)
+            engine.drain(now)
+            engine.events()
     assert len(engine.newest.remotes) <= 133
     assert len(engine.newest.checklist) <= 100
     engine.close(now)
