@@ -13,11 +13,12 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from pyee.base import EventEmitter
 
 from rtcstack.clock import timestamp_ms
+from rtcstack.slips import say_unknown
 
 __all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute"]
 
@@ -66,10 +67,10 @@ def _wants_event(handler: Handler) -> bool:
 class HandlerAttribute:
     """An ``on<event>`` attribute: one handler, replaced by assignment, None for none."""
 
-    __slots__ = ("_event", "_slot")
+    __slots__ = ("_slot", "event")
 
     def __init__(self, event: str) -> None:
-        self._event = event
+        self.event = event
         self._slot = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -90,10 +91,10 @@ class HandlerAttribute:
         attributes = instance.handler_attributes
         previous = attributes.pop(self._slot, None)
         if previous is not None:
-            instance.removeEventListener(self._event, previous)
+            instance.removeEventListener(self.event, previous)
         if handler is not None:
             attributes[self._slot] = handler
-            instance.addEventListener(self._event, handler)
+            instance.addEventListener(self.event, handler)
 
 
 class EventTarget(EventEmitter):
@@ -106,6 +107,14 @@ class EventTarget(EventEmitter):
 
     _lock = threading.Lock()
     """pyee's, one for all: it is held for a look-up only, and descriptions make targets by the thousand."""
+
+    known_events: ClassVar[frozenset[str]] = frozenset()
+    """What objects of this class fire, as far as there are ``on<event>`` attributes."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {each.event for each in vars(cls).values() if isinstance(each, HandlerAttribute)}
+        cls.known_events = cls.known_events | own
 
     def __init__(self) -> None:
         self._events = {}  # in place of pyee's own __init__, which makes a lock for each
@@ -190,6 +199,8 @@ class EventTarget(EventEmitter):
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         self._handlers.pop(event, None)
+        if event not in self.known_events and self.known_events:
+            say_unknown(type(self).__name__, "event", event, self.known_events)
         super()._add_event_handler(event, k, v)
 
     def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:

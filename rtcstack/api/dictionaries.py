@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from rtcstack.slips import say_unknown
+
 __all__ = ["as_dictionary", "enforce_range", "enum_member"]
 
 D = TypeVar("D")
@@ -21,7 +23,7 @@ def as_dictionary(cls: type[D], value: object, members: Mapping[str, Any] | None
     Args:
         cls: a dataclass.
         value: an instance of `cls`, a mapping (members that `cls` does not have are ignored, as in
-            JavaScript), or None for all defaults.
+            JavaScript, but said once in the log), or None for all defaults.
         members: further members by keyword; one that `cls` does not have is a TypeError.
 
     Raises:
@@ -37,6 +39,8 @@ def as_dictionary(cls: type[D], value: object, members: Mapping[str, Any] | None
     if isinstance(value, cls):
         return dataclasses.replace(value, **members) if members else value  # type: ignore[type-var]
     if isinstance(value, Mapping):
+        for unknown in value.keys() - names:
+            say_unknown(cls.__name__, "member", unknown, names)
         return cls(**{k: v for k, v in value.items() if k in names}, **(members or {}))
     raise TypeError(f"{cls.__name__} or a mapping expected, not {type(value).__name__}")
 

@@ -466,8 +466,16 @@ class IceAgent:
 
     def _close_carriers(self) -> None:
         for path in list(self._carriers):
-            self._carriers.pop(path).close()
+            self._close_carrier(path)
         self._routes.clear()
+
+    def _close_carrier(self, path: int) -> None:
+        carrier = self._carriers.pop(path, None)
+        if carrier is not None:
+            try:
+                carrier.close()
+            except Exception as exc:  # of a network that the application has installed: the others are closed
+                logger.error("%s: a socket does not close: %r", self.name, exc)
 
     def fail(self, reason: str) -> None:
         """The engine cannot be relied on any more, for a fault of ours: "failed", for good.
@@ -706,9 +714,7 @@ class IceAgent:
 
     def _release(self, paths: tuple[int, ...]) -> None:
         for path in paths:
-            carrier = self._carriers.pop(path, None)
-            if carrier is not None:
-                carrier.close()
+            self._close_carrier(path)
         self._routes = {k: r for k, r in self._routes.items() if self.engine.path(k[0]) is not None}
         for ufrag in [u for u in self._gathering if self.engine.generation(u) is None]:
             del self._gathering[ufrag]

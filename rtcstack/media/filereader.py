@@ -20,6 +20,9 @@ __all__ = ["MAX_PACKETS", "FileReader", "Piece", "wanted_streams"]
 MAX_PACKETS = 64
 """Packets that a piece may take of a file, also of damaged ones, that give no frame."""
 
+SAMPLE_RATES_HZ = (2_000, 768_000)
+"""Of sound that is played: at a rate of 1 Hz a kilobyte is an hour."""
+
 _AUDIO_FRAME_SAMPLES = AUDIO_SAMPLE_RATE // 50
 
 
@@ -136,6 +139,8 @@ class FileReader:
                     last = max(last, seconds + self._frame_interval())
                     yield seconds, "video", frame
                     continue
+                if not SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
+                    raise ValueError(f"sound of {frame.sample_rate} Hz cannot be played")
                 for piece in resampler.resample(frame):
                     placed = _placed(lines, "audio", (piece.time or 0.0) - first)
                     if placed is None:

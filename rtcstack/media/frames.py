@@ -23,6 +23,7 @@ __all__ = [
     "audio_to_numpy",
     "blank",
     "capture_time",
+    "frame_bytes",
     "noted_capture_time",
     "rotation",
     "set_capture_time",
@@ -40,6 +41,11 @@ VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_RATE)
 _BLACK, _GREY = 16, 128
 _CAPTURE_TIME = "capture_time"
 _ROTATION = "rotation"
+
+
+def frame_bytes(frame: Frame) -> int:
+    """What a frame's pictures or samples take."""
+    return sum(plane.buffer_size for plane in frame.planes)
 
 
 def capture_time(frame: Frame) -> float | None:

@@ -22,7 +22,7 @@ from rtcstack.clock import monotonic, unix_time
 from rtcstack.errors import NotFoundError
 from rtcstack.media.filereader import FileReader, Piece, wanted_streams
 from rtcstack.media.files import is_at_hand
-from rtcstack.media.frames import Frame, set_capture_time
+from rtcstack.media.frames import Frame, frame_bytes, set_capture_time
 from rtcstack.media.source import TrackSource
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.platform import Jobs
@@ -31,6 +31,7 @@ from rtcstack.workers import Threads, dedicated, jobs, run
 __all__ = [
     "MAX_DECODED_AHEAD",
     "MAX_IN_FLIGHT",
+    "MAX_WAITING_BYTES",
     "MediaPlayer",
     "camera",
     "is_at_hand",
@@ -40,6 +41,9 @@ __all__ = [
 
 MAX_DECODED_AHEAD = 64
 """Frames that are decoded and wait for their time: tracks in a file are not quite interleaved."""
+
+MAX_WAITING_BYTES = 96 << 20
+"""What those frames may take: seven pictures of 4K, or all of 720p. One more read may come on top."""
 
 MAX_IN_FLIGHT = 8
 """Frames that are read ahead of those that can be shown; of a device, frames that are on their way."""
@@ -118,6 +122,8 @@ class MediaPlayer:
         self._is_closing = False
         self._waiting: list[tuple[float, int, str, Frame]] = []
         self._counts = dict.fromkeys(self._sources, 0)  # of what waits
+        self._waiting_bytes = 0
+        self._largest = 0  # frame so far, in bytes
         self._number = 0
         self._began_at = 0.0
         self._is_giving = False
@@ -168,6 +174,7 @@ class MediaPlayer:
         """End the tracks, and let go of the file or device."""
         self._stopping = self._reader.is_stopping = True
         self._waiting.clear()
+        self._waiting_bytes = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -207,7 +214,17 @@ class MediaPlayer:
             return 1
         waiting = len(self._waiting)
         most = MAX_IN_FLIGHT if all(self._counts.values()) else MAX_DECODED_AHEAD
-        return min(most - waiting, MAX_IN_FLIGHT)
+        room = min(most - waiting, MAX_IN_FLIGHT)
+        if self._largest:
+            room = min(room, (MAX_WAITING_BYTES - self._waiting_bytes) // self._largest)
+        return max(room, not waiting)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether nothing more is read before something was given."""
+        return (
+            len(self._waiting) >= MAX_DECODED_AHEAD or self._waiting_bytes + self._largest > MAX_WAITING_BYTES
+        )
 
     def _read(self, count: int) -> None:
         """On a worker."""
@@ -229,6 +246,9 @@ class MediaPlayer:
             heapq.heappush(self._waiting, (at, self._number, kind, frame))
             self._number += 1
             self._counts[kind] += 1
+            size = frame_bytes(frame)
+            self._waiting_bytes += size
+            self._largest = max(self._largest, size)
         if piece.is_last and not self._is_read:
             self._is_read = True
             if piece.error is not None:
@@ -266,6 +286,7 @@ class MediaPlayer:
             while self._may_give():
                 _, _, kind, frame = heapq.heappop(self._waiting)
                 self._counts[kind] -= 1
+                self._waiting_bytes -= frame_bytes(frame)
                 set_capture_time(frame, unix_time())
                 self._sources[kind].push(frame)
         finally:
@@ -280,7 +301,7 @@ class MediaPlayer:
             return False
         if self._is_device:
             return True
-        if not self._is_read and not all(self._counts.values()) and len(waiting) < MAX_DECODED_AHEAD:
+        if not self._is_read and not all(self._counts.values()) and not self._is_full:
             return False  # what the others bring may be due before it
         at, _, kind, _ = waiting[0]
         if not self._realtime:

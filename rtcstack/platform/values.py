@@ -107,7 +107,8 @@ class HostAddress(NamedTuple):
 Received = tuple[bytes, int, Address, float]
 """Datagrams of equal size that came together from one address, as the kernel coalesces them:
 
-the data; the size of each datagram (the last may be shorter); where from; and when they reached this
+the data, of which there is some: empty datagrams are left out; the size of each datagram (the last may be
+shorter); where from; and when they reached this
 machine, on the clock: `now` of the batch, unless the loop was late to look.
 """
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any
 
 from rtcstack.engine import Address
 from rtcstack.platform import Received
 from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.sockets import VirtualSocket, named
+from rtcstack.testing.udp import MAX_DATAGRAM_BYTES, VirtualUdp
 
 __all__ = ["VirtualDatagramTransport"]
 
@@ -39,7 +41,7 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
         self._loop = loop
         self._protocol = protocol
         self._remote = remote
-        self._udp = network.open_udp(local, self)
+        self._udp = VirtualUdp(network.host, local, self, empty_too=True)
         self._extra_info: dict[str, Any] = {
             "sockname": named(self._udp.sockname),
             "peername": None if remote is None else named(remote),
@@ -65,7 +67,11 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
         return self._udp.is_closed
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """See `asyncio.DatagramTransport.sendto`."""
+        """See `asyncio.DatagramTransport.sendto`. What is too long is told to `error_received`."""
+        if len(data) > MAX_DATAGRAM_BYTES:
+            error = OSError(errno.EMSGSIZE, "Message too long")
+            self._loop.call_soon(self._protocol.error_received, error)
+            return
         if addr is None:
             if self._remote is None:
                 raise ValueError("no address, and the transport has no remote one")
@@ -97,4 +103,15 @@ class VirtualDatagramTransport(asyncio.DatagramTransport):
             for start in range(0, len(data), size) if size else (0,):
                 if self._udp.is_closed:
                     return
-                self._protocol.datagram_received(data[start : start + size] if size else data, named(source))
+                try:
+                    self._protocol.datagram_received(
+                        data[start : start + size] if size else data, named(source)
+                    )
+                except Exception as error:  # the others of the batch come all the same
+                    context = {
+                        "message": "Exception where a datagram arrived",
+                        "exception": error,
+                        "transport": self,
+                        "protocol": self._protocol,
+                    }
+                    self._loop.call_exception_handler(context)

@@ -292,8 +292,11 @@ class Host:
 
         Raises:
             OSError: it is taken, or the address is not this host's.
+            OverflowError: there is no such port, as a socket says it.
         """
         host, port = local
+        if not 0 <= port <= LAST_EPHEMERAL_PORT:
+            raise OverflowError("bind(): port must be 0-65535.")
         if host not in ("0.0.0.0", "::") and not self.is_own(host):
             raise OSError(errno.EADDRNOTAVAIL, f"{self.name} does not have {host}")
         port = port or self._free_port(host, is_tcp, port_range)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -68,11 +69,22 @@ class Internet:
         self._hosts: dict[str, Host] = {}
         self._receivers: dict[str, Receiver] = {}
         self._handed_out = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def now(self) -> float:
         """The virtual time."""
         return self.agenda.now
+
+    def move_on_with(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on a loop moves its time on.
+
+        Raises:
+            RuntimeError: another one does, and is not closed.
+        """
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("this internet is another loop's, which is not closed: each has its own time")
+        self._loop = loop
 
     # -- hosts ----------------------------------------------------------------------------------
 

@@ -67,6 +67,10 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         invariants: whether each pass of a transport is looked at; see `rtcstack.testing.invariants`. None
             for what `invariants.enable` said.
 
+    Raises:
+        RuntimeError: the internet is that of another loop, which is not closed.
+        ValueError: there are no workers.
+
     Attributes:
         internet: see above.
         jobs: what is done away from the loop.
@@ -93,9 +97,10 @@ class VirtualLoop(RefusesTheRealWorld, Surface, asyncio.BaseEventLoop):  # type:
         invariants: bool | None = None,
     ) -> None:
         must_be_somebody(workers)
+        self.internet = Internet(seed=seed) if internet is None else internet
+        self.internet.move_on_with(self)
         super().__init__()
         self._clock_resolution = 0.0
-        self.internet = Internet(seed=seed) if internet is None else internet
         self._agenda = self.internet.agenda
         self._limit = None if limit_s is None else self._agenda.now + limit_s
         self._asked = 0

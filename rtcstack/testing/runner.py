@@ -41,7 +41,8 @@ def run(
     """
 
     if asyncio._get_running_loop() is not None:
-        main.close()
+        if asyncio.iscoroutine(main):
+            main.close()  # or it would be said that nobody has awaited it
         raise RuntimeError("rtcstack.testing.run() cannot be called from a running event loop")
 
     def loop() -> VirtualLoop:

@@ -10,11 +10,14 @@ from rtcstack.testing import standing
 from rtcstack.testing.host import Host
 from rtcstack.testing.packets import Payload, family_of
 
-__all__ = ["MAX_RUN_BYTES", "MAX_RUN_DATAGRAMS", "RECEIVE_BUFFER_BYTES", "VirtualUdp"]
+__all__ = ["MAX_DATAGRAM_BYTES", "MAX_RUN_BYTES", "MAX_RUN_DATAGRAMS", "RECEIVE_BUFFER_BYTES", "VirtualUdp"]
 
 RECEIVE_BUFFER_BYTES = 212_992
 """What waits to be read at one instant, unless the options ask for something else: Linux' own choice.
 What comes beyond is lost, and counted."""
+
+MAX_DATAGRAM_BYTES = 65_507
+"""What IPv4 has room for in a datagram: one that is longer does not leave, and counts as an error."""
 
 MAX_RUN_DATAGRAMS, MAX_RUN_BYTES = 64, 65_000
 """What comes as one run, as the kernel coalesces it."""
@@ -33,10 +36,13 @@ class VirtualUdp:
         sink: who takes what comes.
         options: how it was opened.
         coalesces: whether equal datagrams in a row come as one run.
+        empty_too: whether empty datagrams are handed on, of size 0, which `rtcstack.platform.Received` has
+            none of.
     """
 
     __slots__ = (
         "_coalesces",
+        "_empty_too",
         "_host",
         "_inbox",
         "_inbox_bytes",
@@ -55,10 +61,12 @@ class VirtualUdp:
         options: UdpOptions = _USUAL,
         *,
         coalesces: bool = True,
+        empty_too: bool = False,
     ) -> None:
         self._host = host
         self._sink = sink
         self._coalesces = coalesces
+        self._empty_too = empty_too
         self._inbox: list[tuple[Address, bytes]] = []
         self._inbox_bytes = 0
         self._receive_buffer_bytes = options.receive_buffer_bytes or RECEIVE_BUFFER_BYTES
@@ -86,7 +94,7 @@ class VirtualUdp:
         if self._is_closed:
             return
         source = self._source(to)
-        if source is None or not self._host.transmit(source, to, data):
+        if source is None or len(data) > MAX_DATAGRAM_BYTES or not self._host.transmit(source, to, data):
             self.counters.send_errors += 1
             return
         self.counters.packets_sent += 1
@@ -117,6 +125,8 @@ class VirtualUdp:
 
     def _take(self, _: Address, source: Address, data: Payload) -> None:
         assert isinstance(data, bytes)
+        if not data and not self._empty_too:
+            return
         if self._inbox_bytes + len(data) > self._receive_buffer_bytes:
             self.counters.dropped_queue_full += 1
             return

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rtcstack.rtp.rtcp.transport_cc import (
     MAX_DELTA_TICKS,
+    MAX_SMALL_DELTA_TICKS,
     TICKS_PER_S,
     TICKS_PER_UNIT,
     Arrival,
@@ -32,6 +33,9 @@ MAX_NOTED = 4096
 
 MAX_STATUSES = 1000
 """Packets that one feedback packet tells of."""
+
+MAX_DELTA_BYTES = 850
+"""What the times of these packets take, at one or two bytes each: with the rest below 1,200 bytes."""
 
 MAX_JUMP = 1 << 14
 """Numbers further away than this from the newest are a new beginning."""
@@ -114,10 +118,14 @@ class TransportArrivals:
         packets: list[TransportFeedback] = []
         base = self._next
         arrivals: list[Arrival] = []
-        reference = before = 0
+        reference = before = size = 0
         for number in numbers:
             ticks = int(noted[number] * TICKS_PER_S)
-            if arrivals and (number - base >= MAX_STATUSES or abs(ticks - before) > MAX_DELTA_TICKS):
+            delta = ticks - before
+            size += 1 if 0 <= delta <= MAX_SMALL_DELTA_TICKS else 2
+            if arrivals and (
+                number - base >= MAX_STATUSES or abs(delta) > MAX_DELTA_TICKS or size > MAX_DELTA_BYTES
+            ):
                 packets.append(self._packet(base, arrivals, reference))
                 base = base + arrivals[-1].offset + 1
                 arrivals = []
@@ -125,6 +133,7 @@ class TransportArrivals:
                 if number - base >= MAX_STATUSES:
                     base = number
                 reference = ticks // TICKS_PER_UNIT
+                size = 1
             before = ticks
             arrivals.append(Arrival(number - base, ticks - reference * TICKS_PER_UNIT))
         packets.append(self._packet(base, arrivals, reference))

@@ -14,7 +14,14 @@ from rtcstack.errors import ParseError
 from rtcstack.rtp.rtcp.feedback import SOURCES
 from rtcstack.rtp.rtcp.wire import packet_bytes
 
-__all__ = ["MAX_DELTA_TICKS", "TICKS_PER_S", "TICKS_PER_UNIT", "Arrival", "TransportFeedback"]
+__all__ = [
+    "MAX_DELTA_TICKS",
+    "MAX_SMALL_DELTA_TICKS",
+    "TICKS_PER_S",
+    "TICKS_PER_UNIT",
+    "Arrival",
+    "TransportFeedback",
+]
 
 TICKS_PER_S = 4000
 """Arrival times are told in steps of 250 us."""
@@ -24,6 +31,9 @@ TICKS_PER_UNIT = 256
 
 MAX_DELTA_TICKS = 0x7FFF
 """The most that may lie between two arrivals in one packet: 8.19 s."""
+
+MAX_SMALL_DELTA_TICKS = 255
+"""Up to here, and not backwards, it takes one byte, else two."""
 
 #  0                   1                   2                   3
 #  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -88,7 +98,7 @@ class TransportFeedback:
         for offset, ticks in self.arrivals:
             delta = ticks - before
             before = ticks
-            if 0 <= delta <= 255:
+            if 0 <= delta <= MAX_SMALL_DELTA_TICKS:
                 symbols[offset] = _SMALL
                 deltas.append(delta)
             else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import struct
 import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,6 +18,8 @@ from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.coders.video import VideoSettings
 from rtcstack.errors import InvalidStateError, NotFoundError, OperationError
+from rtcstack.media import player as player_module
+from rtcstack.media.frames import frame_bytes
 from rtcstack.media.player import MediaPlayer, camera
 from rtcstack.media.recorder import MediaRecorder
 from rtcstack.media.sinks import save_picture
@@ -327,3 +331,50 @@ def test_a_frame_becomes_a_picture_file(ending: str, tmp_path: Path) -> None:
         save_picture(picture(77), tmp_path / "frame.gif")
     with pytest.raises(OperationError):
         save_picture(picture(77), tmp_path / "none" / "frame.png")
+
+
+async def test_what_waits_is_bounded_in_bytes_when_the_sound_ends_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long pictures.webm"
+    recorder = MediaRecorder(path)
+    video, audio, tone = TrackSource("video"), TrackSource("audio"), ToneSource(440)
+    for source in (video, audio):
+        recorder.add_track(source.track())
+    await recorder.start()
+    for i in range(40):
+        if i < 5:
+            audio.push(tone.make(i))
+        video.push(picture(i, 640, 384))
+        await asyncio.sleep(0)
+    await recorder.stop()
+    assert recorder.dropped == 0
+    size = frame_bytes(picture(0, 640, 384))
+    limit = 5 * size
+    monkeypatch.setattr(player_module, "MAX_WAITING_BYTES", limit)
+    player = MediaPlayer(path, realtime=False)
+    assert player.video is not None
+    assert player.audio is not None
+    most, seen = 0, []
+    async for frame in player.video:
+        most = max(most, player._waiting_bytes)
+        seen.append(read_frame_number(frame))  # type: ignore[arg-type]
+    assert seen == list(range(40))
+    assert size <= most <= limit + size
+    assert player._waiting_bytes == 0
+
+
+@pytest.mark.parametrize("rate", [1, 1_999, 1_000_000_000])
+async def test_sound_at_a_rate_that_nothing_plays_ends_the_tracks(
+    rate: int, tmp_path: Path, expects_loop_exceptions: list[dict[str, Any]]
+) -> None:
+    data = bytes(8000)
+    form = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate & 0xFFFF_FFFF, 2, 16)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    path = tmp_path / "odd.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+    player = MediaPlayer(path)
+    assert player.audio is not None
+    with pytest.raises(InvalidStateError):
+        await player.audio.recv()
+    assert f"{rate} Hz" in str(expects_loop_exceptions[0]["exception"])

@@ -87,9 +87,35 @@ def test_feedback_is_split_to_what_packets_hold() -> None:
     arrivals = TransportArrivals()
     arrivals.arrived([n & 0xFFFF for n in range(3000)], 3_000_000, 5.0)
     packets = arrivals.feedback(5.1)
-    assert [p.status_count for p in packets] == [1000, 1000, 1000]
-    assert [p.feedback_count for p in packets] == [0, 1, 2]
+    assert [p.status_count for p in packets] == [850, 850, 850, 450]
+    assert [p.feedback_count for p in packets] == [0, 1, 2, 3]
     assert all(p.status_count <= MAX_STATUSES for p in packets)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 9), st.sampled_from([0.0, 0.001, 0.07, -0.01, 0.5]), st.integers(1, 300)),
+        max_size=6,
+    )
+)
+def test_feedback_fits_a_packet_however_late_and_lost_the_packets_were(
+    runs: list[tuple[int, float, int]],
+) -> None:
+    arrivals = TransportArrivals()
+    number, at, sent = 0, 5.0, {}
+    for step, wait, count in runs:
+        for _ in range(count):
+            number += step
+            at += wait
+            sent[number] = at
+            arrivals.arrived([number & 0xFFFF], 100, 5.0, at)
+    told: dict[int, float] = {}
+    for packet in arrivals.feedback(6.0):
+        assert len(packet.to_bytes()) <= 1200 - 28
+        read = through_the_wire(packet)
+        for offset, _ in read.arrivals:
+            told[(read.base_sequence_number + offset) & 0xFFFF] = 0
+    assert set(told) == {n & 0xFFFF for n in sent}
 
 
 def test_long_pauses_start_a_new_packet() -> None:

@@ -10,11 +10,18 @@ from typing import Any
 
 import pytest
 
-from rtcstack import RTCConfiguration, RTCIceServer, TestPatternSource, ToneSource, platform
+from rtcstack import (
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    TestPatternSource,
+    ToneSource,
+    platform,
+)
 from rtcstack.config import IceSettings, Settings
 from rtcstack.platform.current import loops_with_their_own
 from rtcstack.testing import Internet, TurnServer, VirtualLoop, VirtualNetwork
-from tests.unit.testing.calls import Call
+from tests.unit.testing.calls import Call, until
 
 METHODS = (
     "interfaces",
@@ -152,3 +159,73 @@ def test_workers_that_do_nothing_cost_the_media_alone(error: Exception | None) -
         await call.close()
 
     assert in_loop_with(lambda loop: {"jobs": Workers(loop.jobs, error)}, main) == []
+
+
+class Sticky:
+    """A socket that does not close."""
+
+    def __init__(self, udp: Any, asked: list[str]) -> None:
+        self._udp = udp
+        self._asked = asked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._udp, name)
+
+    def close(self) -> None:
+        """It is closed, and says that it is not."""
+        self._asked.append(self._udp.sockname[0])
+        self._udp.close()
+        raise OSError("it sticks")
+
+
+def test_a_socket_that_does_not_close_keeps_no_other_open() -> None:
+    asked: list[str] = []
+
+    def changes(loop: VirtualLoop) -> dict[str, Any]:
+        class Sockets:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(usual, name)
+
+            def open_udp(self, *arguments: Any) -> Any:
+                return Sticky(usual.open_udp(*arguments), asked)
+
+        usual = VirtualNetwork(loop.internet.host())
+        network = Sockets()
+        return {"network": lambda: network}
+
+    async def main() -> None:
+        internet: Internet = asyncio.get_running_loop().internet  # type: ignore[attr-defined]
+        internet.host().add_interface("wlan0")
+        connection = RTCPeerConnection()
+        connection.createDataChannel("chat")
+        await connection.setLocalDescription()
+        await connection.gathered()
+        await connection.close()
+        assert asked == internet.host().addresses()
+
+    assert in_loop_with(changes, main) == []
+
+
+def test_empty_datagrams_reach_nothing_of_ours() -> None:
+    async def main() -> None:
+        internet: Internet = asyncio.get_running_loop().internet  # type: ignore[attr-defined]
+        alice, bob = internet.add_host("alice"), internet.add_host("bob")
+        call = Call(alice, bob)
+        channel = call.alice.connection.createDataChannel("chat")
+        await call.connect()
+        await until(lambda: channel.readyState == "open")
+        ports = [port for is_tcp, _, port in alice.open_ports if not is_tcp]
+        loop = asyncio.get_running_loop()
+        with bob:
+            nobody, _ = await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("0.0.0.0", 9)
+            )
+        for port in ports:
+            nobody.sendto(b"", (alice.addresses()[0], port))
+        channel.send("hello")
+        await asyncio.sleep(1)
+        assert call.bob.messages == ["hello"]
+        nobody.close()
+        await call.close()
+
+    assert in_loop_with(lambda _: {}, main) == []

@@ -151,6 +151,8 @@ def test_a_loop_in_a_loop_is_refused_and_nothing_is_left() -> None:
     async def main() -> None:
         with pytest.raises(RuntimeError, match="running event loop"):
             run(inner())
+        with pytest.raises(RuntimeError, match="running event loop"):
+            run(inner)  # type: ignore[arg-type]
 
     run(main())
     asyncio.run(main())
@@ -185,3 +187,26 @@ def test_asyncios_debug_mode_sees_wrong_callbacks_and_threads() -> None:
         assert "Non-thread-safe" in str(raised[0])
 
     run(main(), debug=True)
+
+
+def test_an_internet_moves_on_with_one_loop_at_a_time() -> None:
+    internet = Internet()
+    loop = VirtualLoop(internet)
+    try:
+        with pytest.raises(RuntimeError, match="another loop's"):
+            VirtualLoop(internet)
+    finally:
+        loop.close()
+    VirtualLoop(internet).close()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_there_is_not(port: int) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(OverflowError):
+            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("0.0.0.0", port))
+        with pytest.raises(OverflowError):
+            await loop.create_server(asyncio.Protocol, "0.0.0.0", port)
+
+    run(main())

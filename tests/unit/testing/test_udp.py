@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rtcstack.engine import Address, Run
 from rtcstack.platform import HostAddress, Received, UdpOptions
 from rtcstack.testing import START_S, Internet, Nat, Trace, VirtualNetwork, run
 from rtcstack.testing.host import FIRST_EPHEMERAL_PORT, LAST_EPHEMERAL_PORT
-from rtcstack.testing.udp import RECEIVE_BUFFER_BYTES
+from rtcstack.testing.udp import MAX_DATAGRAM_BYTES, RECEIVE_BUFFER_BYTES
 
 
 class Sink:
@@ -245,3 +246,56 @@ def test_local_names_are_heard_behind_the_same_router() -> None:
         assert await a.resolve("far") == far.host.addresses()
 
     run(main(), internet=internet)
+
+
+def test_a_protocol_that_raises_loses_none_of_the_other_datagrams(
+    expects_loop_exceptions: list[dict[str, Any]],
+) -> None:
+    taken: list[bytes] = []
+
+    class Choosy(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            taken.append(data)
+            if data == b"bad":
+                raise ValueError("a bad one")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        place, _ = await loop.create_datagram_endpoint(Choosy, local_addr=("127.0.0.1", 5000))
+        sender, _ = await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=("127.0.0.1", 5000)
+        )
+        for data in (b"bad", b"good", b"bad", b"better"):
+            sender.sendto(data)
+        await asyncio.sleep(1)
+        place.close()
+        sender.close()
+        await asyncio.sleep(0)
+
+    run(main())
+    assert taken == [b"bad", b"good", b"bad", b"better"]
+    assert [str(context["exception"]) for context in expects_loop_exceptions] == ["a bad one"] * 2
+
+
+def test_a_datagram_that_no_packet_has_room_for_does_not_leave() -> None:
+    errors: list[Exception] = []
+    echo = Echo()
+    echo.error_received = errors.append  # type: ignore[method-assign, assignment]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        place, _ = await loop.create_datagram_endpoint(lambda: echo, local_addr=("127.0.0.1", 0))
+        place.sendto(bytes(MAX_DATAGRAM_BYTES + 1), ("127.0.0.1", 9))
+        place.sendto(bytes(MAX_DATAGRAM_BYTES), ("127.0.0.1", 9))
+        await asyncio.sleep(1)
+        place.close()
+        await asyncio.sleep(0)
+
+    run(main())
+    assert [getattr(error, "errno", None) for error in errors] == [errno.EMSGSIZE]
+    net, here, _ = two_hosts()
+    udp = here.open_udp(("0.0.0.0", 0), Sink())
+    udp.send(bytes(MAX_DATAGRAM_BYTES + 1), ("192.0.2.9", 9))
+    assert (udp.counters.send_errors, udp.counters.packets_sent) == (1, 0)
+    udp.close()
+    assert net.sent == 0
