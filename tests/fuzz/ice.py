@@ -29,8 +29,8 @@ __all__ = ["ICE_PASS", "TARGETS"]
 MAX_ROUNDS = 80
 
 ICE_PASS = Limit(6_000, 40)
-"""Steps of a pass of ICE. What is due once in a while looks at all pairs, of which there are 100 at most: that
-takes up to 1,000."""
+"""Steps of a pass of ICE. What is due once in a while looks at all pairs, of which there are 100 at most:
+that takes up to 1,000."""
 
 TURN_GOODBYE_S = 100.0
 """After its end a TURN client waits for what it asked last, 39.5 s, and once more where the server
