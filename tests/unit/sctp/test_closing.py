@@ -10,7 +10,8 @@ import pytest
 from rtcstack.sctp.association import AssociationState
 from rtcstack.sctp.channels import ChannelState
 from rtcstack.sctp.chunks import ChunkType
-from rtcstack.sctp.events import ChannelClosing
+from rtcstack.sctp.dcep import OpenMessage, Ppid
+from rtcstack.sctp.events import ChannelAnnounced, ChannelClosing, MessageReceived, StreamMessage
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.outstanding import MAX_SKIPPED_STREAMS
 from rtcstack.sctp.packet import chunk_bytes, split_chunks
@@ -204,6 +205,19 @@ def test_a_channel_is_not_open_any_more_when_the_peer_has_begun_a_shutdown() -> 
     pair.a.association.abort(pair.now, "enough")
     pair.flush()
     assert channel.state is ChannelState.CLOSED
+
+
+def test_a_channel_that_is_announced_during_the_peer_s_shutdown_is_closing_at_once() -> None:
+    """What was held behind a gap may be delivered then: a message, and then nothing can be sent."""
+    pair = Pair().establish()
+    engine = pair.a.engine
+    engine._on_closing()
+    opening = OpenMessage("late").to_bytes()
+    engine._on_message(StreamMessage(7, Ppid.DCEP, opening), pair.now)
+    engine._on_message(StreamMessage(7, Ppid.STRING, b"last words"), pair.now)
+    kinds_told = [type(event) for event in engine.events()]
+    assert kinds_told == [ChannelAnnounced, ChannelClosing, MessageReceived]
+    assert [channel.state for channel in engine.channels] == [ChannelState.CLOSING]
 
 
 @pytest.mark.parametrize("count", [MAX_SKIPPED_STREAMS, MAX_SKIPPED_STREAMS + 1, 3 * MAX_SKIPPED_STREAMS])
