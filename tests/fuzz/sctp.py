@@ -10,7 +10,7 @@ from rtcstack.sctp.channels import ChannelState, DataChannels
 from rtcstack.sctp.events import AssociationClosed
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import chunk_bytes
-from tests.fuzz.budget import spends
+from tests.fuzz.budget import Limit, spends
 from tests.fuzz.closing import assert_silent
 from tests.fuzz.script import Mutator, Script
 
@@ -21,6 +21,9 @@ QUIET_ROUNDS = 4
 
 WINDOW_BYTES = 65_536
 MESSAGE_BYTES = 16_384
+
+FLOW = Limit(4_000, 40)
+"""Steps of a pass. A timer, or an acknowledgement, may set all free that waits to be sent, 48 KB."""
 
 _SIZES = (0, 1, 100, 1100, 1200, 5000, 16_384)
 
@@ -102,7 +105,7 @@ def _flowing(data: bytes, *, interleaving: bool) -> None:
                 kind = _KINDS[-1 - (action >> 6)]
             packets.append(mutator.seen[-1][:8] + bytes(4) + chunk_bytes(kind, flags, script.piece()))
         given = sum(map(len, packets))
-        with spends(given):
+        with spends(given, FLOW):
             if packets:
                 victim.receive(packets, now)
             if victim.association.state is not AssociationState.CLOSED and action & 2:
