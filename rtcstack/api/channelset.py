@@ -20,8 +20,8 @@ from rtcstack.api.datachannel import (
 from rtcstack.api.home import Home
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
-from rtcstack.errors import OperationError, ProtocolError, RTCError
-from rtcstack.sctp.association import SctpAssociation
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
+from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
@@ -57,6 +57,8 @@ REFUSALS_GATHERED_S = 0.5
 that floods many would have a reset for each, and may have one under way only (RFC 6525, section 5.1.1)."""
 
 _PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
+
+_ENDING = (AssociationState.SHUTTING_DOWN, AssociationState.CLOSED)
 
 
 class ChannelSet:
@@ -117,7 +119,7 @@ class ChannelSet:
         priority = _PRIORITIES.get(init.priority)
         if priority is None:
             raise TypeError(f"priority must be one of {', '.join(_PRIORITIES)}, not {init.priority!r}")
-        if self.is_closed:
+        if self.is_closed or self.engine.association.state in _ENDING:
             raise OperationError("createDataChannel on a connection whose SCTP association has ended")
         channel = self.engine.open(
             label,
@@ -158,7 +160,12 @@ class ChannelSet:
             size = len(data.encode("utf-8", "replace"))  # near the limit only: the engine encodes it again
         if size > self.max_message_size:
             raise TypeError(f"{size} bytes exceed the peer's maximum message size of {self.max_message_size}")
-        self.engine.send(channel, data, monotonic())
+        try:
+            self.engine.send(channel, data, monotonic())
+        except InvalidStateError:
+            # Its object is open still: the packet that is being told of has closed it as well, and that is
+            # told next. What is sent to a peer that goes is lost.
+            return
         self._wake()
 
     def close(self, channel: Channel) -> None:

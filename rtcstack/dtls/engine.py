@@ -143,7 +143,6 @@ class DtlsEngine:
         self._repeat_last_flight_after: float | None = None
         self.counters = DtlsCounters()
         self.refusals = Refusals()
-        self.refusals = Refusals()
         self.remote_certificates: tuple[bytes, ...] = ()
         self.role: DtlsRole | None = None
         self.rtt_s = 0.1
@@ -177,10 +176,10 @@ class DtlsEngine:
         )
         self._deadline = now + HANDSHAKE_DEADLINE_S
         early, self._early = self._early, []
+        if role is DtlsRole.CLIENT or not early:
+            self._handshake(now)  # a client speaks first, whatever has come
         if early:
             self.receive(early, now)
-        else:
-            self._handshake(now)
 
     # -- the five verbs ---------------------------------------------------------------------
 

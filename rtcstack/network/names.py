@@ -38,8 +38,9 @@ MAX_MESSAGE = 9000
 MAX_QUESTIONS = 16
 """In one message; browsers ask one or two, and what asks more is not answered."""
 
-MAX_RECORDS = 64
-"""In one message, of all sections."""
+MAX_RECORDS = 32
+"""In one message, of all sections but the questions. Each may name the same 127 labels in two bytes, which
+takes as long to read as if they stood there."""
 
 ANSWER_AGAIN_S = 1.0
 """Not earlier is the same name answered again, whoever asks (RFC 6762, section 6)."""
@@ -103,6 +104,8 @@ class _Protocol(aioice.mdns.MDnsProtocol):
         questions, *records = _COUNTS.unpack_from(data, 4)
         if questions > MAX_QUESTIONS or sum(records) > MAX_RECORDS:
             return
+        if not self._has_our_name(data):
+            return
         message = dns.message.from_wire(data)
         if message.opcode() != 0:
             return
@@ -111,6 +114,16 @@ class _Protocol(aioice.mdns.MDnsProtocol):
         for answer in message.answer:
             if answer.rdtype in _ADDRESSES and answer.name in self.queries:
                 self._answered_for(answer.name, [item.to_generic().data for item in answer])
+
+    def _has_our_name(self, data: bytes) -> bool:
+        """Whether a message has a name that is published here, or asked for.
+
+        Most of what is said on a link has not; and whoever is not on it does not know these names.
+        """
+        data = data.lower()
+        return any(
+            name.labels[0].lower() in data for names in (self.queries, self.zone.nodes) for name in names
+        )
 
     def _answer(self, name: dns.name.Name) -> None:
         node = self.zone.get_node(name)

@@ -21,7 +21,7 @@ from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
 from rtcstack.refusals import Refusals
 from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init, Sack
 from rtcstack.sctp.control_block import Agreement, ControlBlock
-from rtcstack.sctp.events import AssociationClosed, AssociationConnected, SctpEvent
+from rtcstack.sctp.events import AssociationClosed, AssociationClosing, AssociationConnected, SctpEvent
 from rtcstack.sctp.handshake import Handshake
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import (
@@ -650,6 +650,7 @@ class SctpAssociation:
             self._drop(Drop.ACKED_UNSENT)
         if self._phase in (Phase.ESTABLISHED, Phase.SHUTDOWN_PENDING):
             self._phase = Phase.SHUTDOWN_RECEIVED
+            self._events.append(AssociationClosing())
         elif self._phase is Phase.SHUTDOWN_SENT:  # both have begun
             self._phase = Phase.SHUTDOWN_ACK_SENT
             block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))

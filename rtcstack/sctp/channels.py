@@ -14,6 +14,7 @@ from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.dcep import ACK, MESSAGE_ACK, MESSAGE_OPEN, OpenMessage, Ppid
 from rtcstack.sctp.events import (
     AssociationClosed,
+    AssociationClosing,
     AssociationConnected,
     BufferedAmountLow,
     ChannelAnnounced,
@@ -154,6 +155,7 @@ class DataChannels:
         "_early_bytes",
         "_events",
         "_inbound",
+        "_is_closing",
         "_is_dtls_client",
         "_max_streams",
         "_next_id",
@@ -184,6 +186,7 @@ class DataChannels:
         self._peer_channels = 0
         self._peer_name_bytes = 0
         self._released_ids: dict[int, None] = {}  # a set, oldest first
+        self._is_closing = False  # the peer has begun a shutdown
         if is_dtls_client is not None:
             self.set_role(is_dtls_client, 0.0)
 
@@ -438,6 +441,8 @@ class DataChannels:
                     self._on_reset_done(event.stream_ids)
                 case AssociationConnected():
                     self._on_connected(event)
+                case AssociationClosing():
+                    self._on_closing()
                 case AssociationClosed():
                     self._on_closed(event)
 
@@ -445,6 +450,7 @@ class DataChannels:
 
     def _on_connected(self, event: AssociationConnected) -> None:
         self._max_streams = max_streams = min(event.max_inbound_streams, event.max_outbound_streams)
+        self._is_closing = False
         self._events.append(event)
         for channel in list(self._by_id.values()):
             assert channel.id is not None
@@ -454,6 +460,14 @@ class DataChannels:
                 self._opened(channel)
             elif channel.state is ChannelState.CLOSING:
                 self._begin_reset(channel)
+
+    def _on_closing(self) -> None:
+        """Nothing can be sent any more, however long the peer takes to end it: no channel is open."""
+        self._is_closing = True
+        for channel in self.channels:
+            if channel.state is ChannelState.OPEN:
+                channel.state = ChannelState.CLOSING
+                self._events.append(ChannelClosing(channel))
 
     def _on_closed(self, event: AssociationClosed) -> None:
         for channel in self.channels:
@@ -560,6 +574,8 @@ class DataChannels:
             self._drop(ChannelDrop.DCEP, message)
         for early in self._take_early(stream_id):
             self._on_message(early)
+        if self._is_closing:  # what was held back may be let go by the shutdown itself
+            self._on_closing()
 
     def _keep_early(self, message: StreamMessage) -> None:
         size = len(message.data) + EARLY_OVERHEAD_BYTES

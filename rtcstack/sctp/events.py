@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssociationClosed",
+    "AssociationClosing",
     "AssociationConnected",
     "BufferedAmountLow",
     "ChannelAnnounced",
@@ -33,6 +34,11 @@ class AssociationConnected:
 
     max_inbound_streams: int
     max_outbound_streams: int
+
+
+@dataclass(slots=True)
+class AssociationClosing:
+    """The peer has begun a shutdown: nothing more is taken to be sent, and the end follows."""
 
 
 @dataclass(slots=True)
@@ -77,6 +83,7 @@ class StreamsResetDone:
 
 SctpEvent = (
     AssociationConnected
+    | AssociationClosing
     | AssociationClosed
     | StreamMessage
     | StreamBufferedAmountLow

@@ -27,6 +27,7 @@ from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, Send
 from rtcstack.rtp.rtcp import parse as parse_rtcp
 from rtcstack.rtp.session import MAX_STREAMS_PER_SECTION, RtpSession
 from rtcstack.rtp.video import MAX_HELD_PACKETS
+from tests.fuzz.closing import assert_silent
 
 __all__ = ["TARGETS"]
 
@@ -75,14 +76,20 @@ def header_extension(data: bytes) -> None:
 
 def rtcp(data: bytes) -> None:
     """An RTCP datagram is packets that read as they were written, or a ParseError."""
+    # as it is, and as packets of known types, each as long as it says
+    for datagram in (data, b"".join(_rtcp_packet(p[0], p[1:]) for p in pieces(data) if p)):
+        _rtcp_datagram(datagram)
+
+
+def _rtcp_datagram(data: bytes) -> None:
     try:
-        packets, malformed = parse_rtcp(data)
+        packets, malformed, _ = parse_rtcp(data)
     except ParseError:
         return
-    assert len(packets) + malformed <= len(data) // 4
+    assert len(packets) + malformed <= -(-len(data) // 4)
     for packet in packets:
         written = packet.to_bytes()
-        again, bad = parse_rtcp(written)
+        again, bad, _ = parse_rtcp(written)
         assert not bad
         assert again == [packet] or again[0].to_bytes() == written
 
@@ -243,6 +250,12 @@ def _session(*, remb: bool) -> RtpSession:
     return engine
 
 
+def _rtcp_packet(kind: int, body: bytes) -> bytes:
+    """A packet of one of the known types and formats."""
+    body += bytes(-len(body) % 4)
+    return bytes((0x80 | kind & 0x1F, 200 + kind % 8)) + (len(body) // 4).to_bytes(2, "big") + body
+
+
 def _datagram(piece: bytes) -> bytes:
     """A datagram that gets past the first checks, made of a few bytes: see the branches."""
     if len(piece) < 4:
@@ -251,9 +264,7 @@ def _datagram(piece: bytes) -> bytes:
     if kind & 3 == 0:
         return rest
     if kind & 3 == 1:  # RTCP of each type, of the length that it says
-        body = rest + bytes(-len(rest) % 4)
-        head = bytes((0x80 | second & 0x1F, 200 + second % 8)) + (len(body) // 4).to_bytes(2, "big")
-        return head + body
+        return _rtcp_packet(second, rest)
     # RTP: of a known type, with near numbers
     payload_type = _TYPES[second % len(_TYPES)]
     source = (kind >> 2 & 3) + 1
@@ -293,6 +304,10 @@ def _hostile_session(data: bytes, *, remb: bool) -> None:
                 stream.playout.pop(now)
     estimate = engine.sending.estimate_bps
     assert estimate is None or 0 < estimate <= 20_000_000
+    engine.close(now, "over")
+    engine.drain(now)
+    engine.events()
+    assert_silent(engine, [], now)  # its transport gives it nothing any more
 
 
 def rtp_session(data: bytes) -> None:

@@ -21,7 +21,10 @@ from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.dcep import OpenMessage
 from rtcstack.sdp import Candidate
-from tests.fuzz import media
+from tests.fuzz import api, dtls, ice, media, names
+from tests.fuzz import sctp as channels
+from tests.fuzz.budget import bounded, spends
+from tests.fuzz.closing import assert_silent
 
 __all__ = ["TARGETS"]
 
@@ -104,6 +107,10 @@ def sctp(data: bytes) -> None:
         options = engine.association.options
         bound = options.receive_window_bytes + 2 * options.max_message_size
         assert block.reassembly.held_bytes <= bound
+    engine.association.abort(now, "over")
+    engine.drain(now)
+    engine.events()
+    assert_silent(engine, [header + bytes(4) + bytes(8)], now, answers=True)
 
 
 def sctp_stranger(data: bytes) -> None:
@@ -128,7 +135,10 @@ def dtls_handshake(data: bytes) -> None:
             server.receive([datagram], 0.0)
     assert server.state in (DtlsState.CONNECTING, DtlsState.FAILED)
     assert server.received() == []
+    server.close()
     server.drain(0.0)
+    server.events()
+    assert_silent(server, [b"\x16"], 0.0)
 
 
 def _connected_dtls() -> tuple[DtlsEngine, DtlsEngine]:
@@ -199,13 +209,18 @@ def stun_peer(data: bytes) -> None:
         identifier = waiting[0] if waiting and kind != Class.REQUEST else bytes(12)
         key = b"o" * 24 if kind == Class.REQUEST else b"t" * 24
         message = encode(method, kind, identifier, attributes, key=key)
-        engine.receive([Arrival(path, (f"198.51.100.{len(data) % 250}", 9), message)], now)
-        now += 0.3
-        engine.handle_timeout(now)
-        engine.drain(now)
-        engine.events()
+        with spends(len(message), ice.ICE_PASS):
+            engine.receive([Arrival(path, (f"198.51.100.{len(data) % 250}", 9), message)], now)
+            now += 0.3
+            engine.handle_timeout(now)
+            engine.drain(now)
+            engine.events()
     assert len(engine.newest.remotes) <= 133
     assert len(engine.newest.checklist) <= 100
+    engine.close(now)
+    engine.drain(now)
+    engine.events()
+    assert_silent(engine, [Arrival(path, _STUN_PEER, encode(Method.BINDING, Class.REQUEST, bytes(12)))], now)
 
 
 def turn_server(data: bytes) -> None:
@@ -226,7 +241,7 @@ def turn_server(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target
+    target.__name__: target if hasattr(target, "__wrapped__") else bounded(target)
     for target in (
         candidate,
         server_uri,
@@ -239,6 +254,11 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         stun,
         stun_peer,
         turn_server,
+        *channels.TARGETS,
+        *dtls.TARGETS,
+        *ice.TARGETS,
+        *names.TARGETS,
+        *api.TARGETS,
         *media.TARGETS,
     )
 }

@@ -172,6 +172,11 @@ class ReceiverReport:
         return cls(UINT32.unpack_from(body)[0], _read_blocks(body, 4, count))
 
 
+def _as_bytes(text: str) -> bytes:
+    """Text as an item has it; one that is too long ends with a whole character."""
+    return text.encode()[:MAX_TEXT_BYTES].decode("utf-8", "ignore").encode()
+
+
 @dataclass(slots=True)
 class SourceDescription:
     """SDES.
@@ -188,7 +193,7 @@ class SourceDescription:
     @classmethod
     def of_cname(cls, cname: str, *ssrcs: int) -> SourceDescription:
         """The description that WebRTC endpoints send: nothing but the canonical name."""
-        items = ((cls.CNAME, cname.encode()[:MAX_TEXT_BYTES]),)
+        items = ((cls.CNAME, _as_bytes(cname)),)
         return cls(tuple((ssrc, items) for ssrc in ssrcs[:MAX_BLOCKS]))
 
     def to_bytes(self) -> bytes:
@@ -251,7 +256,7 @@ class Goodbye:
         """The packet on the wire."""
         body = b"".join([UINT32.pack(ssrc) for ssrc in self.sources])
         if self.reason:
-            text = self.reason.encode()[:MAX_TEXT_BYTES]
+            text = _as_bytes(self.reason)
             body += bytes((len(text),)) + text
             body += bytes(-len(body) % 4)
         return packet_bytes(self.packet_type, len(self.sources), body)

@@ -19,9 +19,10 @@ from rtcstack.api.datachannel import (
 )
 from rtcstack.api.home import Home
 from rtcstack.config import Settings
-from rtcstack.errors import ProtocolError
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.chunks import ChunkType
 from rtcstack.sctp.events import (
     AssociationClosed,
     ChannelAnnounced,
@@ -30,6 +31,7 @@ from rtcstack.sctp.events import (
     MessageReceived,
 )
 from rtcstack.sctp.options import SctpOptions
+from rtcstack.sctp.packet import chunk_bytes
 
 
 def channel_set(on_channel: Callable[[RTCDataChannel], None] = lambda _: None, **settings: Any) -> ChannelSet:
@@ -182,3 +184,52 @@ async def test_what_the_log_says_of_failing_channels_has_an_end(caplog: pytest.L
             record = announced(number)
             channels.on_events([ChannelAnnounced(record), ChannelClosed(record, ProtocolError("not UTF-8"))])
     assert len(caplog.records) == MAX_UNHEARD_TOLD
+
+
+@pytest.mark.parametrize("end", ["shutdown", "reset", "abort"])
+async def test_whoever_answers_a_message_whose_packet_ends_the_channel_is_not_told_off(end: str) -> None:
+    """The object is open still while it is told of the message: what it sends is lost, and raises nothing."""
+    channels = channel_set()
+    channels.engine, peer = (
+        DataChannels(SctpAssociation(), is_dtls_client=client) for client in (True, False)
+    )
+    channel = channels.create("x", RTCDataChannelInit())
+    channels.engine.connect(0.0)
+    for _ in range(6):
+        peer.receive(channels.engine.drain(0.0), 0.0)
+        channels.engine.receive(peer.drain(0.0), 0.0)
+        channels.on_events(list(channels.engine.events()))
+        peer.events()
+    (theirs,) = peer.channels
+    told: list[str] = []
+
+    def answer(event: Any) -> None:
+        assert channel.readyState == "open"
+        channel.send(event.data)
+        told.append(event.data)
+
+    channel.on("message", answer)
+    for name in ("closing", "close"):
+        channel.on(name, lambda event: told.append(event.type))
+    peer.send(theirs, "hello", 1.0)
+    packets = peer.drain(1.0)
+    if end == "shutdown":
+        assert peer.association._block is not None
+        packets.append(peer.association._block.writer.write([chunk_bytes(ChunkType.SHUTDOWN, 0, bytes(4))]))
+    elif end == "abort":
+        peer.association.abort(1.0, "enough")
+    else:
+        channels.engine.receive(packets, 1.0)
+        channels.engine.handle_timeout(1.1)
+        peer.receive(channels.engine.drain(1.1), 1.1)
+        peer.close(theirs, 1.1)
+        packets = []
+    channels.engine.receive(packets + peer.drain(1.1), 1.1)
+    channels.on_events(list(channels.engine.events()))
+    assert told == ["hello", "close" if end == "abort" else "closing"]
+    assert channel.readyState == ("closed" if end == "abort" else "closing")
+    with pytest.raises(InvalidStateError):
+        channel.send("more")
+    if end != "reset":
+        with pytest.raises(OperationError):  # whether the peer has ended it yet or not
+            channels.create("another", RTCDataChannelInit())

@@ -85,6 +85,7 @@ def test_junk_before_and_during_a_handshake_does_not_stop_it(
 ) -> None:
     pair = Pair()
     pair.server.receive(before[:2], 0.0)
+    pair.client.receive(before, 0.0)
     pair.start()
     for engine in (pair.client, pair.server):
         engine.receive(before, 0.0)
@@ -111,6 +112,15 @@ def test_a_flood_of_any_kind_is_not_kept_and_stops_no_handshake(side: str, kind:
                 victim.receive([flood], 0.0)
                 assert waits_in_openssl(victim) == 0
     pair.run(until=0.9 * ALERT_GRACE_S)
+    assert pair.client.state is pair.server.state is DtlsState.CONNECTED
+
+
+@pytest.mark.parametrize("early", [record(22, 0, bytes(40)), record(22, 1, b"x", epoch=1), b"\x16"])
+def test_a_client_speaks_first_though_something_has_come_before(early: bytes) -> None:
+    pair = Pair()
+    pair.client.receive([early], 0.0)
+    pair.start()
+    pair.run(until=0.1)
     assert pair.client.state is pair.server.state is DtlsState.CONNECTED
 
 

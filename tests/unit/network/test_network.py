@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import struct
+import sys
 import weakref
 from ipaddress import ip_address
 from typing import Any
@@ -337,3 +338,37 @@ async def test_the_first_address_that_a_host_can_have(addresses: list[str], take
     protocol.datagram_received(answers("other.local", "192.0.2.66"), ("192.0.2.9", 5353))
     protocol.datagram_received(answers("victim.local", *addresses), ("192.0.2.9", 5353))
     assert await asking == taken
+
+
+async def test_what_has_no_name_of_ours_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    monkeypatch.setattr(
+        dns.message, "from_wire", lambda data: read.append(data) or dns.message.QueryMessage()
+    )
+    protocol, _ = await responder_of({"Mine.local": "192.0.2.1"})
+    asking = asyncio.create_task(protocol.resolve("Theirs.local", timeout=0.01))
+    await asyncio.sleep(0)
+    ours = [questions("mINE.local", 1), answers("theirs.local", "192.0.2.7")]
+    for message in (*ours, questions("other.local", 1), answers("other.local", "192.0.2.7"), bytes(40)):
+        protocol.datagram_received(message, ("192.0.2.9", 5353))
+    assert read == ours
+    await asking
+
+
+@pytest.mark.parametrize("count", [1, names.MAX_QUESTIONS, 600])
+@pytest.mark.parametrize("name", ["mine", "other"])
+async def test_many_labels_for_two_bytes_take_few_steps(name: str, count: int) -> None:
+    protocol, _ = await responder_of({"mine.local": "192.0.2.1"})
+    steps = 0
+
+    def profile(frame: object, event: str, arg: object) -> None:
+        nonlocal steps
+        steps += event in ("call", "c_call")
+
+    message = questions(name + ".a" * 100, count)
+    sys.setprofile(profile)
+    try:
+        protocol.datagram_received(message, ("192.0.2.9", 5353))
+    finally:
+        sys.setprofile(None)
+    assert steps < (100 if name == "other" else 50_000)

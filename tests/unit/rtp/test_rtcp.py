@@ -238,3 +238,12 @@ def test_nacks_of_a_whole_datagram_are_bounded() -> None:
     (packet,), *_ = parse(data)
     assert isinstance(packet, Nack)
     assert len(packet.sequence_numbers) < 4400
+
+
+@given(st.text(alphabet="aé€😀", min_size=60, max_size=300))
+def test_text_that_is_too_long_ends_with_a_whole_character(text: str) -> None:
+    (goodbye,) = parse(Goodbye((1,), text).to_bytes()).packets
+    assert isinstance(goodbye, Goodbye)
+    assert text.startswith(goodbye.reason)
+    assert goodbye.reason == text or len(goodbye.reason.encode()) > 251
+    assert Goodbye((1,), goodbye.reason) == goodbye

@@ -10,6 +10,8 @@ import pytest
 from rtcstack.sctp.association import AssociationState
 from rtcstack.sctp.channels import ChannelState
 from rtcstack.sctp.chunks import ChunkType
+from rtcstack.sctp.dcep import OpenMessage, Ppid
+from rtcstack.sctp.events import ChannelAnnounced, ChannelClosing, MessageReceived, StreamMessage
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.outstanding import MAX_SKIPPED_STREAMS
 from rtcstack.sctp.packet import chunk_bytes, split_chunks
@@ -184,6 +186,38 @@ def test_a_shutdown_that_acknowledges_what_was_never_sent_ends_all_the_same() ->
     pair.back.send(writer.write([chunk]), pair.a.host.arrive)
     pair.run(0.1)
     assert pair.a.association.state in (AssociationState.SHUTTING_DOWN, AssociationState.CLOSED)
+
+
+def test_a_channel_is_not_open_any_more_when_the_peer_has_begun_a_shutdown() -> None:
+    """Else whoever looks whether it is open, and sends, is told that it is not; the peer need never end."""
+    pair = Pair().establish()
+    channel = pair.a.engine.open("one", now=pair.now)
+    pair.run(0.2)
+    writer = pair.b.association._block.writer  # type: ignore[union-attr]
+    pair.forth.filter = lambda _: False  # no answer comes to the peer: it does not go on
+    chunk = chunk_bytes(ChunkType.SHUTDOWN, 0, bytes(4))
+    for _ in range(2):
+        pair.back.send(writer.write([chunk]), pair.a.host.arrive)
+        pair.run(0.1)
+    assert pair.a.association.state is AssociationState.SHUTTING_DOWN
+    assert channel.state is ChannelState.CLOSING
+    assert len(pair.a.told(ChannelClosing)) == 1
+    pair.a.association.abort(pair.now, "enough")
+    pair.flush()
+    assert channel.state is ChannelState.CLOSED
+
+
+def test_a_channel_that_is_announced_during_the_peer_s_shutdown_is_closing_at_once() -> None:
+    """What was held behind a gap may be delivered then: a message, and then nothing can be sent."""
+    pair = Pair().establish()
+    engine = pair.a.engine
+    engine._on_closing()
+    opening = OpenMessage("late").to_bytes()
+    engine._on_message(StreamMessage(7, Ppid.DCEP, opening), pair.now)
+    engine._on_message(StreamMessage(7, Ppid.STRING, b"last words"), pair.now)
+    kinds_told = [type(event) for event in engine.events()]
+    assert kinds_told == [ChannelAnnounced, ChannelClosing, MessageReceived]
+    assert [channel.state for channel in engine.channels] == [ChannelState.CLOSING]
 
 
 @pytest.mark.parametrize("count", [MAX_SKIPPED_STREAMS, MAX_SKIPPED_STREAMS + 1, 3 * MAX_SKIPPED_STREAMS])
