@@ -479,7 +479,10 @@ class RTCRtpSender(Transformable, EventTarget):
         layers = self._layers(section)
         carrier = entry.carrier
         outbound = self.outbound
-        if outbound is not None and (carrier is not self._carrier or len(outbound.streams) != len(layers)):
+        if outbound is not None and (
+            carrier is not self._carrier
+            or [stream.ssrc for stream in outbound.streams] != [layer.send.ssrc for layer in layers]
+        ):
             if carrier is self._carrier:
                 # an SSRC never begins anew on the same keys
                 self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self._encodings]

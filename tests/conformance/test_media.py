@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import re
 import threading
 from fractions import Fraction
 from typing import Any
@@ -599,6 +600,32 @@ async def test_simulcast_layers_go_and_come() -> None:
         parameters.encodings[1].active = True
         await sender.setParameters(parameters)
         await next_frame(receiver(b, "video").simulcastTracks["hi"])
+
+
+@pytest.mark.parametrize(
+    "orders", list(itertools.permutations(["q;h;f", "f;h;q", "h;q", "f;q", "h;f", "f"], 3))
+)
+async def test_the_peer_takes_other_layers_each_time(orders: tuple[str, ...]) -> None:
+    async with pair() as (a, b):
+        encodings = [
+            {"rid": "q", "scaleResolutionDownBy": 4.0},
+            {"rid": "h", "scaleResolutionDownBy": 2.0},
+            {"rid": "f"},
+        ]
+        sender = a.addTransceiver("video", direction="sendonly", sendEncodings=encodings).sender
+        for order in orders:
+            await a.setLocalDescription()
+            await b.setRemoteDescription(a.localDescription)  # type: ignore[arg-type]
+            await b.setLocalDescription()
+            answer = b.localDescription
+            assert answer is not None
+            sdp = re.sub(r"a=simulcast:recv \S+", f"a=simulcast:recv {order}", answer.sdp)
+            await a.setRemoteDescription({"type": "answer", "sdp": sdp})
+            assert [e.rid for e in sender.getParameters().encodings] == ["q", "h", "f"]
+            assert sender.outbound is not None
+            sent = [stream.parameters.rid for stream in sender.outbound.streams]
+            wanted = order.split(";")
+            assert sent == [rid for rid in ("q", "h", "f") if rid in wanted]
 
 
 # -- encoded frames and packets -----------------------------------------------------------------------
