@@ -256,7 +256,12 @@ class RTCRtpReceiver(Transformable, EventTarget):
 
     @property
     def _rids(self) -> tuple[str, ...]:
-        return () if self._section is None else self._section.receive_rids
+        section = self._section
+        if section is None:
+            return ()
+        if section.current_direction is None and section.remote is not None:
+            return section.remote.send_rids  # as far as we know before the answer
+        return section.receive_rids
 
     def _audio(self) -> AudioInbound:
         inbound = self._inbound
@@ -352,7 +357,7 @@ class RTCRtpReceiver(Transformable, EventTarget):
         inbound.codecs = received_codecs(section)
         min_delay_s = (self._target_ms or 0.0) / 1000
         if isinstance(inbound, VideoInbound):
-            inbound.set_rids(section.receive_rids)
+            inbound.set_rids(self._rids)
             inbound.min_delay_s = min_delay_s
         self._mid = section.mid
         carrier.receivers[section.mid] = self

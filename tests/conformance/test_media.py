@@ -575,9 +575,12 @@ async def test_simulcast_layers_arrive_by_rid() -> None:
             {"rid": "f"},
         ]
         a.addTransceiver(pattern(640, 480), direction="sendonly", sendEncodings=encodings)
+        announced: list[Any] = []
+        b.on("track", lambda event: announced.append(event.receiver.simulcastTracks))
         await connected(a, b)
         layers = receiver(b, "video").simulcastTracks
         assert list(layers) == ["q", "h", "f"]
+        assert announced == [layers]  # before the answer, too
         widths = {"q": 160, "h": 320, "f": 640}
         found = await asyncio.gather(*(next_frame(layers[rid]) for rid in widths))
         assert [frame.width for frame in found] == list(widths.values())
