@@ -221,7 +221,7 @@ def media_section(
     lines += _rids(send_rids, receive_rids, simulcast)
     # libwebrtc forgets a source that is left out, and shows nothing of it when it comes back
     if transceiver.direction.send or (before is not None and before.sources):
-        lines += _sources(transceiver)
+        lines += _sources(transceiver, repeats=any(codec.name == "rtx" for codec in codecs))
     lines += carrier.candidates()
     return MediaDescription(
         kind,
@@ -338,7 +338,7 @@ def _rids(send: Sequence[str], receive: Sequence[str], simulcast: bool) -> Itera
         ).attribute()
 
 
-def _sources(transceiver: TransceiverIntent) -> Iterable[Attribute]:
+def _sources(transceiver: TransceiverIntent, *, repeats: bool) -> Iterable[Attribute]:
     sends = transceiver.direction.send and transceiver.msids
     stream, track = transceiver.msids[0] if sends else ("-", "")
     # rids name the streams of simulcast; older peers would take several sources for several tracks
@@ -346,7 +346,7 @@ def _sources(transceiver: TransceiverIntent) -> Iterable[Attribute]:
         if encoding.ssrc is None:
             continue
         ssrcs = [encoding.ssrc]
-        if encoding.rtx_ssrc is not None:
+        if repeats and encoding.rtx_ssrc is not None:
             ssrcs.append(encoding.rtx_ssrc)
             yield SsrcGroup("FID", tuple(ssrcs)).attribute()
         for ssrc in ssrcs:

@@ -441,3 +441,16 @@ def test_sources_and_streams_are_read_however_they_are_written() -> None:
     assert (source.ssrc, source.rtx_ssrc, source.cname) == (1, 2, "c")
     assert remote.msids == (("stream", "track"),)
     assert remote.stream_ids == ("stream",)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_retransmissions_have_a_source_where_they_are_agreed(repeats: bool) -> None:
+    section = video("0", *(["a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96"] if repeats else []))
+    section[0] += " 97" if repeats else ""
+    b = Peer("b")
+    b.add_track(
+        "video", send_encodings=(SendEncoding(ssrc=11, rtx_ssrc=12),), cname="me", msids=(("s", "t"),)
+    )
+    answered = answer_to(sdp(section), b).media[0]
+    assert lines(answered, "ssrc-group") == (["FID 11 12"] if repeats else [])
+    assert [line.split()[0] for line in lines(answered, "ssrc")] == ["11", "11", *["12", "12"] * repeats]
