@@ -121,8 +121,10 @@ class Rooms:
         """Do what a member says.
 
         Raises:
-            RefusedError: it makes no sense.
+            RefusedError: it makes no sense, or somebody else has this member's place by now.
         """
+        if not self._present(member):
+            raise RefusedError("another connection has taken this place")
         match value.get("type"):
             case "signal":
                 to = name_in(value, "to")
@@ -143,14 +145,18 @@ class Rooms:
 
     def leave(self, member: Member) -> None:
         """A member's connection has ended; the last one takes the room along."""
+        if not self._present(member):
+            return  # the same page is back again, and may even have left since
         room = self._rooms[member.room]
-        if room[member.name] is not member:
-            return  # somebody else sits there: the same page, back again
         del room[member.name]
         if room:
             self._tell(member, {"type": "left", "name": member.name})
         else:
             del self._rooms[member.room]
+
+    def _present(self, member: Member) -> bool:
+        """Whether this is who has the name now."""
+        return self._rooms.get(member.room, {}).get(member.name) is member
 
     def _tell(self, member: Member, message: Mapping[str, Any]) -> None:
         """Say something to everybody else in the room."""

@@ -70,6 +70,20 @@ def test_a_member_comes_back_with_its_token() -> None:
     assert (joined["members"], joined["token"], again.busy) == (["bob"], ann.token, True)
 
 
+def test_a_replaced_connection_has_nothing_to_say_or_to_leave() -> None:
+    rooms = Rooms()
+    ann, _ = entered(rooms, "ann")
+    again, _ = entered(rooms, "ann", token=ann.token)
+    for _ in range(2):
+        for message in ({"type": "status", "busy": True}, {"type": "signal", "to": "ann", "data": 1}):
+            with pytest.raises(RefusedError, match="another connection"):
+                rooms.obey(ann, message)
+        # and again when the one that came back has left, and the room with it
+        rooms.leave(again)
+    rooms.leave(ann)
+    assert len(rooms) == 0
+
+
 def test_who_is_busy_is_known_to_who_comes_later() -> None:
     rooms = Rooms([{"urls": ["stun:stun.example.org"]}])
     ann, _ = entered(rooms, "ann")
@@ -108,28 +122,40 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-words = st.sampled_from(["join", "signal", "status", "r", "ann", "bob"]) | values
+words = st.sampled_from(["join", "signal", "status", "r", "ann", "bob", "mine"]) | values
+joins = st.fixed_dictionaries(
+    {
+        "type": st.just("join"),
+        "room": st.sampled_from(["r", "s"]),
+        "name": st.sampled_from(["ann", "bob"]),
+        "token": st.just("mine"),
+    }
+)
 messages = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(("type", "room", "name", "to", "data", "busy", "token"), words),
 )
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), messages | st.none()), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 3), joins | messages | st.none()), max_size=40))
 def test_whatever_members_say_the_rooms_stand(steps: list[tuple[int, dict[str, Any] | None]]) -> None:
     """Four connections enter, talk and leave as they like; None is leaving."""
     rooms = Rooms()
     lines = [Heard() for _ in range(4)]
     members: list[Member | None] = [None] * 4
+    tokens: dict[object, str] = {}
     for who, message in steps:
         member = members[who]
+        if message is not None and message.get("token") == "mine":
+            message = {**message, "token": tokens.get(str(message.get("name")))}
         try:
             if message is None:
                 if member is not None:
                     rooms.leave(member)
                 members[who] = None
             elif member is None:
-                members[who] = rooms.enter(lines[who], message)
+                members[who] = entering = rooms.enter(lines[who], message)
+                tokens[entering.name] = entering.token
             else:
                 rooms.obey(member, message)
         except RefusedError:
