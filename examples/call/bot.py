@@ -16,6 +16,7 @@ from typing import Any
 from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
 from examples.call.media import Media
+from examples.call.rooms import MAX_CALL_NUMBER
 from examples.call.transfer import Transfer
 from rtcstack import RTCPeerConnection
 from rtcstack.errors import DOMException
@@ -24,6 +25,9 @@ __all__ = ["Bot"]
 
 MAX_CALLS = 16
 """At once; one for each member."""
+
+MAX_LOGGED = 200
+"""Characters of what is said about a failure: it may quote what a member has sent."""
 
 MAX_ASKED_BYTES = 1 << 26
 """Longest file that the bot makes for `/file`."""
@@ -79,13 +83,13 @@ class Bot:
                 await call.receive(data)
         except (DOMException, TypeError, KeyError, ValueError) as error:
             # what a member signals must cost its own call at most
-            print(f"{name}: {error!r}", file=sys.stderr)
+            log(f"{name}: {error!r}")
             await self._hang_up(name, tell="failed")
 
     async def _invited(self, name: str, data: Mapping[str, Any]) -> None:
         number = data["call"]
-        if not isinstance(number, str):
-            raise TypeError("a call's number must be a string")
+        if not isinstance(number, str) or len(number) > MAX_CALL_NUMBER:
+            raise ValueError(f"a call's number must be a string of at most {MAX_CALL_NUMBER} characters")
         await self._hang_up(name)  # who calls anew has forgotten the old call
         if len(self.calls) >= MAX_CALLS:
             self._signaling.signal(name, {"type": "refuse", "call": number, "reason": "busy"})
@@ -151,6 +155,11 @@ class Bot:
         finally:
             self._sending.discard(call)
         self._on_event("sent", call, transfer)
+
+
+def log(text: str) -> None:
+    """Say what went wrong, to whoever runs the bot."""
+    print(text[:MAX_LOGGED], file=sys.stderr)
 
 
 async def main(url: str, room: str, name: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from examples.call.rooms import MAX_MESSAGE_BYTES, encode
+
 __all__ = ["Signaling", "join"]
 
 
@@ -27,19 +29,26 @@ class Signaling:
         self.members: list[str] = joined["members"]
         self.ice_servers: list[dict[str, Any]] = joined.get("iceServers", [])
         self._socket = socket
-        self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue()
         self._sender = asyncio.create_task(self._send())
 
     def signal(self, to: str, data: dict[str, Any]) -> None:
-        """Send `data` to a member. What is sent first arrives first."""
-        self._outgoing.put_nowait({"type": "signal", "to": to, "data": data})
+        """Send `data` to a member. What is sent first arrives first.
+
+        Raises:
+            ValueError: the message is longer than the server takes: it would end the connection.
+        """
+        text = encode({"type": "signal", "to": to, "data": data})
+        if len(text.encode()) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
+        self._outgoing.put_nowait(text)
 
     async def _send(self) -> None:
         while True:
             message = await self._outgoing.get()
             # whoever iterates learns of a lost connection
             with contextlib.suppress(ConnectionError):
-                await self._socket.send_json(message)
+                await self._socket.send_str(message)
             self._outgoing.task_done()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:

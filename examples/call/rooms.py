@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 __all__ = [
+    "MAX_CALL_NUMBER",
     "MAX_MEMBERS",
+    "MAX_MESSAGE_BYTES",
     "MAX_NAME",
     "MAX_ROOMS",
     "Line",
@@ -28,6 +30,13 @@ MAX_MEMBERS = 50
 
 MAX_NAME = 64
 """Characters of a name, of a member or of a room."""
+
+
+MAX_MESSAGE_BYTES = 1 << 18
+"""Longest message of a member: a description with many media sections fits."""
+
+MAX_CALL_NUMBER = 64
+"""Characters of a call's number. Every answer repeats it, so a long one would make each of them too long."""
 
 
 class RefusedError(Exception):
@@ -128,6 +137,7 @@ class Rooms:
         match value.get("type"):
             case "signal":
                 to = name_in(value, "to")
+                call_number_in(value.get("data"))
                 target = self._rooms[member.room].get(to)
                 if target is None:
                     raise RefusedError(f"{to} is not here")
@@ -182,15 +192,17 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def encode(message: Mapping[str, Any]) -> str:
-    """An object as a message.
+    """An object as a message, in as few bytes as there can be: every member pays for them.
 
     Raises:
         RefusedError: it holds what JSON cannot say. Python reads NaN and 1e999, browsers do not.
     """
     try:
-        return json.dumps(message, allow_nan=False)
+        text = json.dumps(message, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except (ValueError, RecursionError):
         raise RefusedError("not JSON") from None
+    # half a surrogate pair has no UTF-8, and Python's escape of it is JSON's
+    return text.encode(errors="backslashreplace").decode()
 
 
 def name_in(value: Mapping[str, Any], member: str) -> str:
@@ -199,3 +211,10 @@ def name_in(value: Mapping[str, Any], member: str) -> str:
     if isinstance(result, str) and 0 < len(result.strip()) <= MAX_NAME and result.strip().isprintable():
         return result.strip()
     raise RefusedError(f'"{member}" must be a name of 1 to {MAX_NAME} characters')
+
+
+def call_number_in(data: object) -> None:
+    """Refuse a signal whose call has a number that is none; what else is in it is the members' affair."""
+    number = data.get("call", "") if isinstance(data, dict) else ""
+    if not isinstance(number, str) or len(number) > MAX_CALL_NUMBER:
+        raise RefusedError(f"a call's number must be a string of at most {MAX_CALL_NUMBER} characters")

@@ -17,16 +17,13 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from examples.call.rooms import MAX_MEMBERS, Member, RefusedError, Rooms, encode, parse
+from examples.call.rooms import MAX_MEMBERS, MAX_MESSAGE_BYTES, Member, RefusedError, Rooms, encode, parse
 
 __all__ = ["MAX_CONNECTIONS", "MAX_MEMBERS", "MAX_MESSAGE_BYTES", "make_app", "start"]
 
 PAGE = Path(__file__).with_name("page")
 
 MAX_CONNECTIONS = 2000
-
-MAX_MESSAGE_BYTES = 1 << 18
-"""Longest message of a member: a description with many media sections fits."""
 
 MAX_QUEUED_BYTES = 1 << 20
 """What waits for a member who does not read; more, and the member is dropped."""
@@ -98,7 +95,7 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
         raise web.HTTPForbidden(text="another site's page may not speak here")
     if len(sockets) >= MAX_CONNECTIONS:
         raise web.HTTPServiceUnavailable(text="there are too many connections")
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES)
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES + 1)
     sockets.add(socket)
     member: Member | None = None
     try:

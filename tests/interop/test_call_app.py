@@ -449,7 +449,41 @@ JUNK: list[Any] = [
     {"call": "7", "type": {}},
     {"call": "7", "type": "report"},
     {"call": "7", "type": "bye", "reason": []},
+    {"call": "x" * 65, "type": "invite"},
+    {"call": "x" * 259_000, "type": "invite"},
 ]
+
+
+@pytest.mark.parametrize("length", [65, 259_000])
+async def test_a_long_call_number_does_not_ring(
+    site: Site, enter: Enter, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """Whatever the server lets pass."""
+    monkeypatch.setattr("examples.call.rooms.call_number_in", lambda _data: None)
+    async with join(site.url, "numbers", "mallory") as mallory:
+        ann = await enter("ann", room="numbers")
+        mallory.signal("ann", {"call": "x" * length, "type": "invite"})
+        mallory.signal("ann", {"call": "x" * 64, "type": "invite"})
+        await ann.state("ringing")
+        await ann.press("Refuse")
+        await until(mallory, {"call": "x" * 64, "type": "refuse", "reason": "declined"})
+
+
+async def test_an_answer_too_long_for_the_server_ends_its_call_alone(site: Site, enter: Enter) -> None:
+    async with join(site.url, "answers", "mallory") as mallory:
+        ann = await enter("ann", room="answers")
+        await ann.page.evaluate("""() => { const { prototype } = RTCPeerConnection;
+          prototype.setRemoteDescription = prototype.setLocalDescription = async () => {};
+          const get = () => ({ type: "answer", sdp: "x".repeat(1 << 18) });
+          Object.defineProperty(prototype, "localDescription", { get }); }""")
+        mallory.signal("ann", {"call": "1", "type": "invite"})
+        await ann.press("Accept")
+        await until(mallory, {"call": "1", "type": "accept"})
+        mallory.signal(
+            "ann", {"call": "1", "type": "description", "description": {"type": "offer", "sdp": ""}}
+        )
+        await until(mallory, {"call": "1", "type": "bye", "reason": "failed"})
+        assert await ann.page.locator("#whoami").text_content() == "ann in answers"
 
 
 async def test_junk_costs_nobody_else_anything(site: Site, enter: Enter) -> None:
