@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from examples.call.names import MAX_NAME, as_name, looks
+
 __all__ = [
     "MAX_CALL_NUMBER",
     "MAX_MEMBERS",
@@ -28,8 +30,8 @@ MAX_ROOMS = 1000
 MAX_MEMBERS = 50
 """In one room: each coming and going is told to all others."""
 
-MAX_NAME = 64
-"""Characters of a name, of a member or of a room."""
+MAX_SPELLED = 4 * MAX_NAME
+"""Characters of a name as it is sent, with space around it and before it is normalized."""
 
 
 MAX_MESSAGE_BYTES = 1 << 18
@@ -80,7 +82,7 @@ class Rooms:
     """
 
     def __init__(self, ice_servers: Sequence[Mapping[str, Any]] = ()) -> None:
-        self._rooms: dict[str, dict[str, Member]] = {}
+        self._rooms: dict[str, dict[str, Member]] = {}  # by how the names look
         self._ice_servers = list(ice_servers)
 
     def __len__(self) -> int:
@@ -95,21 +97,23 @@ class Rooms:
         if value.get("type") != "join":
             raise RefusedError('the first message must be "join"')
         member = Member(name_in(value, "room"), name_in(value, "name"), line)
-        room = self._rooms.get(member.room, {})
-        before = room.get(member.name)
+        room = self._rooms.get(looks(member.room), {})
+        before = room.get(looks(member.name))
         if before is not None:
             token = value.get("token")
-            if not isinstance(token, str) or not secrets.compare_digest(
-                token.encode(errors="replace"), before.token.encode()
+            if (
+                before.name != member.name
+                or not isinstance(token, str)
+                or not secrets.compare_digest(token.encode(errors="replace"), before.token.encode())
             ):
-                raise RefusedError(f"the name {member.name} is taken")
+                raise RefusedError(f"the name {before.name} is taken")
             member.token, member.busy = before.token, before.busy
         elif len(room) >= MAX_MEMBERS:
             raise RefusedError("the room is full")
         elif not room and len(self._rooms) >= MAX_ROOMS:
             raise RefusedError("there are too many rooms")
         others = [other for other in room.values() if other is not before]
-        self._rooms.setdefault(member.room, room)[member.name] = member
+        self._rooms.setdefault(looks(member.room), room)[looks(member.name)] = member
         joined = {
             "type": "joined",
             "room": member.room,
@@ -138,7 +142,7 @@ class Rooms:
             case "signal":
                 to = name_in(value, "to")
                 call_number_in(value.get("data"))
-                target = self._rooms[member.room].get(to)
+                target = self._rooms[looks(member.room)].get(looks(to))
                 if target is None:
                     raise RefusedError(f"{to} is not here")
                 message = {"type": "signal", "from": member.name, "data": value.get("data")}
@@ -157,21 +161,21 @@ class Rooms:
         """A member's connection has ended; the last one takes the room along."""
         if not self._present(member):
             return  # the same page is back again, and may even have left since
-        room = self._rooms[member.room]
-        del room[member.name]
+        room = self._rooms[looks(member.room)]
+        del room[looks(member.name)]
         if room:
             self._tell(member, {"type": "left", "name": member.name})
         else:
-            del self._rooms[member.room]
+            del self._rooms[looks(member.room)]
 
     def _present(self, member: Member) -> bool:
         """Whether this is who has the name now."""
-        return self._rooms.get(member.room, {}).get(member.name) is member
+        return self._rooms.get(looks(member.room), {}).get(looks(member.name)) is member
 
     def _tell(self, member: Member, message: Mapping[str, Any]) -> None:
         """Say something to everybody else in the room."""
         text = encode(message)
-        for other in self._rooms[member.room].values():
+        for other in self._rooms[looks(member.room)].values():
             if other is not member:
                 other.line.say(text)
 
@@ -207,10 +211,11 @@ def encode(message: Mapping[str, Any]) -> str:
 
 def name_in(value: Mapping[str, Any], member: str) -> str:
     """A name in a message, without the space around it."""
-    result = value.get(member)
-    if isinstance(result, str) and 0 < len(result.strip()) <= MAX_NAME and result.strip().isprintable():
-        return result.strip()
-    raise RefusedError(f'"{member}" must be a name of 1 to {MAX_NAME} characters')
+    given = value.get(member)
+    # what is longer than any name's longest spelling is not worth a look
+    if isinstance(given, str) and len(given) <= MAX_SPELLED and (name := as_name(given)):
+        return name
+    raise RefusedError(f'"{member}" must be a name of 1 to {MAX_NAME} visible characters')
 
 
 def call_number_in(data: object) -> None:

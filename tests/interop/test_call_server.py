@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from examples.call import server
 from examples.call.client import join
-from examples.call.rooms import MAX_NAME, Member, RefusedError, Rooms, parse
+from examples.call.names import MAX_NAME, as_name, looks
+from examples.call.rooms import Member, RefusedError, Rooms, parse
 from examples.call.server import start
 
 
@@ -25,6 +27,12 @@ async def url() -> AsyncIterator[str]:
     runner, port = await start()
     yield f"http://127.0.0.1:{port}"
     await runner.cleanup()
+
+
+BLANKS = (
+    "\u200b\u200d\u2060\u00ad\ufeff\u034f\u115f\u1160\u17b4\u180b\u2800\u3164\uffa0\ufe0f\U000e0041\U000e0100"
+)
+"""Characters that show nothing."""
 
 
 class Heard:
@@ -111,10 +119,80 @@ def test_what_browsers_cannot_read_is_not_handed_on(text: str) -> None:
     assert len(ann_hears.messages) == 2
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\u202eb", "\ud800", "x" * (MAX_NAME + 1), "\u200b"])
-def test_names_that_deceive_are_refused(name: str) -> None:
+@pytest.mark.parametrize("kind", ["name", "room"])
+@pytest.mark.parametrize(
+    "name",
+    ["a\nb", "a\u202eb", "\ud800", "x" * (MAX_NAME + 1), "\ufdfa" * (MAX_NAME // 4), " " * 1000 + "x"]
+    + [f"bot{blank}" for blank in BLANKS]
+    + list(BLANKS)
+    + ["b\u043et", "\u03b2ot", "\u13f4ot", "a\u0301\u0301\u0301", "\u0301a", "\u20ddx"],
+)
+def test_names_that_deceive_are_refused(kind: str, name: str) -> None:
     with pytest.raises(RefusedError, match="must be a name"):
-        entered(Rooms(), name)
+        entered(Rooms(), **{"name": "ann", kind: name})
+
+
+@given(st.sampled_from("bot"), st.characters())
+def test_a_character_that_shows_nothing_makes_no_other_name(letter: str, odd: str) -> None:
+    """Of all that Unicode has: what it says to be ignored, or to be space, control or format."""
+    name = as_name(f"bo{odd}t{letter}")
+    if unicodedata.category(odd) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        assert name == ""
+    assert as_name(name) == name
+    assert looks(looks(name)) == looks(name)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("bot", "Bot"),
+        ("bot", "b0t"),
+        ("bot", "\uff42\uff4f\uff54"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("Bill", "B1ll"),
+        ("cop", "\u0441\u043e\u0440"),
+        ("Alice  X", "Alice X"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_names_that_look_the_same_are_the_same(first: str, second: str) -> None:
+    for one, other in ((first, second), (second, first)):
+        rooms = Rooms()
+        member, hears = entered(rooms, one)
+        with pytest.raises(RefusedError, match="taken"):
+            entered(rooms, other)
+        ann, _ = entered(rooms, "ann")
+        rooms.obey(ann, {"type": "signal", "to": other, "data": 1})
+        assert hears.messages[-1]["type"] == "signal"
+        if as_name(other) != member.name:
+            with pytest.raises(RefusedError, match="taken"):  # nor may its owner change its looks
+                entered(rooms, other, token=member.token)
+        rooms.leave(member)
+        entered(rooms, other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zo\u00eb",
+        "Nguy\u1ec5n",
+        "\u0410\u043d\u043d\u0430",
+        "\u0395\u03bb\u03ad\u03bd\u03b7",
+        "\u7530\u4e2d Ken",
+        "\u30bf\u30ed\u30fc",
+        "\uae40\ubbfc\uc900",
+        "\u0639\u0644\u064a",
+        "\u05d3\u05d5\u05d3",
+        "\u0930\u093e\u092e \u0936\u0930\u094d\u092e\u093e",
+        "room 7",
+        "\U0001f600",
+        "O'Neil-Smith",
+        "x" * MAX_NAME,
+    ],
+)
+def test_names_of_people_are_let_in(name: str) -> None:
+    member, _ = entered(Rooms(), f" {name} ")
+    assert member.name == unicodedata.normalize("NFKC", name)
 
 
 values = st.recursive(
