@@ -18,6 +18,7 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "MAX_NAME",
     "MAX_ROOMS",
+    "FullError",
     "Line",
     "Member",
     "RefusedError",
@@ -45,11 +46,31 @@ class RefusedError(Exception):
     """A message that is not obeyed; whoever sent it is told why."""
 
 
+class FullError(Exception):
+    """A message that its receiver has no room for, yet: nothing has been done.
+
+    Attributes:
+        line: of the receiver.
+        text: what it is to be told.
+    """
+
+    def __init__(self, line: Line, text: str) -> None:
+        super().__init__("the receiver is slow to read")
+        self.line = line
+        self.text = text
+
+
 class Line(Protocol):
-    """The way to a member. Neither method waits."""
+    """The way to a member. Only `room` waits."""
 
     def say(self, text: str) -> None:
         """Send a message."""
+
+    def has_room(self, text: str) -> bool:
+        """Whether a message can wait there beside those that do."""
+
+    async def room(self, text: str) -> None:
+        """Wait until it can."""
 
     def drop(self) -> None:
         """End the connection."""
@@ -135,6 +156,7 @@ class Rooms:
 
         Raises:
             RefusedError: it makes no sense, or somebody else has this member's place by now.
+            FullError: try again when there is room.
         """
         if not self._present(member):
             raise RefusedError("another connection has taken this place")
@@ -146,7 +168,10 @@ class Rooms:
                 if target is None:
                     raise RefusedError(f"{to} is not here")
                 message = {"type": "signal", "from": member.name, "data": value.get("data")}
-                target.line.say(encode(message))
+                text = encode(message)
+                if not target.line.has_room(text):
+                    raise FullError(target.line, text)
+                target.line.say(text)
             case "status":
                 busy = value.get("busy")
                 if not isinstance(busy, bool):

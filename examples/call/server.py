@@ -1,23 +1,31 @@
 """The signalling server: the page at /, and rooms over a WebSocket at /signaling.
 
 What is said there is described in docs/call-app.md and decided in `rooms`; here are the sockets.
-A member who talks too fast is read slower, one who does not listen is dropped: neither costs the
-others anything.
+A member who talks too fast, or to one who is slow to listen, is read slower; one who does not listen
+at all is dropped. Neither costs the others anything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
-from examples.call.rooms import MAX_MEMBERS, MAX_MESSAGE_BYTES, Member, RefusedError, Rooms, encode, parse
+from examples.call.rooms import (
+    MAX_MEMBERS,
+    MAX_MESSAGE_BYTES,
+    FullError,
+    Member,
+    RefusedError,
+    Rooms,
+    encode,
+    parse,
+)
 
 __all__ = ["MAX_CONNECTIONS", "MAX_MEMBERS", "MAX_MESSAGE_BYTES", "make_app", "start"]
 
@@ -26,7 +34,17 @@ PAGE = Path(__file__).with_name("page")
 MAX_CONNECTIONS = 2000
 
 MAX_QUEUED_BYTES = 1 << 20
-"""What waits for a member who does not read; more, and the member is dropped."""
+"""What waits for a member, as it goes out. Whoever signals more waits until there is room; who is told
+more by the server itself is dropped."""
+
+LISTENING_QUEUED_BYTES = 1 << 16
+"""Who has more waiting than that is not read: asking for answers begins with listening to them."""
+
+ROOM_TIMEOUT_S = 5.0
+"""How long a signal waits for room; then it is refused. The rest of what its member says waits behind it."""
+
+WRITE_TIMEOUT_S = 30.0
+"""How long the network may take for one message; then the member is dropped."""
 
 MESSAGES_PER_S = 50.0
 BURST_MESSAGES = 300.0
@@ -36,6 +54,8 @@ JOIN_TIMEOUT_S = 10.0
 """How long a connection may stay outside of any room."""
 
 HEARTBEAT_S = 15.0
+"""A member who has been silent for so long, while being read, is sent a ping, and dropped after as long
+again."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; object-src 'none';"
@@ -95,7 +115,8 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
         raise web.HTTPForbidden(text="another site's page may not speak here")
     if len(sockets) >= MAX_CONNECTIONS:
         raise web.HTTPServiceUnavailable(text="there are too many connections")
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES + 1)
+    # the library's heartbeat ends who is read slower: the answer to its ping waits behind what was said
+    socket = web.WebSocketResponse(autoping=False, max_msg_size=MAX_MESSAGE_BYTES + 1)
     sockets.add(socket)
     member: Member | None = None
     try:
@@ -104,14 +125,14 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
         writer = asyncio.create_task(line.write())
         late = asyncio.get_running_loop().call_later(JOIN_TIMEOUT_S, line.drop)
         try:
-            async for text in spoken(socket):
+            async for text in spoken(socket, line):
                 try:
                     value = parse(text)
                     if member is None:
                         member = rooms.enter(line, value)
                         late.cancel()
                     else:
-                        rooms.obey(member, value)
+                        await obey(rooms, member, value)
                 except RefusedError as refusal:
                     line.say(encode({"type": "error", "reason": str(refusal)}))
         finally:
@@ -131,20 +152,62 @@ def same_origin(request: web.Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.host
 
 
-async def spoken(socket: web.WebSocketResponse) -> AsyncIterator[str]:
-    """What a member says, no faster than it may."""
+async def obey(rooms: Rooms, member: Member, value: Mapping[str, Any]) -> None:
+    """Do what a member says, when whom it is for has room for it.
+
+    Raises:
+        RefusedError: it makes no sense, or there was no room in time.
+    """
+    try:
+        async with asyncio.timeout(ROOM_TIMEOUT_S):
+            while True:
+                try:
+                    rooms.obey(member, value)
+                    return
+                except FullError as full:
+                    await full.line.room(full.text)
+    except TimeoutError:
+        raise RefusedError(f"{value['to']} is slow to read") from None
+
+
+async def spoken(socket: web.WebSocketResponse, line: SocketLine) -> AsyncIterator[str]:
+    """What a member says, no faster than it may and no faster than it listens."""
     loop = asyncio.get_running_loop()
     credit, last = BURST_MESSAGES, loop.time()
-    async for message in socket:
-        if message.type is not WSMsgType.TEXT:
-            continue
+    while True:
+        await line.listened()
+        message = await heard(socket)
+        if message is None:
+            line.drop()
+            return
+        if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
+            return
         now = loop.time()
         credit = min(credit + (now - last) * MESSAGES_PER_S, BURST_MESSAGES)
         credit -= 1 + len(message.data) / 4096
         last = now
         if credit < 0:
             await asyncio.sleep(-credit / MESSAGES_PER_S)
-        yield message.data
+            if line.lost:
+                return  # there may be much that has not been read
+        if message.type is WSMsgType.TEXT:
+            yield message.data
+        elif message.type is WSMsgType.PING:
+            line.pong(message.data)
+
+
+async def heard(socket: web.WebSocketResponse) -> WSMessage | None:
+    """The next frame of a member; None if there is none, nor an answer to a ping."""
+    try:
+        return await socket.receive(HEARTBEAT_S)
+    except TimeoutError:
+        pass
+    try:
+        async with asyncio.timeout(HEARTBEAT_S):
+            await socket.ping()
+            return await socket.receive()
+    except (TimeoutError, ConnectionError):
+        return None
 
 
 class SocketLine:
@@ -153,30 +216,76 @@ class SocketLine:
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
         self._socket = socket
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[WSMsgType, bytes]] = asyncio.Queue()
         self._queued_bytes = 0
+        self._taken = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._dropped = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._dropped or self._request.transport is None
 
     def say(self, text: str) -> None:
         """Send a message, soon."""
-        # all of it is ASCII: what is not, json escapes
-        self._queued_bytes += len(text)
-        if self._queued_bytes > MAX_QUEUED_BYTES:
+        self._send(WSMsgType.TEXT, text.encode())
+
+    def pong(self, data: bytes) -> None:
+        """Answer a ping, in its turn: who does not listen has no answer."""
+        self._send(WSMsgType.PONG, data)
+
+    def _send(self, kind: WSMsgType, data: bytes) -> None:
+        if self._dropped:
+            return
+        if self._queued_bytes and self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
             self.drop()
         else:
-            self._queue.put_nowait(text)
+            self._queued_bytes += len(data)
+            self._queue.put_nowait((kind, data))
+
+    def has_room(self, text: str) -> bool:
+        """Whether a message may be said now. Where nobody listens any more there is room for anything."""
+        if self._dropped or not self._queued_bytes:
+            return True
+        return self._queued_bytes + len(text.encode()) <= MAX_QUEUED_BYTES
+
+    async def room(self, text: str) -> None:
+        """Wait until there is room for a message, or nobody who could be told; first come, first served."""
+        async with self._turn:
+            while not self.has_room(text):
+                self._taken.clear()
+                await self._taken.wait()
+
+    async def listened(self) -> None:
+        """Wait until little waits."""
+        while self._queued_bytes > LISTENING_QUEUED_BYTES and not self._dropped:
+            self._taken.clear()
+            await self._taken.wait()
 
     async def write(self) -> None:
-        """Send what is queued, until cancelled."""
-        with contextlib.suppress(ConnectionError):
+        """Send what is queued, until cancelled or the connection has ended."""
+        try:
             while True:
-                text = await self._queue.get()
-                await self._socket.send_str(text)
-                self._queued_bytes -= len(text)
+                kind, data = await self._queue.get()
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    await self._socket.send_frame(data, kind)
+                self._queued_bytes -= len(data)
+                self._taken.set()
+        except (ConnectionError, TimeoutError):
+            self.drop()
+        finally:
+            self._end()
 
     def drop(self) -> None:
         """End the connection without a word: who does not listen would not hear it."""
+        self._end()
         if self._request.transport is not None:
             self._request.transport.abort()
+
+    def _end(self) -> None:
+        self._dropped = True
+        self._taken.set()
 
 
 async def start(

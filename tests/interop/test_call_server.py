@@ -7,6 +7,7 @@ import contextlib
 import json
 import unicodedata
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.call import server
-from examples.call.client import join
+from examples.call.client import Signaling, join
 from examples.call.names import MAX_NAME, as_name, looks
 from examples.call.rooms import Member, RefusedError, Rooms, parse
 from examples.call.server import start
@@ -48,6 +49,12 @@ class Heard:
 
         text.encode()  # there is nothing in it that has no UTF-8
         self.messages.append(json.loads(text, parse_constant=refuse))
+
+    def has_room(self, text: str) -> bool:
+        return True
+
+    async def room(self, text: str) -> None:
+        raise AssertionError("there is room")
 
     def drop(self) -> None:
         self.dropped = True
@@ -297,32 +304,203 @@ async def test_a_message_too_long_costs_the_connection(url: str) -> None:
 
 async def test_who_talks_too_fast_is_read_slower(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "BURST_MESSAGES", 20.0)
+    monkeypatch.setattr(server, "MESSAGES_PER_S", 5.0)
+    read = 0
+    obey = Rooms.obey
+
+    def counted(rooms: Rooms, member: Member, value: dict[str, Any]) -> None:
+        nonlocal read
+        read += member.name == "mallory"
+        obey(rooms, member, value)
+
+    monkeypatch.setattr(Rooms, "obey", counted)
     async with join(url, "r", "ann") as ann, join(url, "r", "mallory") as mallory:
-        await anext(aiter(ann))  # "entered"
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-        for number in range(40):
+        for number in range(24):
             mallory.signal("ann", {"number": number})
-        # meanwhile others are served at once
+        while read < 19:
+            await asyncio.sleep(0.01)
+        # what is over is not read yet, and others are served
         ann.signal("mallory", {})
         await anext(aiter(mallory))
-        assert loop.time() - begin < 0.2
-        got = [(await anext(aiter(ann)))["data"]["number"] for _ in range(40)]
-        assert got == list(range(40))
-        assert loop.time() - begin > (40 - 20) / server.MESSAGES_PER_S * 0.8
+        assert read < 24
+        await anext(aiter(ann))  # "entered"
+        got = [(await anext(aiter(ann)))["data"]["number"] for _ in range(24)]
+        assert got == list(range(24))
+
+
+@asynccontextmanager
+async def member(url: str, name: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A bare connection that has joined."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/signaling", autoping=False, max_msg_size=0) as socket,
+    ):
+        await socket.send_json({"type": "join", "room": "r", "name": name})
+        assert (await socket.receive_json())["type"] == "joined"
+        yield socket
+        vanish(socket)
+
+
+def vanish(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """End a connection without a word."""
+    connection = socket._response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+
+
+def stop_reading(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Take nothing more from the network."""
+    socket._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+
+
+async def until(signaling: Signaling, **wanted: Any) -> None:
+    """Wait for a message of the server."""
+    async with asyncio.timeout(20):
+        async for message in signaling:
+            if wanted.items() <= message.items():
+                return
+    raise AssertionError("the server has gone")
 
 
 async def test_who_does_not_listen_is_dropped(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "BURST_MESSAGES", 1e6)
-    async with join(url, "r", "ann") as ann, aiohttp.ClientSession() as session:
-        deaf = await session.ws_connect(f"{url}/signaling")
-        await deaf.send_json({"type": "join", "room": "r", "name": "deaf"})
-        await anext(aiter(ann))  # "entered"
-        deaf._response.connection.transport.pause_reading()  # type: ignore[union-attr]
-        async with asyncio.timeout(20):
-            hearing = asyncio.ensure_future(anext(aiter(ann)))
-            while not hearing.done():
-                ann.signal("deaf", {"text": "x" * 100_000})
-                await asyncio.sleep(0)
-            message = await hearing
-        assert message == {"type": "left", "name": "deaf"}
+    monkeypatch.setattr(server, "WRITE_TIMEOUT_S", 0.2)
+    async with join(url, "r", "ann") as ann, member(url, "deaf") as deaf:
+        stop_reading(deaf)
+        for _ in range(200):
+            ann.signal("deaf", {"text": "x" * 100_000})
+        await until(ann, type="left", name="deaf")
+
+
+async def test_who_signals_to_a_deaf_member_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1e6)
+    monkeypatch.setattr(server, "ROOM_TIMEOUT_S", 0.1)
+    async with join(url, "r", "ann") as ann, member(url, "deaf") as deaf:
+        stop_reading(deaf)
+        for _ in range(200):
+            ann.signal("deaf", {"text": "x" * 100_000})
+        await until(ann, type="error", reason="deaf is slow to read")
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\U0001f600", "\ud800"])
+async def test_who_only_listens_stays_whoever_talks(
+    url: str, monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    """Two members say more than can wait for a third, who reads it all, slower than they speak."""
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1e6)
+    monkeypatch.setattr(server, "ROOM_TIMEOUT_S", 20.0)
+    text = letter * (250_000 // len(letter.encode(errors="backslashreplace")))
+    names, each = ("eve", "mallory"), 10
+    async with (
+        join(url, "r", "bob") as bob,
+        join(url, "r", "eve") as eve,
+        join(url, "r", "mallory") as mallory,
+    ):
+        for talker in (eve, mallory):
+            for number in range(each):
+                talker.signal("bob", {"number": number, "text": text})
+        got: dict[str, list[int]] = {name: [] for name in names}
+        async with asyncio.timeout(60):
+            async for message in bob:
+                if message["type"] == "signal":
+                    assert message["data"]["text"] == text
+                    got[message["from"]].append(message["data"]["number"])
+                    await asyncio.sleep(0.01)
+                if sum(map(len, got.values())) == each * len(names):
+                    break
+        assert got == {name: list(range(each)) for name in names}
+
+
+@pytest.fixture
+def longest(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The most that has waited for any member, in bytes."""
+    most = [0]
+    send = server.SocketLine._send
+
+    def watched(line: server.SocketLine, kind: aiohttp.WSMsgType, data: bytes) -> None:
+        send(line, kind, data)
+        most[0] = max(most[0], line._queued_bytes)
+
+    monkeypatch.setattr(server.SocketLine, "_send", watched)
+    return most
+
+
+async def test_what_waits_for_a_member_is_bounded(
+    url: str, monkeypatch: pytest.MonkeyPatch, longest: list[int]
+) -> None:
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1e6)
+    monkeypatch.setattr(server, "ROOM_TIMEOUT_S", 0.05)
+    async with join(url, "r", "ann") as ann, member(url, "deaf") as deaf, member(url, "raw") as raw:
+        stop_reading(deaf)
+        # the same number is longer as Python writes it
+        await raw.send_str('{"type":"signal","to":"deaf","data":[' + "1e15," * 50_000 + "1]}")
+        for _ in range(200):
+            ann.signal("deaf", {"text": "\u00e9" * 50_000})
+        await until(ann, type="error", reason="deaf is slow to read")
+    assert server.MAX_QUEUED_BYTES // 2 < longest[0] <= server.MAX_QUEUED_BYTES
+
+
+async def test_who_does_not_listen_is_not_read(
+    url: str, monkeypatch: pytest.MonkeyPatch, longest: list[int]
+) -> None:
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1e6)
+    monkeypatch.setattr(server, "LISTENING_QUEUED_BYTES", 1000)
+    async with join(url, "r", "ann") as ann, member(url, "deaf") as deaf:
+        stop_reading(deaf)
+
+        async def ask() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await deaf.send_json({"type": "signal", "to": "deaf", "data": "x" * 50_000})
+
+        asking = asyncio.create_task(ask())
+        while longest[0] < 1000:
+            await asyncio.sleep(0.01)
+        # as many messages later it is no more
+        for number in range(100):
+            ann.signal("ann", {"number": number})
+            await until(ann, type="signal")
+        asking.cancel()
+    assert longest[0] < 1000 + 2 * 50_000
+
+
+async def test_who_has_gone_is_not_read_to_the_end(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a fast talker has left unread keeps nobody in the room."""
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1.0)
+    async with join(url, "r", "ann") as ann, member(url, "fast") as fast:
+        for _ in range(5000):
+            await fast.send_str("{}")
+        await until(ann, type="entered", name="fast")
+        vanish(fast)
+        await until(ann, type="left", name="fast")
+
+
+async def test_who_talks_too_fast_stays(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer to a ping waits behind what it said, for many heartbeats."""
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(server, "BURST_MESSAGES", 1.0)
+    async with join(url, "r", "ann") as ann:
+        for number in range(60):
+            ann.signal("ann", {"number": number})
+        for number in range(60):
+            assert (await anext(aiter(ann)))["data"]["number"] == number
+
+
+async def test_who_is_silent_answers_a_ping_or_goes(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.1)
+    async with join(url, "r", "ann") as ann, member(url, "dead") as dead:
+        listening = asyncio.create_task(until(ann, type="left", name="dead"))  # and answers pings
+        for _ in range(3):
+            assert (await dead.receive(20)).type is aiohttp.WSMsgType.PING
+            assert not listening.done()
+            await dead.pong()
+        while (await dead.receive(20)).type is aiohttp.WSMsgType.PING:
+            pass
+        await listening
+
+
+async def test_a_ping_is_answered(url: str) -> None:
+    async with member(url, "ann") as ann:
+        await ann.ping(b"hello")
+        message = await ann.receive(20)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"hello")
