@@ -57,6 +57,9 @@ HEARTBEAT_S = 15.0
 """A member who has been silent for so long, while being read, is sent a ping, and dropped after as long
 again."""
 
+LATE_PING_S = 0.2
+"""How often who is read later is sent a ping: only what is written to it shows that it has gone."""
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; object-src 'none';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -173,7 +176,8 @@ async def obey(rooms: Rooms, member: Member, value: Mapping[str, Any]) -> None:
 async def spoken(socket: web.WebSocketResponse, line: SocketLine) -> AsyncIterator[str]:
     """What a member says, no faster than it may and no faster than it listens."""
     loop = asyncio.get_running_loop()
-    credit, last = BURST_MESSAGES, loop.time()
+    credit = BURST_MESSAGES
+    last = pinged = loop.time()
     while True:
         await line.listened()
         message = await heard(socket)
@@ -187,13 +191,16 @@ async def spoken(socket: web.WebSocketResponse, line: SocketLine) -> AsyncIterat
         credit -= 1 + len(message.data) / 4096
         last = now
         if credit < 0:
+            if now >= pinged + LATE_PING_S:
+                pinged = now
+                line.send(WSMsgType.PING)
             await asyncio.sleep(-credit / MESSAGES_PER_S)
             if line.lost:
                 return  # there may be much that has not been read
         if message.type is WSMsgType.TEXT:
             yield message.data
         elif message.type is WSMsgType.PING:
-            line.pong(message.data)
+            line.send(WSMsgType.PONG, message.data)
 
 
 async def heard(socket: web.WebSocketResponse) -> WSMessage | None:
@@ -229,13 +236,10 @@ class SocketLine:
 
     def say(self, text: str) -> None:
         """Send a message, soon."""
-        self._send(WSMsgType.TEXT, text.encode())
+        self.send(WSMsgType.TEXT, text.encode())
 
-    def pong(self, data: bytes) -> None:
-        """Answer a ping, in its turn: who does not listen has no answer."""
-        self._send(WSMsgType.PONG, data)
-
-    def _send(self, kind: WSMsgType, data: bytes) -> None:
+    def send(self, kind: WSMsgType, data: bytes = b"") -> None:
+        """Send a frame in its turn. Where there is no room for it, the connection ends."""
         if self._dropped:
             return
         if self._queued_bytes and self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
