@@ -519,3 +519,70 @@ async def test_a_ping_is_answered(url: str) -> None:
         await ann.ping(b"hello")
         message = await ann.receive(20)
         assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"hello")
+
+
+# HTTP
+
+
+async def asked(url: str, head: bytes) -> tuple[int, bytes]:
+    """The status and the rest of what the server answers to the bytes of a request."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1]), answer
+
+
+def request(path: str, *lines: str, method: str = "GET") -> bytes:
+    head = [f"{method} {path} HTTP/1.1", *(lines or ("Host: localhost",)), "Connection: close", "", ""]
+    return "\r\n".join(head).encode()
+
+
+LOST = [
+    "x" * 7000,
+    "x" * 256,
+    "%00",
+    "a%00b",
+    "%ff",
+    "%2e%2e/rooms.py",
+    "..%2frooms.py",
+    "../rooms.py",
+    "%5c",
+]
+LOST += [
+    "~",
+    ".",
+    "..",
+    "%2e",
+    "%2e%2e",
+    "app.js/",
+    "app.js/x",
+    "app.js%00",
+    "%f0%9f%98%80",
+    "C:",
+    "/etc/passwd",
+]
+"""Paths at which there is nothing."""
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+async def test_no_path_is_a_fault_of_the_server(url: str, method: str) -> None:
+    for path in LOST:
+        status, answer = await asked(url, request(f"/{path}", method=method))
+        assert status in (400, 404, 405), path
+        assert b"Rooms" not in answer
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters=" \r\n"), max_size=40))
+def test_whatever_path_is_asked_for(path: str) -> None:
+    async def ask() -> int:
+        runner, port = await start()
+        try:
+            return (await asked(f"http://127.0.0.1:{port}", request("/" + path)))[0]
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(ask()) < 500
