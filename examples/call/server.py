@@ -8,13 +8,15 @@ at all is dropped. Neither costs the others anything.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
+from aiohttp.typedefs import Handler
 
 from examples.call.rooms import (
     MAX_MEMBERS,
@@ -74,26 +76,55 @@ class State:
     """What the connections share: the rooms, and each other."""
 
     rooms: Rooms
+    hosts: frozenset[str] = frozenset()
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
 
 STATE: web.AppKey[State] = web.AppKey("state", State)
 
 
-def make_app(ice_servers: Sequence[Mapping[str, Any]] = ()) -> web.Application:
+def make_app(ice_servers: Sequence[Mapping[str, Any]] = (), hosts: Collection[str] = ()) -> web.Application:
     """The application.
 
     Args:
         ice_servers: RTCIceServer dictionaries for whoever calls.
+        hosts: names that the server has beside localhost and its addresses.
     """
-    app = web.Application()
-    app[STATE] = State(Rooms(ice_servers))
+    app = web.Application(middlewares=[check_host])
+    app[STATE] = State(Rooms(ice_servers), frozenset({"localhost", *(host.lower() for host in hosts)}))
     app.router.add_get("/signaling", handle)
     app.router.add_get("/", index)
     app.router.add_get("/{name}", asset)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(shut_down)
     return app
+
+
+@web.middleware
+async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer browsers under the server's own names alone.
+
+    Another site's name that has been made to lead here (DNS rebinding) would make its page one of ours.
+    Programs may call the server what they like at /signaling: browsers always send an Origin there.
+    """
+    program = request.path == "/signaling" and "Origin" not in request.headers
+    if not program and not own_host(request.headers.get("Host", ""), request.app[STATE].hosts):
+        raise web.HTTPMisdirectedRequest(text="the server has another name")
+    return await handler(request)
+
+
+def own_host(host: str, names: Collection[str]) -> bool:
+    """Whether a Host header is an address, or one of these names, with or without a port."""
+    name, colon, port = host.rpartition(":")
+    if not colon or not port.isdecimal():
+        name = host
+    if name.lower() in names:
+        return True
+    try:
+        ipaddress.ip_address(name[1:-1] if name[:1] == "[" and name[-1:] == "]" else name)
+    except ValueError:
+        return False
+    return True
 
 
 async def index(_request: web.Request) -> web.FileResponse:
@@ -160,7 +191,7 @@ def same_origin(request: web.Request) -> bool:
     """Whether a browser speaks for our own page; programs name no origin."""
     origin = request.headers.get("Origin")
     # the form is fixed: scheme, "://", host (HTML, section 7.1.1)
-    return origin is None or origin.partition("://")[2] == request.host
+    return origin is None or origin.partition("://")[2] == request.headers.get("Host")
 
 
 async def obey(rooms: Rooms, member: Member, value: Mapping[str, Any]) -> None:
@@ -305,6 +336,7 @@ async def start(
     port: int = 0,
     *,
     ice_servers: Sequence[Mapping[str, Any]] = (),
+    hosts: Collection[str] = (),
     tls: ssl.SSLContext | None = None,
 ) -> tuple[web.AppRunner, int]:
     """Serve in this loop.
@@ -312,12 +344,13 @@ async def start(
     Args:
         host, port: where to listen; port 0 takes a free one.
         ice_servers: RTCIceServer dictionaries for whoever calls.
+        hosts: names that the server has beside localhost, `host` and its addresses.
         tls: speak HTTPS with it.
 
     Returns:
         the runner, to be cleaned up, and the port.
     """
-    runner = web.AppRunner(make_app(ice_servers), access_log=None)
+    runner = web.AppRunner(make_app(ice_servers, [host, *hosts]), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port, ssl_context=tls).start()
     return runner, int(runner.addresses[0][1])

@@ -586,3 +586,68 @@ def test_whatever_path_is_asked_for(path: str) -> None:
             await runner.cleanup()
 
     assert asyncio.run(ask()) < 500
+
+
+UPGRADE = [
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    f"Sec-WebSocket-Key: {'A' * 22}==",
+]
+REBOUND = [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "[::1].evil",
+    "x",
+    "localhost.",
+    ":80",
+    "[",
+]
+
+
+@pytest.mark.parametrize(
+    "host", [*REBOUND, "[::1", "127.0.0.1:x", "localhost:80:80", "\u0131", "1", "0x7f000001"]
+)
+async def test_a_page_under_another_name_is_refused(url: str, host: str) -> None:
+    """A name of somebody else that leads here by DNS, with its own page and its own origin."""
+    for name in (host, f"{host}:8080"):
+        for path in ("/", "/app.js", "/nothing"):
+            status, answer = await asked(url, request(path, f"Host: {name}"))
+            assert (status, b"rtcstack" in answer) == (421, False)
+        lines = (f"Host: {name}", f"Origin: http://{name}", *UPGRADE)
+        assert (await asked(url, request("/signaling", *lines)))[0] == 421
+
+
+async def test_the_servers_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, port = await start(hosts=["Call.Example"])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for host in (
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1",
+            "[::1]:80",
+            "192.0.2.1",
+            "call.example",
+            "call.EXAMPLE:443",
+        ):
+            assert (await asked(url, request("/", f"Host: {host}")))[0] == 200
+        async with aiohttp.ClientSession() as session:
+            origin = {"Host": "call.example", "Origin": "https://call.example"}
+            async with session.ws_connect(f"{url}/signaling", headers=origin):
+                pass
+            # programs are not browsers
+            async with session.ws_connect(f"{url}/signaling", headers={"Host": "x"}):
+                pass
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_request_without_a_host_looks_nothing_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise AssertionError("this asks the network, and waits")
+
+    monkeypatch.setattr("socket.getfqdn", refuse)
+    for head in (b"GET / HTTP/1.0\r\n\r\n", b"GET /signaling HTTP/1.0\r\nOrigin: http://x\r\n\r\n"):
+        assert (await asked(url, head))[0] == 421
