@@ -14,11 +14,11 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError
 
 from examples.call.bot import Bot
 from examples.call.client import join
-from examples.call.server import start
+from examples.call.server import Site, start
 
 RETRY_S = 1.0
 
@@ -43,7 +43,7 @@ async def main(
     runner, port = await start(host, port, ice_servers=ice_servers, hosts=hosts, tls=tls)
     try:
         # the bot's own way in: from this machine, without TLS
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await Site(runner, "127.0.0.1", 0).start()
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
         print(
             f"Open {'http' if tls is None else 'https'}://{shown}:{port} and call the bot,"

@@ -29,11 +29,21 @@ from examples.call.rooms import (
     parse,
 )
 
-__all__ = ["MAX_CONNECTIONS", "MAX_MEMBERS", "MAX_MESSAGE_BYTES", "make_app", "start"]
+__all__ = ["MAX_CONNECTIONS", "MAX_MEMBERS", "MAX_MESSAGE_BYTES", "Site", "make_app", "start"]
 
 PAGE = Path(__file__).with_name("page")
 
 MAX_CONNECTIONS = 2000
+"""Of members; more are told so."""
+
+MAX_HTTP_CONNECTIONS = 2500
+"""With those that are no members' yet, or only fetch the page; more are ended at once."""
+
+REQUEST_TIMEOUT_S = 30.0
+"""How long a connection may take until its first request, and from each request to the next."""
+
+TLS_TIMEOUT_S = 10.0
+"""How long it may take to agree on keys."""
 
 MAX_QUEUED_BYTES = 1 << 20
 """What waits for a member, as it goes out. Whoever signals more waits until there is room; who is told
@@ -78,6 +88,7 @@ class State:
     rooms: Rooms
     hosts: frozenset[str] = frozenset()
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    connections: dict[asyncio.Protocol, Connection] = field(default_factory=dict)
 
 
 STATE: web.AppKey[State] = web.AppKey("state", State)
@@ -90,7 +101,7 @@ def make_app(ice_servers: Sequence[Mapping[str, Any]] = (), hosts: Collection[st
         ice_servers: RTCIceServer dictionaries for whoever calls.
         hosts: names that the server has beside localhost and its addresses.
     """
-    app = web.Application(middlewares=[check_host])
+    app = web.Application(middlewares=[note_request, check_host])
     app[STATE] = State(Rooms(ice_servers), frozenset({"localhost", *(host.lower() for host in hosts)}))
     app.router.add_get("/signaling", handle)
     app.router.add_get("/", index)
@@ -98,6 +109,15 @@ def make_app(ice_servers: Sequence[Mapping[str, Any]] = (), hosts: Collection[st
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(shut_down)
     return app
+
+
+@web.middleware
+async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A connection that asks for something has time for the next request."""
+    connection = request.app[STATE].connections.get(request.protocol)
+    if connection is not None:
+        connection.asked()
+    return await handler(request)
 
 
 @web.middleware
@@ -160,9 +180,12 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     # the library's heartbeat ends who is read slower: the answer to its ping waits behind what was said
     socket = web.WebSocketResponse(autoping=False, max_msg_size=MAX_MESSAGE_BYTES + 1)
     sockets.add(socket)
+    connection = request.app[STATE].connections.get(request.protocol)
     member: Member | None = None
     try:
         await socket.prepare(request)
+        if connection is not None:
+            connection.joins()
         line = SocketLine(request, socket)
         writer = asyncio.create_task(line.write())
         late = asyncio.get_running_loop().call_later(JOIN_TIMEOUT_S, line.drop)
@@ -182,6 +205,8 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
             writer.cancel()
     finally:
         sockets.discard(socket)
+        if connection is not None:
+            connection.asked()
         if member is not None:
             rooms.leave(member)
     return socket
@@ -331,6 +356,106 @@ class SocketLine:
         self._taken.set()
 
 
+class Connection(asyncio.Protocol):
+    """One TCP connection: counted, and ended when it asks for nothing. All else is the library's.
+
+    Args:
+        protocol: the library's protocol for it.
+        others: all connections, by these.
+    """
+
+    def __init__(self, protocol: asyncio.Protocol, others: dict[asyncio.Protocol, Connection]) -> None:
+        self._protocol = protocol
+        self._others = others
+        self._transport: asyncio.Transport | None = None
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it, or end it."""
+        assert isinstance(transport, asyncio.Transport)
+        if len(self._others) >= MAX_HTTP_CONNECTIONS:
+            transport.abort()
+            return
+        self._transport = transport
+        self._others[self._protocol] = self
+        self.asked()
+        self._protocol.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        if self._transport is not None:
+            self._transport = None
+            self.joins()
+            del self._others[self._protocol]
+            self._protocol.connection_lost(exc)
+
+    def asked(self) -> None:
+        """A request has come, or is awaited from now on."""
+        self.joins()
+        if self._transport is not None:
+            self._late = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT_S, self._transport.abort)
+
+    def joins(self) -> None:
+        """It has become a WebSocket, which has limits of its own."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on."""
+        if self._transport is not None:
+            self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand on."""
+        return None if self._transport is None else self._protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        """Hand on."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on."""
+        self._protocol.resume_writing()
+
+
+class Site(web.BaseSite):
+    """Where the application is reached.
+
+    Args:
+        runner: runs the application.
+        host, port: where to listen; port 0 takes a free one.
+        tls: speak HTTPS with it.
+    """
+
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(runner, ssl_context=tls)
+        self._address = (host, port)
+
+    @property
+    def name(self) -> str:
+        """The URL."""
+        host, port = self._address
+        return f"{'https' if self._ssl_context else 'http'}://{host}:{port}"
+
+    async def start(self) -> None:
+        """Listen."""
+        await super().start()
+        server = self._runner.server
+        assert isinstance(self._runner, web.AppRunner)
+        assert server is not None
+        connections = self._runner.app[STATE].connections
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(server(), connections),
+            *self._address,
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=TLS_TIMEOUT_S if self._ssl_context else None,
+            backlog=self._backlog,
+        )
+
+
 async def start(
     host: str = "127.0.0.1",
     port: int = 0,
@@ -350,7 +475,8 @@ async def start(
     Returns:
         the runner, to be cleaned up, and the port.
     """
-    runner = web.AppRunner(make_app(ice_servers, [host, *hosts]), access_log=None)
+    # nobody has a body to send, and none is waited for
+    runner = web.AppRunner(make_app(ice_servers, [host, *hosts]), access_log=None, lingering_time=0)
     await runner.setup()
-    await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    await Site(runner, host, port, tls=tls).start()
     return runner, int(runner.addresses[0][1])

@@ -20,7 +20,7 @@ from examples.call import server
 from examples.call.client import Signaling, join
 from examples.call.names import MAX_NAME, as_name, looks
 from examples.call.rooms import Member, RefusedError, Rooms, parse
-from examples.call.server import start
+from examples.call.server import STATE, start
 
 
 @pytest_asyncio.fixture
@@ -651,3 +651,63 @@ async def test_a_request_without_a_host_looks_nothing_up(url: str, monkeypatch: 
     monkeypatch.setattr("socket.getfqdn", refuse)
     for head in (b"GET / HTTP/1.0\r\n\r\n", b"GET /signaling HTTP/1.0\r\nOrigin: http://x\r\n\r\n"):
         assert (await asked(url, head))[0] == 421
+
+
+SILENT = [b"", b"G", b"GET / HTTP/1.1\r\nHost: localhost\r\n", request("/").replace(b"close", b"keep-alive")]
+SILENT += [b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx"]
+
+
+@pytest.mark.parametrize("said", SILENT)
+async def test_a_connection_that_asks_for_nothing_is_ended(
+    url: str, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.2)
+    async with join(url, "r", "ann") as ann:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(said)
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                await reader.read()
+        writer.close()
+        # a member is in no hurry
+        ann.signal("ann", {})
+        await until(ann, type="signal")
+
+
+async def test_one_that_drips_is_ended(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.2)
+    _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"GET / HTTP/1.1\r\nX: ")
+
+    async def drip() -> None:
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(drip(), 20)
+    writer.close()
+
+
+async def test_connections_that_say_nothing_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_HTTP_CONNECTIONS", 3)
+    runner, port = await start()
+    connections = runner.app[STATE].connections
+    writers = []
+    try:
+        writers += [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert len(connections) == 3
+        writers[0].close()
+        while len(connections) == 3:
+            await asyncio.sleep(0.01)
+        assert (await asked(f"http://127.0.0.1:{port}", request("/")))[0] == 200
+    finally:
+        for writer in writers:
+            writer.close()
+        await runner.cleanup()
+    assert not connections
