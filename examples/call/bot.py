@@ -26,6 +26,9 @@ __all__ = ["Bot"]
 MAX_CALLS = 16
 """At once; one for each member."""
 
+MAX_ECHO = 4000
+"""Characters of a line of the chat that are said back."""
+
 MAX_LOGGED = 200
 """Characters of what is said about a failure: it may quote what a member has sent."""
 
@@ -92,7 +95,7 @@ class Bot:
             raise ValueError(f"a call's number must be a string of at most {MAX_CALL_NUMBER} characters")
         await self._hang_up(name)  # who calls anew has forgotten the old call
         if len(self.calls) >= MAX_CALLS:
-            self._signaling.signal(name, {"type": "refuse", "call": number, "reason": "busy"})
+            self._tell(name, {"type": "refuse", "call": number, "reason": "busy"})
             return
         call = self._new(name, number)
         self._signaling.signal(name, {"type": "accept", "call": number})
@@ -129,9 +132,14 @@ class Bot:
         call = self.calls.pop(name, None)
         if call is not None:
             if tell:
-                self._signaling.signal(name, {"type": "bye", "call": call.number, "reason": tell})
+                self._tell(name, {"type": "bye", "call": call.number, "reason": tell})
             await call.close()
             self._on_event("closed", call, name)
+
+    def _tell(self, name: str, data: dict[str, Any]) -> None:
+        """Signal what is good to know; where too much waits already, it is not told."""
+        with contextlib.suppress(ValueError):
+            self._signaling.signal(name, data)
 
     async def _chat(self, call: Call, text: str) -> None:
         words = text.split()
@@ -141,7 +149,7 @@ class Bot:
             else:
                 call.spawn(self._send(call, min(int(words[1][:12]), MAX_ASKED_BYTES)))
         else:
-            await call.say(f"you said: {text}")
+            await call.say(f"you said: {text[:MAX_ECHO]}")
 
     async def _send(self, call: Call, size: int) -> None:
         def progress(sent: int, total: int) -> None:

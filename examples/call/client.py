@@ -14,6 +14,9 @@ from examples.call.rooms import MAX_MESSAGE_BYTES, encode
 
 __all__ = ["Signaling", "join"]
 
+MAX_OUTGOING_BYTES = 1 << 22
+"""What waits for a server that reads slowly."""
+
 
 class Signaling:
     """A member of a room. Iterating gives what the server says.
@@ -30,17 +33,23 @@ class Signaling:
         self.ice_servers: list[dict[str, Any]] = joined.get("iceServers", [])
         self._socket = socket
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
+        self._outgoing_bytes = 0
         self._sender = asyncio.create_task(self._send())
 
     def signal(self, to: str, data: dict[str, Any]) -> None:
         """Send `data` to a member. What is sent first arrives first.
 
         Raises:
-            ValueError: the message is longer than the server takes: it would end the connection.
+            ValueError: the message is longer than the server takes, which would end the connection, or the
+                server takes messages so slowly that too much waits already.
         """
         text = encode({"type": "signal", "to": to, "data": data})
-        if len(text.encode()) > MAX_MESSAGE_BYTES:
+        size = len(text.encode())
+        if size > MAX_MESSAGE_BYTES:
             raise ValueError(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
+        if self._outgoing_bytes + size > MAX_OUTGOING_BYTES:
+            raise ValueError(f"more than {MAX_OUTGOING_BYTES} bytes wait to be sent")
+        self._outgoing_bytes += size
         self._outgoing.put_nowait(text)
 
     async def _send(self) -> None:
@@ -49,6 +58,7 @@ class Signaling:
             # whoever iterates learns of a lost connection
             with contextlib.suppress(ConnectionError):
                 await self._socket.send_str(message)
+            self._outgoing_bytes -= len(message.encode())
             self._outgoing.task_done()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from rtcstack import RTCDataChannel
 
-__all__ = ["MAX_FILE_BYTES", "PROTOCOL", "Transfer", "opened", "receive_file", "send_file"]
+__all__ = ["MAX_FILE_BYTES", "PROTOCOL", "Transfer", "opened", "put", "receive_file", "send_file"]
 
 PROTOCOL = "file"
 """The channel's subprotocol."""
@@ -24,6 +24,9 @@ PROTOCOL = "file"
 CHUNK_BYTES = 16384
 
 MAX_FILE_BYTES = 1 << 28
+
+MAX_FILE_NAME = 255
+"""Characters of a file's name that are kept."""
 
 Progress = Callable[[int, int], Any]
 """Called with bytes so far and bytes in all."""
@@ -66,20 +69,33 @@ async def opened(channel: RTCDataChannel) -> None:
         raise ConnectionError(f"the channel {channel.label} was closed")
 
 
+async def put(channel: RTCDataChannel, message: str | bytes | memoryview) -> None:
+    """Send a message through an open channel, when there is room.
+
+    Raises:
+        DOMException: it has been closed.
+        ValueError: the other side takes no message that is so long.
+    """
+    try:
+        await channel.send_async(message)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
 async def send_file(
     channel: RTCDataChannel, name: str, data: bytes, progress: Progress | None = None
 ) -> Transfer:
     """Send a file through an open channel; return when the other side has checked it.
 
     Raises:
-        ConnectionError: the channel closed before that.
-        ValueError: the other side answered nonsense.
+        ConnectionError, DOMException: the channel closed before that.
+        ValueError: the other side answered nonsense, or takes only shorter messages.
     """
     start = time.perf_counter()
-    channel.send(json.dumps({"name": name, "size": len(data)}))
+    await put(channel, json.dumps({"name": name, "size": len(data)}))
     view = memoryview(data)
     for offset in range(0, len(data), CHUNK_BYTES):
-        await channel.send_async(view[offset : offset + CHUNK_BYTES])
+        await put(channel, view[offset : offset + CHUNK_BYTES])
         if progress is not None:
             progress(min(offset + CHUNK_BYTES, len(data)), len(data))
     sha256 = hashlib.sha256(data).hexdigest()
@@ -101,7 +117,7 @@ async def receive_file(
         keep: whether the data is kept; otherwise it is only hashed.
 
     Raises:
-        ConnectionError: the channel closed before the end.
+        ConnectionError, DOMException: the channel closed before the end.
         ValueError: the sender does not keep to the protocol.
     """
     name, size, received, start = "", -1, 0, 0.0
@@ -110,7 +126,7 @@ async def receive_file(
     async for message in channel:
         if isinstance(message, str) and size < 0:
             head, start = as_object(message), time.perf_counter()
-            name, size = str(head.get("name")), checked_size(head.get("size"))
+            name, size = str(head.get("name"))[:MAX_FILE_NAME], checked_size(head.get("size"))
         elif isinstance(message, bytes) and received + len(message) <= size:
             digest.update(message)
             received += len(message)
@@ -122,7 +138,7 @@ async def receive_file(
             progress(received, size)
         if received == size:
             seconds = time.perf_counter() - start
-            channel.send(json.dumps({"sha256": digest.hexdigest()}))
+            await put(channel, json.dumps({"sha256": digest.hexdigest()}))
             return Transfer(name, size, digest.hexdigest(), True, seconds, bytes(data))
     raise ConnectionError("the channel closed before the file was complete")
 

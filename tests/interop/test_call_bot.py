@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from examples.call.bot import Bot
-from examples.call.call import Call
+from examples.call.bot import MAX_ECHO, Bot
+from examples.call.call import MAX_NOTE, MAX_NOTES, Call
 from examples.call.client import Signaling, join
+from examples.call.media import Media
 from examples.call.rooms import MAX_CALL_NUMBER, MAX_MESSAGE_BYTES
 from examples.call.server import start
 
@@ -116,3 +118,133 @@ async def test_a_message_is_as_long_as_the_server_takes(url: str, letter: str) -
         assert (await anext(aiter(ann)))["data"]["text"] == letter * most
         with pytest.raises(ValueError, match="bytes"):
             ann.signal("ann", {"text": letter * (most + 1)})
+
+
+# what reaches the loop's exception handler fails these
+
+
+async def test_a_call_may_end_at_any_moment_of_its_offer() -> None:
+    for turns in range(40):
+        call = Call("1", lambda _data: None, polite=True, media=Media)
+        call.call()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await call.close()
+        await asyncio.sleep(0)
+
+
+async def test_a_signal_that_cannot_be_sent_ends_its_call() -> None:
+    def refuse(_data: dict[str, Any]) -> None:
+        raise ValueError("too much")
+
+    failed = asyncio.Event()
+    call = Call("1", refuse, polite=True, on_failed=lambda _call: failed.set())
+    call.call()
+    async with asyncio.timeout(20):
+        await failed.wait()
+    await call.close()
+
+
+async def test_what_waits_for_a_slow_server_is_bounded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.call.client.MAX_OUTGOING_BYTES", 5000)
+    async with served(url) as bot, join(url, "r", "ann") as ann:
+
+        def more() -> None:
+            bot._signaling.signal("ann", {"text": "x" * 1000})
+
+        for _ in range(4):
+            more()
+        with pytest.raises(ValueError, match="wait"):
+            more()
+        # an invitation at such a time is no answer's, and costs nobody else anything
+        await bot._signalled("ann", {"type": "invite", "call": "x" * 60})
+        await bot._hang_up("ann", tell="leaving")
+        for _ in range(4):
+            assert (await anext(aiter(ann)))["data"]["text"] == "x" * 1000
+        ann.signal("bot", {"type": "invite", "call": "2"})
+        while (await answer(ann, "accept"))["call"] != "2":
+            pass
+
+
+class Caller:
+    """A member who has called the bot, with the size of message that it says it takes."""
+
+    def __init__(self, signaling: Signaling, most: int | None) -> None:
+        self.signaling = signaling
+        self.most = most
+        self.heard: asyncio.Queue[str] = asyncio.Queue()
+        self.failed: asyncio.Queue[None] = asyncio.Queue()
+        self.call = Call("1", self._signal, polite=signaling.name > "bot", on_chat=self._chat)
+
+    async def _chat(self, _call: Call, text: str) -> None:
+        self.heard.put_nowait(text)
+
+    def _signal(self, data: dict[str, Any]) -> None:
+        if self.most is not None and data["type"] == "description":
+            text = data["description"]["sdp"]
+            text = re.sub("a=max-message-size:[0-9]+", f"a=max-message-size:{self.most}", text)
+            data = {**data, "description": {**data["description"], "sdp": text}}
+        self.signaling.signal("bot", {**data, "call": "1"})
+
+    async def listen(self) -> None:
+        async for message in self.signaling:
+            if message["type"] == "signal":
+                if message["data"]["type"] == "accept":
+                    self.call.call()
+                else:
+                    await self.call.receive(message["data"])
+
+
+@asynccontextmanager
+async def calling(url: str, most: int | None = None) -> AsyncIterator[tuple[Bot, Caller]]:
+    """A call with the bot, whose chat is open."""
+    async with served(url) as bot, join(url, "r", "ann") as ann:
+        caller = Caller(ann, most)
+        listening = asyncio.create_task(caller.listen())
+        ann.signal("bot", {"type": "invite", "call": "1"})
+        async with asyncio.timeout(20):
+            await caller.call.say("hello")
+        yield bot, caller
+        assert not listening.done()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await caller.call.close()
+
+
+async def test_the_longest_line_is_said_back_in_part(url: str) -> None:
+    async with calling(url) as (_, caller), asyncio.timeout(20):
+        assert await caller.heard.get() == "you said: hello"
+        sctp = caller.call.pc.sctp
+        assert sctp is not None
+        for letter in ("x", "\u00e9", "\U0001f600"):
+            line = letter * (int(sctp.maxMessageSize) // len(letter.encode()))
+            await caller.call.say(line)
+            assert await caller.heard.get() == f"you said: {letter * MAX_ECHO}"
+
+
+@pytest.mark.parametrize("most", [1, 40, 1000])
+async def test_who_takes_only_short_messages_gets_no_long_ones(url: str, most: int) -> None:
+    async with calling(url, most) as (bot, caller), asyncio.timeout(20):
+        call = bot.calls["ann"]
+        assert call.pc.sctp is not None
+        assert call.pc.sctp.maxMessageSize == most
+        await caller.call.say("x" * 2000)
+        await caller.call.say("/file 100000")
+        if most < 64:  # no confirmation of theirs is so short
+            with pytest.raises(ConnectionError):
+                await caller.call.send_file("page.bin", b"x")
+        while not any(what == "chat" for _, what, _ in call.timeline):
+            await asyncio.sleep(0.01)
+        assert set(bot.calls) == {"ann"}
+
+
+async def test_the_timeline_ends(url: str) -> None:
+    async with calling(url) as (bot, caller), asyncio.timeout(60):
+        for _ in range(3):
+            await caller.call.send_file("x" * 1000, b"")
+        timeline = bot.calls["ann"].timeline
+        bot.calls["ann"]._note("x", "y" * 10_000)
+        assert len(timeline[-1][2]) == MAX_NOTE
+        for _ in range(MAX_NOTES):
+            bot.calls["ann"]._note("x", "y")
+        assert len(timeline) == MAX_NOTES
