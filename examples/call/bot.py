@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
 from examples.call.media import Media
 from examples.call.rooms import MAX_CALL_NUMBER
-from examples.call.transfer import Transfer
+from examples.call.transfer import RandomContent, Transfer
 from rtcstack import RTCPeerConnection
 from rtcstack.errors import DOMException
 
@@ -157,7 +156,7 @@ class Bot:
 
         self._sending.add(call)
         try:
-            transfer: Transfer = await call.send_file("bot.bin", os.urandom(size), progress)
+            transfer: Transfer = await call.send_file("bot.bin", RandomContent(size), progress)
         except (ConnectionError, DOMException, ValueError):
             return  # the other side has hung up, or closed the channel
         finally:

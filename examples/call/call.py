@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from examples.call.media import Media
-from examples.call.transfer import PROTOCOL, Progress, Transfer, opened, put, receive_file, send_file
+from examples.call.transfer import PROTOCOL, Content, Progress, Transfer, opened, put, receive_file, send_file
 from rtcstack import RTCDataChannel, RTCPeerConnection
 from rtcstack.errors import DOMException
 
@@ -216,7 +216,7 @@ class Call:
         if self._on_file is not None:
             self._on_file(self, transfer)
 
-    async def send_file(self, name: str, data: bytes, progress: Progress | None = None) -> Transfer:
+    async def send_file(self, name: str, data: Content, progress: Progress | None = None) -> Transfer:
         """Send a file through a new channel; return when the other side has confirmed it."""
         channel = self.pc.createDataChannel(name, protocol=PROTOCOL)
         await opened(channel)

@@ -9,14 +9,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rtcstack import RTCDataChannel
 
-__all__ = ["MAX_FILE_BYTES", "PROTOCOL", "Transfer", "opened", "put", "receive_file", "send_file"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "PROTOCOL",
+    "Content",
+    "RandomContent",
+    "Transfer",
+    "opened",
+    "put",
+    "receive_file",
+    "send_file",
+]
 
 PROTOCOL = "file"
 """The channel's subprotocol."""
@@ -34,7 +45,7 @@ Progress = Callable[[int, int], Any]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A file that went one way; `data` is empty when it was hashed and not kept."""
+    """A file that went one way; `data` is empty where it was sent, or hashed and not kept."""
 
     name: str
     size: int
@@ -52,6 +63,33 @@ class Transfer:
     def megabytes_per_second(self) -> float:
         """10**6 bytes a second."""
         return self.size / 1e6 / self.seconds if self.seconds else 0.0
+
+
+class Content(Protocol):
+    """What a file consists of: bytes, or what gives them piece by piece."""
+
+    def __len__(self) -> int:
+        """How many bytes."""
+
+    def __getitem__(self, piece: slice, /) -> bytes:
+        """Some of them; each is asked for once, in order."""
+
+
+class RandomContent:
+    """Bytes that are drawn as they are sent: none wait, and none are many at once.
+
+    Args:
+        size: how many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, piece: slice, /) -> bytes:
+        return os.urandom(len(range(*piece.indices(self._size))))
 
 
 async def opened(channel: RTCDataChannel) -> None:
@@ -83,7 +121,7 @@ async def put(channel: RTCDataChannel, message: str | bytes | memoryview) -> Non
 
 
 async def send_file(
-    channel: RTCDataChannel, name: str, data: bytes, progress: Progress | None = None
+    channel: RTCDataChannel, name: str, data: Content, progress: Progress | None = None
 ) -> Transfer:
     """Send a file through an open channel; return when the other side has checked it.
 
@@ -93,16 +131,19 @@ async def send_file(
     """
     start = time.perf_counter()
     await put(channel, json.dumps({"name": name, "size": len(data)}))
-    view = memoryview(data)
+    # piece by piece: the loop has other things to do
+    digest = hashlib.sha256()
     for offset in range(0, len(data), CHUNK_BYTES):
-        await put(channel, view[offset : offset + CHUNK_BYTES])
+        piece = data[offset : offset + CHUNK_BYTES]
+        digest.update(piece)
+        await put(channel, piece)
         if progress is not None:
             progress(min(offset + CHUNK_BYTES, len(data)), len(data))
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = digest.hexdigest()
     async for message in channel:
         if isinstance(message, str):
             verified = as_object(message).get("sha256") == sha256
-            return Transfer(name, len(data), sha256, verified, time.perf_counter() - start, data)
+            return Transfer(name, len(data), sha256, verified, time.perf_counter() - start)
     raise ConnectionError("the channel closed before the file was confirmed")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +20,7 @@ from examples.call.client import Signaling, join
 from examples.call.media import Media
 from examples.call.rooms import MAX_CALL_NUMBER, MAX_MESSAGE_BYTES
 from examples.call.server import start
+from examples.call.transfer import CHUNK_BYTES, RandomContent, Transfer
 
 SECTIONS = 1000
 """Of an offer that fits in a message and has no answer that does."""
@@ -248,3 +251,45 @@ async def test_the_timeline_ends(url: str) -> None:
         for _ in range(MAX_NOTES):
             bot.calls["ann"]._note("x", "y")
         assert len(timeline) == MAX_NOTES
+
+
+async def test_a_file_is_made_and_checked_in_small_pieces(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the bot does for it takes the loop's time in proportion to the file's size."""
+    pieces: list[int] = []
+    urandom, sha256 = os.urandom, hashlib.sha256
+
+    def drawn(size: int) -> bytes:
+        pieces.append(size)
+        return urandom(size)
+
+    class Digest:
+        def __init__(self, data: bytes = b"") -> None:
+            self.digest = sha256()
+            self.update(data)
+
+        def update(self, data: bytes) -> None:
+            pieces.append(len(data))
+            self.digest.update(data)
+
+        def hexdigest(self) -> str:
+            return self.digest.hexdigest()
+
+    sent: asyncio.Queue[Transfer] = asyncio.Queue()
+    async with calling(url) as (bot, caller), asyncio.timeout(60):
+        bot._on_event = lambda name, _call, value: sent.put_nowait(value) if name == "sent" else None
+        monkeypatch.setattr(os, "urandom", drawn)
+        monkeypatch.setattr(hashlib, "sha256", Digest)
+        await caller.call.say("/file 1000000")
+        transfer = await sent.get()
+        monkeypatch.undo()
+    assert (transfer.size, transfer.verified, transfer.data) == (1_000_000, True, b"")
+    assert sum(pieces) >= 3 * 1_000_000  # made, checked here, checked there
+    assert max(pieces) <= CHUNK_BYTES
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_random_content_is_as_long_as_it_says(size: int) -> None:
+    content = RandomContent(size)
+    assert len(content) == size
+    pieces = [content[at : at + CHUNK_BYTES] for at in range(0, size, CHUNK_BYTES)]
+    assert sum(map(len, pieces)) == size
