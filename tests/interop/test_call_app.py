@@ -290,6 +290,45 @@ async def test_chat_and_files(enter: Enter, tmp_path: Path) -> None:
     assert target.read_bytes() == data
 
 
+OBJECT_URLS = """window.urls = new Set();
+for (const [name, note] of [["createObjectURL", "add"], ["revokeObjectURL", "delete"]]) {
+  const original = URL[name];
+  URL[name] = (value) => {
+    const result = original.call(URL, value);
+    window.urls[note](result ?? value);
+    return result;
+  };
+}"""
+
+
+async def test_files_are_let_go_with_their_links(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob", script=OBJECT_URLS)
+    await talking(ann, bob)
+    urls = "[urls.size, document.querySelectorAll('#lines a').length]"
+    for number in range(3):
+        file = {"name": f"{number}.txt", "mimeType": "text/plain", "buffer": b"x"}
+        await ann.page.locator("#file").set_input_files(file)
+        await bob.page.get_by_role("link", name=f"{number}.txt").wait_for()
+    assert await bob.page.evaluate(urls) == [3, 3]
+    # the oldest rows go where there are too many
+    await ann.page.evaluate("""() => {
+      const form = document.getElementById("say");
+      for (let line = 0; line < 498; line++) {
+        form.elements.text.value = "x";
+        form.requestSubmit();
+      }
+    }""")
+    await ann.says("the last line")
+    await bob.sees("the last line", "#lines .theirs")
+    created, linked = await bob.page.evaluate(urls)
+    assert created == linked < 3
+    # and all of them with the next call
+    await ann.press("Hang up")
+    await bob.told("ann hung up.")
+    await talking(ann, bob)
+    assert await bob.page.evaluate(urls) == [0, 0]
+
+
 async def test_without_camera_and_microphone(enter: Enter) -> None:
     ann, bob = await enter("ann", script=NO_DEVICES), await enter("bob")
     await talking(ann, bob)
