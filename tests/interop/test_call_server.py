@@ -30,6 +30,12 @@ async def url() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
+@pytest.fixture(autouse=True)
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members here say more than the example's own client would."""
+    monkeypatch.setattr("examples.call.client.MAX_OUTGOING_BYTES", 1 << 30)
+
+
 BLANKS = (
     "\u200b\u200d\u2060\u00ad\ufeff\u034f\u115f\u1160\u17b4\u180b\u2800\u3164\uffa0\ufe0f\U000e0041\U000e0100"
 )
