@@ -15,6 +15,7 @@ from typing import Any
 from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
 from examples.call.media import Media
+from examples.call.names import is_polite
 from examples.call.rooms import MAX_CALL_NUMBER
 from examples.call.transfer import RandomContent, Transfer
 from rtcstack import RTCPeerConnection
@@ -105,7 +106,7 @@ class Bot:
         call = Call(
             number,
             lambda data: self._signaling.signal(name, {**data, "call": number}),
-            polite=self._signaling.name > name,
+            polite=is_polite(self._signaling.name, name),
             ice_servers=self._signaling.ice_servers,
             media=self._media,
             on_chat=self._chat,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["MAX_NAME", "as_name", "looks"]
+__all__ = ["MAX_NAME", "as_name", "is_polite", "looks"]
 
 MAX_NAME = 64
 """Characters of a name, of a member or of a room."""
@@ -62,6 +62,11 @@ def looks(name: str) -> str:
     """The same for any two names that look the same, or nearly so."""
     folded = unicodedata.normalize("NFKC", name.casefold()).translate(LATIN_TWINS)
     return folded.translate({ord("0"): "o", ord("1"): "l", ord("i"): "l", ord("|"): "l"})
+
+
+def is_polite(ours: str, theirs: str) -> bool:
+    """Whether our name is the greater one, as browsers compare: by UTF-16 code units, not by characters."""
+    return ours.encode("utf-16-be") > theirs.encode("utf-16-be")
 
 
 def invisible(point: int) -> bool:

@@ -18,6 +18,7 @@ from examples.call.bot import MAX_ECHO, Bot
 from examples.call.call import MAX_NOTE, MAX_NOTES, Call
 from examples.call.client import Signaling, join
 from examples.call.media import Media
+from examples.call.names import is_polite
 from examples.call.rooms import MAX_CALL_NUMBER, MAX_MESSAGE_BYTES
 from examples.call.server import start
 from examples.call.transfer import CHUNK_BYTES, RandomContent, Transfer
@@ -293,3 +294,19 @@ def test_random_content_is_as_long_as_it_says(size: int) -> None:
     assert len(content) == size
     pieces = [content[at : at + CHUNK_BYTES] for at in range(0, size, CHUNK_BYTES)]
     assert sum(map(len, pieces)) == size
+
+
+@pytest.mark.parametrize(
+    ("greater", "less"),
+    [("bot", "ann"), ("\u00e9", "z"), ("\ufffd", "\U0001f600"), ("\U0001f601", "\U0001f600")],
+)
+async def test_either_side_knows_who_is_polite(url: str, greater: str, less: str) -> None:
+    """As JavaScript compares strings; two that are polite, or neither, would never agree on an offer."""
+    assert is_polite(greater, less)
+    assert not is_polite(less, greater)
+    for name, other in ((greater, less), (less, greater)):
+        async with join(url, "r", name) as signaling:
+            bot = Bot(signaling)
+            await bot._signalled(other, {"type": "invite", "call": "1"})
+            assert bot.calls[other]._polite is (name == greater)
+            await bot._hang_up(other)
