@@ -310,3 +310,24 @@ async def test_either_side_knows_who_is_polite(url: str, greater: str, less: str
             await bot._signalled(other, {"type": "invite", "call": "1"})
             assert bot.calls[other]._polite is (name == greater)
             await bot._hang_up(other)
+
+
+async def test_a_call_that_ends_itself_is_closed_to_the_end() -> None:
+    """A task of the call that closes it must outlive its own order to end all tasks."""
+    closed = asyncio.Event()
+
+    class Slow(Media):
+        async def close(self) -> None:
+            await asyncio.sleep(0)
+            await super().close()
+
+    async def end(call: Call) -> None:
+        await call.close()
+        closed.set()
+
+    call = Call("1", lambda _data: None, polite=True, media=Slow)
+    call.call()
+    call.spawn(end(call))
+    async with asyncio.timeout(20):
+        await closed.wait()
+    assert call.pc.signalingState == "closed"
