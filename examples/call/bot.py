@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
 from examples.call.media import Media
-from examples.call.transfer import Transfer
+from examples.call.names import is_polite
+from examples.call.rooms import MAX_CALL_NUMBER
+from examples.call.transfer import RandomContent, Transfer
 from rtcstack import RTCPeerConnection
 from rtcstack.errors import DOMException
 
@@ -24,6 +25,12 @@ __all__ = ["Bot"]
 
 MAX_CALLS = 16
 """At once; one for each member."""
+
+MAX_ECHO = 4000
+"""Characters of a line of the chat that are said back."""
+
+MAX_LOGGED = 200
+"""Characters of what is said about a failure: it may quote what a member has sent."""
 
 MAX_ASKED_BYTES = 1 << 26
 """Longest file that the bot makes for `/file`."""
@@ -79,16 +86,16 @@ class Bot:
                 await call.receive(data)
         except (DOMException, TypeError, KeyError, ValueError) as error:
             # what a member signals must cost its own call at most
-            print(f"{name}: {error!r}", file=sys.stderr)
+            log(f"{name}: {error!r}")
             await self._hang_up(name, tell="failed")
 
     async def _invited(self, name: str, data: Mapping[str, Any]) -> None:
         number = data["call"]
-        if not isinstance(number, str):
-            raise TypeError("a call's number must be a string")
+        if not isinstance(number, str) or len(number) > MAX_CALL_NUMBER:
+            raise ValueError(f"a call's number must be a string of at most {MAX_CALL_NUMBER} characters")
         await self._hang_up(name)  # who calls anew has forgotten the old call
         if len(self.calls) >= MAX_CALLS:
-            self._signaling.signal(name, {"type": "refuse", "call": number, "reason": "busy"})
+            self._tell(name, {"type": "refuse", "call": number, "reason": "busy"})
             return
         call = self._new(name, number)
         self._signaling.signal(name, {"type": "accept", "call": number})
@@ -99,7 +106,7 @@ class Bot:
         call = Call(
             number,
             lambda data: self._signaling.signal(name, {**data, "call": number}),
-            polite=self._signaling.name > name,
+            polite=is_polite(self._signaling.name, name),
             ice_servers=self._signaling.ice_servers,
             media=self._media,
             on_chat=self._chat,
@@ -125,9 +132,14 @@ class Bot:
         call = self.calls.pop(name, None)
         if call is not None:
             if tell:
-                self._signaling.signal(name, {"type": "bye", "call": call.number, "reason": tell})
+                self._tell(name, {"type": "bye", "call": call.number, "reason": tell})
             await call.close()
             self._on_event("closed", call, name)
+
+    def _tell(self, name: str, data: dict[str, Any]) -> None:
+        """Signal what is good to know; where too much waits already, it is not told."""
+        with contextlib.suppress(ValueError):
+            self._signaling.signal(name, data)
 
     async def _chat(self, call: Call, text: str) -> None:
         words = text.split()
@@ -137,7 +149,7 @@ class Bot:
             else:
                 call.spawn(self._send(call, min(int(words[1][:12]), MAX_ASKED_BYTES)))
         else:
-            await call.say(f"you said: {text}")
+            await call.say(f"you said: {text[:MAX_ECHO]}")
 
     async def _send(self, call: Call, size: int) -> None:
         def progress(sent: int, total: int) -> None:
@@ -145,12 +157,17 @@ class Bot:
 
         self._sending.add(call)
         try:
-            transfer: Transfer = await call.send_file("bot.bin", os.urandom(size), progress)
+            transfer: Transfer = await call.send_file("bot.bin", RandomContent(size), progress)
         except (ConnectionError, DOMException, ValueError):
             return  # the other side has hung up, or closed the channel
         finally:
             self._sending.discard(call)
         self._on_event("sent", call, transfer)
+
+
+def log(text: str) -> None:
+    """Say what went wrong, to whoever runs the bot."""
+    print(text[:MAX_LOGGED], file=sys.stderr)
 
 
 async def main(url: str, room: str, name: str) -> None:

@@ -13,14 +13,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from examples.call.media import Media
-from examples.call.transfer import PROTOCOL, Progress, Transfer, opened, receive_file, send_file
+from examples.call.transfer import PROTOCOL, Content, Progress, Transfer, opened, put, receive_file, send_file
 from rtcstack import RTCDataChannel, RTCPeerConnection
-from rtcstack.errors import DOMException, RTCError
+from rtcstack.errors import DOMException
 
 __all__ = ["Call", "summary"]
 
 MAX_INCOMING_FILES = 4
 """At once."""
+
+MAX_NOTES = 500
+"""Entries of the timeline: the other side decides how much happens."""
+
+MAX_NOTE = 300
+"""Characters of one."""
 
 STATES = {
     "signalingstatechange": ("signaling", "signalingState"),
@@ -35,14 +41,14 @@ class Call:
 
     Args:
         number: the call's own, chosen by the caller; every message of the call carries it.
-        signal: sends an object to the other member.
+        signal: sends an object to the other member, or raises a ValueError.
         polite: whether we give way when both offer at once.
         ice_servers: RTCIceServer dictionaries.
         media: what is done with sound and picture; without it, nothing.
         on_chat: awaited with each line of the chat; the next is read when it is done.
         on_file: called with each file that the other side has sent.
         on_progress: called while one arrives, with bytes so far and bytes in all.
-        on_failed: called when the connection is lost for good.
+        on_failed: called when the connection is lost for good, or we cannot do our part.
     """
 
     def __init__(
@@ -100,6 +106,8 @@ class Call:
         try:
             await self.pc.setLocalDescription()
             self._describe()
+        except (DOMException, ValueError) as error:
+            self._fail(error)
         finally:
             self._making_offer = False
 
@@ -115,7 +123,10 @@ class Call:
         if candidate is not None:
             self.candidates_sent += 1
         value = None if candidate is None else candidate.toJSON()
-        self._signal({"type": "candidate", "candidate": value})
+        try:
+            self._signal({"type": "candidate", "candidate": value})
+        except ValueError as error:
+            self._fail(error)
 
     async def receive(self, data: Mapping[str, Any]) -> None:
         """Take what the other member signalled. Call it for one message after the other.
@@ -165,16 +176,24 @@ class Call:
 
     async def _read_chat(self, channel: RTCDataChannel) -> None:
         # the other side's hanging up ends the chat without a word
-        with contextlib.suppress(RTCError):
+        with contextlib.suppress(DOMException, ConnectionError):
             async for message in channel:
                 if isinstance(message, str) and self._on_chat is not None:
-                    await self._on_chat(self, message)
+                    try:
+                        await self._on_chat(self, message)
+                    except ValueError as error:
+                        self._note("chat", f"not said: {error}")
 
     async def say(self, text: str) -> None:
-        """Send a line of the chat, once it is open."""
+        """Send a line of the chat, once it is open.
+
+        Raises:
+            ConnectionError, DOMException: the chat has been closed.
+            ValueError: the line is longer than the other side takes.
+        """
         channel = await self._chat
         await opened(channel)
-        await channel.send_async(text)
+        await put(channel, text)
 
     async def _receive_file(self, channel: RTCDataChannel) -> None:
         def progress(received: int, total: int) -> None:
@@ -187,7 +206,7 @@ class Call:
         self._incoming_files += 1
         try:
             transfer = await receive_file(channel, progress, keep=False)
-        except (ConnectionError, RTCError, ValueError) as error:
+        except (ConnectionError, DOMException, ValueError) as error:
             self._note("file", f"{channel.label} failed: {error}")
             channel.close()
             return
@@ -197,7 +216,7 @@ class Call:
         if self._on_file is not None:
             self._on_file(self, transfer)
 
-    async def send_file(self, name: str, data: bytes, progress: Progress | None = None) -> Transfer:
+    async def send_file(self, name: str, data: Content, progress: Progress | None = None) -> Transfer:
         """Send a file through a new channel; return when the other side has confirmed it."""
         channel = self.pc.createDataChannel(name, protocol=PROTOCOL)
         await opened(channel)
@@ -225,12 +244,20 @@ class Call:
         if self.pc.connectionState == "failed" and self._on_failed is not None:
             self._on_failed(self)
 
+    def _fail(self, error: Exception) -> None:
+        """Something went wrong where nobody waits for it; nothing can, after the end."""
+        if self.pc.signalingState != "closed":
+            self._note("call", f"failed: {error}")
+            if self._on_failed is not None:
+                self._on_failed(self)
+
     def _note(self, what: str, state: object) -> None:
-        self.timeline.append(((time.perf_counter() - self._start) * 1e3, what, str(state)))
+        if len(self.timeline) < MAX_NOTES:
+            self.timeline.append(((time.perf_counter() - self._start) * 1e3, what, str(state)[:MAX_NOTE]))
 
     async def close(self) -> None:
         """End the call at this side."""
-        for task in list(self._tasks):
+        for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
         if self.media is not None:
             await self.media.close()

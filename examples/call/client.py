@@ -10,7 +10,12 @@ from typing import Any
 
 import aiohttp
 
+from examples.call.rooms import MAX_MESSAGE_BYTES, encode
+
 __all__ = ["Signaling", "join"]
+
+MAX_OUTGOING_BYTES = 1 << 22
+"""What waits for a server that reads slowly."""
 
 
 class Signaling:
@@ -27,19 +32,33 @@ class Signaling:
         self.members: list[str] = joined["members"]
         self.ice_servers: list[dict[str, Any]] = joined.get("iceServers", [])
         self._socket = socket
-        self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue()
+        self._outgoing_bytes = 0
         self._sender = asyncio.create_task(self._send())
 
     def signal(self, to: str, data: dict[str, Any]) -> None:
-        """Send `data` to a member. What is sent first arrives first."""
-        self._outgoing.put_nowait({"type": "signal", "to": to, "data": data})
+        """Send `data` to a member. What is sent first arrives first.
+
+        Raises:
+            ValueError: the message is longer than the server takes, which would end the connection, or the
+                server takes messages so slowly that too much waits already.
+        """
+        text = encode({"type": "signal", "to": to, "data": data})
+        size = len(text.encode())
+        if size > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
+        if self._outgoing_bytes + size > MAX_OUTGOING_BYTES:
+            raise ValueError(f"more than {MAX_OUTGOING_BYTES} bytes wait to be sent")
+        self._outgoing_bytes += size
+        self._outgoing.put_nowait(text)
 
     async def _send(self) -> None:
         while True:
             message = await self._outgoing.get()
             # whoever iterates learns of a lost connection
             with contextlib.suppress(ConnectionError):
-                await self._socket.send_json(message)
+                await self._socket.send_str(message)
+            self._outgoing_bytes -= len(message.encode())
             self._outgoing.task_done()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:

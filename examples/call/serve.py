@@ -10,14 +10,15 @@ import argparse
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError
 
 from examples.call.bot import Bot
 from examples.call.client import join
-from examples.call.server import start
+from examples.call.server import Site, start
 
 RETRY_S = 1.0
 
@@ -32,13 +33,17 @@ async def keep_bot(url: str) -> None:
 
 
 async def main(
-    host: str, port: int, ice_servers: list[dict[str, Any]], tls: ssl.SSLContext | None = None
+    host: str,
+    port: int,
+    ice_servers: list[dict[str, Any]],
+    tls: ssl.SSLContext | None = None,
+    hosts: Collection[str] = (),
 ) -> None:
     """Serve until interrupted."""
-    runner, port = await start(host, port, ice_servers=ice_servers, tls=tls)
+    runner, port = await start(host, port, ice_servers=ice_servers, hosts=hosts, tls=tls)
     try:
         # the bot's own way in: from this machine, without TLS
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await Site(runner, "127.0.0.1", 0).start()
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
         print(
             f"Open {'http' if tls is None else 'https'}://{shown}:{port} and call the bot,"
@@ -67,6 +72,13 @@ if __name__ == "__main__":
         "--host", default="127.0.0.1", help="address to listen at (default: this machine alone)"
     )
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which browsers reach the server, beside localhost and addresses; may be repeated",
+    )
     parser.add_argument("--cert", help="file of the certificate, in PEM: serve over HTTPS")
     parser.add_argument("--key", help="file of its private key, in PEM")
     parser.add_argument(
@@ -83,4 +95,4 @@ if __name__ == "__main__":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(arguments.cert, arguments.key)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(arguments.host, arguments.port, arguments.ice_server, context))
+        asyncio.run(main(arguments.host, arguments.port, arguments.ice_server, context, arguments.allow_host))

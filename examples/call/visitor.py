@@ -12,6 +12,7 @@ from typing import Any
 
 from examples.call.call import Call, summary
 from examples.call.client import Signaling, join
+from examples.call.names import is_polite
 from examples.call.transfer import Transfer
 
 
@@ -50,7 +51,7 @@ class Visitor:
         self._call = call = Call(
             number,
             self._signal,
-            polite=self._signaling.name > self._other,
+            polite=is_polite(self._signaling.name, self._other),
             ice_servers=self._signaling.ice_servers,
             on_file=lambda _call, transfer: arrived.set_result(transfer),
         )

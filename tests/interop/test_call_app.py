@@ -290,6 +290,45 @@ async def test_chat_and_files(enter: Enter, tmp_path: Path) -> None:
     assert target.read_bytes() == data
 
 
+OBJECT_URLS = """window.urls = new Set();
+for (const [name, note] of [["createObjectURL", "add"], ["revokeObjectURL", "delete"]]) {
+  const original = URL[name];
+  URL[name] = (value) => {
+    const result = original.call(URL, value);
+    window.urls[note](result ?? value);
+    return result;
+  };
+}"""
+
+
+async def test_files_are_let_go_with_their_links(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob", script=OBJECT_URLS)
+    await talking(ann, bob)
+    urls = "[urls.size, document.querySelectorAll('#lines a').length]"
+    for number in range(3):
+        file = {"name": f"{number}.txt", "mimeType": "text/plain", "buffer": b"x"}
+        await ann.page.locator("#file").set_input_files(file)
+        await bob.page.get_by_role("link", name=f"{number}.txt").wait_for()
+    assert await bob.page.evaluate(urls) == [3, 3]
+    # the oldest rows go where there are too many
+    await ann.page.evaluate("""() => {
+      const form = document.getElementById("say");
+      for (let line = 0; line < 498; line++) {
+        form.elements.text.value = "x";
+        form.requestSubmit();
+      }
+    }""")
+    await ann.says("the last line")
+    await bob.sees("the last line", "#lines .theirs")
+    created, linked = await bob.page.evaluate(urls)
+    assert created == linked < 3
+    # and all of them with the next call
+    await ann.press("Hang up")
+    await bob.told("ann hung up.")
+    await talking(ann, bob)
+    assert await bob.page.evaluate(urls) == [0, 0]
+
+
 async def test_without_camera_and_microphone(enter: Enter) -> None:
     ann, bob = await enter("ann", script=NO_DEVICES), await enter("bob")
     await talking(ann, bob)
@@ -449,7 +488,41 @@ JUNK: list[Any] = [
     {"call": "7", "type": {}},
     {"call": "7", "type": "report"},
     {"call": "7", "type": "bye", "reason": []},
+    {"call": "x" * 65, "type": "invite"},
+    {"call": "x" * 259_000, "type": "invite"},
 ]
+
+
+@pytest.mark.parametrize("length", [65, 259_000])
+async def test_a_long_call_number_does_not_ring(
+    site: Site, enter: Enter, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """Whatever the server lets pass."""
+    monkeypatch.setattr("examples.call.rooms.call_number_in", lambda _data: None)
+    async with join(site.url, "numbers", "mallory") as mallory:
+        ann = await enter("ann", room="numbers")
+        mallory.signal("ann", {"call": "x" * length, "type": "invite"})
+        mallory.signal("ann", {"call": "x" * 64, "type": "invite"})
+        await ann.state("ringing")
+        await ann.press("Refuse")
+        await until(mallory, {"call": "x" * 64, "type": "refuse", "reason": "declined"})
+
+
+async def test_an_answer_too_long_for_the_server_ends_its_call_alone(site: Site, enter: Enter) -> None:
+    async with join(site.url, "answers", "mallory") as mallory:
+        ann = await enter("ann", room="answers")
+        await ann.page.evaluate("""() => { const { prototype } = RTCPeerConnection;
+          prototype.setRemoteDescription = prototype.setLocalDescription = async () => {};
+          const get = () => ({ type: "answer", sdp: "x".repeat(1 << 18) });
+          Object.defineProperty(prototype, "localDescription", { get }); }""")
+        mallory.signal("ann", {"call": "1", "type": "invite"})
+        await ann.press("Accept")
+        await until(mallory, {"call": "1", "type": "accept"})
+        mallory.signal(
+            "ann", {"call": "1", "type": "description", "description": {"type": "offer", "sdp": ""}}
+        )
+        await until(mallory, {"call": "1", "type": "bye", "reason": "failed"})
+        assert await ann.page.locator("#whoami").text_content() == "ann in answers"
 
 
 async def test_junk_costs_nobody_else_anything(site: Site, enter: Enter) -> None:

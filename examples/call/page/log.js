@@ -14,7 +14,7 @@ export class Log {
   }
 
   clear() {
-    this.#list.replaceChildren();
+    while (this.#list.firstChild) this.#remove();
     this.#files.clear();
   }
 
@@ -69,9 +69,17 @@ export class Log {
     return row;
   }
 
+  /** Take the oldest row away, and what its link held in memory. */
+  #remove() {
+    const row = this.#list.firstChild;
+    const link = row.querySelector?.("a[href^='blob:']");
+    if (link) URL.revokeObjectURL(link.href);
+    row.remove();
+  }
+
   #add(row) {
     this.#list.append(row);
-    while (this.#list.children.length > MAX_ROWS) this.#list.firstChild.remove();
+    while (this.#list.children.length > MAX_ROWS) this.#remove();
     this.#list.scrollTop = this.#list.scrollHeight;
   }
 }

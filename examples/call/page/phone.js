@@ -10,6 +10,7 @@
 import { Call } from "./call.js";
 
 const UNANSWERED_MS = 45_000;
+const MAX_CALL_NUMBER = 64; // characters: every answer repeats it
 const LOST_MS = 20_000; // how long an interrupted connection may take to come back
 
 export class Phone extends EventTarget {
@@ -86,7 +87,7 @@ export class Phone extends EventTarget {
   }
 
   async #signalled(from, data) {
-    if (typeof data?.call !== "string") return;
+    if (typeof data?.call !== "string" || data.call.length > MAX_CALL_NUMBER) return;
     if (data.type === "invite") {
       this.#invited(from, data);
     } else if (from === this.other && data.call === this.#number) {

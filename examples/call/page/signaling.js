@@ -5,6 +5,7 @@
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 10_000;
+const MAX_MESSAGE_BYTES = 1 << 18; // the server ends the connection beyond it
 const MAX_WAITING = 200; // messages kept while the server is lost
 
 export class Signaling extends EventTarget {
@@ -23,8 +24,10 @@ export class Signaling extends EventTarget {
     return signaling;
   }
 
-  /** Send an object to a member of the room; what is sent first arrives first. */
+  /** Send an object to a member of the room; what is sent first arrives first. Throws if it is too long. */
   signal(to, data) {
+    const { length } = new TextEncoder().encode(JSON.stringify({ type: "signal", to, data }));
+    if (length > MAX_MESSAGE_BYTES) throw new RangeError(`a message of ${length} bytes`);
     this.#send({ type: "signal", to, data });
   }
 
