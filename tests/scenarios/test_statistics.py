@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,10 @@ class Watched:
         return next(s for s in report.of_type("media-source") if s["kind"] == kind)
 
 
+def _is_connected(connection: RTCPeerConnection) -> bool:
+    return connection.connectionState == "connected"
+
+
 @asynccontextmanager
 async def watched(
     *tracks: MediaStreamTrack, prefer: str | None = None, configuration: RTCConfiguration | None = None
@@ -80,7 +85,7 @@ async def watched(
             a.getTransceivers()[0].setCodecPreferences(wanted)
         await negotiate(a, b)
         for side in (a, b):
-            await until(lambda side=side: side.connectionState == "connected", side, "connectionstatechange")
+            await until(partial(_is_connected, side), side, "connectionstatechange")
         it = Watched(a, b)
         await asyncio.sleep(3)
         yield it
@@ -240,7 +245,7 @@ async def test_a_limit_that_is_taken_away_limits_nothing_any_more() -> None:
             await asyncio.sleep(1)
             before = (await it.outbound("audio"))["bytesSent"]
             await asyncio.sleep(3)
-            return ((await it.outbound("audio"))["bytesSent"] - before) * 8 / 3
+            return float((await it.outbound("audio"))["bytesSent"] - before) * 8 / 3
 
         usual = await rate_bps()
         for limit, least, most in ((8_000, 0.0, 0.6 * usual), (None, 0.8 * usual, 1.2 * usual)):
