@@ -193,7 +193,7 @@ class EventTarget(EventEmitter):
             except Exception as exc:
                 _report(exc, event, handler)
             else:
-                if inspect.iscoroutine(result):
+                if result is not None and inspect.iscoroutine(result):
                     _run(result, event, handler)
         return bool(handlers)
 

@@ -166,7 +166,9 @@ class ChannelSet:
             # Its object is open still: the packet that is being told of has closed it as well, and that is
             # told next. What is sent to a peer that goes is lost.
             return
-        self._wake()
+        transport = self.transport
+        if transport is not None:
+            transport.wake()
 
     def close(self, channel: Channel) -> None:
         """Begin the closing procedure."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from rtcstack.api.blob import Blob
@@ -47,8 +48,6 @@ error: what nobody has listened for by then is no oversight of a moment."""
 
 MESSAGE_OVERHEAD_BYTES = 64
 """What a message that waits for the application is charged beside its data."""
-
-_running_loop = asyncio._get_running_loop
 
 
 def _size(data: str | bytes) -> int:
@@ -232,8 +231,9 @@ class RTCDataChannel(EventTarget):
             OperationError: the send buffer is full (`Settings.max_send_buffer_bytes`). Nothing was
                 queued; wait with `drain`.
         """
-        if _running_loop() is not self.home.loop:  # per message: without a call of ours
-            self.home.check("send")
+        home = self.home
+        if get_ident() != home.thread:  # per message: asking for the running loop would be a system call
+            home.check("send")
         if self._state is not RTCDataChannelState.OPEN:
             raise InvalidStateError(f"send on a data channel that is {self._state}")
         payload: str | bytes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from threading import get_ident
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from rtcstack.errors import InvalidStateError
@@ -23,12 +24,15 @@ class Home:
 
     Attributes:
         loop: the loop; None before.
+        thread: where it ran when it was last looked at; 0 before. For what is called too often to ask
+            each time which loop runs.
     """
 
-    __slots__ = ("loop",)
+    __slots__ = ("loop", "thread")
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = asyncio._get_running_loop()
+        self.thread = 0 if self.loop is None else get_ident()
 
     def check(self, name: str) -> None:
         """Refuse what comes from elsewhere.
@@ -40,10 +44,12 @@ class Home:
         """
         running = asyncio._get_running_loop()
         loop = self.loop
-        if running is loop:
+        if running is None and loop is None:
             return
-        if loop is None:
-            self.loop = running
+        if running is loop:
+            self.thread = get_ident()
+        elif loop is None:
+            self.loop, self.thread = running, get_ident()
         elif running is not None:
             raise InvalidStateError(
                 f"{name}: this connection belongs to another event loop than the one that runs here"
