@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rtcstack import EventTarget, RTCPeerConnection
+from rtcstack import Event, EventTarget, MediaStream, MediaStreamTrack, RTCPeerConnection, TestPatternSource
+from tests.conformance.helpers import negotiate, pair, until
 
 PC_EVENTS = [
     "negotiationneeded",
@@ -158,3 +159,39 @@ async def test_a_handler_that_closes_leaves_nothing_behind(
             unexpected = [context for context in errors if str(context.get("exception")) != "boom"]
             assert not unexpected, what
     assert bool(heard) is is_heard, "the event was never heard, or where it cannot be"
+
+
+@pytest.mark.parametrize("closer", ["offerer", "answerer"])
+async def test_whoever_closes_is_told_of_nothing_any_more(closer: str) -> None:
+    told: dict[str, list[Event]] = {"offerer": [], "answerer": []}
+    note = {side: events.append for side, events in told.items()}
+
+    def watch(side: str, *targets: EventTarget | None) -> None:
+        for target in targets:
+            assert target is not None
+            for name in target.known_events:
+                target.on(name, note[side])
+
+    async with pair() as (a, b):
+        channel = a.createDataChannel("x")
+        track = MediaStreamTrack("video", source=TestPatternSource())
+        sender = a.addTrack(track, MediaStream())
+        watch("offerer", a, channel, track, sender)
+        watch("answerer", b)
+        b.on("datachannel", lambda event: watch("answerer", event.channel))
+        b.on("track", lambda event: watch("answerer", event.track, event.receiver, *event.streams))
+        await negotiate(a, b)
+        await until(lambda: channel.readyState == "open", channel, "open")
+        for side, connection in (("offerer", a), ("answerer", b)):
+            assert connection.sctp is not None
+            dtls = connection.sctp.transport
+            watch(side, connection.sctp, dtls, dtls.iceTransport)
+        await asyncio.sleep(1)
+        a.addTransceiver("audio")
+        b.addTransceiver("audio")
+        channel.send(bytes(100_000))
+        assert told[closer]
+        told[closer].clear()
+        (a if closer == "offerer" else b).close()
+        await asyncio.sleep(2)
+        assert told[closer] == []
