@@ -300,7 +300,7 @@ class RTCRtpScriptTransform:
             await self._function(self._transformer)
         except asyncio.CancelledError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # the application's: it ends its transform alone
             _report(exc)
         # a function that has ended takes no more frames: nothing passes (the stream is closed)
         self._transformer.readable.close()
@@ -326,7 +326,7 @@ class RTCRtpScriptTransform:
             return
         try:
             result = self._function(frame)
-        except Exception as exc:
+        except Exception as exc:  # the application's: it costs this frame
             self.failures += 1
             if self.failures == 1:
                 _report(exc)

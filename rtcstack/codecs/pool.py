@@ -200,7 +200,7 @@ class CoderStream(Generic[Item, Result]):
         outcome: Callable[[], object] | None = None
         try:
             result = self._work(item)
-        except Exception as exc:
+        except Exception as exc:  # a coder's, on what a peer has sent: its owner is told
             error = exc
             if self._on_error is not None:
                 report = self._on_error

@@ -59,42 +59,36 @@ class VirtualLoopOf:
         loop.close()
 
 
+@pytest.mark.parametrize(
+    ("broken", "gives", "text", "wait_s", "said"),
+    [
+        pytest.param("_flush", False, "stays", 0.001, "'SCTP': 1", id="unsent"),
+        pytest.param("_tell", None, "arrives", 0.1, "untold", id="untold"),
+    ],
+)
 def test_what_a_pass_leaves_behind_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, expects_loop_exceptions: list[dict[str, Any]]
+    broken: str,
+    gives: bool | None,
+    text: str,
+    wait_s: float,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    expects_loop_exceptions: list[dict[str, Any]],
 ) -> None:
     internet = Internet()
 
     async def main() -> None:
         call = await connected(internet)
         with monkeypatch.context() as patch:
-            patch.setattr(Transport, "_flush", lambda self, now: False)
-            call.alice.channels[0].send("stays")
-            await asyncio.sleep(0.001)
+            patch.setattr(Transport, broken, lambda self, now: gives)
+            call.alice.channels[0].send(text)
+            await asyncio.sleep(wait_s)
         await call.close()
 
     run(main(), internet=internet)
     error = expects_loop_exceptions[0]["exception"]
     assert isinstance(error, InvariantError)
-    assert "'SCTP': 1" in str(error)
-
-
-def test_what_a_pass_leaves_untold_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, expects_loop_exceptions: list[dict[str, Any]]
-) -> None:
-    internet = Internet()
-
-    async def main() -> None:
-        call = await connected(internet)
-        with monkeypatch.context() as patch:
-            patch.setattr(Transport, "_tell", lambda self, now: None)
-            call.alice.channels[0].send("arrives")
-            await asyncio.sleep(0.1)
-        await call.close()
-
-    run(main(), internet=internet)
-    error = expects_loop_exceptions[0]["exception"]
-    assert isinstance(error, InvariantError)
-    assert "untold" in str(error)
+    assert said in str(error)
 
 
 def test_a_deadline_that_is_asked_for_again_and_again_is_noticed(
