@@ -16,6 +16,7 @@ from rtcstack.api.configuration import (
     RTCIceTransportPolicy,
     RTCRtcpMuxPolicy,
 )
+from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
 from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, RTCDataChannelState
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.api.dtlstransport import RTCDtlsTransport, RTCDtlsTransportState
@@ -27,15 +28,8 @@ from rtcstack.api.encodedtransform import (
     RTCRtpScriptTransform,
     RTCRtpScriptTransformer,
 )
-from rtcstack.api.events import (
-    MessageEvent,
-    RTCDataChannelEvent,
-    RTCErrorEvent,
-    RTCPeerConnectionIceErrorEvent,
-    RTCPeerConnectionIceEvent,
-    RTCTrackEvent,
-)
-from rtcstack.api.icegatherer import RTCIceGatherer
+from rtcstack.api.errorevent import RTCErrorEvent
+from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
 from rtcstack.api.icetransport import (
     RTCIceCandidatePair,
     RTCIceGathererState,
@@ -44,6 +38,7 @@ from rtcstack.api.icetransport import (
     RTCIceTransport,
     RTCIceTransportState,
 )
+from rtcstack.api.messageevent import MessageEvent
 from rtcstack.api.operations import Operation
 from rtcstack.api.parameters import (
     RTCRtcpParameters,
@@ -146,7 +141,6 @@ __all__ = [
     "RTCIceCandidate",
     "RTCIceCandidatePair",
     "RTCIceConnectionState",
-    "RTCIceGatherer",
     "RTCIceGathererState",
     "RTCIceGatheringState",
     "RTCIceParameters",

@@ -134,7 +134,8 @@ class Media:
     def answer(self) -> None:
         """Between an offer and its answer: its sections are there; send through them."""
         sending = {sender.track for sender in self._pc.getSenders()}
-        kinds = {transceiver.kind for transceiver in self._pc.getTransceivers() if not transceiver.stopped}
+        used = [each for each in self._pc.getTransceivers() if each.currentDirection != "stopped"]
+        kinds = {each.kind for each in used}
         for kind, track in self._sending.items():
             if kind in kinds and track not in sending:
                 self._pc.addTrack(track, self._stream)

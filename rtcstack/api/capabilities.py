@@ -5,69 +5,17 @@ Spec: webrtc-pc, sections 5.2 and 5.3 (getCapabilities).
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from rtcstack.api.parameters import (
+    RTCRtpCapabilities,
+    RTCRtpCodec,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionCapability,
+    RTCRtpHeaderExtensionParameters,
+)
+from rtcstack.connection.capabilities import our_capabilities
+from rtcstack.jsep.session import Codec, HeaderExtension
 
-from rtcstack.api.parameters import RTCRtpCapabilities, RTCRtpCodec, RTCRtpHeaderExtensionCapability
-from rtcstack.codecs import registry
-from rtcstack.jsep import Capabilities, CodecFormat, default_capabilities
-from rtcstack.jsep.intents import MediaCapabilities
-from rtcstack.jsep.session import Codec
-
-__all__ = ["capabilities", "capabilities_with", "our_capabilities"]
-
-
-class _WhenAsked(Mapping[str, MediaCapabilities]):
-    """Media by kind, made when somebody asks: connections of data channels alone open no coder."""
-
-    def __init__(self, make: Callable[[], Mapping[str, MediaCapabilities]]) -> None:
-        self._make = functools.cache(make)
-
-    def __getitem__(self, kind: str) -> MediaCapabilities:
-        return self._make()[kind]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._make())
-
-    def __len__(self) -> int:
-        return len(self._make())
-
-
-@functools.cache
-def our_capabilities() -> Capabilities:
-    """What this end can do with the coders that are installed; found out once."""
-    return Capabilities(_WhenAsked(lambda: default_capabilities(_can_encode, _can_decode).media))
-
-
-@functools.lru_cache(maxsize=8)
-def capabilities_with(*, stereo: bool, dtx: bool, fec: bool) -> Capabilities:
-    """Likewise, with what is asked of a peer's Opus (RFC 7587, section 6.1)."""
-    ours = our_capabilities()
-    if fec and not stereo and not dtx:
-        return ours
-    parameters = "minptime=10"
-    parameters += ";useinbandfec=1" if fec else ""
-    parameters += ";stereo=1;sprop-stereo=1" if stereo else ""
-    parameters += ";usedtx=1" if dtx else ""
-
-    def changed(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
-        return tuple(replace(c, parameters=parameters) if c.name == "opus" else c for c in codecs)
-
-    def make() -> Mapping[str, MediaCapabilities]:
-        audio = ours.of("audio")
-        audio = replace(audio, send=changed(audio.send), receive=changed(audio.receive))
-        return {**ours.media, "audio": audio}
-
-    return replace(ours, media=_WhenAsked(make))
-
-
-def _can_encode(codec: CodecFormat) -> bool:
-    return registry.can_encode(codec.name, codec.fmtp)
-
-
-def _can_decode(codec: CodecFormat) -> bool:
-    return registry.can_decode(codec.name, codec.fmtp)
+__all__ = ["capabilities", "codec_parameters", "extension_parameters"]
 
 
 def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
@@ -88,3 +36,24 @@ def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
         tuple(codecs),
         tuple(RTCRtpHeaderExtensionCapability(e.uri) for e in media.header_extensions),
     )
+
+
+def codec_parameters(codecs: tuple[Codec, ...]) -> tuple[RTCRtpCodecParameters, ...]:
+    """Negotiated codecs as the W3C shows them."""
+    return tuple(
+        RTCRtpCodecParameters(
+            codec.mime_type,
+            codec.clock_rate,
+            codec.channels,
+            codec.parameters or None,
+            payloadType=codec.payload_type,
+        )
+        for codec in codecs
+    )
+
+
+def extension_parameters(
+    extensions: tuple[HeaderExtension, ...],
+) -> tuple[RTCRtpHeaderExtensionParameters, ...]:
+    """Negotiated header extensions as the W3C shows them."""
+    return tuple(RTCRtpHeaderExtensionParameters(e.uri, e.id) for e in extensions)

@@ -13,9 +13,11 @@ from enum import StrEnum
 from rtcstack.api.certificate import RTCCertificate
 from rtcstack.api.dictionaries import as_dictionary, enforce_range, enum_member
 from rtcstack.config import Settings
+from rtcstack.connection.config import ConnectionConfig
 from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError
 from rtcstack.errors import SyntaxError as UrlSyntaxError
 from rtcstack.ice import GatherPolicy, IceConfig, IceServer, parse_server_uri, shown_uri
+from rtcstack.jsep import BundlePolicy
 
 __all__ = [
     "RTCBundlePolicy",
@@ -24,6 +26,7 @@ __all__ = [
     "RTCIceTransportPolicy",
     "RTCRtcpMuxPolicy",
     "check_modification",
+    "connection_config",
     "ice_config",
     "validated",
 ]
@@ -193,4 +196,17 @@ def ice_config(configuration: RTCConfiguration) -> IceConfig:
         keepalive_s=settings.ice_keepalive_s,
         disconnected_timeout_s=settings.ice_disconnected_timeout_s,
         failed_timeout_s=settings.ice_failed_timeout_s,
+    )
+
+
+def connection_config(configuration: RTCConfiguration) -> ConnectionConfig:
+    """What a validated configuration asks of a connection."""
+    certificates = configuration.certificates
+    return ConnectionConfig(
+        ice=ice_config(configuration),
+        settings=configuration.settings,
+        bundle_policy=BundlePolicy(configuration.bundlePolicy),
+        candidate_pool_size=configuration.iceCandidatePoolSize,
+        always_negotiate_data_channels=configuration.alwaysNegotiateDataChannels,
+        certificate=certificates[0].key if certificates else None,
     )

@@ -12,28 +12,27 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rtcstack.api.blob import Blob
 from rtcstack.api.dictionaries import enforce_range
-from rtcstack.api.events import MessageEvent, RTCErrorEvent
-from rtcstack.api.home import at_home
-from rtcstack.errors import InvalidStateError, OperationError, RTCError
+from rtcstack.api.errorevent import RTCErrorEvent
+from rtcstack.api.home import Home, Resident, at_home
+from rtcstack.api.messageevent import MessageEvent
+from rtcstack.connection.channels import USER_INITIATED_ABORT, ChannelSet
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.sctp.channels import Channel
 
-if TYPE_CHECKING:
-    from rtcstack.api.channelset import ChannelSet
-    from rtcstack.sctp.channels import Channel
-
-__all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Sendable", "check_init"]
+__all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Sendable", "open_channel"]
 
 logger = logging.getLogger("rtcstack.channels")
 
 Message = str | bytes | Blob
 Sendable = str | bytes | bytearray | memoryview | Blob
 
-USER_INITIATED_ABORT = 12
-"""SCTP's cause code (RFC 9260, section 3.3.10.12) with which browsers hang up."""
+_PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
+"""webrtc-priority, section 4, as SCTP's scheduler weighs them (RFC 8831, section 6.4)."""
 
 MAX_EARLY_MESSAGES = 1024
 """Messages kept for a channel to which nobody listens yet; later ones are dropped, as the W3C's
@@ -53,19 +52,6 @@ MESSAGE_OVERHEAD_BYTES = 64
 def _size(data: str | bytes) -> int:
     """What a message that waits is charged: a flood of empty ones must not be free."""
     return MESSAGE_OVERHEAD_BYTES + (len(data) if isinstance(data, bytes) else len(data.encode()))
-
-
-class EarlyBudget:
-    """What the messages that nobody has listened for take, in all channels of a connection.
-
-    Attributes:
-        held_bytes: the sum of their charges.
-    """
-
-    __slots__ = ("held_bytes",)
-
-    def __init__(self) -> None:
-        self.held_bytes = 0
 
 
 class RTCDataChannelState(StrEnum):
@@ -102,7 +88,7 @@ class RTCDataChannelInit:
     priority: str = "low"
 
 
-class RTCDataChannel(EventTarget):
+class RTCDataChannel(Resident, EventTarget):
     """A bidirectional channel for messages. Made by `RTCPeerConnection.createDataChannel`, or by
     the peer and announced by the "datachannel" event.
 
@@ -121,10 +107,10 @@ class RTCDataChannel(EventTarget):
     onclosing = HandlerAttribute("closing")
     onclose = HandlerAttribute("close")
 
-    def __init__(self, channels: ChannelSet, channel: Channel) -> None:
+    def __init__(self, channels: ChannelSet, channel: Channel, home: Home) -> None:
         super().__init__()
         self._channels = channels
-        self.home = channels.home
+        self._home = home
         self._channel = channel
         self._state = RTCDataChannelState.CONNECTING
         self._binary_type = "arraybuffer"
@@ -138,11 +124,6 @@ class RTCDataChannel(EventTarget):
         """Messages that were lost because nobody listened for them."""
 
     # -- attributes -------------------------------------------------------------------------------
-
-    @property
-    def record(self) -> Channel:
-        """The engine's record of the channel, with its counters."""
-        return self._channel
 
     @property
     def label(self) -> str:
@@ -182,7 +163,7 @@ class RTCDataChannel(EventTarget):
     @property
     def priority(self) -> str:
         """ "very-low", "low", "medium" or "high" (webrtc-priority)."""
-        return self._channels.priority_name(self._channel.priority)
+        return next((name for name, value in _PRIORITIES.items() if self._channel.priority <= value), "high")
 
     @property
     def readyState(self) -> RTCDataChannelState:
@@ -231,7 +212,7 @@ class RTCDataChannel(EventTarget):
             OperationError: the send buffer is full (`Settings.max_send_buffer_bytes`). Nothing was
                 queued; wait with `drain`.
         """
-        home = self.home
+        home = self._home
         if get_ident() != home.thread:  # per message: asking for the running loop would be a system call
             home.check("send")
         if self._state is not RTCDataChannelState.OPEN:
@@ -424,16 +405,19 @@ class RTCDataChannel(EventTarget):
             self._wake()
             self.dispatchEvent(Event("closing"))
 
-    def on_closed(self, error: RTCError | None) -> None:
+    def on_closed(self, cause: ProtocolError | None) -> bool:
         """The channel is closed, by an error or without. One that nobody listens for its owner tells."""
         if self._state is RTCDataChannelState.CLOSED:
-            return
+            return True
         self._state = RTCDataChannelState.CLOSED
-        self._error = error
+        if cause is not None:
+            self._error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
         self._wake()
-        if error is not None and self.has_listeners("error"):
-            self.dispatchEvent(RTCErrorEvent("error", error))
+        is_heard = self.has_listeners("error")
+        if self._error is not None and is_heard:
+            self.dispatchEvent(RTCErrorEvent("error", self._error))
         self.dispatchEvent(Event("close"))
+        return is_heard
 
     def on_shut(self) -> None:
         """The whole connection was closed by the application, which therefore is not told so."""
@@ -450,7 +434,7 @@ class RTCDataChannel(EventTarget):
         return f"<RTCDataChannel {self.label!r} id={self.id} {self._state}>"
 
 
-def check_init(label: object, init: RTCDataChannelInit) -> None:
+def _check_init(label: object, init: RTCDataChannelInit) -> None:
     """Refuse what createDataChannel refuses of its arguments alone.
 
     Raises:
@@ -473,3 +457,37 @@ def check_init(label: object, init: RTCDataChannelInit) -> None:
         init.id = enforce_range("id", init.id, 0, 65_534)
     if not init.negotiated:
         init.id = None
+
+
+def open_channel(
+    channels: Callable[[], ChannelSet], home: Home, label: str, init: RTCDataChannelInit
+) -> RTCDataChannel:
+    """createDataChannel, without its first step.
+
+    Args:
+        channels: of the connection; asked for when the arguments are in order.
+        home: of the connection.
+        label: see `RTCPeerConnection.createDataChannel`.
+        init: likewise.
+
+    Raises:
+        TypeError, OperationError: see there.
+    """
+    _check_init(label, init)
+    priority = _PRIORITIES.get(init.priority)
+    if priority is None:
+        raise TypeError(f"priority must be one of {', '.join(_PRIORITIES)}, not {init.priority!r}")
+    owner = channels()
+    channel = owner.open(
+        label,
+        init.protocol,
+        ordered=bool(init.ordered),
+        max_retransmits=init.maxRetransmits,
+        max_packet_lifetime_ms=init.maxPacketLifeTime,
+        priority=priority,
+        negotiated=bool(init.negotiated),
+        id=init.id,
+    )
+    face = RTCDataChannel(owner, channel, home)
+    owner.observe(channel, face)
+    return face

@@ -5,14 +5,10 @@ Spec: webrtc-pc, section 5.5.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rtcstack.api.icetransport import RTCIceTransport
+from rtcstack.connection.transports import TransportEntry
 from rtcstack.dtls import DtlsState as RTCDtlsTransportState
 from rtcstack.events import EventTarget, HandlerAttribute
-
-if TYPE_CHECKING:
-    from rtcstack.api.transportset import TransportEntry
 
 __all__ = ["RTCDtlsTransport", "RTCDtlsTransportState"]
 
@@ -31,11 +27,12 @@ class RTCDtlsTransport(EventTarget):
     def __init__(self, entry: TransportEntry) -> None:
         super().__init__()
         self._entry = entry
+        self._ice = RTCIceTransport(entry)
 
     @property
     def iceTransport(self) -> RTCIceTransport:
         """The path underneath."""
-        return self._entry.ice_transport
+        return self._ice
 
     @property
     def state(self) -> RTCDtlsTransportState:

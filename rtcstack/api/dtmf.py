@@ -9,19 +9,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from rtcstack.api.home import at_home
+from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.clock import monotonic
 from rtcstack.codecs.payload.telephone_event import DtmfPacket, tone_packets
+from rtcstack.connection.sending import Sender
 from rtcstack.errors import InvalidCharacterError, InvalidStateError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.media.pipeline.audio_out import AudioOutbound
 
-if TYPE_CHECKING:
-    from rtcstack.api.sender import RTCRtpSender
-    from rtcstack.media.pipeline.audio_out import AudioOutbound
-
-__all__ = ["RTCDTMFSender", "RTCDTMFToneChangeEvent"]
+__all__ = ["RTCDTMFSender", "RTCDTMFToneChangeEvent", "end_tones"]
 
 TONES = "0123456789ABCD#*,"
 MIN_DURATION_MS, MAX_DURATION_MS = 40, 6000
@@ -72,7 +69,7 @@ class RTCDTMFToneChangeEvent(Event):
         self.tone = tone
 
 
-class RTCDTMFSender(EventTarget):
+class RTCDTMFSender(Resident, EventTarget):
     """Sends tones for one audio sender. Sound is left out while a tone lasts.
 
     Events: tonechange.
@@ -82,10 +79,10 @@ class RTCDTMFSender(EventTarget):
 
     ontonechange = HandlerAttribute("tonechange")
 
-    def __init__(self, sender: RTCRtpSender) -> None:
+    def __init__(self, sender: Sender, home: Home) -> None:
         super().__init__()
         self._sender = sender
-        self.home = sender.home
+        self._home = home
         self._tones = ""
         self._duration_ms = 100
         self._gap_ms = 70
@@ -188,8 +185,7 @@ class RTCDTMFSender(EventTarget):
         else:
             self._playing = None
 
-    def close(self) -> None:
-        """The sender is stopped."""
+    def _end(self) -> None:
         self._tones = ""
         if self._timer is not None:
             self._timer.cancel()
@@ -198,3 +194,8 @@ class RTCDTMFSender(EventTarget):
         if self._packet_timer is not None:
             self._packet_timer.cancel()
             self._packet_timer = None
+
+
+def end_tones(sender: RTCDTMFSender) -> None:
+    """What it belongs to is stopped."""
+    sender._end()

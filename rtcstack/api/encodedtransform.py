@@ -407,18 +407,18 @@ class Transformable(ABC):
         if value is not None:
             if not isinstance(value, RTCRtpScriptTransform):
                 raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
-            self.attach_transform(value)
+            self._attach_transform(value)
         if self._transform is not None:
             self._transform.detach()
         self._transform = value
-        self.transform_changed()
+        self._transform_changed()
 
     @abstractmethod
-    def attach_transform(self, transform: RTCRtpScriptTransform) -> None:
+    def _attach_transform(self, transform: RTCRtpScriptTransform) -> None:
         """Tell a transform how key frames are made or asked for."""
 
     @abstractmethod
-    def transform_changed(self) -> None:
+    def _transform_changed(self) -> None:
         """Let frames pass through it from now on."""
 
 

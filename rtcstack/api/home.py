@@ -9,11 +9,11 @@ import asyncio
 import functools
 from collections.abc import Callable
 from threading import get_ident
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from rtcstack.errors import InvalidStateError
 
-__all__ = ["Home", "at_home"]
+__all__ = ["Home", "Resident", "at_home"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,13 +26,15 @@ class Home:
         loop: the loop; None before.
         thread: where it ran when it was last looked at; 0 before. For what is called too often to ask
             each time which loop runs.
+        is_closed: whether the connection is closed ([[IsClosed]]).
     """
 
-    __slots__ = ("loop", "thread")
+    __slots__ = ("is_closed", "loop", "thread")
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = asyncio._get_running_loop()
         self.thread = 0 if self.loop is None else get_ident()
+        self.is_closed = False
 
     def check(self, name: str) -> None:
         """Refuse what comes from elsewhere.
@@ -83,12 +85,13 @@ class Home:
             )
 
 
-class _HasHome(Protocol):
-    @property
-    def home(self) -> Home: ...
+class Resident:
+    """An object of a connection: its methods marked `at_home` are for its event loop's thread."""
+
+    _home: Home
 
 
-H = TypeVar("H", bound=_HasHome)
+H = TypeVar("H", bound=Resident)
 
 
 def at_home(method: Callable[Concatenate[H, P], R]) -> Callable[Concatenate[H, P], R]:
@@ -97,7 +100,7 @@ def at_home(method: Callable[Concatenate[H, P], R]) -> Callable[Concatenate[H, P
 
     @functools.wraps(method)
     def checked(self: H, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self.home.check(name)
+        self._home.check(name)
         return method(self, *args, **kwargs)
 
     return checked

@@ -6,31 +6,27 @@ Spec: webrtc-pc, section 4.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from rtcstack.api.capabilities import capabilities_with
 from rtcstack.api.certificate import RTCCertificate
-from rtcstack.api.channelset import ChannelSet
-from rtcstack.api.configuration import RTCConfiguration, check_modification, validated
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit
-from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
+from rtcstack.api.configuration import RTCConfiguration, check_modification, connection_config, validated
+from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
+from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
+from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
-from rtcstack.api.dtlstransport import RTCDtlsTransportState
-from rtcstack.api.events import (
-    RTCDataChannelEvent,
-    RTCErrorEvent,
-    RTCPeerConnectionIceErrorEvent,
-    RTCPeerConnectionIceEvent,
-)
-from rtcstack.api.home import Home, at_home
-from rtcstack.api.negotiator import Negotiator, as_session_description
+from rtcstack.api.encodings import check_encodings
+from rtcstack.api.errorevent import RTCErrorEvent
+from rtcstack.api.faces import Faces
+from rtcstack.api.home import Home, Resident, at_home
+from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
 from rtcstack.api.operations import Operation, OperationsChain
-from rtcstack.api.parameters import RTCRtpTransceiverDirection
-from rtcstack.api.receiver import RTCRtpReceiver
+from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
+from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
 from rtcstack.api.sctptransport import RTCSctpTransport
-from rtcstack.api.sender import RTCRtpSender
+from rtcstack.api.sender import RTCRtpSender, sender_part
 from rtcstack.api.states import (
     RTCIceConnectionState,
     RTCIceGatheringState,
@@ -41,24 +37,40 @@ from rtcstack.api.states import (
 )
 from rtcstack.api.stats import RTCStatsReport, collect
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.api.transceiverset import TransceiverSet
-from rtcstack.api.transportset import TransportEntry, TransportSet
-from rtcstack.dtls import DtlsRole
-from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.connection.connection import Connection
+from rtcstack.connection.happened import (
+    Happened,
+    SignalingStateChanged,
+    TrackAppeared,
+    TrackGained,
+    TrackLost,
+    TrackMuted,
+)
+from rtcstack.connection.receiving import Receiver
+from rtcstack.connection.sending import Sender
+from rtcstack.connection.transports import TransportEntry
+from rtcstack.dtls import DtlsFailed
+from rtcstack.errors import (
+    InvalidAccessError,
+    InvalidModificationError,
+    InvalidStateError,
+    OperationError,
+    RTCError,
+)
 from rtcstack.events import Event, EventTarget, HandlerAttribute
-from rtcstack.ice import Address, GatheringState, IceServer
-from rtcstack.jsep import Capabilities, Negotiation, SdpType
+from rtcstack.ice import Address, IceServer
+from rtcstack.jsep import Description, SdpType, Side
 from rtcstack.jsep import SignalingState as RTCSignalingState
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
-from rtcstack.sctp.events import ChannelEvent
-from rtcstack.sdp import Candidate
+from rtcstack.sctp.channels import Channel
+from rtcstack.sdp import Candidate, Direction
 from rtcstack.workers import jobs, run
 
-__all__ = ["RTCPeerConnection", "RTCSignalingState"]
+__all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
 
 
-class RTCPeerConnection(EventTarget):
+class RTCPeerConnection(Resident, EventTarget):
     """A connection to one peer.
 
     Methods that the W3C gives a promise begin at once and return an `Operation`, to be awaited.
@@ -96,70 +108,66 @@ class RTCPeerConnection(EventTarget):
 
     def __init__(self, configuration: RTCConfiguration | Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.configuration = validated(configuration)
-        self.is_closed = False
-        self.home = Home()
-        self.chain = OperationsChain(lambda: self.is_closed, self._on_chain_empty)
-        self.transports = TransportSet(self.configuration, self, self.chain.after)
-        self.transceivers = TransceiverSet(self)
-        self.negotiator = Negotiator(self)
-        self._channels: ChannelSet | None = None
+        self._configuration = validated(configuration)
+        self._home = Home()
+        self._chain = OperationsChain(lambda: self._home.is_closed, self._on_chain_empty)
+        self._connection = Connection(
+            connection_config(self._configuration), _Observer(self), self._chain.after
+        )
+        self._faces = Faces(self._home, self._update_negotiation_needed, self._opus_parameters)
         self._sctp: RTCSctpTransport | None = None
         self._ice_gathering_state = RTCIceGatheringState.NEW
         self._ice_connection_state = RTCIceConnectionState.NEW
         self._connection_state = RTCPeerConnectionState.NEW
+        self._negotiation_needed = False
+        self._update_when_empty = False
+        self._check_pending = False
         self._closing: Operation[None] | None = None
-        self._peer_left = False
         self._gathering_waiters: list[asyncio.Future[None]] = []
 
     # -- descriptions -----------------------------------------------------------------------------
 
     @property
-    def negotiation(self) -> Negotiation:
-        """The state of negotiation, as one frozen value."""
-        return self.negotiator.negotiation
-
-    @property
     def localDescription(self) -> RTCSessionDescription | None:
         """The pending local description, else the current one, with the candidates gathered so far."""
-        return as_session_description(self.negotiation.local_description)
+        return _shown(self._connection.negotiation.local_description)
 
     @property
     def currentLocalDescription(self) -> RTCSessionDescription | None:
         """The local description of the last exchange that was completed."""
-        return as_session_description(self.negotiation.current_local)
+        return _shown(self._connection.negotiation.current_local)
 
     @property
     def pendingLocalDescription(self) -> RTCSessionDescription | None:
         """The local description of the exchange under way."""
-        return as_session_description(self.negotiation.pending_local)
+        return _shown(self._connection.negotiation.pending_local)
 
     @property
     def remoteDescription(self) -> RTCSessionDescription | None:
         """The pending remote description, else the current one, with the candidates added so far."""
-        return as_session_description(self.negotiation.remote_description)
+        return _shown(self._connection.negotiation.remote_description)
 
     @property
     def currentRemoteDescription(self) -> RTCSessionDescription | None:
         """The remote description of the last exchange that was completed."""
-        return as_session_description(self.negotiation.current_remote)
+        return _shown(self._connection.negotiation.current_remote)
 
     @property
     def pendingRemoteDescription(self) -> RTCSessionDescription | None:
         """The remote description of the exchange under way."""
-        return as_session_description(self.negotiation.pending_remote)
+        return _shown(self._connection.negotiation.pending_remote)
 
     @property
     def canTrickleIceCandidates(self) -> bool | None:
         """Whether the peer takes trickled candidates; None before its first description."""
-        return self.negotiation.can_trickle_ice_candidates
+        return self._connection.negotiation.can_trickle_ice_candidates
 
     # -- states -----------------------------------------------------------------------------------
 
     @property
     def signalingState(self) -> RTCSignalingState:
         """Where the exchange of descriptions stands."""
-        return self.negotiation.state
+        return self._connection.negotiation.state
 
     @property
     def iceGatheringState(self) -> RTCIceGatheringState:
@@ -202,10 +210,10 @@ class RTCPeerConnection(EventTarget):
 
         def run() -> RTCSessionDescription:
             self._offer_to_receive(wanted)
-            offer = self.negotiator.create_offer(ice_restart=restart)
+            offer = self._connection.negotiator.create_offer(ice_restart=restart)
             return RTCSessionDescription(offer.type.value, offer.sdp)
 
-        return self.chain.run("createOffer", run)
+        return self._chain.run("createOffer", run)
 
     @at_home
     def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
@@ -216,10 +224,10 @@ class RTCPeerConnection(EventTarget):
         """
 
         def run() -> RTCSessionDescription:
-            answer = self.negotiator.create_answer()
+            answer = self._connection.negotiator.create_answer()
             return RTCSessionDescription(answer.type.value, answer.sdp)
 
-        return self.chain.run("createAnswer", run)
+        return self._chain.run("createAnswer", run)
 
     @at_home
     def setLocalDescription(
@@ -240,11 +248,11 @@ class RTCPeerConnection(EventTarget):
         if isinstance(description, RTCSessionDescription):
             given, sdp_type = description, SdpType(description.type.value)
         elif description is not None:
-            members = as_mapping(description)
+            members = _as_mapping(description)
             if members.get("type") is not None:
                 given = RTCSessionDescription(members["type"], members.get("sdp") or "")
                 sdp_type = SdpType(given.type.value)
-        return self.chain.run("setLocalDescription", lambda: self.negotiator.set_local(given, sdp_type))
+        return self._chain.run("setLocalDescription", lambda: self._set_local(given, sdp_type))
 
     @at_home
     def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
@@ -258,8 +266,8 @@ class RTCPeerConnection(EventTarget):
         if isinstance(description, RTCSessionDescription):
             given = description
         else:
-            given = RTCSessionDescription(as_mapping(description))
-        return self.chain.run("setRemoteDescription", lambda: self.negotiator.set_remote(given))
+            given = RTCSessionDescription(_as_mapping(description))
+        return self._chain.run("setRemoteDescription", lambda: self._set_remote(given))
 
     @at_home
     def addIceCandidate(
@@ -279,7 +287,7 @@ class RTCPeerConnection(EventTarget):
         if candidate is None or isinstance(candidate, RTCIceCandidate):
             given = candidate
         else:
-            members = as_mapping(candidate)
+            members = _as_mapping(candidate)
             if (
                 not members.get("candidate")
                 and members.get("sdpMid") is None
@@ -288,7 +296,7 @@ class RTCPeerConnection(EventTarget):
                 given = None
             else:
                 given = RTCIceCandidate(members)
-        return self.chain.run("addIceCandidate", lambda: self.negotiator.add_ice_candidate(given))
+        return self._chain.run("addIceCandidate", lambda: self._add_ice_candidate(given))
 
     async def gathered(self) -> RTCSessionDescription:
         """Wait until all candidates are in the local description, for signalling that cannot
@@ -302,9 +310,11 @@ class RTCPeerConnection(EventTarget):
         """
         while True:
             description = self.localDescription
-            if self.is_closed or description is None:
+            if self._home.is_closed or description is None:
                 raise InvalidStateError("gathered: there is no local description, or it is closed")
-            if self._ice_gathering_state is RTCIceGatheringState.COMPLETE or not any(self.transports):
+            if self._ice_gathering_state is RTCIceGatheringState.COMPLETE:
+                return description
+            if not any(self._connection.transports):
                 return description  # without any section in use, there is nothing to gather
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._gathering_waiters.append(waiter)
@@ -319,8 +329,9 @@ class RTCPeerConnection(EventTarget):
     @at_home
     def restartIce(self) -> None:
         """Let the next offer restart ICE; "negotiationneeded" is fired."""
-        if not self.is_closed:
-            self.negotiator.restart_ice()
+        if not self._home.is_closed:
+            self._connection.negotiator.restart_ice()
+            self._update_negotiation_needed()
 
     def _offer_to_receive(self, options: Mapping[str, Any]) -> None:
         """The legacy options, as transceivers (webrtc-pc, section 4.4.3.2)."""
@@ -328,21 +339,131 @@ class RTCPeerConnection(EventTarget):
             wanted = options.get(f"offerToReceive{kind.capitalize()}")
             if wanted is None:
                 continue
-            mine = [t for t in self.transceivers.all if t.kind == kind and not t.stopping]
-            if wanted and not any(t.direction.receives for t in mine):
+            mine = [t for t in self._connection.transceivers.all if t.kind == kind and not t.stopping]
+            if wanted and not any(t.direction.recv for t in mine):
                 self.addTransceiver(kind, direction="recvonly")
             elif not wanted:
                 for transceiver in mine:
-                    if transceiver.direction is RTCRtpTransceiverDirection.SENDRECV:
-                        transceiver.set_direction(RTCRtpTransceiverDirection.SENDONLY)
-                    elif transceiver.direction is RTCRtpTransceiverDirection.RECVONLY:
-                        transceiver.set_direction(RTCRtpTransceiverDirection.INACTIVE)
+                    transceiver.direction = Direction.of(send=transceiver.direction.send, recv=False)
+
+    # -- applying them ----------------------------------------------------------------------------
+
+    def _set_local(self, given: RTCSessionDescription | None, sdp_type: SdpType | None) -> None:
+        negotiator = self._connection.negotiator
+        if sdp_type is None:
+            offers = (
+                RTCSignalingState.STABLE,
+                RTCSignalingState.HAVE_LOCAL_OFFER,
+                RTCSignalingState.HAVE_REMOTE_PRANSWER,
+            )
+            sdp_type = SdpType.OFFER if self.signalingState in offers else SdpType.ANSWER
+        if sdp_type is SdpType.ROLLBACK:
+            self._apply(Side.LOCAL, Description.parse(sdp_type, ""))
+            return
+        text = "" if given is None else given.sdp
+        last = negotiator.last(sdp_type)
+        if text and (last is None or text != last.sdp):
+            made_by = "createOffer" if sdp_type is SdpType.OFFER else "createAnswer"
+            raise InvalidModificationError(
+                f"setLocalDescription: the {sdp_type} is not the one that {made_by} last gave"
+            )
+        if not text:
+            # What was created before may have gone out of date; what has not comes out the same.
+            last = negotiator.create_offer() if sdp_type is SdpType.OFFER else negotiator.create_answer()
+        assert last is not None
+        self._apply(Side.LOCAL, last.as_type(sdp_type))
+
+    def _set_remote(self, given: RTCSessionDescription) -> None:
+        self._apply(Side.REMOTE, Description.parse(given.type.value, given.sdp))
+
+    def _apply(self, side: Side, description: Description) -> None:
+        connection = self._connection
+        happened = connection.apply(connection.negotiator.propose(side, description))
+        self._faces.keep(connection.transceivers.all, connection.transports)
+        if self.signalingState is RTCSignalingState.STABLE:
+            self._negotiation_needed = False
+            self._update_negotiation_needed()
+        for each in happened:
+            self._tell(each)
+            if self._home.is_closed:
+                return
+        self._update_states()
+
+    def _tell(self, happened: Happened) -> None:
+        """Tell the application of one thing that a description led to."""
+        match happened:
+            case SignalingStateChanged():
+                self.dispatchEvent(Event("signalingstatechange"))
+            case TrackMuted(receiver):
+                receiver.track.set_muted(True)
+            case TrackLost(streams, receiver):
+                for stream in streams:
+                    stream.lose(receiver.track)
+            case TrackGained(streams, receiver):
+                for stream in streams:
+                    stream.receive(receiver.track)
+            case TrackAppeared(transceiver, streams):
+                face = self._faces.transceiver(transceiver)
+                self.dispatchEvent(
+                    RTCTrackEvent(
+                        "track",
+                        receiver=face.receiver,
+                        track=face.receiver.track,
+                        streams=streams,
+                        transceiver=face,
+                    )
+                )
+
+    def _add_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
+        connection = self._connection
+        if connection.negotiation.remote_description is None:
+            raise InvalidStateError("addIceCandidate without a remote description")
+        if candidate is None:
+            connection.negotiator.add_candidate(None, None, None, None)
+            return
+        if candidate.candidate and candidate.parsed is None:
+            raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
+        connection.negotiator.add_candidate(
+            candidate.parsed, candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
+        )
+
+    # -- negotiation needed -----------------------------------------------------------------------
+
+    def _update_negotiation_needed(self) -> None:
+        """Look, soon and once, whether the application must negotiate (webrtc-pc, section 4.7.3)."""
+        if self._home.is_closed:
+            return
+        if not self._chain.is_empty:
+            self._update_when_empty = True
+        elif not self._check_pending:
+            self._check_pending = True
+            asyncio.get_running_loop().call_soon(self._check_negotiation_needed)
+
+    def _on_chain_empty(self) -> None:
+        if self._update_when_empty:
+            self._update_when_empty = False
+            self._update_negotiation_needed()
+
+    def _check_negotiation_needed(self) -> None:
+        self._check_pending = False
+        if self._home.is_closed:
+            return
+        if not self._chain.is_empty:
+            self._update_when_empty = True
+            return
+        if self.signalingState is not RTCSignalingState.STABLE:
+            return
+        if not self._connection.negotiator.is_needed:
+            self._negotiation_needed = False
+        elif not self._negotiation_needed:
+            self._negotiation_needed = True
+            self.dispatchEvent(Event("negotiationneeded"))
 
     # -- configuration ----------------------------------------------------------------------------
 
     def getConfiguration(self) -> RTCConfiguration:
         """A copy of the configuration."""
-        return validated(self.configuration)
+        return validated(self._configuration)
 
     @at_home
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, Any] | None = None) -> None:
@@ -353,14 +474,14 @@ class RTCPeerConnection(EventTarget):
             InvalidModificationError: what must not change would.
             TypeError, SyntaxError, InvalidAccessError: see `RTCConfiguration`.
         """
-        if self.is_closed:
+        if self._home.is_closed:
             raise InvalidStateError("setConfiguration on a connection that is closed")
         new = validated(configuration)
-        check_modification(self.configuration, new, described=self.negotiation.local_description is not None)
-        new.certificates = self.configuration.certificates
-        self.configuration = self.transports.configuration = new
-        if self.negotiation.local_description is None:
-            self.transports.fill_pool()
+        described = self._connection.negotiation.local_description is not None
+        check_modification(self._configuration, new, described=described)
+        new.certificates = self._configuration.certificates
+        self._configuration = new
+        self._connection.configure(connection_config(new))
 
     @staticmethod
     def generateCertificate(keygenAlgorithm: str | Mapping[str, Any]) -> Operation[RTCCertificate]:
@@ -400,92 +521,37 @@ class RTCPeerConnection(EventTarget):
             TypeError: a value is out of range, or two exclude each other.
             OperationError: the id is in use or too high, or no id is left.
         """
-        self.home.check("createDataChannel")
-        if self.is_closed:
+        self._home.check("createDataChannel")
+        if self._home.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
         init = as_dictionary(RTCDataChannelInit, dataChannelDict, members)
-        first = self._channels is None
-        channel = self._channel_set().create(label, init)
+        first = self._connection.channels is None
+        channel = open_channel(self._connection.channel_set, self._home, label, init)
         if first:
-            self.update_negotiation_needed()
+            self._update_negotiation_needed()
         return channel
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What this connection can do, and asks for."""
-        media = self.configuration.settings.media
-        return capabilities_with(stereo=media.opus_stereo, dtx=media.opus_dtx, fec=media.opus_fec)
-
-    @property
-    def wants_data_channels(self) -> bool:
-        """Whether the application section is to be negotiated."""
-        return self._channels is not None
-
-    @property
-    def channels(self) -> ChannelSet | None:
-        """The data channels, once there was one."""
-        return self._channels
-
-    def _channel_set(self) -> ChannelSet:
-        if self._channels is None:
-            self._channels = ChannelSet(
-                self.configuration.settings,
-                home=self.home,
-                on_channel=self._on_channel,
-                on_connected=self._on_association_connected,
-                on_closed=self._on_association_closed,
-            )
-        return self._channels
-
-    def update_sctp(self) -> None:
-        """Bring the association up to what has been agreed."""
-        negotiation = self.negotiation
-        section = negotiation.session.data_section
-        if section is None:
-            if self._sctp is None and self._channels is not None and negotiation.stable is not None:
-                rejected = any(s.kind == "application" and s.rejected for s in negotiation.session.sections)
-                if rejected and negotiation.working is None:
-                    self._channels.fail("the peer rejected data channels")
-            return
-        entry = self.transports.get(section.transport)
-        agreement = negotiation.session.transport(section.transport)
-        if entry is None or section.sctp is None or agreement is None or agreement.dtls_role is None:
-            return
-        limit = section.sctp.max_message_size
-        if self._sctp is None:
-            self._sctp = RTCSctpTransport(entry.dtls_transport, limit)
-        else:
-            self._sctp.set_max_message_size(limit)
-        self._channel_set().attach(
-            entry.transport,
-            is_dtls_client=agreement.dtls_role == DtlsRole.CLIENT,
-            remote_max_message_size=limit,
-        )
-
-    def _on_channel(self, channel: RTCDataChannel) -> None:
-        self.dispatchEvent(RTCDataChannelEvent("datachannel", channel))
-
-    def _on_association_connected(self, max_channels: int) -> None:
-        if self._sctp is not None:
-            self._sctp.on_connected(max_channels)
-
-    def _on_association_closed(self) -> None:
-        if self._sctp is not None:
-            self._sctp.on_closed()
+    def _opus_parameters(self) -> str | None:
+        """What this connection asks of a peer's Opus."""
+        receive = self._connection.negotiator.capabilities.of("audio").receive
+        return next((codec.parameters for codec in receive if codec.name == "opus"), None)
 
     # -- media ------------------------------------------------------------------------------------
 
     def getSenders(self) -> list[RTCRtpSender]:
         """The senders of all transceivers that are not stopped."""
-        return [t.sender for t in self.transceivers.all if not t.stopped]
+        return [t.sender for t in self._live_transceivers()]
 
     def getReceivers(self) -> list[RTCRtpReceiver]:
         """The receivers of all transceivers that are not stopped."""
-        return [t.receiver for t in self.transceivers.all if not t.stopped]
+        return [t.receiver for t in self._live_transceivers()]
 
     def getTransceivers(self) -> list[RTCRtpTransceiver]:
         """All transceivers, in the order in which they were made."""
-        return self.transceivers.all
+        return [self._faces.transceiver(t) for t in self._connection.transceivers.all]
+
+    def _live_transceivers(self) -> list[RTCRtpTransceiver]:
+        return [self._faces.transceiver(t) for t in self._connection.transceivers.all if not t.stopped]
 
     @at_home
     def addTrack(self, track: MediaStreamTrack, *streams: MediaStream) -> RTCRtpSender:
@@ -499,13 +565,16 @@ class RTCPeerConnection(EventTarget):
             InvalidStateError: closed.
             InvalidAccessError: it is being sent already.
         """
-        if self.is_closed:
+        if self._home.is_closed:
             raise InvalidStateError("addTrack on a connection that is closed")
         if not isinstance(track, MediaStreamTrack):
             raise TypeError(f"addTrack takes a MediaStreamTrack, not {type(track).__name__}")
-        sender = self.transceivers.add_track(track, streams)
-        self.update_negotiation_needed()
-        return sender
+        transceivers = self._connection.transceivers
+        if transceivers.is_sent(track):
+            raise InvalidAccessError(f"{track!r} is being sent already")
+        transceiver = transceivers.add_track(track, [stream.id for stream in streams])
+        self._update_negotiation_needed()
+        return self._faces.transceiver(transceiver).sender
 
     @at_home
     def removeTrack(self, sender: RTCRtpSender) -> None:
@@ -515,12 +584,17 @@ class RTCPeerConnection(EventTarget):
             InvalidStateError: closed.
             InvalidAccessError: the sender belongs to another connection.
         """
-        if self.is_closed:
+        if self._home.is_closed:
             raise InvalidStateError("removeTrack on a connection that is closed")
         if not isinstance(sender, RTCRtpSender):
             raise TypeError(f"removeTrack takes an RTCRtpSender, not {type(sender).__name__}")
-        if self.transceivers.remove_track(sender):
-            self.update_negotiation_needed()
+        part, transceivers = sender_part(sender), self._connection.transceivers
+        transceiver = next((t for t in transceivers.all if t.sender is part), None)
+        if transceiver is None:
+            if not part.stopped:
+                raise InvalidAccessError("removeTrack with a sender of another connection")
+        elif transceivers.remove_track(transceiver):
+            self._update_negotiation_needed()
 
     def addTransceiver(
         self,
@@ -540,8 +614,8 @@ class RTCPeerConnection(EventTarget):
             TypeError: an unknown kind, or encodings that contradict each other.
             ValueError: an encoding's number is out of range.
         """
-        self.home.check("addTransceiver")
-        if self.is_closed:
+        self._home.check("addTransceiver")
+        if self._home.is_closed:
             raise InvalidStateError("addTransceiver on a connection that is closed")
         wanted = as_dictionary(RTCRtpTransceiverInit, init, members)
         wanted.direction = enum_member(RTCRtpTransceiverDirection, "direction", wanted.direction)
@@ -551,9 +625,16 @@ class RTCPeerConnection(EventTarget):
         kind = track.kind if track is not None else trackOrKind
         if kind not in ("audio", "video"):
             raise TypeError(f"addTransceiver takes a track, 'audio' or 'video', not {kind!r}")
-        transceiver = self.transceivers.add(str(kind), track, wanted)
-        self.update_negotiation_needed()
-        return transceiver
+        encodings = check_encodings(kind, wanted.sendEncodings or [RTCRtpEncodingParameters()])
+        transceiver = self._connection.transceivers.add(
+            kind,
+            Direction(wanted.direction.value),
+            track=track,
+            streams=[stream.id for stream in wanted.streams],
+            encodings=encodings,
+        )
+        self._update_negotiation_needed()
+        return self._faces.transceiver(transceiver)
 
     # -- statistics -------------------------------------------------------------------------------
 
@@ -566,7 +647,7 @@ class RTCPeerConnection(EventTarget):
         Raises:
             InvalidAccessError: the track is not sent or received here, or more than once.
         """
-        return Operation.of(lambda: collect(self, selector))
+        return Operation.of(lambda: collect(self._connection, _selected(selector)))
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -582,21 +663,12 @@ class RTCPeerConnection(EventTarget):
         Raises:
             InvalidStateError: called from another thread than its event loop's.
         """
-        may_wait = self.home.check_end("close")
+        may_wait = self._home.check_end("close")
         if self._closing is not None:
             return self._closing
-        self.is_closed = True
-        self.negotiator.close()
-        if not may_wait:
-            self.transports.close()  # first, so that nothing below asks for a turn of the loop
-        for transceiver in self.transceivers.all:
-            transceiver.finish(tell=False)
-        if self._channels is not None:
-            self._channels.shut()
-        if self._sctp is not None:
-            self._sctp.on_closed(tell=False)
+        self._home.is_closed = True
+        tasks = self._connection.close(without_loop=not may_wait)
         self._wake_gathering_waiters()
-        tasks = self.transports.close()
         self._ice_connection_state = RTCIceConnectionState.CLOSED
         self._connection_state = RTCPeerConnectionState.CLOSED
         self._closing = Operation(_settle(tasks)) if may_wait else Operation.settled(None)
@@ -610,92 +682,13 @@ class RTCPeerConnection(EventTarget):
     ) -> None:
         await self.close()
 
-    # -- what the other objects ask of the connection ---------------------------------------------
+    # -- states, told -----------------------------------------------------------------------------
 
-    def fire(self, name: str) -> None:
-        """Fire an event that carries nothing but its name."""
-        self.dispatchEvent(Event(name))
-
-    def update_negotiation_needed(self) -> None:
-        """Something was changed that the peer may have to be told of."""
-        self.negotiator.update_needed()
-
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Run something in the loop's next turn."""
-        asyncio.get_running_loop().call_soon(callback)
-
-    def _on_chain_empty(self) -> None:
-        self.negotiator.on_chain_empty()
-
-    # TransportSetObserver
-
-    def on_network_change(self) -> None:
-        """This machine's addresses have changed."""
-        self.restartIce()
-
-    def on_candidate(
-        self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None
-    ) -> None:
-        """A local candidate was found."""
-        if self.is_closed:
-            return
-        told = self.negotiator.on_local_candidate(entry, candidate, ufrag, server)
-        if told is not None:
-            self.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
-
-    def on_gathering(self, entry: TransportEntry) -> None:
-        """A transport's gathering state changed."""
-        ice = entry.transport.ice
-        if self.is_closed:
-            return
-        if ice.gathering_state is GatheringState.COMPLETE and entry.ended_ufrag != ice.ufrag:
-            entry.ended_ufrag = ice.ufrag
-            told = self.negotiator.on_local_candidate(entry, None, ice.ufrag, None)
-            if told is not None:
-                self.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told))
-        self.update_states()
-
-    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """A STUN or TURN server failed."""
-        address, port = local if local is not None else (None, None)
-        self.dispatchEvent(
-            RTCPeerConnectionIceErrorEvent(
-                "icecandidateerror",
-                address=address,
-                port=port,
-                url=server.url,
-                errorCode=code,
-                errorText=text,
-            )
-        )
-
-    def on_transport_state(self, entry: TransportEntry) -> None:
-        """A transport's state changed."""
-        self.update_states()
-
-    def on_peer_left(self) -> None:
-        """The peer has closed DTLS on a transport; when none is left, it has hung up."""
-        if self._peer_left or any(e.dtls_state is not RTCDtlsTransportState.CLOSED for e in self.transports):
-            return
-        self._peer_left = True
-        self.fire("peerleft")
-        if self.configuration.settings.close_when_peer_left:
-            self.close()
-
-    def on_media_lost(self, entry: TransportEntry, reason: str) -> None:
-        """Media has ended on a transport, for a fault of ours."""
-        self.dispatchEvent(RTCErrorEvent("error", OperationError(reason)))
-
-    def on_channel_events(self, events: list[ChannelEvent]) -> None:
-        """What the data channels have to say."""
-        if self._channels is not None:
-            self._channels.on_events(events)
-
-    def update_states(self) -> None:
+    def _update_states(self) -> None:
         """Sum up the transports' states; fire what changed."""
-        if self.is_closed:
+        if self._home.is_closed:
             return
-        entries = list(self.transports)
+        entries = list(self._connection.transports)
         gathering = sum_gathering([e.transport.ice.gathering_state for e in entries])
         ice = sum_ice([e.transport.ice.state for e in entries])
         connection = sum_connection([e.transport.ice.state for e in entries], [e.dtls_state for e in entries])
@@ -719,7 +712,146 @@ class RTCPeerConnection(EventTarget):
         return f"<RTCPeerConnection {self.signalingState} {self.connectionState}>"
 
 
-def as_mapping(value: object) -> Mapping[str, Any]:
+class _Observer:
+    """What the connection tells, as the W3C's events.
+
+    Args:
+        face: whose events they are.
+    """
+
+    def __init__(self, face: RTCPeerConnection) -> None:
+        self._face = face
+
+    # ConnectionObserver
+
+    def on_candidate(
+        self, entry: TransportEntry, candidate: Candidate | None, ufrag: str, server: IceServer | None
+    ) -> None:
+        """See `ConnectionObserver`."""
+        face = self._face
+        section = face._connection.negotiation.session.section(entry.mid)
+        relay_protocol = None
+        if server is not None and candidate is not None and candidate.type == "relay":
+            relay_protocol = "tls" if server.scheme.is_secure else server.transport
+        told = RTCIceCandidate(
+            "" if candidate is None else f"candidate:{candidate}",
+            sdpMid=entry.mid,
+            sdpMLineIndex=0 if section is None else section.index,
+            usernameFragment=ufrag,
+            relayProtocol=relay_protocol,
+            url=None if server is None else server.url,
+        )
+        face.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
+
+    def on_gathering(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        self._tell_transport(entry, "gatheringstatechange")
+        self._face._update_states()
+
+    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """See `ConnectionObserver`."""
+        self._face.dispatchEvent(RTCPeerConnectionIceErrorEvent.of(server.url, local, code, text))
+
+    def on_ice_state(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        self._tell_transport(entry, "statechange")
+        self._face._update_states()
+
+    def on_selected_pair(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        self._tell_transport(entry, "selectedcandidatepairchange")
+
+    def _tell_transport(self, entry: TransportEntry, name: str) -> None:
+        shown = self._face._faces.shown(entry)
+        if shown is not None:
+            shown.iceTransport.dispatchEvent(Event(name))
+
+    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
+        """See `ConnectionObserver`."""
+        shown = self._face._faces.shown(entry)
+        if shown is not None and failure is not None:
+            error = RTCError(
+                failure.detail,
+                failure.reason,
+                receivedAlert=failure.received_alert,
+                sentAlert=failure.sent_alert,
+            )
+            shown.dispatchEvent(RTCErrorEvent("error", error))
+        if shown is not None:
+            shown.dispatchEvent(Event("statechange"))
+        self._face._update_states()
+
+    def on_network_change(self) -> None:
+        """See `ConnectionObserver`."""
+        self._face.restartIce()
+
+    def on_association(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        face = self._face
+        if face._sctp is None:
+            channels = face._connection.channel_set()
+            face._sctp = RTCSctpTransport(channels, face._faces.transport(entry))
+
+    def on_peer_left(self) -> None:
+        """See `ConnectionObserver`."""
+        self._face.dispatchEvent(Event("peerleft"))
+        if self._face._configuration.settings.close_when_peer_left:
+            self._face.close()
+
+    def on_media_lost(self, reason: str) -> None:
+        """See `ConnectionObserver`."""
+        self._face.dispatchEvent(RTCErrorEvent("error", OperationError(reason)))
+
+    # ChannelSetObserver
+
+    def on_channel(self, channel: Channel) -> None:
+        """See `ChannelSetObserver`."""
+        face = self._face
+        channels = face._connection.channel_set()
+        announced = RTCDataChannel(channels, channel, face._home)
+        channels.observe(channel, announced)
+        announced.on_announced(partial(_tell_channel, face))
+
+    def on_association_state(self) -> None:
+        """See `ChannelSetObserver`."""
+        if self._face._sctp is not None:
+            self._face._sctp.dispatchEvent(Event("statechange"))
+
+
+def _tell_channel(face: RTCPeerConnection, channel: RTCDataChannel) -> None:
+    face.dispatchEvent(RTCDataChannelEvent("datachannel", channel))
+
+
+def _shown(description: Description | None) -> RTCSessionDescription | None:
+    """A description as the application sees it."""
+    if description is None:
+        return None
+    return RTCSessionDescription(RTCSdpType(description.type.value), description.sdp)
+
+
+def _selected(
+    selector: MediaStreamTrack | RTCRtpSender | RTCRtpReceiver | None,
+) -> MediaStreamTrack | Sender | Receiver | None:
+    """What getStats is to tell of, as the connection knows it.
+
+    Raises:
+        TypeError: the selector is something else.
+    """
+    if isinstance(selector, RTCRtpSender):
+        return sender_part(selector)
+    if isinstance(selector, RTCRtpReceiver):
+        return receiver_part(selector)
+    if selector is None or isinstance(selector, MediaStreamTrack):
+        return selector
+    raise TypeError("getStats takes a track, a sender or a receiver")
+
+
+def connection_part(connection: RTCPeerConnection) -> Connection:
+    """What a connection is, behind its face: for tools, and for tests."""
+    return connection._connection
+
+
+def _as_mapping(value: object) -> Mapping[str, Any]:
     """What stands for a dictionary: a mapping, or an object with toJSON.
 
     Raises:
@@ -729,7 +861,7 @@ def as_mapping(value: object) -> Mapping[str, Any]:
         return value
     to_json = getattr(value, "toJSON", None)
     if callable(to_json):
-        return as_mapping(to_json())
+        return _as_mapping(to_json())
     raise TypeError(f"a mapping was expected, not {type(value).__name__}")
 
 

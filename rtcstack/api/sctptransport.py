@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from rtcstack.api.dtlstransport import RTCDtlsTransport
-from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.connection.channels import NO_LIMIT, ChannelSet
+from rtcstack.events import EventTarget, HandlerAttribute
 
 __all__ = ["RTCSctpTransport", "RTCSctpTransportState"]
 
@@ -31,12 +32,10 @@ class RTCSctpTransport(EventTarget):
 
     onstatechange = HandlerAttribute("statechange")
 
-    def __init__(self, transport: RTCDtlsTransport, max_message_size: int) -> None:
+    def __init__(self, channels: ChannelSet, transport: RTCDtlsTransport) -> None:
         super().__init__()
+        self._channels = channels
         self._transport = transport
-        self._state = RTCSctpTransportState.CONNECTING
-        self._max_channels: int | None = None
-        self._max_message_size = max_message_size
 
     @property
     def transport(self) -> RTCDtlsTransport:
@@ -46,34 +45,20 @@ class RTCSctpTransport(EventTarget):
     @property
     def state(self) -> RTCSctpTransportState:
         """How far the association is."""
-        return self._state
+        if self._channels.is_closed:
+            return RTCSctpTransportState.CLOSED
+        if self._channels.max_channels is None:
+            return RTCSctpTransportState.CONNECTING
+        return RTCSctpTransportState.CONNECTED
 
     @property
     def maxMessageSize(self) -> float:
         """Largest message that `RTCDataChannel.send` takes, in bytes; infinity where the peer sets
         no limit."""
-        return float("inf") if not self._max_message_size else self._max_message_size
+        limit = self._channels.max_message_size
+        return float("inf") if limit >= NO_LIMIT else limit
 
     @property
     def maxChannels(self) -> int | None:
         """How many channels can be open at once; None before "connected"."""
-        return self._max_channels
-
-    def set_max_message_size(self, size: int) -> None:
-        """The peer's description says how much it takes; 0 is any."""
-        self._max_message_size = size
-
-    def on_connected(self, max_channels: int) -> None:
-        """The association stands."""
-        self._max_channels = max_channels
-        self._set_state(RTCSctpTransportState.CONNECTED)
-
-    def on_closed(self, *, tell: bool = True) -> None:
-        """The association has ended."""
-        self._set_state(RTCSctpTransportState.CLOSED, tell=tell)
-
-    def _set_state(self, state: RTCSctpTransportState, *, tell: bool = True) -> None:
-        if self._state not in (state, RTCSctpTransportState.CLOSED):
-            self._state = state
-            if tell:
-                self.dispatchEvent(Event("statechange"))
+        return self._channels.max_channels

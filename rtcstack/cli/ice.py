@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtcstack.api.configuration import RTCConfiguration
-from rtcstack.api.icegatherer import RTCIceGatherer
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import DOMException
+from rtcstack.ortc.icegatherer import RTCIceGatherer, source_of
 
 try:
     from rich.console import Console
@@ -193,7 +193,7 @@ async def gather(arguments: IceArguments, report: Report, on_change: Any = None)
     try:
         gatherer.gather()
         await done.wait()
-        report.mappings = gatherer.agent.engine.newest.gathering.mappings()
+        report.mappings = source_of(gatherer).agent.engine.newest.gathering.mappings()
     finally:
         await gatherer.close()
 

@@ -27,7 +27,7 @@ FAST = Settings(
 async def happens(target: EventTarget, name: str, timeout: float = 10.0) -> Any:
     """The next event of this name."""
     future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-    target.addEventListener(name, lambda e: future.done() or future.set_result(e), {"once": True})
+    target.addEventListener(name, lambda e: None if future.done() else future.set_result(e), {"once": True})
     return await asyncio.wait_for(future, timeout)
 
 
@@ -48,10 +48,10 @@ def trickle(a: RTCPeerConnection, b: RTCPeerConnection) -> None:
             try:
                 await sink.addIceCandidate(candidate)
             except InvalidStateError:
-                assert sink.is_closed  # while the candidate waited for its turn
+                assert sink.signalingState == "closed"  # while the candidate waited for its turn
 
         async def on_candidate(event: Any) -> None:
-            if event.candidate is None or source.is_closed or sink.is_closed:
+            if event.candidate is None or "closed" in (source.signalingState, sink.signalingState):
                 return
             if sink.remoteDescription is None:
                 waiting.append(event.candidate)
@@ -59,7 +59,7 @@ def trickle(a: RTCPeerConnection, b: RTCPeerConnection) -> None:
                 await give(event.candidate)
 
         async def on_state(event: Any) -> None:
-            while waiting and sink.remoteDescription is not None and not sink.is_closed:
+            while waiting and sink.remoteDescription is not None and sink.signalingState != "closed":
                 await give(waiting.pop(0))
 
         source.on("icecandidate", on_candidate)

@@ -23,6 +23,7 @@ from rtcstack import (
     Settings,
 )
 from tests.conformance.helpers import FAST, happens, negotiate, open_channels, pair, until
+from tests.support.insides import transports_of
 
 
 async def receive(channel: RTCDataChannel, count: int) -> list[Any]:
@@ -351,7 +352,7 @@ async def test_peer_vanishes() -> None:
         mine.on("error", lambda e: errors.append(e.error))
         closed = asyncio.create_task(happens(mine, "close"))
         await asyncio.sleep(0)
-        for entry in b.transports:
+        for entry in transports_of(b):
             entry.transport.closed = True  # says nothing to anybody
             await entry.transport.ice.close()
         await closed

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from rtcstack import RTCConfiguration, RTCError, RTCPeerConnection, Settings
-from rtcstack.api.transportset import TransportEntry
+from rtcstack.connection.transports import TransportEntry
 from rtcstack.media.testsources import TestPatternSource
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
 from tests.conformance.media import frames
+from tests.support.insides import transports_of
 
 VERBS = ("receive", "handle_timeout", "next_timeout", "drain", "events")
 
@@ -25,7 +26,7 @@ class BrokenError(RuntimeError):
 
 
 def entry_of(pc: RTCPeerConnection) -> TransportEntry:
-    (entry,) = pc.transports
+    (entry,) = transports_of(pc)
     return entry
 
 
@@ -176,9 +177,7 @@ async def test_what_the_observer_raises_costs_nobody_else() -> None:
     async with pair() as (a, b):
         mine, theirs = await open_channels(a, b)
         second = a.createDataChannel("second")
-        await happens(b, "datachannel")
-        channels = a.channels
-        assert channels is not None
+        b_second = (await happens(b, "datachannel")).channel
         heard = []
         second.on("message", lambda event: heard.append(event.data))
 
@@ -186,7 +185,6 @@ async def test_what_the_observer_raises_costs_nobody_else() -> None:
             raise BrokenError("message")
 
         mine.on_message = broken  # type: ignore[method-assign]
-        b_second = next(c for c in b.channels.channels if c.label == "second")  # type: ignore[union-attr]
         for i in range(3):  # in one packet
             theirs.send("to the broken one")
             b_second.send(f"{i}")
@@ -260,7 +258,7 @@ async def test_the_peer_leaves_once_however_many_transports_there_are() -> None:
             while not heard:
                 await asyncio.sleep(0.01)
         assert len(heard) == 1
-        assert all(entry.dtls_state == "closed" for entry in a.transports)
+        assert all(entry.dtls_state == "closed" for entry in transports_of(a))
 
 
 @pytest.mark.usefixtures("expects_faults")

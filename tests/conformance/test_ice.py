@@ -18,6 +18,7 @@ from rtcstack import (
     RTCPeerConnection,
 )
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, rejects, until
+from tests.support.insides import transports_of
 
 
 async def connected(pc: RTCPeerConnection) -> None:
@@ -337,7 +338,7 @@ async def test_candidates_of_bundled_sections_hide_none_of_each_other() -> None:
         assert transport is not None
         found = {each.address for each in transport.iceTransport.getRemoteCandidates()}
         assert {f"192.0.2.{each}" for each in (1, 4, 6)} <= found
-        (entry,) = b.transports
+        (entry,) = transports_of(b)
         known = {remote.candidate.address for remote in entry.agent.engine.newest.remotes.values()}
         assert {f"192.0.2.{each}" for each in (1, 4, 6)} <= known
     finally:

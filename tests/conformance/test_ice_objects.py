@@ -16,9 +16,8 @@ from rtcstack import (
     InvalidAccessError,
     InvalidStateError,
     OperationError,
-    RTCIceGatherer,
-    RTCIceTransport,
 )
+from rtcstack.ortc import RTCIceGatherer, RTCIceTransport
 from tests.conformance.helpers import happens, open_channels, pair, until
 
 
@@ -146,9 +145,5 @@ async def test_a_connections_transport_is_not_to_be_steered() -> None:
         await open_channels(a, b)
         assert a.sctp is not None
         ice = a.sctp.transport.iceTransport
-        assert ice.iceGatherer is None
-        parameters = ice.getLocalParameters()
-        assert parameters is not None
-        for call in (ice.stop, ice.restart, lambda: ice.send(b"\x80"), lambda: ice.start(parameters)):
-            with pytest.raises(InvalidStateError):
-                call()
+        for name in ("iceGatherer", "stop", "restart", "send", "start", "addRemoteCandidate"):
+            assert not hasattr(ice, name)

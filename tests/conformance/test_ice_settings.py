@@ -16,6 +16,7 @@ from rtcstack.ice import UdpMux
 from rtcstack.network import SystemNetwork, monitor
 from rtcstack.testing import VirtualLoop
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
+from tests.support.insides import transports_of
 from tests.support.loops import stand_on
 
 
@@ -135,7 +136,7 @@ async def test_another_network_restarts_ice(monkeypatch: pytest.MonkeyPatch) -> 
         old = a.sctp.transport.iceTransport.getLocalParameters()
         needed = asyncio.ensure_future(happens(a, "negotiationneeded"))
         await asyncio.sleep(0)
-        here = a.transports.network
+        here = transports_of(a).network
         if isinstance(here, SystemNetwork):
             addresses = frozenset({"10.9.9.9"})
             here.monitor.look()

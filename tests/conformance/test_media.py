@@ -42,6 +42,8 @@ from rtcstack import (
     audio_to_numpy,
     video_frame,
 )
+from rtcstack.api.receiver import receiver_part
+from rtcstack.api.sender import sender_part
 from rtcstack.clock import clock, unix_time
 from rtcstack.codecs import registry
 from rtcstack.media.frames import capture_time, rotation, set_capture_time, set_rotation
@@ -54,6 +56,7 @@ from tests.conformance.media import (
     picture_numbers,
     until_true,
 )
+from tests.support.insides import inbound_of, outbound_of
 
 EVENTS_AT_8_KHZ = ("audio/telephone-event", 8_000)
 
@@ -186,9 +189,9 @@ async def test_direction_changes_hold_and_resume() -> None:
         await negotiate(a, b)
         await muted
         assert track.muted
-        sent = a.getSenders()[0].outbound.streams[0].packets_sent  # type: ignore[union-attr]
+        sent = outbound_of(a.getSenders()[0]).streams[0].packets_sent  # type: ignore[union-attr]
         await asyncio.sleep(0.2)
-        assert a.getSenders()[0].outbound.streams[0].packets_sent == sent  # type: ignore[union-attr]
+        assert outbound_of(a.getSenders()[0]).streams[0].packets_sent == sent  # type: ignore[union-attr]
         transceiver.direction = "sendrecv"
         unmuted = asyncio.ensure_future(happens(track, "unmute"))
         await asyncio.sleep(0)
@@ -249,9 +252,9 @@ async def test_replace_track_needs_no_negotiation() -> None:
         assert seen.height == 360
         await sender.replaceTrack(None)
         await asyncio.sleep(0.1)
-        sent = sender.outbound.streams[0].frames_sent  # type: ignore[union-attr]
+        sent = outbound_of(sender).streams[0].frames_sent  # type: ignore[union-attr]
         await asyncio.sleep(0.2)
-        assert sender.outbound.streams[0].frames_sent == sent  # type: ignore[union-attr]
+        assert outbound_of(sender).streams[0].frames_sent == sent  # type: ignore[union-attr]
         await sender.replaceTrack(pattern(160, 120))
         await next_frame(track, lambda frame: frame.width == 160)
         assert a.signalingState == "stable"
@@ -277,7 +280,7 @@ async def test_nobody_reads_nothing_is_decoded() -> None:
     async with pair() as (a, b):
         a.addTrack(pattern())
         await connected(a, b)
-        inbound: Any = receiver(b, "video").inbound
+        inbound: Any = inbound_of(receiver(b, "video"))
         await until_true(lambda: inbound.feeds[None].frames_received > 5)
         assert inbound.feeds[None].frames_decoded == 0
         assert not receiver(b, "video").track.muted
@@ -341,7 +344,7 @@ async def test_an_inactive_encoding_sends_nothing() -> None:
         parameters.encodings[0].active = False
         await sender.setParameters(parameters)
         await asyncio.sleep(0.1)
-        stream = sender.outbound.streams[0]  # type: ignore[union-attr]
+        stream = outbound_of(sender).streams[0]  # type: ignore[union-attr]
         sent = stream.frames_sent
         await asyncio.sleep(0.2)
         assert stream.frames_sent == sent
@@ -359,7 +362,7 @@ async def test_max_bitrate_bounds_the_encoder() -> None:
         parameters.encodings[0].maxBitrate = 100_000
         await sender.setParameters(parameters)
         await next_frame(receiver(b, "video").track)
-        layer = sender.outbound.layers[0]  # type: ignore[union-attr]
+        layer = outbound_of(sender).layers[0]  # type: ignore[union-attr]
         await asyncio.sleep(0.5)
         assert layer.target_bps <= 100_000
         assert layer.stream.parameters.max_bitrate_bps <= 110_000
@@ -375,7 +378,7 @@ async def test_the_codec_of_an_encoding_changes_without_negotiation() -> None:
         vp9 = next(c for c in parameters.codecs if c.mimeType == "video/VP9")
         parameters.encodings[0].codec = vp9
         await sender.setParameters(parameters)
-        inbound: Any = receiver(b, "video").inbound
+        inbound: Any = inbound_of(receiver(b, "video"))
         await until_true(
             lambda: any(
                 inbound.codecs[s.payload_type].name == "vp9"
@@ -404,7 +407,7 @@ async def test_the_receiver_tells_who_is_heard() -> None:
         await connected(a, b)
         await dominant_hz(receiver(b, "audio").track)
         sources = receiver(b, "audio").getSynchronizationSources()
-        assert [s.source for s in sources] == [a.getSenders()[0].ssrcs[0].ssrc]
+        assert [s.source for s in sources] == [sender_part(a.getSenders()[0]).ssrcs[0].ssrc]
         assert sources[0].audioLevel is not None
         assert 0.1 < sources[0].audioLevel < 0.4
         assert receiver(b, "audio").getContributingSources() == []
@@ -417,7 +420,7 @@ async def test_jitter_buffer_target() -> None:
         reader = receiver(b, "audio").track.reader()
         await reader.read()
         receiver(b, "audio").jitterBufferTarget = 300
-        inbound: Any = receiver(b, "audio").inbound
+        inbound: Any = inbound_of(receiver(b, "audio"))
         assert inbound.stream.playout.target_s == pytest.approx(0.3)
         with pytest.raises(ValueError, match="4000"):
             receiver(b, "audio").jitterBufferTarget = 4001
@@ -518,9 +521,9 @@ async def test_silence_is_not_sent_with_dtx() -> None:
         for _ in range(100):
             source.play(400, 400, volume=0)
             await asyncio.sleep(0)
-        await until_true(lambda: sender.outbound._jobs.queued == 0)  # type: ignore[union-attr]
+        await until_true(lambda: outbound_of(sender)._jobs.queued == 0)  # type: ignore[union-attr]
         await asyncio.sleep(0.05)
-        assert sender.outbound.streams[0].packets_sent < 40  # type: ignore[union-attr]
+        assert outbound_of(sender).streams[0].packets_sent < 40  # type: ignore[union-attr]
 
 
 async def test_packet_times_are_set() -> None:
@@ -540,7 +543,7 @@ async def test_an_encoder_that_is_not_there_gives_way() -> None:
         prefer(a.getTransceivers()[0], "video/H264", "packetization-mode=1")
         await connected(a, b)
         await next_frame(receiver(b, "video").track)
-        assert sender.outbound.layers[0].implementation != ""  # type: ignore[union-attr]
+        assert outbound_of(sender).layers[0].implementation != ""  # type: ignore[union-attr]
 
 
 async def test_the_congestion_controller_is_the_applications() -> None:
@@ -554,7 +557,7 @@ async def test_the_congestion_controller_is_the_applications() -> None:
         a.addTrack(pattern())
         await connected(a, b)
         await next_frame(receiver(b, "video").track)
-        assert a.getSenders()[0].outbound.carrier.session.sending.estimator in made  # type: ignore[union-attr]
+        assert outbound_of(a.getSenders()[0]).carrier.session.sending.estimator in made  # type: ignore[union-attr]
 
 
 def test_settings_out_of_range_are_refused() -> None:
@@ -625,8 +628,8 @@ async def test_the_peer_takes_other_layers_each_time(orders: tuple[str, ...]) ->
             sdp = re.sub(r"a=simulcast:recv \S+", f"a=simulcast:recv {order}", answer.sdp)
             await a.setRemoteDescription({"type": "answer", "sdp": sdp})
             assert [e.rid for e in sender.getParameters().encodings] == ["q", "h", "f"]
-            assert sender.outbound is not None
-            sent = [stream.parameters.rid for stream in sender.outbound.streams]
+            assert outbound_of(sender) is not None
+            sent = [stream.parameters.rid for stream in outbound_of(sender).streams]
             wanted = order.split(";")
             assert sent == [rid for rid in ("q", "h", "f") if rid in wanted]
 
@@ -658,7 +661,7 @@ async def test_transforms_in_both_directions() -> None:
         assert None not in numbers
         assert await dominant_hz(receiver(b, "audio").track) == pytest.approx(440, abs=5)
         assert seen[0].mimeType == "video/VP8"
-        assert seen[0].synchronizationSource == video.ssrcs[0].ssrc
+        assert seen[0].synchronizationSource == sender_part(video).ssrcs[0].ssrc
 
 
 async def test_a_transform_that_drops_frames_lets_none_pass() -> None:
@@ -666,8 +669,10 @@ async def test_a_transform_that_drops_frames_lets_none_pass() -> None:
         sender = a.addTrack(pattern())
         sender.transform = RTCRtpScriptTransform(lambda frame: None)
         await connected(a, b)
-        await until_true(lambda: sender.outbound is not None and sender.outbound.layers[0].frames_encoded > 3)  # type: ignore[union-attr]
-        assert sender.outbound.streams[0].frames_sent == 0  # type: ignore[union-attr]
+        await until_true(
+            lambda: outbound_of(sender) is not None and outbound_of(sender).layers[0].frames_encoded > 3
+        )  # type: ignore[union-attr]
+        assert outbound_of(sender).streams[0].frames_sent == 0  # type: ignore[union-attr]
         sender.transform = None
         await next_frame(receiver(b, "video").track)
 
@@ -696,7 +701,7 @@ async def test_key_frames_are_made_when_asked_for() -> None:
         sender = a.addTrack(pattern())
         await connected(a, b)
         await next_frame(receiver(b, "video").track)
-        layer = sender.outbound.layers[0]  # type: ignore[union-attr]
+        layer = outbound_of(sender).layers[0]  # type: ignore[union-attr]
         before = layer.key_frames_encoded
         await sender.generateKeyFrame()
         await until_true(lambda: layer.key_frames_encoded == before + 1)
@@ -717,7 +722,7 @@ async def test_a_received_stream_is_sent_on_without_decoding() -> None:
         numbers = await picture_numbers(receiver(d, "video").track, 5)
         assert numbers == list(range(numbers[0], numbers[0] + 5))  # type: ignore[arg-type]
         assert await dominant_hz(receiver(d, "audio").track) == pytest.approx(440, abs=5)
-        inbound: Any = receiver(b, "video").inbound
+        inbound: Any = inbound_of(receiver(b, "video"))
         assert inbound.feeds[None].frames_decoded == 0
 
 
@@ -736,7 +741,7 @@ async def test_packets_are_sent_on_untouched() -> None:
         assert asked  # by the peer, that cannot begin without one
         asked.clear()
         for _ in range(60):
-            sender._on_key_frame_requested()  # a peer that asks without end
+            sender_part(sender)._on_key_frame_requested()  # a peer that asks without end
             await asyncio.sleep(0.01)
         assert 5 <= len(asked) <= 7
         assert all(b - a > 95 for a, b in itertools.pairwise(asked))
@@ -935,7 +940,7 @@ async def test_statistics_of_media() -> None:
         a.addTrack(ToneSource(440).track())
         await connected(a, b)
         reading = [receiver(b, kind).track.reader() for kind in ("video", "audio")]
-        await until_true(lambda: a.getSenders()[0].outbound.streams[0].remote.reports)  # type: ignore[union-attr]
+        await until_true(lambda: outbound_of(a.getSenders()[0]).streams[0].remote.reports)  # type: ignore[union-attr]
         await asyncio.sleep(0.5)
         sent, received = await a.getStats(), await b.getStats()
         for kind in ("audio", "video"):
@@ -965,9 +970,9 @@ async def test_streams_keep_tracks_together() -> None:
         a.addTrack(ToneSource(440).track(), stream)
         await connected(a, b)
         video, audio = receiver(b, "video"), receiver(b, "audio")
-        assert video.streams == audio.streams
+        assert receiver_part(video).streams == receiver_part(audio).streams
         readers = [video.track.reader(), audio.track.reader()]
         await asyncio.sleep(0.5)
-        assert video.inbound.sync is audio.inbound.sync  # type: ignore[union-attr]
+        assert inbound_of(video).sync is inbound_of(audio).sync  # type: ignore[union-attr]
         for reader in readers:
             reader.close()

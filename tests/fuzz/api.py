@@ -22,6 +22,7 @@ from rtcstack.testing import Internet, run
 from tests.fuzz.budget import Limit, bounded
 from tests.fuzz.script import Mutator, Script
 from tests.scenarios.media import Film, Speech
+from tests.support.insides import transports_of
 
 __all__ = ["TARGETS"]
 
@@ -70,7 +71,7 @@ class _Hostile:
         self.is_on = False
 
     def _owns(self, engine: object) -> bool:
-        for entry in self.connection.transports if self.is_on else ():
+        for entry in transports_of(self.connection) if self.is_on else ():
             transport = entry.transport
             if transport.dtls is engine:
                 return True
@@ -101,7 +102,7 @@ class _Hostile:
     def say(self) -> None:
         """A packet of its own making."""
         script, seen = self.script, self.channels.seen
-        for entry in self.connection.transports:
+        for entry in transports_of(self.connection):
             if seen:
                 kind, flags = _CHUNKS[script.byte() % len(_CHUNKS)], script.byte()
                 chunk = chunk_bytes(kind, flags, script.piece())

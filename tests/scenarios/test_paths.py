@@ -9,6 +9,7 @@ import pytest
 from rtcstack.config import IceSettings
 from rtcstack.testing import Nat, Rule
 from tests.scenarios.world import Call, call, here, turn_server, until
+from tests.support.insides import transports_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -19,7 +20,7 @@ def pair_types(it: Call) -> list[tuple[str, str]]:
     """The candidate types of both sides' selected pairs."""
     found = []
     for party in it.parties:
-        (entry,) = party.connection.transports
+        (entry,) = transports_of(party.connection)
         pair = entry.agent.selected_pair
         assert pair is not None
         found.append((pair.local.type, pair.remote.type))

@@ -32,6 +32,7 @@ from rtcstack.media.frames import audio_to_numpy
 from rtcstack.testing import Link
 from tests.conformance.helpers import negotiate, pair, until
 from tests.scenarios.world import here
+from tests.support.insides import outbound_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -260,9 +261,10 @@ async def test_what_the_content_is_said_to_be_reaches_a_running_encoder() -> Non
     async with watched(sound, pictures) as it:
         hints = {"audio": [], "video": []}  # type: ignore[var-annotated]
         for sender in it.a.getSenders():
-            outbound: Any = sender.outbound
-            owner = outbound if sender.kind == "audio" else outbound.layers[0]
-            hints[sender.kind].append(owner)
+            outbound: Any = outbound_of(sender)
+            assert sender.track is not None
+            kind = sender.track.kind
+            hints[kind].append(outbound if kind == "audio" else outbound.layers[0])
         (audio,), (video,) = hints["audio"], hints["video"]
         first = audio._coder, video._coder
         sound.contentHint, pictures.contentHint = "speech", "detail"

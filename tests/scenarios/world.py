@@ -18,6 +18,7 @@ from rtcstack import (
 from rtcstack.config import IceSettings
 from rtcstack.testing import Host, Internet, Nat, TurnServer, VirtualLoop
 from tests.scenarios.media import Film, Speech, Taken, contents
+from tests.support.insides import transports_of
 
 __all__ = ["MESSAGE_BYTES", "Call", "Party", "call", "here", "turn_server", "until"]
 
@@ -116,7 +117,7 @@ class Party:
     async def _read_mail(self) -> None:
         while True:
             letter = await self._mail.get()
-            if not self.connection.is_closed:
+            if self.connection.signalingState != "closed":
                 await self._on_letter(letter)
 
     async def _on_letter(self, letter: dict[str, Any]) -> None:
@@ -193,7 +194,7 @@ class Party:
         """What the connection has refused of the packets that came."""
         return {
             f"{protocol}: {reason}": count
-            for entry in self.connection.transports
+            for entry in transports_of(self.connection)
             for (protocol, reason), count in entry.transport.refusals.counts.items()
         }
 

@@ -32,11 +32,13 @@ LEVELS = {
     "ice": 3,
     "transport": 3,
     "media": 3,
-    "api": 4,
-    "": 5,  # rtcstack/__init__.py itself
-    "cli": 5,
-    "testing": 5,
-    "__main__": 6,
+    "connection": 4,
+    "api": 5,
+    "ortc": 6,
+    "": 7,  # rtcstack/__init__.py itself
+    "cli": 7,
+    "testing": 7,
+    "__main__": 8,
 }
 """A room imports from its own level and from below, never from above."""
 
@@ -45,7 +47,20 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 
 ONLY_IN = {
     "asyncio": {
-        *("platform", "network", "workers", "ice", "transport", "media", "api", "events", "cli", "testing"),
+        *(
+            "platform",
+            "network",
+            "workers",
+            "ice",
+            "transport",
+            "media",
+            "connection",
+            "api",
+            "ortc",
+            "events",
+            "cli",
+            "testing",
+        ),
     },
     "aioice": {"network"},
     "dns": {"network"},
@@ -243,7 +258,7 @@ def test_every_room_has_a_level() -> None:
             "import asyncio",
             "sctp",
             [
-                "asyncio: only in api, cli, events, ice, media, network, platform, "
+                "asyncio: only in api, cli, connection, events, ice, media, network, ortc, platform, "
                 "testing, transport, workers",
                 "asyncio: not in an engine",
             ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtcstack.api import capabilities
-from rtcstack.api.capabilities import capabilities_with, our_capabilities
+from rtcstack.connection import capabilities
+from rtcstack.connection.capabilities import capabilities_with, our_capabilities
 from rtcstack.jsep import Capabilities, default_capabilities
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from rtcstack.api.channelset import MAX_UNHEARD_TOLD, ChannelSet
 from rtcstack.api.datachannel import (
     MAX_EARLY_TOTAL_BYTES,
-    USER_INITIATED_ABORT,
     RTCDataChannel,
     RTCDataChannelInit,
+    open_channel,
 )
 from rtcstack.api.home import Home
 from rtcstack.config import Settings
+from rtcstack.connection.channels import MAX_UNHEARD_TOLD, USER_INITIATED_ABORT, ChannelSet
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
@@ -34,14 +34,35 @@ from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import chunk_bytes
 
 
-def channel_set(on_channel: Callable[[RTCDataChannel], None] = lambda _: None, **settings: Any) -> ChannelSet:
-    return ChannelSet(
-        Settings(**settings),
-        home=Home(),
-        on_channel=on_channel,
-        on_connected=lambda _: None,
-        on_closed=lambda: None,
-    )
+class Objects(ChannelSet):
+    """Channels, and the objects that an application has of them."""
+
+    def __init__(self, on_channel: Callable[[RTCDataChannel], None], **settings: Any) -> None:
+        super().__init__(Settings(**settings), self)
+        self._home = Home()
+        self._tell = on_channel
+
+    def on_channel(self, channel: Channel) -> None:
+        """See `ChannelSetObserver`."""
+        made = RTCDataChannel(self, channel, self._home)
+        self.observe(channel, made)
+        made.on_announced(self._tell)
+
+    def on_association_state(self) -> None:
+        """See `ChannelSetObserver`."""
+
+    def create(self, label: str, init: RTCDataChannelInit) -> RTCDataChannel:
+        """As createDataChannel does."""
+        return open_channel(lambda: self, self._home, label, init)
+
+    @property
+    def objects(self) -> list[RTCDataChannel]:
+        """Of the channels that are not closed."""
+        return list(self._observers.values())  # type: ignore[arg-type]
+
+
+def channel_set(on_channel: Callable[[RTCDataChannel], None] = lambda _: None, **settings: Any) -> Objects:
+    return Objects(on_channel, **settings)
 
 
 def announced(number: int) -> Channel:
@@ -64,10 +85,10 @@ async def test_one_bad_event_loses_none_of_its_batch(expects_faults: list[loggin
     channels.on_events(events)
     assert [str(record.exc_info[1]) for record in expects_faults if record.exc_info] == ["boom"]
     assert got == ["c0 hello", "c2 hello"]
-    assert channels.channels == []
+    assert channels.objects == []
 
     channels.on_events([ChannelAnnounced(records[0])])
-    (target,) = channels.channels
+    (target,) = channels.objects
     target.on_message = lambda data: 1 / 0  # type: ignore[assignment]
     channels.on_events([MessageReceived(records[0], "x"), ChannelClosed(records[0])])
     assert len(expects_faults) == 2
@@ -98,7 +119,7 @@ async def test_early_messages_are_bounded_for_the_whole_connection() -> None:
     records = [announced(2 * number + 1) for number in range(40)]
     told: list[Any] = []
     channels.on_events([ChannelAnnounced(record) for record in records])
-    objects = channels.channels
+    objects = channels.objects
     for target in objects:
         target.on("error", lambda e: told.append((e.target, e.error.errorDetail)))
         target.on("close", lambda e: told.append(e.target))
@@ -143,7 +164,7 @@ async def test_messages_that_async_for_has_not_taken_close_the_window_however_sm
     channels.release = lambda size: held.append(-size)  # type: ignore[method-assign]
     record = announced(1)
     channels.on_events([ChannelAnnounced(record)])
-    (target,) = channels.channels
+    (target,) = channels.objects
     messages = aiter(target)
     first = asyncio.ensure_future(anext(messages))  # type: ignore[arg-type]
     await asyncio.sleep(0)
@@ -174,7 +195,7 @@ async def test_an_association_s_end_is_said_once_whatever_the_peer_opened(
         channels.on_events(events)
     assert heard == ["it is over"]
     assert len(caplog.records) == (0 if code == USER_INITIATED_ABORT else 1)  # who hangs up makes no mistake
-    assert channels.channels == []
+    assert channels.objects == []
 
 
 async def test_what_the_log_says_of_failing_channels_has_an_end(caplog: pytest.LogCaptureFixture) -> None:

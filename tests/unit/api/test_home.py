@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rtcstack import MediaStreamTrack, RTCPeerConnection, TestPatternSource
+from rtcstack import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, TestPatternSource
 from rtcstack.errors import InvalidStateError
 
 
@@ -28,12 +28,18 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
         made.close()
 
 
-async def connected() -> tuple[RTCPeerConnection, RTCPeerConnection]:
+class Caller(RTCPeerConnection):
+    """A connection, and the channel that it made."""
+
+    chat: RTCDataChannel
+
+
+async def connected() -> tuple[Caller, Caller]:
     """Two connections with everything on."""
-    one, two = RTCPeerConnection(), RTCPeerConnection()
+    one, two = Caller(), Caller()
     one.on("icecandidate", lambda event: two.addIceCandidate(event.candidate))
     two.on("icecandidate", lambda event: one.addIceCandidate(event.candidate))
-    channel = one.createDataChannel("chat")
+    channel = one.chat = one.createDataChannel("chat")
     one.addTransceiver(MediaStreamTrack("video", source=TestPatternSource()))
     one.addTransceiver("audio")
     await one.setLocalDescription()
@@ -101,7 +107,7 @@ def test_closing_what_never_saw_a_loop() -> None:
     assert connection.signalingState == "closed"
 
 
-CALLS: list[Callable[[RTCPeerConnection], Any]] = [
+CALLS: list[Callable[[Caller], Any]] = [
     lambda pc: pc.createDataChannel("x"),
     lambda pc: pc.addTransceiver("audio"),
     lambda pc: pc.addTrack(MediaStreamTrack("video")),
@@ -127,16 +133,16 @@ CALLS: list[Callable[[RTCPeerConnection], Any]] = [
     lambda pc: pc.getReceivers()[0].requestKeyFrame(),
     lambda pc: pc.getReceivers()[0].setPacketSink(None),
     lambda pc: setattr(pc.getReceivers()[0], "jitterBufferTarget", 100),
-    lambda pc: pc.channels.channels[0].send("x"),  # type: ignore[union-attr]
-    lambda pc: pc.channels.channels[0].close(),  # type: ignore[union-attr]
+    lambda pc: pc.chat.send("x"),
+    lambda pc: pc.chat.close(),
     lambda pc: pc.close(),
 ]
 
 
-def state(pc: RTCPeerConnection) -> list[Any]:
-    channels = [(c.label, c.readyState, c.bufferedAmount) for c in pc.channels.channels]  # type: ignore[union-attr]
-    transceivers = [(t.direction, t.stopping, t.sender.track) for t in pc.getTransceivers()]
-    return [pc.signalingState, pc.connectionState, channels, transceivers, pc.negotiation]
+def state(pc: Caller) -> list[Any]:
+    channels = [(c.label, c.readyState, c.bufferedAmount) for c in (pc.chat,)]
+    transceivers = [(t.direction, t.currentDirection, t.sender.track) for t in pc.getTransceivers()]
+    return [pc.signalingState, pc.connectionState, channels, transceivers, pc.localDescription]
 
 
 async def test_calls_from_another_thread_change_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rtcstack.api.mediabinding import accepted_codecs, receive_section, received_codecs
+from rtcstack.connection.binding import accepted_codecs, receive_section, received_codecs
 from rtcstack.jsep.session import Codec, MediaParameters, Section
 from rtcstack.rtp.parameters import Delivery
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcstack.api.encodings import MAX_BITRATE_BPS, check_encodings
 from rtcstack.api.parameters import RTCRtpEncodingParameters
-from rtcstack.api.sender import MAX_BITRATE_BPS, check_encodings
+from rtcstack.connection.encodings import Encoding
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE
 from rtcstack.media.pipeline.carrier import MediaCarrier
@@ -46,10 +47,10 @@ class Track:
     source = None
 
 
-def layer(i: int, encoding: RTCRtpEncodingParameters) -> Layer:
+def layer(i: int, encoding: Encoding) -> Layer:
     """As `send_layers` makes it, as far as bounds go."""
     least = (400_000, 150_000, 30_000)[i]
-    bound = encoding.maxBitrate
+    bound = encoding.max_bitrate_bps
     send = video_parameters(
         mid="v",
         rid=f"r{i}",
@@ -65,8 +66,8 @@ def layer(i: int, encoding: RTCRtpEncodingParameters) -> Layer:
         mime_type="video/VP8",
         active=encoding.active,
         max_bitrate_bps=bound,
-        max_frame_rate=encoding.maxFramerate,
-        scale_down_by=encoding.scaleResolutionDownBy or 1.0,
+        max_frame_rate=encoding.max_frame_rate,
+        scale_down_by=encoding.scale_down_by,
     )
 
 
@@ -139,23 +140,23 @@ def test_bit_rates_that_are_none(value: object) -> None:
 
 
 def test_bit_rates_fit_what_the_standard_has_for_them() -> None:
-    assert check_encodings("video", [{"maxBitrate": 10**30}])[0].maxBitrate == MAX_BITRATE_BPS
-    assert check_encodings("audio", [{"maxBitrate": 0}])[0].maxBitrate == 0
+    assert check_encodings("video", [{"maxBitrate": 10**30}])[0].max_bitrate_bps == MAX_BITRATE_BPS
+    assert check_encodings("audio", [{"maxBitrate": 0}])[0].max_bitrate_bps == 0
 
 
 def test_a_rate_of_no_pictures_sends_none() -> None:
-    out, _ = outbound_of([layer(0, RTCRtpEncodingParameters(maxFramerate=0.0))])
+    out, _ = outbound_of([layer(0, Encoding(max_frame_rate=0.0))])
     frame = av.VideoFrame(64, 48, "yuv420p")
     out.deliver(frame)
     assert out.layers[0]._jobs is None
-    out.update([layer(0, RTCRtpEncodingParameters(maxFramerate=30.0))])
+    out.update([layer(0, Encoding(max_frame_rate=30.0))])
     out.deliver(frame)
     jobs: Any = out.layers[0]._jobs
     assert jobs.taken == 1
 
 
 def test_encoded_frames_of_a_layer_that_paused_begin_again_with_a_key_frame() -> None:
-    out, _ = outbound_of([layer(0, RTCRtpEncodingParameters())])
+    out, _ = outbound_of([layer(0, Encoding())])
     (each,) = out.layers
     sent = []
 

@@ -1,4 +1,4 @@
-"""All data channels of a connection, between the W3C's objects and the engine.
+"""All data channels of a connection, between who uses them and the engine.
 
 Spec: webrtc-pc, section 6.1.1 (RTCSctpTransport) and 6.2; RFC 8831; webrtc-priority, section 4.
 """
@@ -7,20 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from rtcstack.api.datachannel import (
-    USER_INITIATED_ABORT,
-    EarlyBudget,
-    RTCDataChannel,
-    RTCDataChannelInit,
-    check_init,
-)
-from rtcstack.api.home import Home
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
-from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
@@ -35,11 +26,19 @@ from rtcstack.sctp.events import (
     MessageReceived,
 )
 from rtcstack.sctp.options import SctpOptions
+from rtcstack.transport import Transport
 
-if TYPE_CHECKING:
-    from rtcstack.transport import Transport
+__all__ = [
+    "NO_LIMIT",
+    "USER_INITIATED_ABORT",
+    "ChannelObserver",
+    "ChannelSet",
+    "ChannelSetObserver",
+    "EarlyBudget",
+]
 
-__all__ = ["ChannelSet"]
+USER_INITIATED_ABORT = 12
+"""SCTP's cause code (RFC 9260, section 3.3.10.12) with which browsers hang up."""
 
 MAX_UNHEARD_TOLD = 16
 """Lines in the log of a connection about errors of channels that nobody listens for."""
@@ -49,6 +48,9 @@ logger = logging.getLogger("rtcstack.channels")
 DEFAULT_MAX_MESSAGE_SIZE = 65_536
 """What a peer takes that does not say (RFC 8841, section 6)."""
 
+NO_LIMIT = 1 << 53
+"""What stands for no limit of messages' sizes: more than fits into any memory."""
+
 MAX_UTF8_BYTES = 4
 """Most bytes that a character takes in UTF-8."""
 
@@ -56,34 +58,70 @@ REFUSALS_GATHERED_S = 0.5
 """For so long channels that are refused are gathered, before their streams are reset together: a peer
 that floods many would have a reset for each, and may have one under way only (RFC 6525, section 5.1.1)."""
 
-_PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
-
 _ENDING = (AssociationState.SHUTTING_DOWN, AssociationState.CLOSED)
 
 
+class EarlyBudget:
+    """What the messages that nobody has listened for take, in all channels of a connection.
+
+    Attributes:
+        held_bytes: the sum of their charges.
+    """
+
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+
+class ChannelObserver(Protocol):
+    """Who uses a channel."""
+
+    def on_opened(self) -> None:
+        """The channel may be used."""
+
+    def on_message(self, data: str | bytes) -> None:
+        """A message has arrived."""
+
+    def on_low(self) -> None:
+        """The buffered amount has fallen to the threshold."""
+
+    def on_closing(self) -> None:
+        """The peer is closing the channel."""
+
+    def on_closed(self, cause: ProtocolError | None) -> bool:
+        """The channel is closed, by an error or without; whether somebody listens for the error."""
+
+    def on_shut(self) -> None:
+        """The application has closed the whole connection."""
+
+
+class ChannelSetObserver(Protocol):
+    """Who is told of the channels as a whole."""
+
+    def on_channel(self, channel: Channel) -> None:
+        """The peer has opened a channel; `ChannelSet.observe` says who uses it."""
+
+    def on_association_state(self) -> None:
+        """The association stands, or has ended."""
+
+
 class ChannelSet:
-    """Makes channels, hands their calls to the engine and the engine's events to them.
+    """Makes channels, hands their calls to the engine and the engine's events to who uses them.
 
     Args:
         settings: limits and what to offer.
-        on_channel: a channel that the peer opened.
-        on_connected: the association stands; with the number of channels it has room for.
-        on_closed: the association has ended.
+        observer: who is told of what the peer does.
+
+    Attributes:
+        transport: what the association runs over; None before it was agreed.
+        max_message_size: bytes that the peer takes at once.
+        max_channels: how many channels there is room for; None before the association stands.
+        is_closed: whether the association has ended.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        home: Home,
-        on_channel: Callable[[RTCDataChannel], None],
-        on_connected: Callable[[int], None],
-        on_closed: Callable[[], None],
-    ) -> None:
-        self.home = home
-        self._on_channel = on_channel
-        self._on_connected = on_connected
-        self._on_closed = on_closed
+    def __init__(self, settings: Settings, observer: ChannelSetObserver) -> None:
+        self._observer = observer
         self._unheard = 0
         self._unheard_cause: ProtocolError | None = None
         self._unheard_told = 0
@@ -101,41 +139,55 @@ class ChannelSet:
         self.transport: Transport | None = None
         self.early_budget = EarlyBudget()
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
+        self.max_channels: int | None = None
         self.is_closed = False
         self._is_shut = False
-        self._objects: dict[Channel, RTCDataChannel] = {}
+        self._observers: dict[Channel, ChannelObserver] = {}
         self._refused: list[Channel] = []
         self._refusing: asyncio.TimerHandle | None = None
         self._drainers: list[tuple[Channel, int, asyncio.Future[None]]] = []
 
     @property
-    def channels(self) -> list[RTCDataChannel]:
+    def channels(self) -> list[Channel]:
         """The channels that are not closed."""
-        return list(self._objects.values())
+        return list(self._observers)
 
-    def create(self, label: str, init: RTCDataChannelInit) -> RTCDataChannel:
-        """A channel of ours. See `RTCPeerConnection.createDataChannel` for what it raises."""
-        check_init(label, init)
-        priority = _PRIORITIES.get(init.priority)
-        if priority is None:
-            raise TypeError(f"priority must be one of {', '.join(_PRIORITIES)}, not {init.priority!r}")
+    def open(
+        self,
+        label: str,
+        protocol: str,
+        *,
+        ordered: bool,
+        max_retransmits: int | None,
+        max_packet_lifetime_ms: int | None,
+        priority: int,
+        negotiated: bool,
+        id: int | None,  # noqa: A002 - the W3C's name
+    ) -> Channel:
+        """A channel of ours; `observe` says who uses it.
+
+        Raises:
+            OperationError: the id is in use or too high, no id is left, or the association has ended.
+        """
         if self.is_closed or self.engine.association.state in _ENDING:
-            raise OperationError("createDataChannel on a connection whose SCTP association has ended")
+            raise OperationError("the SCTP association has ended")
         channel = self.engine.open(
             label,
-            init.protocol,
-            ordered=bool(init.ordered),
-            max_retransmits=init.maxRetransmits,
-            max_packet_lifetime_ms=init.maxPacketLifeTime,
+            protocol,
+            ordered=ordered,
+            max_retransmits=max_retransmits,
+            max_packet_lifetime_ms=max_packet_lifetime_ms,
             priority=priority,
-            negotiated=bool(init.negotiated),
-            id=init.id,
+            negotiated=negotiated,
+            id=id,
             now=monotonic(),
         )
-        result = RTCDataChannel(self, channel)
-        self._objects[channel] = result
         self._wake()
-        return result
+        return channel
+
+    def observe(self, channel: Channel, observer: ChannelObserver) -> None:
+        """Say who uses a channel."""
+        self._observers[channel] = observer
 
     def attach(self, transport: Transport, *, is_dtls_client: bool, remote_max_message_size: int) -> None:
         """Run over a transport, once; later calls only take the peer's limit.
@@ -145,7 +197,7 @@ class ChannelSet:
             is_dtls_client: this end's DTLS role, which decides on even or odd stream ids.
             remote_max_message_size: bytes; 0 for any.
         """
-        self.max_message_size = remote_max_message_size or (1 << 53)
+        self.max_message_size = remote_max_message_size or NO_LIMIT
         if self.transport is None:
             self.transport = transport
             self.engine.set_role(is_dtls_client, monotonic())
@@ -181,7 +233,7 @@ class ChannelSet:
         self._refused.append(channel)
         if self._refusing is None:
             self._refusing = asyncio.get_running_loop().call_later(REFUSALS_GATHERED_S, self._reset_refused)
-        self._close_object(channel, ProtocolError(reason))
+        self._tell_closed(channel, ProtocolError(reason))
         if self._unheard:
             self._tell_unheard()
         self._wake()
@@ -223,20 +275,13 @@ class ChannelSet:
         for channel, amount, future in self._drainers:
             if future.done():
                 continue
-            if channel not in self._objects or self.engine.buffered_amount(channel) <= amount:
+            if channel not in self._observers or self.engine.buffered_amount(channel) <= amount:
                 future.set_result(None)
             else:
                 waiting.append((channel, amount, future))
         self._drainers = waiting
         if not waiting and self.transport is not None:
             self.transport.after_pass = None
-
-    def priority_name(self, priority: int) -> str:
-        """RTCPriorityType for an engine's priority."""
-        for name, value in _PRIORITIES.items():
-            if priority <= value:
-                return name
-        return "high"
 
     def _wake(self) -> None:
         if self.transport is not None:
@@ -249,7 +294,7 @@ class ChannelSet:
         for event in events:
             try:
                 if isinstance(event, MessageReceived):  # most of them
-                    target = self._objects.get(event.channel)
+                    target = self._observers.get(event.channel)
                     if target is not None:
                         target.on_message(event.data)
                 else:
@@ -264,45 +309,41 @@ class ChannelSet:
     def _on_event(self, event: ChannelEvent) -> None:
         if self._is_shut:
             return  # by a handler of an earlier event
-        objects = self._objects
+        observers = self._observers
         if isinstance(event, BufferedAmountLow):
-            target = objects.get(event.channel)
+            target = observers.get(event.channel)
             if target is not None:
                 target.on_low()
         elif isinstance(event, ChannelAnnounced):
-            target = RTCDataChannel(self, event.channel)
-            objects[event.channel] = target
-            target.on_announced(self._on_channel)
+            self._observer.on_channel(event.channel)
         elif isinstance(event, ChannelOpened):
-            target = objects.get(event.channel)
+            target = observers.get(event.channel)
             if target is not None:
                 target.on_opened()
         elif isinstance(event, ChannelClosing):
-            target = objects.get(event.channel)
+            target = observers.get(event.channel)
             if target is not None:
                 target.on_closing()
         elif isinstance(event, ChannelClosed):
-            self._close_object(event.channel, event.error)
+            self._tell_closed(event.channel, event.error)
         elif isinstance(event, AssociationConnected):
-            self._on_connected(min(event.max_inbound_streams, event.max_outbound_streams))
+            self.max_channels = min(event.max_inbound_streams, event.max_outbound_streams)
+            self._observer.on_association_state()
         elif isinstance(event, AssociationClosed):
             self.is_closed = True
-            for channel in list(objects):
-                self._close_object(channel, event.error)
-            self._on_closed()
+            for channel in list(observers):
+                self._tell_closed(channel, event.error)
+            self._observer.on_association_state()
 
-    def _close_object(self, channel: Channel, cause: ProtocolError | None) -> None:
-        target = self._objects.pop(channel, None)
+    def _tell_closed(self, channel: Channel, cause: ProtocolError | None) -> None:
+        target = self._observers.pop(channel, None)
         if target is None:
             return
-        error = None
-        if cause is not None:
-            error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
-            # who hangs up makes no mistake
-            if cause.code != USER_INITIATED_ABORT and not target.has_listeners("error"):
-                self._unheard += 1
-                self._unheard_cause = cause
-        target.on_closed(error)
+        is_heard = target.on_closed(cause)
+        # who hangs up makes no mistake
+        if cause is not None and cause.code != USER_INITIATED_ABORT and not is_heard:
+            self._unheard += 1
+            self._unheard_cause = cause
 
     def _tell_unheard(self) -> None:
         """Errors that nobody listens for are in the log: those of a pass together, and not without end, for
@@ -325,7 +366,7 @@ class ChannelSet:
         if self._refusing is not None:
             self._refusing.cancel()
             self._refusing = None
-        objects, self._objects = self._objects, {}
-        for target in objects.values():
+        observers, self._observers = self._observers, {}
+        for target in observers.values():
             target.on_shut()
         self._check_drainers()

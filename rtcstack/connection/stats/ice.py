@@ -1,22 +1,29 @@
-"""Candidates and candidate pairs of getStats.
+"""Candidates and candidate pairs.
 
 Spec: webrtc-stats, sections on RTCIceCandidateStats and RTCIceCandidatePairStats.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rtcstack.clock import monotonic, timestamp_ms
-from rtcstack.ice import IceServer
+from rtcstack.connection.transports import TransportEntry
+from rtcstack.ice import IceAgent, IceServer, IceState
 from rtcstack.ice.engine import Pair
 from rtcstack.sdp.candidate import Candidate
 
-if TYPE_CHECKING:
-    from rtcstack.api.stats import RTCStatsReport
-    from rtcstack.api.transportset import TransportEntry
+__all__ = ["add_ice", "ice_role"]
 
-__all__ = ["add_ice"]
+Add = Callable[[str, str, float, Mapping[str, Any]], str]
+
+
+def ice_role(ice: IceAgent) -> str:
+    """RTCIceRole."""
+    if ice.state is IceState.NEW:
+        return "unknown"
+    return "controlling" if ice.controlling else "controlled"
 
 
 def _candidate_members(
@@ -69,8 +76,14 @@ def _pair_members(pair: Pair) -> dict[str, Any]:
     }
 
 
-def add_ice(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | None:
+def add_ice(add: Add, entry: TransportEntry, now: float, estimate_bps: float | None) -> str | None:
     """Candidates and pairs of the generation that packets take.
+
+    Args:
+        add: adds an object to the report; see `Statistics`.
+        entry: the transport.
+        now: milliseconds since the Unix epoch.
+        estimate_bps: what media may send over the selected pair, or None.
 
     Returns:
         The id of the selected pair, or None.
@@ -87,7 +100,7 @@ def add_ice(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | 
         if candidate.transport == "tcp":
             name = local_names[ends] = f"{name}{candidate.tcp_type}"
         members = _candidate_members(candidate, transport_id, generation.ufrag, local.server)
-        report.add("local-candidate", name, now, members)
+        add("local-candidate", name, now, members)
     remote_names: dict[int, str] = {}
     for remote in generation.remotes.values():
         candidate = remote.candidate
@@ -96,7 +109,7 @@ def add_ice(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | 
             name = f"{name}{candidate.tcp_type}"
         remote_names[id(remote)] = name
         members = _candidate_members(candidate, transport_id, generation.remote_ufrag)
-        report.add("remote-candidate", name, now, members)
+        add("remote-candidate", name, now, members)
     selected = None
     for pair in generation.checklist:
         remote_address = pair.remote.address
@@ -107,7 +120,9 @@ def add_ice(report: RTCStatsReport, entry: TransportEntry, now: float) -> str | 
             "localCandidateId": local_names.get(local_ends),
             "remoteCandidateId": remote_names.get(id(pair.remote)),
         }
-        report.add("candidate-pair", identifier, now, names | _pair_members(pair))
+        members = names | _pair_members(pair)
         if pair is engine.selected:
             selected = identifier
+            members["availableOutgoingBitrate"] = estimate_bps
+        add("candidate-pair", identifier, now, members)
     return selected

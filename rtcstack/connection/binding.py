@@ -6,15 +6,14 @@ Spec: webrtc-pc, sections 5.2 and 5.3; RFC 9429, section 5.11; RFC 8843, section
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
 from rtcstack.config import MediaSettings
-from rtcstack.entropy import entropy
+from rtcstack.connection.encodings import Encoding, SsrcPair
 from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
@@ -23,12 +22,10 @@ from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
 
 __all__ = [
-    "SsrcPair",
     "accepted_codecs",
     "choose_codec",
     "is_received",
     "is_sent",
-    "new_ssrc",
     "receive_section",
     "received_codecs",
     "send_layers",
@@ -48,19 +45,6 @@ _LAYER_MIN_BPS = ((4.0, 30_000), (2.0, 150_000), (1.0, 400_000))
 _VIDEO_MIN_BPS = 30_000
 
 
-@dataclass(frozen=True, slots=True)
-class SsrcPair:
-    """The sources of one encoding."""
-
-    ssrc: int
-    rtx_ssrc: int | None
-
-
-def new_ssrc() -> int:
-    """A random source; 0 is left out, for it stands for none in feedback."""
-    return entropy().random.randrange(1, 0xFFFF_FFFF)
-
-
 def is_sent(section: Section) -> bool:
     """Whether it has been agreed that we send."""
     direction = section.current_direction
@@ -78,22 +62,23 @@ def is_received(section: Section) -> bool:
 # -- sending ------------------------------------------------------------------------------------------
 
 
-def choose_codec(section: Section, wanted: RTCRtpCodec | None) -> Codec | None:
+def choose_codec(section: Section, encoding: Encoding) -> Codec | None:
     """The codec that an encoding is sent with: the one set for it, else the first that was agreed."""
     media = [c for c in section.send_codecs if not c.is_resiliency]
+    wanted = encoding.codec
     if wanted is not None:
         for codec in media:
             if (codec.mime_type.lower(), codec.clock_rate) == (
-                wanted.mimeType.lower(),
-                wanted.clockRate,
-            ) and (wanted.sdpFmtpLine is None or wanted.sdpFmtpLine == codec.parameters):
+                wanted.mime_type.lower(),
+                wanted.clock_rate,
+            ) and (encoding.any_parameters or wanted.parameters == codec.parameters):
                 return codec
     return media[0] if media else None
 
 
 def send_layers(
     section: Section,
-    encodings: Sequence[RTCRtpEncodingParameters],
+    encodings: Sequence[Encoding],
     ssrcs: Sequence[SsrcPair],
     cname: str,
     settings: MediaSettings,
@@ -114,7 +99,7 @@ def send_layers(
     used = [(e, s) for e, s in used if e.rid in section.send_rids] if section.send_rids else used[:1]
     layers = []
     for encoding, pair in used:
-        codec = choose_codec(section, encoding.codec)
+        codec = choose_codec(section, encoding)
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
             layer = _layer(section, encoding, codec, pair, rid, cname, len(used))
@@ -143,7 +128,7 @@ def _audio_settings(settings: MediaSettings) -> AudioSettings:
 
 def _layer(
     section: Section,
-    encoding: RTCRtpEncodingParameters,
+    encoding: Encoding,
     codec: Codec,
     pair: SsrcPair,
     rid: str | None,
@@ -153,11 +138,11 @@ def _layer(
     is_audio = section.kind == "audio"
     rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
     extensions = {e.uri: e.id for e in section.send_extensions}
-    bounds = [encoding.maxBitrate, section.remote.bandwidth_bps if section.remote is not None else None]
+    bounds = [encoding.max_bitrate_bps, section.remote.bandwidth_bps if section.remote is not None else None]
     bound = min((b for b in bounds if b is not None), default=None)
     least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
     if count > 1:
-        scale = encoding.scaleResolutionDownBy or 1.0
+        scale = encoding.scale_down_by
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
     send = SendParameters(
         mid=section.mid,
@@ -185,8 +170,8 @@ def _layer(
         parameters=codec.fmtp,
         active=encoding.active,
         max_bitrate_bps=bound,
-        max_frame_rate=encoding.maxFramerate,
-        scale_down_by=encoding.scaleResolutionDownBy or 1.0,
+        max_frame_rate=encoding.max_frame_rate,
+        scale_down_by=encoding.scale_down_by,
         ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
         red_payload_type=_red(section, codec) if is_audio else None,
     )

@@ -7,10 +7,12 @@ remote-outbound-rtp, media-source, media-playout).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rtcstack.api.mediabinding import accepted_codecs
 from rtcstack.clock import NTP_EPOCH_S, monotonic
+from rtcstack.connection.binding import accepted_codecs
+from rtcstack.connection.receiving import Receiver
+from rtcstack.connection.sending import Sender
 from rtcstack.jsep.session import Codec
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound
@@ -18,10 +20,6 @@ from rtcstack.media.pipeline.video_in import VideoFeed, VideoInbound
 from rtcstack.media.pipeline.video_out import VideoLayer, VideoOutbound
 from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.rtp.send import SendStream
-
-if TYPE_CHECKING:
-    from rtcstack.api.receiver import RTCRtpReceiver
-    from rtcstack.api.sender import RTCRtpSender
 
 __all__ = ["MediaStatistics"]
 
@@ -34,7 +32,7 @@ class MediaStatistics:
     """Writes the statistics of one connection's media into a report.
 
     Args:
-        add: adds an object to the report; see `RTCStatsReport.add`.
+        add: adds an object to the report; see `Statistics`.
         now: milliseconds since the Unix epoch.
     """
 
@@ -66,7 +64,7 @@ class MediaStatistics:
 
     # -- sending ----------------------------------------------------------------------------------
 
-    def add_sender(self, sender: RTCRtpSender, transport_id: str) -> None:
+    def add_sender(self, sender: Sender, transport_id: str) -> None:
         """What a sender sends."""
         outbound, section = sender.outbound, sender.section
         source = self._source(sender)
@@ -127,7 +125,7 @@ class MediaStatistics:
             },
         )
 
-    def _source(self, sender: RTCRtpSender) -> str | None:
+    def _source(self, sender: Sender) -> str | None:
         track = sender.track
         if track is None:
             return None
@@ -147,7 +145,7 @@ class MediaStatistics:
 
     # -- receiving --------------------------------------------------------------------------------
 
-    def add_receiver(self, receiver: RTCRtpReceiver, transport_id: str) -> None:
+    def add_receiver(self, receiver: Receiver, transport_id: str) -> None:
         """What a receiver receives."""
         inbound, section = receiver.inbound, receiver.section
         if inbound is None or section is None:

@@ -11,16 +11,11 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from rtcstack.api.configuration import RTCConfiguration, ice_config
-from rtcstack.api.dtlstransport import RTCDtlsTransport
-from rtcstack.api.events import RTCErrorEvent
-from rtcstack.api.icetransport import RTCIceTransport
+from rtcstack.connection.config import ConnectionConfig
 from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls import Fingerprint as DtlsFingerprint
 from rtcstack.engine import Run
 from rtcstack.entropy import random_bytes
-from rtcstack.errors import RTCError
-from rtcstack.events import Event
 from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
@@ -78,7 +73,7 @@ _UNHEARD = _Unheard()
 
 
 class TransportSetObserver(Protocol):
-    """What the set tells the connection, after the transport's own objects have told theirs."""
+    """What the set tells. The transport's own state is new already, whatever is told."""
 
     def on_candidate(
         self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None
@@ -91,8 +86,14 @@ class TransportSetObserver(Protocol):
     def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A STUN or TURN server failed."""
 
-    def on_transport_state(self, entry: TransportEntry) -> None:
-        """A transport's ICE or DTLS state changed."""
+    def on_ice_state(self, entry: TransportEntry) -> None:
+        """A transport's ICE state changed."""
+
+    def on_selected_pair(self, entry: TransportEntry) -> None:
+        """Packets take another pair."""
+
+    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
+        """A transport's DTLS state changed; with the reason, if it has failed."""
 
     def on_network_change(self) -> None:
         """This machine's addresses have changed, and ICE is to be restarted for it."""
@@ -103,12 +104,12 @@ class TransportSetObserver(Protocol):
     def on_peer_left(self) -> None:
         """The peer has closed DTLS on a transport."""
 
-    def on_media_lost(self, entry: TransportEntry, reason: str) -> None:
+    def on_media_lost(self, reason: str) -> None:
         """Media has ended on a transport, for a fault of ours."""
 
 
 class TransportEntry:
-    """One transport with its W3C objects. Also the transport's observer.
+    """One transport, and what has been signalled for it. Also the transport's observer.
 
     Args:
         owner: the set.
@@ -121,10 +122,10 @@ class TransportEntry:
         self.mid = key
         self.in_use = False
         self.transport = Transport(
-            ice_config(owner.configuration),
+            owner.config.ice,
             owner.certificate,
             self,
-            keylog_path=owner.configuration.settings.keylog_path,
+            keylog_path=owner.config.settings.keylog_path,
             ufrag=owner.first_credentials[0],
             pwd=owner.first_credentials[1],
             ice=owner.take_pooled(),
@@ -138,15 +139,13 @@ class TransportEntry:
         self.restart_credentials: tuple[str, str] | None = None
         self._stale_remote_ufrag: str | None = None
         self._abandon_timer: asyncio.TimerHandle | None = None
-        self._ice_object: RTCIceTransport | None = None
-        self._dtls_object: RTCDtlsTransport | None = None
         self._carrier: MediaCarrier | None = None
 
     @property
     def carrier(self) -> MediaCarrier:
         """What media travels over; made when there is some."""
         if self._carrier is None:
-            path = self.transport.attach_media(self._owner.configuration.settings.media.congestion_controller)
+            path = self.transport.attach_media(self._owner.config.settings.media.congestion_controller)
             self._carrier = MediaCarrier(path.session, self.transport.wake_media)
             if path.srtp is not None:
                 self._carrier.opened()
@@ -161,20 +160,6 @@ class TransportEntry:
     def remote_certificates(self) -> tuple[bytes, ...]:
         """The peer's certificates in DER; empty before DTLS has connected."""
         return () if self.dtls_details is None else self.dtls_details.remote_certificates
-
-    @property
-    def ice_transport(self) -> RTCIceTransport:
-        """The W3C's object, made when somebody asks for it."""
-        if self._ice_object is None:
-            self._ice_object = RTCIceTransport(self)
-        return self._ice_object
-
-    @property
-    def dtls_transport(self) -> RTCDtlsTransport:
-        """The W3C's object, made when somebody asks for it."""
-        if self._dtls_object is None:
-            self._dtls_object = RTCDtlsTransport(self)
-        return self._dtls_object
 
     # -- negotiation ------------------------------------------------------------------------------
 
@@ -215,7 +200,7 @@ class TransportEntry:
             self.restart_credentials = None
             self.remote_candidates = []
             self._stale_remote_ufrag = ice.remote_ufrag
-            ice.configure(ice_config(self._owner.configuration))
+            ice.configure(self._owner.config.ice)
             ice.restart(local.ice_ufrag, local.ice_pwd)
         elif local is not None and local.ice_ufrag != ice.ufrag:
             # the offer that began a restart was rolled back
@@ -262,9 +247,7 @@ class TransportEntry:
         self._owner.observer.on_candidate(self, candidate, ufrag, server)
 
     def on_ice_gathering(self, state: GatheringState) -> None:
-        """Told, then passed on."""
-        if self._ice_object is not None:
-            self._ice_object.dispatchEvent(Event("gatheringstatechange"))
+        """Passed on."""
         self._owner.observer.on_gathering(self)
 
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
@@ -272,47 +255,33 @@ class TransportEntry:
         self._owner.observer.on_server_error(server, local, code, text)
 
     def on_ice_state(self, state: IceState) -> None:
-        """Told, then passed on; a path that has failed for good takes the channels with it."""
+        """Passed on; a path that has failed for good takes the channels with it."""
         if self._abandon_timer is not None:
             self._abandon_timer.cancel()
             self._abandon_timer = None
-        grace = self._owner.configuration.settings.abandon_after_failed_s
+        grace = self._owner.config.settings.abandon_after_failed_s
         if state is IceState.FAILED and grace is not None:
             loop = asyncio.get_running_loop()
             self._abandon_timer = loop.call_later(
                 grace, self.transport.give_up, "ICE has failed and was not restarted"
             )
-        if self._ice_object is not None:
-            self._ice_object.dispatchEvent(Event("statechange"))
-        self._owner.observer.on_transport_state(self)
+        self._owner.observer.on_ice_state(self)
 
     def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Told."""
-        if self._ice_object is not None:
-            self._ice_object.dispatchEvent(Event("selectedcandidatepairchange"))
+        """Passed on."""
+        self._owner.observer.on_selected_pair(self)
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
-        """Told, then passed on."""
+        """Passed on, once media knows."""
         self.dtls_state = state
         if isinstance(event, DtlsConnected):
             self.dtls_details = event
-        if isinstance(event, DtlsFailed):
-            error = RTCError(
-                event.detail,
-                event.reason,
-                receivedAlert=event.received_alert,
-                sentAlert=event.sent_alert,
-            )
-            if self._dtls_object is not None:
-                self._dtls_object.dispatchEvent(RTCErrorEvent("error", error))
-        if self._dtls_object is not None:
-            self._dtls_object.dispatchEvent(Event("statechange"))
         if self._carrier is not None:
             if state is DtlsState.CONNECTED and self.transport.dtls.srtp_keys is not None:
                 self._carrier.opened()
             elif state in (DtlsState.CLOSED, DtlsState.FAILED):
                 self._carrier.closed()
-        self._owner.observer.on_transport_state(self)
+        self._owner.observer.on_dtls_state(self, event if isinstance(event, DtlsFailed) else None)
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """Passed on."""
@@ -328,10 +297,10 @@ class TransportEntry:
         self._owner.observer.on_peer_left()
 
     def on_media_lost(self, reason: str) -> None:
-        """Media is over here; the connection is told why."""
+        """Media is over here."""
         if self._carrier is not None:
             self._carrier.lost()
-        self._owner.observer.on_media_lost(self, reason)
+        self._owner.observer.on_media_lost(reason)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -352,23 +321,23 @@ class TransportSet:
     """Makes, keeps and drops the transports of a connection.
 
     Args:
-        configuration: validated.
-        observer: the connection.
+        config: of the connection; may be replaced.
+        observer: who is told.
         defer: runs a function after the operation in progress has been answered.
     """
 
     def __init__(
         self,
-        configuration: RTCConfiguration,
+        config: ConnectionConfig,
         observer: TransportSetObserver,
         defer: Callable[[Callable[[], None]], None],
     ) -> None:
-        self.configuration = configuration
+        self.config = config
         self.observer = observer
         self.defer = defer
         self.network = network_here()
         """What the connection is on, wherever it is used: where it was made. None for this machine's."""
-        ice = configuration.settings.ice
+        ice = config.settings.ice
         self.first_credentials = _random_credentials()
         if ice.ufrag is not None and ice.password is not None:
             self.first_credentials = ice.ufrag, ice.password
@@ -388,8 +357,8 @@ class TransportSet:
 
         Without a running event loop nothing is gathered; it is done when it is needed.
         """
-        wanted = min(self.configuration.iceCandidatePoolSize, MAX_POOLED)
-        config = ice_config(self.configuration)
+        wanted = min(self.config.candidate_pool_size, MAX_POOLED)
+        config = self.config.ice
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -406,7 +375,7 @@ class TransportSet:
         """Listen for changes of the machine's addresses, if the settings ask for it."""
         if self._closed or self._watch is not None:
             return
-        if self.configuration.settings.ice.restart_on_network_change:
+        if self.config.settings.ice.restart_on_network_change:
             try:
                 self._watch = (self.network or network()).watch(self.observer.on_network_change)
             except Exception as exc:  # of a network that the application has installed
@@ -431,8 +400,7 @@ class TransportSet:
     def certificate(self) -> Certificate:
         """What identifies this end; generated when it is first needed and none was given."""
         if self._certificate is None:
-            given = self.configuration.certificates
-            self._certificate = given[0].key if given else Certificate.usual()
+            self._certificate = self.config.certificate or Certificate.usual()
         return self._certificate
 
     def __iter__(self) -> Iterator[TransportEntry]:

@@ -1,0 +1,53 @@
+"""The streams of a sender: what they are to be, and the sources that carry them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtcstack.entropy import entropy
+from rtcstack.jsep import CodecFormat
+
+__all__ = ["Encoding", "SsrcPair", "new_ssrc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One stream of a sender, as it is wanted ([[SendEncodings]]).
+
+    Attributes:
+        rid: its name in simulcast, or None.
+        active: whether it is sent.
+        max_bitrate_bps: at most, or None.
+        max_frame_rate: pictures a second at most, or None.
+        scale_down_by: 1.0 or more; 1.0 for sound.
+        priority, network_priority: "very-low", "low", "medium" or "high"; of DSCP, or None.
+        codec: what to send with; None for the first that was agreed.
+        any_parameters: whether `codec` stands for it with whatever parameters.
+        scalability_mode: of webrtc-svc, or None.
+        adaptive_ptime: let the packet time follow the network.
+    """
+
+    rid: str | None = None
+    active: bool = True
+    max_bitrate_bps: int | None = None
+    max_frame_rate: float | None = None
+    scale_down_by: float = 1.0
+    priority: str = "low"
+    network_priority: str | None = None
+    codec: CodecFormat | None = None
+    any_parameters: bool = False
+    scalability_mode: str | None = None
+    adaptive_ptime: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SsrcPair:
+    """The sources of one encoding."""
+
+    ssrc: int
+    rtx_ssrc: int | None
+
+
+def new_ssrc() -> int:
+    """A random source; 0 is left out, for it stands for none in feedback."""
+    return entropy().random.randrange(1, 0xFFFF_FFFF)

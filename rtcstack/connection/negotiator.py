@@ -1,0 +1,303 @@
+"""Drives the negotiation: what is to be described, and what follows when it is.
+
+Spec: webrtc-pc, sections 4.4.1.5 (set a description), 4.4.1.6 and 4.7; RFC 9429, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rtcstack.connection.capabilities import capabilities_with
+from rtcstack.connection.config import ConnectionConfig
+from rtcstack.connection.happened import Happened, SignalingStateChanged
+from rtcstack.connection.remotetracks import RemoteTracks
+from rtcstack.connection.state import NegotiationState
+from rtcstack.connection.transceivers import TransceiverSet
+from rtcstack.connection.transports import TransportEntry, TransportSet
+from rtcstack.entropy import entropy
+from rtcstack.jsep import (
+    Advanced,
+    Capabilities,
+    Description,
+    Effect,
+    Intents,
+    LocalTransport,
+    SdpType,
+    SectionChanged,
+    Side,
+    SignalingState,
+    TransceiverCreated,
+    TransceiverRemoved,
+    TransceiverStopped,
+    TransportAdded,
+    TransportChanged,
+    TransportRemoved,
+    advance,
+    create_answer,
+    create_offer,
+    negotiation_needed,
+    restarted_transports,
+    with_local_candidates,
+    with_remote_candidate,
+)
+from rtcstack.jsep.session import Section
+from rtcstack.sdp import Candidate
+
+__all__ = ["Negotiator", "Plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a description leads to, found out without changing anything.
+
+    Attributes:
+        side: whose description it is.
+        description: the description.
+        advanced: the negotiation after it, and what the runtime has to do.
+    """
+
+    side: Side
+    description: Description
+    advanced: Advanced
+
+
+class Negotiator:
+    """Offers, answers and candidates of one connection.
+
+    Args:
+        state: where the negotiation stands; replaced here and nowhere else.
+        transports, transceivers, tracks: what a description is made of, and what follows it.
+        config: of the connection; may be replaced.
+        wants_channels: whether the application section is to be negotiated.
+    """
+
+    def __init__(
+        self,
+        state: NegotiationState,
+        transports: TransportSet,
+        transceivers: TransceiverSet,
+        tracks: RemoteTracks,
+        config: ConnectionConfig,
+        wants_channels: Callable[[], bool],
+    ) -> None:
+        self.config = config
+        self._state = state
+        self._transports = transports
+        self._transceivers = transceivers
+        self._tracks = tracks
+        self._wants_channels = wants_channels
+        self._last_offer: Description | None = None
+        self._last_answer: Description | None = None
+        self._session_id = entropy().random.getrandbits(62) + 1
+        self._credentials_to_replace: frozenset[tuple[str, str]] = frozenset()
+
+    # -- what the negotiation reads ---------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this connection can do, and asks for."""
+        media = self.config.settings.media
+        return capabilities_with(stereo=media.opus_stereo, dtx=media.opus_dtx, fec=media.opus_fec)
+
+    def _intents(self) -> Intents:
+        config = self.config
+        ice = config.settings.ice
+        return Intents(
+            capabilities=self.capabilities,
+            transceivers=self._transceivers.intents(),
+            next_transceiver=self._transceivers.next_key,
+            data_channel=self._wants_channels(),
+            always_negotiate_data_channels=config.always_negotiate_data_channels,
+            bundle_policy=config.bundle_policy,
+            max_message_size=config.settings.max_message_size,
+            ice_lite=ice.lite,
+            ice_options=("trickle", "ice2", *(("renomination",) if ice.renomination else ())),
+        )
+
+    def _local(self, restart: Callable[[str, tuple[str, str]], bool]) -> Callable[[str], LocalTransport]:
+        def local(key: str) -> LocalTransport:
+            entry = self._transports.prepare(key)
+            ice = entry.transport.ice
+            return entry.local(restart=entry.in_use and restart(key, (ice.ufrag, ice.pwd)))
+
+        return local
+
+    def _version(self) -> int:
+        latest = self._state.negotiation.local_description
+        if latest is None or latest.parsed is None:
+            return 0
+        return latest.parsed.origin.session_version + 1
+
+    # -- offers and answers -----------------------------------------------------------------------
+
+    def create_offer(self, *, ice_restart: bool = False) -> Description:
+        """A new offer.
+
+        Raises:
+            InvalidStateError: an offer cannot be made in this signaling state.
+        """
+
+        def restart(key: str, credentials: tuple[str, str]) -> bool:
+            return ice_restart or credentials in self._credentials_to_replace
+
+        self._last_offer = create_offer(
+            self._state.negotiation,
+            self._intents(),
+            self._local(restart),
+            session_id=self._session_id,
+            version=self._version(),
+        )
+        return self._last_offer
+
+    def create_answer(self) -> Description:
+        """A new answer to the pending remote offer.
+
+        Raises:
+            InvalidStateError: there is none.
+        """
+        restarted = restarted_transports(self._state.negotiation)
+
+        def restart(key: str, credentials: tuple[str, str]) -> bool:
+            return key in restarted or credentials in self._credentials_to_replace
+
+        self._last_answer = create_answer(
+            self._state.negotiation,
+            self._intents(),
+            self._local(restart),
+            session_id=self._session_id,
+            version=self._version(),
+        )
+        return self._last_answer
+
+    def last(self, sdp_type: SdpType) -> Description | None:
+        """What was last created for this type, and still counts."""
+        return self._last_offer if sdp_type is SdpType.OFFER else self._last_answer
+
+    # -- descriptions -----------------------------------------------------------------------------
+
+    def propose(self, side: Side, description: Description) -> Plan:
+        """What applying a description comes to. Changes nothing.
+
+        Args:
+            side: whose it is.
+            description: parsed.
+
+        Raises:
+            InvalidStateError, InvalidAccessError, OperationError: see `rtcstack.jsep.advance`.
+        """
+        return Plan(side, description, advance(self._state.negotiation, side, description, self._intents()))
+
+    def commit(self, plan: Plan) -> list[Happened]:
+        """Do what was proposed, and nothing has come between.
+
+        Returns:
+            What is to be told, in this order.
+        """
+        old = self._state.negotiation
+        self._state.negotiation = new = plan.advanced.negotiation
+        happened: list[Happened] = [SignalingStateChanged()] if new.state is not old.state else []
+        for effect in plan.advanced.effects:
+            self._carry_out(effect)
+        if new.state is SignalingState.STABLE:
+            self._last_offer = self._last_answer = None
+            if self._credentials_to_replace and new.stable is not old.stable:
+                self._credentials_to_replace &= {
+                    (t.local.ice_ufrag, t.local.ice_pwd)
+                    for t in new.session.transports
+                    if t.local is not None
+                }
+            self._transceivers.drop_stopped()
+        return happened + self._tracks.update(new.session.sections, is_pending=new.working is not None)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case TransceiverCreated():
+                self._transceivers.create_remote(effect.key, effect.kind)
+            case TransceiverRemoved():
+                self._transceivers.forget(effect.key)
+            case TransceiverStopped():
+                transceiver = self._transceivers.get(effect.key)
+                if transceiver is not None:
+                    transceiver.finish()
+            case TransportAdded():
+                self._transports.prepare(effect.transport.key).apply(effect.transport)
+            case TransportChanged():
+                self._transports.prepare(effect.new.key).apply(effect.new)
+            case TransportRemoved():
+                self._transports.remove(effect.transport.key)
+            case SectionChanged():
+                self._bind(effect.old, effect.new)
+
+    def _bind(self, old: Section | None, new: Section | None) -> None:
+        """A section has changed: so may have what its transceiver sends and receives."""
+        before = None if old is None else self._transceivers.get(old.transceiver)
+        transceiver = None if new is None else self._transceivers.get(new.transceiver)
+        if before is not None and before is not transceiver:
+            before.sender.bind(None, None)
+            before.receiver.bind(None, None)
+        if new is not None and transceiver is not None:
+            entry = self._transports.get(new.transport)
+            transceiver.sender.bind(new, entry)
+            transceiver.receiver.bind(new, entry)
+            if new.current_direction is not None and new.current_direction.send:
+                transceiver.has_sent = True
+
+    # -- candidates -------------------------------------------------------------------------------
+
+    def add_candidate(
+        self, candidate: Candidate | None, mid: str | None, index: int | None, ufrag: str | None
+    ) -> None:
+        """Take a trickled candidate of the peer; there must be a remote description.
+
+        Args:
+            candidate: None for the end of candidates.
+            mid, index, ufrag: which section and generation it is of; all None for all.
+
+        Raises:
+            OperationError: it belongs to no section or generation.
+        """
+        result = with_remote_candidate(self._state.negotiation, candidate, mid, index, ufrag)
+        self._state.negotiation = result.negotiation
+        for key in result.transports:
+            entry = self._transports.get(key)
+            agreement = self._state.negotiation.session.transport(key)
+            if entry is not None and agreement is not None:
+                entry.apply(agreement)
+
+    def on_local_candidate(self, entry: TransportEntry, candidate: Candidate | None, ufrag: str) -> bool:
+        """Write a gathered candidate into the descriptions.
+
+        Args:
+            entry: whose it is.
+            candidate: None for the end of this generation.
+            ufrag: of its generation.
+
+        Returns:
+            Whether a description wants it still.
+        """
+        added = () if candidate is None else (candidate,)
+        before = self._state.negotiation
+        self._state.negotiation = with_local_candidates(before, entry.key, ufrag, added, candidate is None)
+        return self._state.negotiation is not before
+
+    # -- restart and negotiation needed -----------------------------------------------------------
+
+    def restart_ice(self) -> None:
+        """Let the next offer start new ICE generations."""
+        session = self._state.negotiation.stable
+        transports = () if session is None else session.transports
+        self._credentials_to_replace = frozenset(
+            (t.local.ice_ufrag, t.local.ice_pwd) for t in transports if t.local is not None
+        )
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether an offer is called for; asked in "stable" only (webrtc-pc, section 4.7.3)."""
+        return negotiation_needed(
+            self._state.negotiation, self._intents(), ice_restart=bool(self._credentials_to_replace)
+        )
+
+    def close(self) -> None:
+        """No more of anything."""
+        self._state.negotiation = self._state.negotiation.closed()

@@ -1,0 +1,30 @@
+"""What stands behind the W3C's objects, for tests that look there."""
+
+from __future__ import annotations
+
+from rtcstack import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from rtcstack.api.peerconnection import connection_part
+from rtcstack.api.receiver import receiver_part
+from rtcstack.api.sender import sender_part
+from rtcstack.connection.transports import TransportSet
+from rtcstack.media.pipeline.audio_in import AudioInbound
+from rtcstack.media.pipeline.audio_out import AudioOutbound
+from rtcstack.media.pipeline.video_in import VideoInbound
+from rtcstack.media.pipeline.video_out import VideoOutbound
+
+__all__ = ["inbound_of", "outbound_of", "transports_of"]
+
+
+def transports_of(pc: RTCPeerConnection) -> TransportSet:
+    """The transports of a connection."""
+    return connection_part(pc).transports
+
+
+def outbound_of(sender: RTCRtpSender) -> AudioOutbound | VideoOutbound | None:
+    """What sends for a sender."""
+    return sender_part(sender).outbound
+
+
+def inbound_of(receiver: RTCRtpReceiver) -> AudioInbound | VideoInbound | None:
+    """What receives for a receiver."""
+    return receiver_part(receiver).inbound
