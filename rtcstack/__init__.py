@@ -39,7 +39,6 @@ from rtcstack.api.icetransport import (
     RTCIceTransportState,
 )
 from rtcstack.api.messageevent import MessageEvent
-from rtcstack.api.operations import Operation
 from rtcstack.api.parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
@@ -55,6 +54,7 @@ from rtcstack.api.parameters import (
     RTCRtpTransceiverDirection,
 )
 from rtcstack.api.peerconnection import RTCPeerConnection, RTCSignalingState
+from rtcstack.api.promises import Operation
 from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
 from rtcstack.api.sender import RTCRtpSender

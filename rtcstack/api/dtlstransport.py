@@ -6,7 +6,7 @@ Spec: webrtc-pc, section 5.5.
 from __future__ import annotations
 
 from rtcstack.api.icetransport import RTCIceTransport
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.api.transportslots import TransportSlots
 from rtcstack.dtls import DtlsState as RTCDtlsTransportState
 from rtcstack.events import EventTarget, HandlerAttribute
 
@@ -24,10 +24,10 @@ class RTCDtlsTransport(EventTarget):
     onstatechange = HandlerAttribute("statechange")
     onerror = HandlerAttribute("error")
 
-    def __init__(self, entry: TransportEntry) -> None:
+    def __init__(self, slots: TransportSlots) -> None:
         super().__init__()
-        self._entry = entry
-        self._ice = RTCIceTransport(entry)
+        self._slots = slots
+        self._ice = RTCIceTransport(slots)
 
     @property
     def iceTransport(self) -> RTCIceTransport:
@@ -37,8 +37,8 @@ class RTCDtlsTransport(EventTarget):
     @property
     def state(self) -> RTCDtlsTransportState:
         """How far the handshake is."""
-        return self._entry.dtls_state
+        return self._slots.dtls_state
 
     def getRemoteCertificates(self) -> list[bytes]:
         """The peer's certificates in DER, its own first; empty before "connected"."""
-        return list(self._entry.remote_certificates)
+        return list(self._slots.entry.remote_certificates)

@@ -7,31 +7,41 @@ from weakref import WeakValueDictionary
 
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.home import Home
+from rtcstack.api.promises import OperationsChain
 from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sender import RTCRtpSender
 from rtcstack.api.transceiver import RTCRtpTransceiver
+from rtcstack.api.transportslots import TransportSlots
 from rtcstack.connection.transceivers import Transceiver
 from rtcstack.connection.transports import TransportEntry
 
 __all__ = ["Faces"]
+
+Gone = tuple[TransportSlots, RTCDtlsTransport | None]
 
 
 class Faces:
     """The identity cache of a connection.
 
     Args:
-        home: of the connection.
+        home, chain: of the connection.
         on_changed: something was changed that the peer may have to be told of.
         opus_parameters: what this connection asks of a peer's Opus, if it can receive it.
     """
 
     def __init__(
-        self, home: Home, on_changed: Callable[[], None], opus_parameters: Callable[[], str | None]
+        self,
+        home: Home,
+        chain: OperationsChain,
+        on_changed: Callable[[], None],
+        opus_parameters: Callable[[], str | None],
     ) -> None:
         self._home = home
+        self._chain = chain
         self._on_changed = on_changed
         self._opus_parameters = opus_parameters
         self._transceivers: dict[Transceiver, RTCRtpTransceiver] = {}
+        self._slots: dict[TransportEntry, TransportSlots] = {}
         self._transports: dict[TransportEntry, RTCDtlsTransport] = {}
         self._past: WeakValueDictionary[TransportEntry, RTCDtlsTransport] = WeakValueDictionary()
 
@@ -42,7 +52,7 @@ class Faces:
             face = self._transceivers[part] = RTCRtpTransceiver(
                 part,
                 self._home,
-                RTCRtpSender(part.sender, self._home, self.transport, self._on_changed),
+                RTCRtpSender(part.sender, self._home, self._chain, self.transport, self._on_changed),
                 RTCRtpReceiver(part.receiver, self._home, self.transport),
                 self._on_changed,
                 self._opus_parameters,
@@ -53,18 +63,40 @@ class Faces:
         """What shows a transport."""
         face = self.shown(entry)
         if face is None:
-            face = self._transports[entry] = RTCDtlsTransport(entry)
+            face = self._transports[entry] = RTCDtlsTransport(self.slots(entry))
         return face
+
+    def slots(self, entry: TransportEntry) -> TransportSlots:
+        """What is shown of a transport, whether anybody looks or not."""
+        slots = self._slots.get(entry)
+        if slots is None:
+            slots = self._slots[entry] = TransportSlots(entry)
+        return slots
 
     def shown(self, entry: TransportEntry) -> RTCDtlsTransport | None:
         """What shows a transport, if anybody has asked for it: who is to hear its events."""
         return self._transports.get(entry) or self._past.get(entry)
 
-    def keep(self, transceivers: Iterable[Transceiver], transports: Iterable[TransportEntry]) -> None:
-        """Let go of what shows others: who holds such an object may go on reading it."""
+    def keep(self, transceivers: Iterable[Transceiver], transports: Iterable[TransportEntry]) -> list[Gone]:
+        """Let go of what shows others: who holds such an object may go on reading it.
+
+        Returns:
+            The transports that are gone, each with what shows it, if anything does.
+        """
         self._transceivers = {
             part: self._transceivers[part] for part in transceivers if part in self._transceivers
         }
-        live = {entry: self._transports[entry] for entry in transports if entry in self._transports}
-        self._past.update((p, f) for p, f in self._transports.items() if p not in live)
-        self._transports = live
+        live = set(transports)
+        gone = [
+            (slots, self._transports.get(entry)) for entry, slots in self._slots.items() if entry not in live
+        ]
+        for slots, shown in gone:
+            del self._slots[slots.entry]
+            if shown is not None:
+                self._past[slots.entry] = self._transports.pop(slots.entry)
+        return gone
+
+    def close(self) -> None:
+        """All transports are closed, and nobody is told."""
+        for slots in self._slots.values():
+            slots.close()

@@ -12,9 +12,7 @@ from typing import Protocol
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.api.iceparameters import RTCIceParameters
 from rtcstack.events import EventTarget, HandlerAttribute
-from rtcstack.ice import GatheringState as RTCIceGathererState
-from rtcstack.ice import IceAgent, PairView
-from rtcstack.ice import IceState as RTCIceTransportState
+from rtcstack.ice import GatheringState, IceAgent, IceState, PairView
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = [
@@ -25,6 +23,9 @@ __all__ = [
     "RTCIceTransport",
     "RTCIceTransportState",
 ]
+
+RTCIceGathererState = GatheringState
+RTCIceTransportState = IceState
 
 
 class RTCIceRole(StrEnum):
@@ -53,15 +54,29 @@ class RTCIceCandidatePair:
 class PathSource(Protocol):
     """What a path is read from."""
 
-    mid: str
-    """What candidates are signalled with."""
+    @property
+    def mid(self) -> str:
+        """What candidates are signalled with."""
 
-    remote_candidates: list[Candidate]
-    """What the peer has signalled for this generation."""
+    @property
+    def remote_candidates(self) -> list[Candidate]:
+        """What the peer has signalled for this generation."""
 
     @property
     def agent(self) -> IceAgent:
         """The ICE agent."""
+
+    @property
+    def state(self) -> IceState:
+        """How far the path is, as far as it was told."""
+
+    @property
+    def gathering_state(self) -> GatheringState:
+        """How far gathering is, likewise."""
+
+    @property
+    def selected_pair(self) -> PairView | None:
+        """The pair that packets take, likewise."""
 
 
 class RTCIceTransport(EventTarget):
@@ -83,10 +98,9 @@ class RTCIceTransport(EventTarget):
     @property
     def role(self) -> RTCIceRole:
         """Who nominates: known once checks have begun."""
-        ice = self._source.agent
-        if ice.state is RTCIceTransportState.NEW:
+        if self._source.state is IceState.NEW:
             return RTCIceRole.UNKNOWN
-        return RTCIceRole.CONTROLLING if ice.controlling else RTCIceRole.CONTROLLED
+        return RTCIceRole.CONTROLLING if self._source.agent.controlling else RTCIceRole.CONTROLLED
 
     @property
     def component(self) -> str:
@@ -96,12 +110,12 @@ class RTCIceTransport(EventTarget):
     @property
     def state(self) -> RTCIceTransportState:
         """How far the path is."""
-        return self._source.agent.state
+        return self._source.state
 
     @property
     def gatheringState(self) -> RTCIceGathererState:
         """How far gathering is."""
-        return self._source.agent.gathering_state
+        return self._source.gathering_state
 
     def getLocalCandidates(self) -> list[RTCIceCandidate]:
         """The candidates gathered so far for this generation."""
@@ -113,7 +127,7 @@ class RTCIceTransport(EventTarget):
 
     def getSelectedCandidatePair(self) -> RTCIceCandidatePair | None:
         """The pair that packets take, or None."""
-        pair = self._source.agent.selected_pair
+        pair = self._source.selected_pair
         return None if pair is None else self._pair(pair)
 
     def getLocalParameters(self) -> RTCIceParameters | None:

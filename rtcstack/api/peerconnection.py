@@ -6,7 +6,7 @@ Spec: webrtc-pc, section 4.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -17,13 +17,14 @@ from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
 from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
+from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.encodings import check_encodings
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
-from rtcstack.api.operations import Operation, OperationsChain
 from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
+from rtcstack.api.promises import Operation, OperationsChain, Steps, Task, Then, promise, settled
 from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
 from rtcstack.api.sctptransport import RTCSctpTransport
 from rtcstack.api.sender import RTCRtpSender, sender_part
@@ -35,13 +36,15 @@ from rtcstack.api.states import (
     sum_gathering,
     sum_ice,
 )
-from rtcstack.api.stats import RTCStatsReport, collect
+from rtcstack.api.stats import RTCStatsReport, choose, collect
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+from rtcstack.api.transportslots import TransportSlots
 from rtcstack.connection.connection import Connection
 from rtcstack.connection.happened import (
     Happened,
     SignalingStateChanged,
     TrackAppeared,
+    TrackEnded,
     TrackGained,
     TrackLost,
     TrackMuted,
@@ -61,6 +64,7 @@ from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.ice import Address, IceServer
 from rtcstack.jsep import Description, SdpType, Side
 from rtcstack.jsep import SignalingState as RTCSignalingState
+from rtcstack.jsep.states import next_state
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.sctp.channels import Channel
@@ -73,7 +77,8 @@ __all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
 class RTCPeerConnection(Resident, EventTarget):
     """A connection to one peer.
 
-    Methods that the W3C gives a promise begin at once and return an `Operation`, to be awaited.
+    Methods that the W3C gives a promise begin at once and return an `Operation`, to be awaited. An
+    argument of a wrong type raises within the call.
     ``async with RTCPeerConnection() as pc`` closes it at the end.
 
     A connection belongs to the event loop on which it was made or first used; so do its channels,
@@ -114,11 +119,12 @@ class RTCPeerConnection(Resident, EventTarget):
         self._connection = Connection(
             connection_config(self._configuration), _Observer(self), self._chain.after
         )
-        self._faces = Faces(self._home, self._update_negotiation_needed, self._opus_parameters)
+        self._faces = Faces(self._home, self._chain, self._update_negotiation_needed, self._opus_parameters)
         self._sctp: RTCSctpTransport | None = None
         self._ice_gathering_state = RTCIceGatheringState.NEW
         self._ice_connection_state = RTCIceConnectionState.NEW
         self._connection_state = RTCPeerConnectionState.NEW
+        self._is_applying = False
         self._negotiation_needed = False
         self._update_when_empty = False
         self._check_pending = False
@@ -207,13 +213,19 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         wanted = dict(options or {})
         restart = iceRestart or bool(wanted.get("iceRestart"))
-
-        def run() -> RTCSessionDescription:
+        if not self._home.is_closed:
             self._offer_to_receive(wanted)
-            offer = self._connection.negotiator.create_offer(ice_restart=restart)
-            return RTCSessionDescription(offer.type.value, offer.sdp)
+        return self._chain.run("createOffer", lambda: self._create_offer(ice_restart=restart))
 
-        return self._chain.run("createOffer", run)
+    def _create_offer(self, *, ice_restart: bool = False) -> Task[RTCSessionDescription]:
+        """To create an offer (webrtc-pc, section 4.4.2)."""
+        # 1. Only where an offer may follow.
+        if self.signalingState not in (RTCSignalingState.STABLE, RTCSignalingState.HAVE_LOCAL_OFFER):
+            raise InvalidStateError(f"createOffer in signaling state {self.signalingState}")
+        # 2. to 4. In parallel there is nothing to do: the final steps read the state as it is by then.
+        return lambda: _as_session_description(
+            self._connection.negotiator.create_offer(ice_restart=ice_restart)
+        )
 
     @at_home
     def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
@@ -222,12 +234,16 @@ class RTCPeerConnection(Resident, EventTarget):
         Raises:
             InvalidStateError: closed, or there is no remote offer.
         """
+        return self._chain.run("createAnswer", self._create_answer)
 
-        def run() -> RTCSessionDescription:
-            answer = self._connection.negotiator.create_answer()
-            return RTCSessionDescription(answer.type.value, answer.sdp)
-
-        return self._chain.run("createAnswer", run)
+    def _create_answer(self) -> Task[RTCSessionDescription]:
+        """To create an answer (webrtc-pc, section 4.4.2); its steps are those of an offer."""
+        if self.signalingState not in (
+            RTCSignalingState.HAVE_REMOTE_OFFER,
+            RTCSignalingState.HAVE_LOCAL_PRANSWER,
+        ):
+            raise InvalidStateError(f"createAnswer in signaling state {self.signalingState}")
+        return lambda: _as_session_description(self._connection.negotiator.create_answer())
 
     @at_home
     def setLocalDescription(
@@ -244,15 +260,55 @@ class RTCPeerConnection(Resident, EventTarget):
             InvalidModificationError: not what createOffer or createAnswer last gave.
         """
         sdp_type: SdpType | None = None
-        given: RTCSessionDescription | None = None
+        text = ""
         if isinstance(description, RTCSessionDescription):
-            given, sdp_type = description, SdpType(description.type.value)
+            sdp_type, text = SdpType(description.type.value), description.sdp
         elif description is not None:
             members = _as_mapping(description)
             if members.get("type") is not None:
                 given = RTCSessionDescription(members["type"], members.get("sdp") or "")
-                sdp_type = SdpType(given.type.value)
-        return self._chain.run("setLocalDescription", lambda: self._set_local(given, sdp_type))
+                sdp_type, text = SdpType(given.type.value), given.sdp
+        return self._chain.run("setLocalDescription", lambda: self._set_local(sdp_type, text))
+
+    def _set_local(self, wanted: SdpType | None, text: str) -> Task[None]:
+        """The chained steps of setLocalDescription."""
+        negotiator = self._connection.negotiator
+        # 1. Let type be the description's, or what comes next.
+        sdp_type = wanted or self._next_local_type()
+        if sdp_type is SdpType.ROLLBACK:
+            return self._set(Side.LOCAL, Description.parse(sdp_type, ""))()
+        # 2. and 3. A text that was not the last created is refused.
+        last = negotiator.last(sdp_type)
+        if text and (last is None or text != last.sdp):
+            made_by = "createOffer" if sdp_type is SdpType.OFFER else "createAnswer"
+            raise InvalidModificationError(
+                f"setLocalDescription: the {sdp_type} is not the one that {made_by} last gave"
+            )
+        # 4. and 5. Without a text, it is the last created, or a new one if that has gone out of date.
+        if not text:
+            last = negotiator.last_accurate(sdp_type)
+            if last is None:
+                create = self._create_offer if sdp_type is SdpType.OFFER else self._create_answer
+                created = create()
+
+                def create_then_set() -> Then[None]:
+                    created()
+                    new = negotiator.last(sdp_type)
+                    assert new is not None
+                    return Then(self._set(Side.LOCAL, new.as_type(sdp_type)))
+
+                return create_then_set
+        assert last is not None
+        # 6. Set the local session description.
+        return self._set(Side.LOCAL, last.as_type(sdp_type))()
+
+    def _next_local_type(self) -> SdpType:
+        offers = (
+            RTCSignalingState.STABLE,
+            RTCSignalingState.HAVE_LOCAL_OFFER,
+            RTCSignalingState.HAVE_REMOTE_PRANSWER,
+        )
+        return SdpType.OFFER if self.signalingState in offers else SdpType.ANSWER
 
     @at_home
     def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
@@ -268,6 +324,105 @@ class RTCPeerConnection(Resident, EventTarget):
         else:
             given = RTCSessionDescription(_as_mapping(description))
         return self._chain.run("setRemoteDescription", lambda: self._set_remote(given))
+
+    def _set_remote(self, given: RTCSessionDescription) -> Task[None]:
+        """The chained steps of setRemoteDescription."""
+        setting = self._set(Side.REMOTE, given)
+        # 1. An offer that may not be set now rolls ours back first.
+        if given.type is RTCSdpType.OFFER and self.signalingState not in (
+            RTCSignalingState.STABLE,
+            RTCSignalingState.HAVE_REMOTE_OFFER,
+        ):
+            rolling_back = self._set(Side.LOCAL, Description.parse(SdpType.ROLLBACK, ""))()
+
+            def roll_back() -> Then[None]:
+                rolling_back()
+                return Then(setting)
+
+            return roll_back
+        # 2. Set the remote session description.
+        return setting()
+
+    def _set(self, side: Side, given: Description | RTCSessionDescription) -> Steps[None]:
+        """To set a session description (webrtc-pc, section 4.4.1.5)."""
+
+        def steps() -> Task[None]:
+            # 2. There is nothing to roll back from.
+            if given.type == SdpType.ROLLBACK and self.signalingState in (
+                RTCSignalingState.STABLE,
+                RTCSignalingState.HAVE_LOCAL_PRANSWER,
+                RTCSignalingState.HAVE_REMOTE_PRANSWER,
+            ):
+                raise InvalidStateError(f"a rollback in signaling state {self.signalingState}")
+            return apply
+
+        def apply() -> Then[None] | None:
+            # 4.4.3. Start over while a setParameters is not settled.
+            if self._chain.is_held:
+                return Then(steps)
+            # 4.3. and 4.4. Apply the description: all of it, or nothing.
+            next_state(self.signalingState, side, SdpType(given.type.value))
+            description = (
+                given if isinstance(given, Description) else Description.parse(given.type.value, given.sdp)
+            )
+            self._apply(side, description)
+            return None
+
+        return steps
+
+    def _apply(self, side: Side, description: Description) -> None:
+        """The rest of the task: what has changed, and then what is told of it."""
+        connection = self._connection
+        self._is_applying = True
+        try:
+            happened = connection.apply(connection.negotiator.propose(side, description))
+        finally:
+            self._is_applying = False
+        for slots, shown in self._faces.keep(connection.transceivers.all, connection.transports):
+            asyncio.get_running_loop().call_soon(self._tell_closed, slots, shown)
+        if self.signalingState is RTCSignalingState.STABLE:
+            # clear the negotiation-needed flag, and update it
+            self._negotiation_needed = False
+            self._update_negotiation_needed()
+        for each in happened:
+            self._tell(each)
+            if self._home.is_closed:
+                return
+        self._update_states()
+
+    def _tell(self, happened: Happened) -> None:
+        """Tell the application of one thing that a description led to."""
+        match happened:
+            case SignalingStateChanged():
+                self.dispatchEvent(Event("signalingstatechange"))
+            case TrackMuted(receiver):
+                receiver.track.set_muted(True)
+            case TrackLost(streams, receiver):
+                for stream in streams:
+                    stream.lose(receiver.track)
+            case TrackGained(streams, receiver):
+                for stream in streams:
+                    stream.receive(receiver.track)
+            case TrackAppeared(transceiver, streams):
+                face = self._faces.transceiver(transceiver)
+                self.dispatchEvent(
+                    RTCTrackEvent(
+                        "track",
+                        receiver=face.receiver,
+                        track=face.receiver.track,
+                        streams=streams,
+                        transceiver=face,
+                    )
+                )
+            case TrackEnded(receiver):
+                asyncio.get_running_loop().call_soon(receiver.track.end)
+
+    def _tell_closed(self, slots: TransportSlots, shown: RTCDtlsTransport | None) -> None:
+        """A transport that no section uses any more is closed (webrtc-pc, section 4.4.1.5)."""
+        slots.close()
+        if shown is not None and not self._home.is_closed:
+            shown.dispatchEvent(Event("statechange"))
+            shown.iceTransport.dispatchEvent(Event("statechange"))
 
     @at_home
     def addIceCandidate(
@@ -288,15 +443,24 @@ class RTCPeerConnection(Resident, EventTarget):
             given = candidate
         else:
             members = _as_mapping(candidate)
-            if (
-                not members.get("candidate")
-                and members.get("sdpMid") is None
-                and members.get("sdpMLineIndex") is None
-            ):
-                given = None
-            else:
-                given = RTCIceCandidate(members)
+            named = members.get("sdpMid") is not None or members.get("sdpMLineIndex") is not None
+            # 3. A candidate of no section is refused; the end of candidates of all needs none.
+            given = RTCIceCandidate(members) if members.get("candidate") or named else None
         return self._chain.run("addIceCandidate", lambda: self._add_ice_candidate(given))
+
+    def _add_ice_candidate(self, candidate: RTCIceCandidate | None) -> Task[None]:
+        """The chained steps of addIceCandidate."""
+        negotiator = self._connection.negotiator
+        # 1. There must be a remote description.
+        if self._connection.negotiation.remote_description is None:
+            raise InvalidStateError("addIceCandidate without a remote description")
+        if candidate is None:
+            return lambda: negotiator.add_candidate(None, None, None, None)
+        if candidate.candidate and candidate.parsed is None:
+            raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
+        # 2. to 6.
+        mid, index, ufrag = candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
+        return lambda: negotiator.add_candidate(candidate.parsed, mid, index, ufrag)
 
     async def gathered(self) -> RTCSessionDescription:
         """Wait until all candidates are in the local description, for signalling that cannot
@@ -345,87 +509,6 @@ class RTCPeerConnection(Resident, EventTarget):
             elif not wanted:
                 for transceiver in mine:
                     transceiver.direction = Direction.of(send=transceiver.direction.send, recv=False)
-
-    # -- applying them ----------------------------------------------------------------------------
-
-    def _set_local(self, given: RTCSessionDescription | None, sdp_type: SdpType | None) -> None:
-        negotiator = self._connection.negotiator
-        if sdp_type is None:
-            offers = (
-                RTCSignalingState.STABLE,
-                RTCSignalingState.HAVE_LOCAL_OFFER,
-                RTCSignalingState.HAVE_REMOTE_PRANSWER,
-            )
-            sdp_type = SdpType.OFFER if self.signalingState in offers else SdpType.ANSWER
-        if sdp_type is SdpType.ROLLBACK:
-            self._apply(Side.LOCAL, Description.parse(sdp_type, ""))
-            return
-        text = "" if given is None else given.sdp
-        last = negotiator.last(sdp_type)
-        if text and (last is None or text != last.sdp):
-            made_by = "createOffer" if sdp_type is SdpType.OFFER else "createAnswer"
-            raise InvalidModificationError(
-                f"setLocalDescription: the {sdp_type} is not the one that {made_by} last gave"
-            )
-        if not text:
-            # What was created before may have gone out of date; what has not comes out the same.
-            last = negotiator.create_offer() if sdp_type is SdpType.OFFER else negotiator.create_answer()
-        assert last is not None
-        self._apply(Side.LOCAL, last.as_type(sdp_type))
-
-    def _set_remote(self, given: RTCSessionDescription) -> None:
-        self._apply(Side.REMOTE, Description.parse(given.type.value, given.sdp))
-
-    def _apply(self, side: Side, description: Description) -> None:
-        connection = self._connection
-        happened = connection.apply(connection.negotiator.propose(side, description))
-        self._faces.keep(connection.transceivers.all, connection.transports)
-        if self.signalingState is RTCSignalingState.STABLE:
-            self._negotiation_needed = False
-            self._update_negotiation_needed()
-        for each in happened:
-            self._tell(each)
-            if self._home.is_closed:
-                return
-        self._update_states()
-
-    def _tell(self, happened: Happened) -> None:
-        """Tell the application of one thing that a description led to."""
-        match happened:
-            case SignalingStateChanged():
-                self.dispatchEvent(Event("signalingstatechange"))
-            case TrackMuted(receiver):
-                receiver.track.set_muted(True)
-            case TrackLost(streams, receiver):
-                for stream in streams:
-                    stream.lose(receiver.track)
-            case TrackGained(streams, receiver):
-                for stream in streams:
-                    stream.receive(receiver.track)
-            case TrackAppeared(transceiver, streams):
-                face = self._faces.transceiver(transceiver)
-                self.dispatchEvent(
-                    RTCTrackEvent(
-                        "track",
-                        receiver=face.receiver,
-                        track=face.receiver.track,
-                        streams=streams,
-                        transceiver=face,
-                    )
-                )
-
-    def _add_ice_candidate(self, candidate: RTCIceCandidate | None) -> None:
-        connection = self._connection
-        if connection.negotiation.remote_description is None:
-            raise InvalidStateError("addIceCandidate without a remote description")
-        if candidate is None:
-            connection.negotiator.add_candidate(None, None, None, None)
-            return
-        if candidate.candidate and candidate.parsed is None:
-            raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
-        connection.negotiator.add_candidate(
-            candidate.parsed, candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
-        )
 
     # -- negotiation needed -----------------------------------------------------------------------
 
@@ -499,7 +582,7 @@ class RTCPeerConnection(Resident, EventTarget):
         if isinstance(keygenAlgorithm, Mapping) and "RSA" in str(keygenAlgorithm.get("name", "")).upper():
             # an RSA key takes a good part of a second
             return Operation(run(lambda: RTCCertificate.generate(keygenAlgorithm), jobs()))
-        return Operation.of(lambda: RTCCertificate.generate(keygenAlgorithm))
+        return promise(lambda: lambda: RTCCertificate.generate(keygenAlgorithm))
 
     # -- data channels ----------------------------------------------------------------------------
 
@@ -647,7 +730,13 @@ class RTCPeerConnection(Resident, EventTarget):
         Raises:
             InvalidAccessError: the track is not sent or received here, or more than once.
         """
-        return Operation.of(lambda: collect(self._connection, _selected(selector)))
+        connection = self._connection
+
+        def steps() -> Task[RTCStatsReport]:
+            chosen = choose(connection, _selected(selector))
+            return lambda: collect(connection, chosen)
+
+        return promise(steps)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -668,10 +757,11 @@ class RTCPeerConnection(Resident, EventTarget):
             return self._closing
         self._home.is_closed = True
         tasks = self._connection.close(without_loop=not may_wait)
+        self._faces.close()
         self._wake_gathering_waiters()
         self._ice_connection_state = RTCIceConnectionState.CLOSED
         self._connection_state = RTCPeerConnectionState.CLOSED
-        self._closing = Operation(_settle(tasks)) if may_wait else Operation.settled(None)
+        self._closing = Operation(_all_done(tasks)) if may_wait else settled(None)
         return self._closing
 
     async def __aenter__(self) -> RTCPeerConnection:
@@ -684,29 +774,35 @@ class RTCPeerConnection(Resident, EventTarget):
 
     # -- states, told -----------------------------------------------------------------------------
 
-    def _update_states(self) -> None:
-        """Sum up the transports' states; fire what changed."""
+    def _update_states(self, *transport: tuple[EventTarget, Event]) -> None:
+        """Sum up the transports' states; fire what changed: of a transport first.
+
+        All state is new when the first of the events is fired.
+
+        Args:
+            transport: an event of a transport, and what fires it.
+        """
         if self._home.is_closed:
             return
-        entries = list(self._connection.transports)
-        gathering = sum_gathering([e.transport.ice.gathering_state for e in entries])
-        ice = sum_ice([e.transport.ice.state for e in entries])
-        connection = sum_connection([e.transport.ice.state for e in entries], [e.dtls_state for e in entries])
-        changed = []
+        slots = [self._faces.slots(entry) for entry in self._connection.transports]
+        gathering = sum_gathering([each.gathering_state for each in slots])
+        ice = sum_ice([each.state for each in slots])
+        connection = sum_connection([each.state for each in slots], [each.dtls_state for each in slots])
+        events = list(transport)
         if gathering is not self._ice_gathering_state:
             self._ice_gathering_state = gathering
-            changed.append(Event("icegatheringstatechange"))
+            events.append((self, Event("icegatheringstatechange")))
             self._wake_gathering_waiters()
             if gathering is RTCIceGatheringState.COMPLETE:
-                changed.append(RTCPeerConnectionIceEvent("icecandidate", None))
+                events.append((self, RTCPeerConnectionIceEvent("icecandidate", None)))
         if ice is not self._ice_connection_state:
             self._ice_connection_state = ice
-            changed.append(Event("iceconnectionstatechange"))
+            events.append((self, Event("iceconnectionstatechange")))
         if connection is not self._connection_state:
             self._connection_state = connection
-            changed.append(Event("connectionstatechange"))
-        for event in changed:
-            self.dispatchEvent(event)
+            events.append((self, Event("connectionstatechange")))
+        for target, event in events:
+            target.dispatchEvent(event)
 
     def __repr__(self) -> str:
         return f"<RTCPeerConnection {self.signalingState} {self.connectionState}>"
@@ -745,8 +841,13 @@ class _Observer:
 
     def on_gathering(self, entry: TransportEntry) -> None:
         """See `ConnectionObserver`."""
-        self._tell_transport(entry, "gatheringstatechange")
-        self._face._update_states()
+        state = entry.agent.gathering_state
+
+        def task() -> None:
+            self._face._faces.slots(entry).gathering_state = state
+            self._tell_ice(entry, "gatheringstatechange")
+
+        self._queue(task)
 
     def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """See `ConnectionObserver`."""
@@ -754,32 +855,63 @@ class _Observer:
 
     def on_ice_state(self, entry: TransportEntry) -> None:
         """See `ConnectionObserver`."""
-        self._tell_transport(entry, "statechange")
-        self._face._update_states()
+        state = entry.agent.state
+
+        def task() -> None:
+            self._face._faces.slots(entry).state = state
+            self._tell_ice(entry, "statechange")
+
+        self._queue(task)
 
     def on_selected_pair(self, entry: TransportEntry) -> None:
         """See `ConnectionObserver`."""
-        self._tell_transport(entry, "selectedcandidatepairchange")
+        pair = entry.agent.selected_pair
 
-    def _tell_transport(self, entry: TransportEntry, name: str) -> None:
+        def task() -> None:
+            self._face._faces.slots(entry).selected_pair = pair
+            self._tell_ice(entry, "selectedcandidatepairchange")
+
+        self._queue(task)
+
+    def _queue(self, task: Callable[[], None]) -> None:
+        """A pass of a transport is a task of its own; what a description does to it comes in the next."""
+        if not self._face._is_applying:
+            task()
+        else:
+            asyncio.get_running_loop().call_soon(self._run, task)
+
+    def _run(self, task: Callable[[], None]) -> None:
+        if not self._face._home.is_closed:
+            task()
+
+    def _tell_ice(self, entry: TransportEntry, name: str) -> None:
         shown = self._face._faces.shown(entry)
-        if shown is not None:
-            shown.iceTransport.dispatchEvent(Event(name))
+        if shown is None:
+            self._face._update_states()
+        else:
+            self._face._update_states((shown.iceTransport, Event(name)))
 
     def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
         """See `ConnectionObserver`."""
-        shown = self._face._faces.shown(entry)
-        if shown is not None and failure is not None:
-            error = RTCError(
-                failure.detail,
-                failure.reason,
-                receivedAlert=failure.received_alert,
-                sentAlert=failure.sent_alert,
-            )
-            shown.dispatchEvent(RTCErrorEvent("error", error))
-        if shown is not None:
-            shown.dispatchEvent(Event("statechange"))
-        self._face._update_states()
+        state = entry.dtls_state
+
+        def task() -> None:
+            self._face._faces.slots(entry).dtls_state = state
+            shown = self._face._faces.shown(entry)
+            events: list[tuple[EventTarget, Event]] = []
+            if shown is not None and failure is not None:
+                error = RTCError(
+                    failure.detail,
+                    failure.reason,
+                    receivedAlert=failure.received_alert,
+                    sentAlert=failure.sent_alert,
+                )
+                events.append((shown, RTCErrorEvent("error", error)))
+            if shown is not None:
+                events.append((shown, Event("statechange")))
+            self._face._update_states(*events)
+
+        self._queue(task)
 
     def on_network_change(self) -> None:
         """See `ConnectionObserver`."""
@@ -824,8 +956,10 @@ def _tell_channel(face: RTCPeerConnection, channel: RTCDataChannel) -> None:
 
 def _shown(description: Description | None) -> RTCSessionDescription | None:
     """A description as the application sees it."""
-    if description is None:
-        return None
+    return None if description is None else _as_session_description(description)
+
+
+def _as_session_description(description: Description) -> RTCSessionDescription:
     return RTCSessionDescription(RTCSdpType(description.type.value), description.sdp)
 
 
@@ -865,7 +999,7 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
     raise TypeError(f"a mapping was expected, not {type(value).__name__}")
 
 
-def _settle(tasks: Sequence[asyncio.Task[None]] | set[asyncio.Task[None]]) -> asyncio.Future[None]:
+def _all_done(tasks: Sequence[asyncio.Task[None]] | set[asyncio.Task[None]]) -> asyncio.Future[None]:
     """A future that ends when all tasks have, whatever became of them."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()

@@ -15,8 +15,8 @@ from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
 from rtcstack.api.encodings import check_encodings, shown_encoding
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
-from rtcstack.api.operations import Operation
 from rtcstack.api.parameters import RTCRtcpParameters, RTCRtpCapabilities, RTCRtpSendParameters
+from rtcstack.api.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.connection.sending import Sender
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.entropy import random_hex
@@ -55,12 +55,14 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         self,
         part: Sender,
         home: Home,
+        chain: OperationsChain,
         transport_of: Callable[[TransportEntry], RTCDtlsTransport],
         on_changed: Callable[[], None],
     ) -> None:
         super().__init__()
         self._part = part
         self._home = home
+        self._chain = chain
         self._transport_of = transport_of
         self._on_changed = on_changed
         self._transaction: str | None = None
@@ -101,9 +103,9 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
 
         Spec: webrtc-encoded-transform, section 4.
         """
-        return Operation.of(lambda: self._generate_key_frames(rids))
+        return promise(lambda: self._generate_key_frames(rids))
 
-    def _generate_key_frames(self, rids: Sequence[str] | None) -> None:
+    def _generate_key_frames(self, rids: Sequence[str] | None) -> Task[None]:
         part = self._part
         if part.kind != "video" or not part.is_sending:
             raise InvalidStateError("generateKeyFrame needs a video sender that sends")
@@ -111,9 +113,13 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         for rid in rids or ():
             if rid not in known:
                 raise NotFoundError(f"the sender has no layer {rid!r}")
-        wanted: Sequence[str | None] = rids or (None,)
-        for each in wanted:
-            part.generate_key_frame(each)
+        wanted: tuple[str | None, ...] = tuple(rids or (None,))
+
+        def generate() -> None:
+            for each in wanted:
+                part.generate_key_frame(each)
+
+        return generate
 
     @at_home
     def sendPackets(self, packets: Sequence[RtpPacket | bytes], source: ExtensionIds | None = None) -> int:
@@ -180,9 +186,9 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
                 was negotiated, differ.
             TypeError, ValueError: see `check_encodings`.
         """
-        return Operation.of(lambda: self._set_parameters(parameters))
+        return self._chain.holding(promise(lambda: self._set_parameters(parameters)))
 
-    def _set_parameters(self, parameters: RTCRtpSendParameters) -> None:
+    def _set_parameters(self, parameters: RTCRtpSendParameters) -> Task[None]:
         part = self._part
         if part.stopped:
             raise InvalidStateError("setParameters on a sender that is stopped")
@@ -204,8 +210,12 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             if not part.can_send(encoding):
                 assert encoding.codec is not None
                 raise InvalidModificationError(f"{encoding.codec.mime_type} has not been negotiated")
-        self._transaction = None
-        part.set_parameters(encodings, preference)
+
+        def configure() -> None:
+            self._transaction = None
+            part.set_parameters(encodings, preference)
+
+        return configure
 
     @at_home
     def replaceTrack(self, withTrack: MediaStreamTrack | None) -> Operation[None]:
@@ -218,15 +228,16 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             TypeError: another kind.
             InvalidStateError: the transceiver is stopped.
         """
-        return Operation.of(lambda: self._replace_track(withTrack))
-
-    def _replace_track(self, track: MediaStreamTrack | None) -> None:
         kind = self._part.kind
-        if track is not None and track.kind != kind:
-            raise TypeError(f"replaceTrack of a {kind} sender with a {track.kind} track")
-        if self._part.stopped:
-            raise InvalidStateError("replaceTrack on a sender that is stopped")
-        self._part.set_track(track)
+        if withTrack is not None and withTrack.kind != kind:
+            return rejected(TypeError(f"replaceTrack of a {kind} sender with a {withTrack.kind} track"))
+
+        def steps() -> Task[None]:
+            if self._part.stopped:
+                raise InvalidStateError("replaceTrack on a sender that is stopped")
+            return lambda: self._part.set_track(withTrack)
+
+        return self._chain.run("replaceTrack", steps)
 
     @at_home
     def setStreams(self, *streams: MediaStream) -> None:

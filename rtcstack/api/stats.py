@@ -15,7 +15,7 @@ from rtcstack.connection.stats import Chosen, Statistics
 from rtcstack.errors import InvalidAccessError
 from rtcstack.media.track import MediaStreamTrack
 
-__all__ = ["RTCStats", "RTCStatsReport", "collect"]
+__all__ = ["RTCStats", "RTCStatsReport", "choose", "collect"]
 
 RTCStats = dict[str, Any]
 """One object of a report: "id", "type", "timestamp" (milliseconds since the Unix epoch) and the
@@ -45,22 +45,15 @@ class RTCStatsReport(Mapping[str, RTCStats]):
         return len(self._stats)
 
 
-def collect(connection: Connection, selector: MediaStreamTrack | Sender | Receiver | None) -> RTCStatsReport:
-    """A report of the whole connection, or of what a selector depends on.
+def choose(connection: Connection, selector: MediaStreamTrack | Sender | Receiver | None) -> Chosen | None:
+    """What a report is to be of; None for the whole connection.
 
     Raises:
         InvalidAccessError: the selected track is not sent or received here exactly once.
         TypeError: the selected sender or receiver is of another connection.
     """
-    statistics = Statistics()
     if selector is None:
-        statistics.add_all(connection)
-    else:
-        statistics.add_chosen(connection, _chosen(connection, selector))
-    return RTCStatsReport(statistics.objects)
-
-
-def _chosen(connection: Connection, selector: MediaStreamTrack | Sender | Receiver) -> Chosen:
+        return None
     transceivers = connection.transceivers.all
     if isinstance(selector, MediaStreamTrack):
         matches = [
@@ -79,3 +72,13 @@ def _chosen(connection: Connection, selector: MediaStreamTrack | Sender | Receiv
         sender if selector in (sender, sender.track) else None,
         receiver if selector in (receiver, receiver.track) else None,
     )
+
+
+def collect(connection: Connection, chosen: Chosen | None) -> RTCStatsReport:
+    """A report as of now."""
+    statistics = Statistics()
+    if chosen is None:
+        statistics.add_all(connection)
+    else:
+        statistics.add_chosen(connection, chosen)
+    return RTCStatsReport(statistics.objects)

@@ -5,6 +5,7 @@ Spec: webrtc-pc, section 5.4.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -133,6 +134,7 @@ class RTCRtpTransceiver(Resident):
             raise InvalidStateError("stop of a transceiver of a connection that is closed")
         if not self._part.stopping:
             self._part.stop()
+            asyncio.get_running_loop().call_soon(self._part.receiver.track.end)
             self._on_changed()
 
     @at_home

@@ -170,7 +170,8 @@ class Connection:
         if without_loop:
             self.transports.close()  # first, so that nothing below asks for a turn of the loop
         for transceiver in self.transceivers.all:
-            transceiver.finish(tell=False)
+            transceiver.finish()
+            transceiver.receiver.track.stop()
         if self.channels is not None:
             self.channels.shut()
         return self.transports.close()

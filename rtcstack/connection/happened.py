@@ -11,7 +11,15 @@ from rtcstack.connection.receiving import Receiver
 from rtcstack.connection.transceivers import Transceiver
 from rtcstack.media.stream import MediaStream
 
-__all__ = ["Happened", "SignalingStateChanged", "TrackAppeared", "TrackGained", "TrackLost", "TrackMuted"]
+__all__ = [
+    "Happened",
+    "SignalingStateChanged",
+    "TrackAppeared",
+    "TrackEnded",
+    "TrackGained",
+    "TrackLost",
+    "TrackMuted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +77,15 @@ class TrackAppeared:
     streams: tuple[MediaStream, ...]
 
 
-Happened = SignalingStateChanged | TrackMuted | TrackLost | TrackGained | TrackAppeared
+@dataclass(frozen=True, slots=True)
+class TrackEnded:
+    """A transceiver has stopped, and its receiver's track is to end, in a task of its own.
+
+    Attributes:
+        receiver: whose track it is.
+    """
+
+    receiver: Receiver
+
+
+Happened = SignalingStateChanged | TrackMuted | TrackLost | TrackGained | TrackAppeared | TrackEnded

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rtcstack.connection.capabilities import capabilities_with
 from rtcstack.connection.config import ConnectionConfig
-from rtcstack.connection.happened import Happened, SignalingStateChanged
+from rtcstack.connection.happened import Happened, SignalingStateChanged, TrackEnded
 from rtcstack.connection.remotetracks import RemoteTracks
 from rtcstack.connection.state import NegotiationState
 from rtcstack.connection.transceivers import TransceiverSet
@@ -88,6 +88,7 @@ class Negotiator:
         self._tracks = tracks
         self._wants_channels = wants_channels
         self._last_offer: Description | None = None
+        self._last_restarts = False
         self._last_answer: Description | None = None
         self._session_id = entropy().random.getrandbits(62) + 1
         self._credentials_to_replace: frozenset[tuple[str, str]] = frozenset()
@@ -141,6 +142,7 @@ class Negotiator:
         def restart(key: str, credentials: tuple[str, str]) -> bool:
             return ice_restart or credentials in self._credentials_to_replace
 
+        self._last_restarts = ice_restart
         self._last_offer = create_offer(
             self._state.negotiation,
             self._intents(),
@@ -174,6 +176,25 @@ class Negotiator:
         """What was last created for this type, and still counts."""
         return self._last_offer if sdp_type is SdpType.OFFER else self._last_answer
 
+    def last_accurate(self, sdp_type: SdpType) -> Description | None:
+        """Likewise, as long as what would be created now comes out the same.
+
+        Raises:
+            InvalidStateError: it cannot be created in this signaling state.
+        """
+        offer, answer = self._last_offer, self._last_answer
+        last = self.last(sdp_type)
+        if last is None:
+            return None
+        try:
+            if sdp_type is SdpType.OFFER:
+                now = self.create_offer(ice_restart=self._last_restarts)
+            else:
+                now = self.create_answer()
+        finally:
+            self._last_offer, self._last_answer = offer, answer
+        return last if now.sdp == last.sdp else None
+
     # -- descriptions -----------------------------------------------------------------------------
 
     def propose(self, side: Side, description: Description) -> Plan:
@@ -197,7 +218,13 @@ class Negotiator:
         old = self._state.negotiation
         self._state.negotiation = new = plan.advanced.negotiation
         happened: list[Happened] = [SignalingStateChanged()] if new.state is not old.state else []
+        ended: list[Happened] = []
         for effect in plan.advanced.effects:
+            if isinstance(effect, TransceiverStopped | TransceiverRemoved):
+                transceiver = self._transceivers.get(effect.key)
+                if transceiver is not None:
+                    ended.append(TrackEnded(transceiver.receiver))
+                    transceiver.finish()
             self._carry_out(effect)
         if new.state is SignalingState.STABLE:
             self._last_offer = self._last_answer = None
@@ -208,7 +235,9 @@ class Negotiator:
                     if t.local is not None
                 }
             self._transceivers.drop_stopped()
-        return happened + self._tracks.update(new.session.sections, is_pending=new.working is not None)
+        return (
+            happened + self._tracks.update(new.session.sections, is_pending=new.working is not None) + ended
+        )
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -216,10 +245,6 @@ class Negotiator:
                 self._transceivers.create_remote(effect.key, effect.kind)
             case TransceiverRemoved():
                 self._transceivers.forget(effect.key)
-            case TransceiverStopped():
-                transceiver = self._transceivers.get(effect.key)
-                if transceiver is not None:
-                    transceiver.finish()
             case TransportAdded():
                 self._transports.prepare(effect.transport.key).apply(effect.transport)
             case TransportChanged():

@@ -113,11 +113,10 @@ class Transceiver:
             used_by_add_track=self.used_by_add_track,
         )
 
-    def stop(self, *, tell: bool = True) -> None:
+    def stop(self) -> None:
         """Send and receive nothing any more; negotiated with the next offer.
 
-        Args:
-            tell: whether the receiver's track fires "ended".
+        The receiver's track is to be ended by who calls this, in a task of its own.
         """
         if self.stopping:
             return
@@ -125,14 +124,10 @@ class Transceiver:
         self.sender.stop()
         self.receiver.stop()
         self.direction = Direction.INACTIVE
-        if tell:
-            self.receiver.track.end()
-        else:
-            self.receiver.track.stop()
 
-    def finish(self, *, tell: bool = True) -> None:
+    def finish(self) -> None:
         """It is stopped, here and in what was negotiated; see `stop`."""
-        self.stop(tell=tell)
+        self.stop()
         self.stopped = True
 
 
@@ -258,7 +253,6 @@ class TransceiverSet:
         """The remote offer that made it was rolled back."""
         transceiver = self.get(key)
         if transceiver is not None:
-            transceiver.finish()
             self._all.remove(transceiver)
             del self._by_key[key]
 

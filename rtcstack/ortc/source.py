@@ -41,6 +41,21 @@ class IceSource:
         self.is_closed = False
         self._gatherer = gatherer
 
+    @property
+    def state(self) -> IceState:
+        """How far the path is."""
+        return self.agent.state
+
+    @property
+    def gathering_state(self) -> GatheringState:
+        """How far gathering is."""
+        return self.agent.gathering_state
+
+    @property
+    def selected_pair(self) -> PairView | None:
+        """The pair that packets take."""
+        return self.agent.selected_pair
+
     def close(self) -> None:
         """End both, and say so."""
         if self.is_closed:

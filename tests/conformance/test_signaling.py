@@ -221,17 +221,19 @@ async def test_provisional_answer() -> None:
         assert a.signalingState == b.signalingState == "stable"
 
 
-async def test_operations_run_in_order_and_the_first_at_once() -> None:
+async def test_operations_run_in_order_each_in_a_turn_of_its_own() -> None:
     async with pair() as (a, b):
         b.addTransceiver("audio")
         offer = await b.createOffer()
         setting = a.setRemoteDescription(offer)
-        assert a.signalingState == "have-remote-offer"
         answering = a.createAnswer()
         local = a.setLocalDescription()
-        assert a.signalingState == "have-remote-offer"
+        assert a.signalingState == "stable"
         await setting
+        assert a.signalingState == "have-remote-offer"
+        assert not answering.done()
         answer = await answering
+        assert a.signalingState == "have-remote-offer"
         await local
         assert answer.type == "answer"
         assert a.signalingState == "stable"
@@ -387,7 +389,7 @@ async def test_what_waits_in_the_chain_ends_with_the_connection() -> None:
         a.addTransceiver("audio")
         first, second = a.createOffer(), a.createOffer()
         a.close()
-        await first
+        await rejects(InvalidStateError, first)
         await rejects(InvalidStateError, second)
 
 

@@ -1,0 +1,56 @@
+"""What the W3C's objects show of a transport: as it was told last, not as it is by now.
+
+Spec: webrtc-pc, sections 5.5 and 5.6: the slots that queued tasks set.
+"""
+
+from __future__ import annotations
+
+from rtcstack.connection.transports import TransportEntry
+from rtcstack.dtls import DtlsState
+from rtcstack.ice import GatheringState, IceAgent, IceState, PairView
+from rtcstack.sdp.candidate import Candidate
+
+__all__ = ["TransportSlots"]
+
+
+class TransportSlots:
+    """The slots of one transport.
+
+    Args:
+        entry: the transport.
+
+    Attributes:
+        state: [[IceTransportState]].
+        gathering_state: [[IceGathererState]].
+        selected_pair: [[SelectedCandidatePair]], or None.
+        dtls_state: [[DtlsTransportState]].
+    """
+
+    __slots__ = ("dtls_state", "entry", "gathering_state", "selected_pair", "state")
+
+    def __init__(self, entry: TransportEntry) -> None:
+        self.entry = entry
+        self.state = IceState.NEW
+        self.gathering_state = GatheringState.NEW
+        self.selected_pair: PairView | None = None
+        self.dtls_state = DtlsState.NEW
+
+    @property
+    def agent(self) -> IceAgent:
+        """The ICE agent."""
+        return self.entry.agent
+
+    @property
+    def mid(self) -> str:
+        """What candidates are signalled with."""
+        return self.entry.mid
+
+    @property
+    def remote_candidates(self) -> list[Candidate]:
+        """What the peer has signalled for this generation."""
+        return self.entry.remote_candidates
+
+    def close(self) -> None:
+        """Both are closed, and nobody is told."""
+        self.state = IceState.CLOSED
+        self.dtls_state = DtlsState.CLOSED
