@@ -248,7 +248,7 @@ class RawVideoWriter:
 
 
 class RawAudioWriter:
-    """Encodes sound. Gaps become silence, and what overlaps is left out, so that it stays with the pictures."""
+    """Encodes sound. Gaps become silence, what overlaps is left out: it stays with the pictures."""
 
     def __init__(self, codec: str | None, bitrate_bps: int) -> None:
         self._codec = codec
@@ -315,7 +315,8 @@ class RawAudioWriter:
             data = self._join(start - self._end, data)
         if self.sound is not None:
             # the resampler may hold a few samples back
-            began = self._end + len(data) // (2 * self._channels) - frame.samples * self._rate // frame.sample_rate
+            ends = self._end + len(data) // (2 * self._channels)
+            began = ends - frame.samples * self._rate // frame.sample_rate
             self.sound.note(began / self._rate, capture_time(frame))
         self._pending += data
         self._encode_complete()
@@ -358,12 +359,12 @@ class RawAudioWriter:
         pending, size = self._pending, self._samples * 2 * self._channels
         used = 0
         while len(pending) - used >= size:
-            self._encode(pending[used : used + size])
+            self._encode(bytes(pending[used : used + size]))
             used += size
         if used:
             del pending[:used]
 
-    def _encode(self, piece: bytes | bytearray) -> None:
+    def _encode(self, piece: bytes) -> None:
         stream, container = self._stream, self._container
         assert stream is not None
         assert container is not None

@@ -284,6 +284,7 @@ class SendStream:
         orientation: VideoOrientation | None = None,
         extensions: Sequence[tuple[Extension, bytes]] = (),
         payload_type: int | None = None,
+        tells_time: bool = True,
     ) -> bool:
         """Send a frame.
 
@@ -297,7 +298,9 @@ class SendStream:
             audio_level, voice: -dBov from 0 to 127, and whether it is speech.
             orientation: how the picture is to be turned.
             extensions: further header extensions, sent if their number is agreed.
-            payload_type: instead of the agreed one (telephone-event, for example).
+            payload_type: instead of the agreed one (RED, for example).
+            tells_time: whether its timestamp goes on with the clock. Telephone events repeat one for
+                long (RFC 4733): no clock to report by.
 
         Returns:
             False if there is no room for it; then nothing of it is sent.
@@ -327,8 +330,7 @@ class SendStream:
         self._next = number + len(packets)
         if parameters.nack:
             self._remember(packets, now)
-        if payload_type == parameters.payload_type:
-            # Others may repeat one timestamp for long (RFC 4733): no clock to report by.
+        if tells_time:
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now if captured_at is None else captured_at
         self.frames_sent += 1
