@@ -89,7 +89,8 @@ class SendStream:
         packets_sent, bytes_sent, header_bytes_sent: payload and headers apart; repeated packets
             included.
         repeated_packets, repeated_bytes: of these, those sent again because the peer asked.
-        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload.
+        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
+        padding_repetitions: of these packets, those that carry what was sent before.
         frames_sent, key_frames_sent, frames_refused: frames, and those for which there was no room.
         nack_count, pli_count, fir_count: requests received.
         nacks_unknown: packets that were asked for and are not kept any more.
@@ -134,6 +135,7 @@ class SendStream:
         "packets_sent",
         "padding_bytes",
         "padding_packets",
+        "padding_repetitions",
         "parameters",
         "pli_count",
         "remote",
@@ -184,6 +186,7 @@ class SendStream:
         self.repeated_bytes = 0
         self.padding_packets = 0
         self.padding_bytes = 0
+        self.padding_repetitions = 0
         self.frames_sent = 0
         self.key_frames_sent = 0
         self.frames_refused = 0
