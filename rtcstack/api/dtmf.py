@@ -180,6 +180,7 @@ class RTCDTMFSender(EventTarget):
                 now,
                 marker=packet.marker,
                 payload_type=playing.payload_type,
+                tells_time=False,
             )
         outbound.carrier.wake()
         if packets:
