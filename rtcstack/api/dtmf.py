@@ -177,6 +177,7 @@ class RTCDTMFSender(Resident, EventTarget):
                 now,
                 marker=packet.marker,
                 payload_type=playing.payload_type,
+                tells_time=False,
             )
         outbound.carrier.wake()
         if packets:

@@ -191,9 +191,9 @@ class MediaEncoder(EncodedSource):
             )
 
     def _made_audio(self, result: AudioResult) -> None:
-        units, power, captured = result
         rate = RTP_CLOCK_RATES.get(self._name, 48_000)
-        for unit in units:
+        for unit in result.units:
+            captured = None if result.captured is None else result.captured - result.ahead_s(unit, rate)
             self.push_encoded(
                 EncodedMedia(
                     self.codec,
@@ -202,6 +202,6 @@ class MediaEncoder(EncodedSource):
                     Fraction(1, rate),
                     duration=unit.duration,
                     capture_time=captured,
-                    audio_level=dbov(power),
+                    audio_level=dbov(result.power),
                 )
             )

@@ -30,6 +30,7 @@ class _Processed(TrackSource):
     def __init__(self, origin: MediaStreamTrack, function: Work) -> None:
         super().__init__(origin.kind, origin.label, muted=origin.muted)
         self._origin = origin
+        self.capture_clock = origin.source.capture_clock
         self._function = function
         self._jobs: CoderStream[Frame, Frame | None] | None = None
         self._has_failed = False

@@ -24,6 +24,7 @@ from rtcstack.errors import InvalidStateError, OperationError
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
 from rtcstack.media.files import is_at_hand, open_output
 from rtcstack.media.frames import Frame
+from rtcstack.media.timeline import Distance
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.media.writers import (
     EncodedAudioWriter,
@@ -103,7 +104,8 @@ class _Input:
         if self.writer is None and not self._recorder.choose_writer(self, frame.name):
             return
         if frame.name == self.codec:
-            item = (frame.data, frame.ticks, frame.key_frame, frame.width or 0, frame.height or 0)
+            size = frame.width or 0, frame.height or 0
+            item = (frame.data, frame.ticks, frame.key_frame, *size, frame.capture_time)
             self._recorder.enqueue(self, item)
             return
         self.leave_out(f"{frame.codec}, in a stream of {self.codec}: a file's stream has one codec")
@@ -149,7 +151,7 @@ class EncodedInput:
         if sets is not None:
             has_sets = not sets.begins_with_picture(data)
             data = sets.complete(data, key_frame=key_frame, has_sets=has_sets)
-        self._recorder.enqueue(self._input, (data, timestamp, key_frame, width, height))
+        self._recorder.enqueue(self._input, (data, timestamp, key_frame, width, height, None))
 
 
 class MediaRecorder:
@@ -284,6 +286,20 @@ class MediaRecorder:
                 if isinstance(entry.track.source, EncodedSource):
                     entry.track.source.request_key_frame()
 
+    def _join_clocks(self) -> None:
+        """Find for each input the sound that was captured by the same clock, if there is any."""
+        sounds: dict[int, Distance] = {}
+        for kind in ("audio", "video"):
+            for entry in self._inputs:
+                track, writer = entry.track, entry.writer
+                clock = None if track is None else track.source.capture_clock
+                if track is None or writer is None or clock is None or track.kind != kind:
+                    continue
+                if kind == "video":
+                    writer.sound = sounds.get(id(clock))
+                elif id(clock) not in sounds:  # of several the first leads
+                    writer.sound = sounds[id(clock)] = Distance()
+
     def _open(self) -> OutputContainer:
         container = open_output(self._file, self._format, self._options)
         try:
@@ -402,6 +418,7 @@ class MediaRecorder:
             if not (self._is_complete or self._stopping):
                 return
             self._has_begun = True
+            self._join_clocks()
             if self._early_timer is not None:
                 self._early_timer.cancel()
                 self._early_timer = None

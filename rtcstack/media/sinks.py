@@ -80,6 +80,7 @@ class _Relayed(TrackSource):
     def __init__(self, origin: MediaStreamTrack) -> None:
         super().__init__(origin.kind, origin.label, muted=origin.muted)
         self._origin = origin
+        self.capture_clock = origin.source.capture_clock
 
     def demanded(self) -> None:
         self._origin.add_sink(self)

@@ -49,6 +49,10 @@ class TrackSource:
         muted: whether it gives nothing at the moment.
     """
 
+    capture_clock: object | None = None
+    """What keeps the time by which its frames say when they were captured; frames of sources that have
+    the same can be compared. None when nobody knows."""
+
     def __init__(self, kind: str, label: str = "", *, muted: bool = False) -> None:
         if kind not in ("audio", "video"):
             raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")

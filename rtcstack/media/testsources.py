@@ -57,6 +57,7 @@ class TimedSource(TrackSource, ABC):
 
     def __init__(self, kind: str, label: str, interval: Fraction) -> None:
         super().__init__(kind, label)
+        self.capture_clock = unix_time
         self._interval = interval
         self._index = 0
         self._began_at = 0.0

@@ -6,13 +6,24 @@ frame to the next. Whoever paces, records or plays by such times needs them on o
 
 from __future__ import annotations
 
-__all__ = ["MAX_BACK_S", "MAX_STEP_S", "Timeline"]
+from collections import deque
+
+__all__ = ["MAX_BACK_S", "MAX_SHIFT_S", "MAX_STEP_S", "Distance", "PictureShift", "Timeline"]
 
 MAX_STEP_S = 5.0
 """A step forward of more than this, that did not take so long either, begins a new timeline;"""
 
 MAX_BACK_S = 1.0
 """one back of more than this, too: pictures in the order of decoding go back by less."""
+
+MAX_SHIFT_S = 5.0
+"""Pictures further than this from their sound are not of the same clock, whatever is said."""
+
+_WINDOW = 15
+"""Frames whose median tells a distance: frames that are read late seem to be captured late."""
+
+_TOLERANCE_S = 0.005
+"""Pictures this near to their sound are left where they are."""
 
 _MAX_PAUSE_S = 24 * 3600.0
 """A pause between two timelines is kept up to this."""
@@ -112,3 +123,65 @@ class Timeline:
         self._offset = offset = self._newest + passed - ticks
         self.jumps += 1
         return offset
+
+
+class Distance:
+    """How far the times of one line are from the capture times of what stands there."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque(maxlen=_WINDOW)
+
+    def note(self, position_s: float, captured: float | None) -> None:
+        """A frame: where it stands, and when it was captured if it says so. Both in seconds."""
+        if captured is not None:
+            self._seen.append(position_s - captured)
+
+    @property
+    def seconds(self) -> float | None:
+        """The median of the last; None before the first."""
+        seen = sorted(self._seen)
+        return seen[len(seen) // 2] if seen else None
+
+
+class PictureShift:
+    """Keeps pictures with the sound that was captured with them.
+
+    Sound stands in a file as it was heard: it is made up for where it was late, and left out where the
+    delay became shorter. Pictures have the times at which they were captured. So the distance of the two
+    changes with each stall, and the pictures are moved to where their sound is.
+
+    Args:
+        rate: ticks a second of the pictures' times.
+        sound: noted by whoever writes the sound of the same capture clock.
+    """
+
+    __slots__ = ("_last", "_pictures", "_rate", "_shift", "_sound")
+
+    def __init__(self, rate: int, sound: Distance) -> None:
+        self._rate = rate
+        self._sound = sound
+        self._pictures = Distance()
+        self._shift = 0
+        self._last: int | None = None
+
+    def move(self, ticks: int, captured: float | None) -> int:
+        """Where a picture belongs.
+
+        A shift forward is made at once. One back is shared among the pictures, which stay in order and
+        apart.
+
+        Args:
+            ticks: its time on its own line.
+            captured: seconds on the capture clock, or None.
+        """
+        self._pictures.note(ticks / self._rate, captured)
+        sound, pictures = self._sound.seconds, self._pictures.seconds
+        if sound is not None and pictures is not None and abs(sound - pictures) <= MAX_SHIFT_S:
+            wanted = round((sound - pictures) * self._rate)
+            if abs(wanted - self._shift) > _TOLERANCE_S * self._rate:
+                step = 0 if self._last is None else max(0, ticks - self._last)
+                self._shift = max(wanted, self._shift - step // 2)
+        self._last = ticks if self._last is None else max(self._last, ticks)
+        return max(0, ticks + self._shift)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections import deque
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -17,12 +18,12 @@ from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from rtcstack.codecs.coders.audio import SampleCutter, make_frame
+from rtcstack.codecs.coders.audio import Converter, make_frame
 from rtcstack.codecs.coders.video import FrameFitter
 from rtcstack.codecs.payload.annexb import nal_units
 from rtcstack.errors import OperationError
-from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
-from rtcstack.media.timeline import Timeline
+from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, capture_time
+from rtcstack.media.timeline import Distance, PictureShift, Timeline
 
 __all__ = [
     "EncodedAudioWriter",
@@ -39,6 +40,15 @@ _BASELINE = 66
 
 _MAX_SILENCE_S = 60.0
 """Silence that is written for a gap in the sound; the rest of a longer one is left empty."""
+
+_MAX_OFF_S = 0.1
+"""Sound whose time is further than this from the end of the sound before is moved there at once;"""
+
+_TOLERATED_OFF_S = 0.004
+"""nearer than this, never;"""
+
+_OFF_FRAMES = 25
+"""and in between, if so many frames in a row say so."""
 
 _VIDEO_OPTIONS = {
     # below nothing libvpx keeps the speed that it is told; above, VP8 is as careful as it measures that it
@@ -81,7 +91,14 @@ _KEY_FRAME_EVERY = 150
 
 
 class Writer(Protocol):
-    """One stream of a file. Used on the recorder's thread."""
+    """One stream of a file. Used on the recorder's thread.
+
+    Attributes:
+        sound: notes where the sound of a capture clock stands: its writer notes, those of pictures of
+            the same clock read. None when there is nothing to compare. Set before the first frame.
+    """
+
+    sound: Distance | None
 
     def can_begin(self, item: Any) -> bool:
         """Whether the stream can begin with this."""
@@ -175,6 +192,8 @@ class RawVideoWriter:
         self._stream: VideoStream | None = None
         self._timeline = Timeline(VIDEO_CLOCK_RATE)
         self._last = -1
+        self.sound: Distance | None = None
+        self._shift: PictureShift | None = None
 
     def can_begin(self, item: Any) -> bool:
         """With a picture of some size: the file has that."""
@@ -197,6 +216,7 @@ class RawVideoWriter:
         stream.codec_context.open(strict=False)
         self._container, self._stream = container, stream
         self._fitter = FrameFitter(stream.pix_fmt, 1.0, even=True)
+        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
         self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
         return True
 
@@ -207,6 +227,8 @@ class RawVideoWriter:
         assert stream is not None
         assert container is not None
         pts = self._timeline.place(round((frame.time or 0.0) * VIDEO_CLOCK_RATE), at)
+        if pts is not None and self._shift is not None:
+            pts = self._shift.move(pts, capture_time(frame))
         if pts is None or pts <= self._last:
             return
         self._last = pts
@@ -226,20 +248,23 @@ class RawVideoWriter:
 
 
 class RawAudioWriter:
-    """Encodes sound. Gaps become silence, so that it stays with the pictures."""
+    """Encodes sound. Gaps become silence, what overlaps is left out: it stays with the pictures."""
 
     def __init__(self, codec: str | None, bitrate_bps: int) -> None:
         self._codec = codec
         self._bitrate_bps = bitrate_bps
         self._container: OutputContainer | None = None
         self._stream: AudioStream | None = None
-        self._cutter: SampleCutter | None = None
+        self._converter: Converter | None = None
         self._resampler: av.AudioResampler | None = None
         self._rate = 48_000
         self._samples = 960
-        self._next: int | None = None
+        self._channels = 1
         self._timeline = Timeline(48_000)
-        self._written = 0
+        self._pending = bytearray()
+        self._written = 0  # samples, up to where the pending ones begin
+        self._off: deque[int] = deque(maxlen=_OFF_FRAMES)
+        self.sound: Distance | None = None
 
     def can_begin(self, item: Any) -> bool:
         """Always."""
@@ -250,7 +275,7 @@ class RawAudioWriter:
         frame: av.AudioFrame = item
         codec = encoder_for(container, "audio", self._codec)
         self._rate = frame.sample_rate if codec.startswith("pcm") else 48_000
-        channels = 1 if frame.layout.nb_channels == 1 else 2
+        channels = self._channels = 1 if frame.layout.nb_channels == 1 else 2
         stream = container.add_stream(codec, rate=self._rate)
         assert isinstance(stream, AudioStream)
         stream.layout = "mono" if channels == 1 else "stereo"
@@ -260,37 +285,90 @@ class RawAudioWriter:
         context.time_base = Fraction(1, self._rate)
         context.open(strict=False)
         self._samples = context.frame_size or self._rate // 50
-        self._cutter = SampleCutter(self._rate, channels, self._samples)
+        self._converter = Converter(self._rate, channels)
         if context.format.name != "s16":
             self._resampler = av.AudioResampler(context.format.name, stream.layout.name, self._rate)
         self._container, self._stream = container, stream
         self._written = int(offset_s * self._rate)
-        self._timeline = Timeline(self._rate, interval=self._samples)
+        self._timeline = Timeline(self._rate, start=self._written, interval=self._samples)
         return True
+
+    @property
+    def _end(self) -> int:
+        """Where the sound so far ends, in samples."""
+        return self._written + len(self._pending) // (2 * self._channels)
 
     def write(self, item: Any, at: float) -> None:
         """Encode what is complete."""
-        cutter = self._cutter
-        assert cutter is not None
-        for began, piece in cutter.cut(item):
-            start = self._timeline.place(began, at)
+        frame: av.AudioFrame = item
+        converter = self._converter
+        assert converter is not None
+        if not frame.samples:
+            return
+        data = converter.convert(frame)
+        pts, base = frame.pts, frame.time_base
+        if pts is not None and base:
+            ticks = pts * self._rate * base.numerator // base.denominator
+            start = self._timeline.place(ticks, at)
             if start is None:
-                continue
-            if self._next is not None and start > self._next:
-                missing = (start - self._next) // self._samples
-                silent = min(missing, int(_MAX_SILENCE_S * self._rate) // self._samples)
-                for _ in range(silent):
-                    self._encode(bytes(len(piece)))
-                self._written += (missing - silent) * self._samples
-            self._next = start + self._samples
-            self._encode(bytes(piece))
+                return
+            data = self._join(start - self._end, data)
+        if self.sound is not None:
+            # the resampler may hold a few samples back
+            ends = self._end + len(data) // (2 * self._channels)
+            began = ends - frame.samples * self._rate // frame.sample_rate
+            self.sound.note(began / self._rate, capture_time(frame))
+        self._pending += data
+        self._encode_complete()
+
+    def _join(self, off: int, data: memoryview) -> memoryview:
+        """Bring the sound to where a frame begins: by silence, or without what would be there twice.
+
+        Times that waver are let waver: only where many in a row are off on the same side, or one by far,
+        the sound is moved.
+
+        Args:
+            off: samples from the end of the sound so far to the frame.
+            data: the frame's samples.
+
+        Returns:
+            What is to be written of it.
+        """
+        if abs(off) <= _MAX_OFF_S * self._rate:
+            seen = self._off
+            seen.append(off)
+            least = min(seen) if off > 0 else max(seen)
+            if len(seen) < _OFF_FRAMES or least * off <= 0 or abs(least) <= _TOLERATED_OFF_S * self._rate:
+                return data
+            off = least
+        self._off.clear()
+        if off > 0:
+            self._be_silent(off)
+            return data
+        return data[-off * 2 * self._channels :]
+
+    def _be_silent(self, samples: int) -> None:
+        size = 2 * self._channels
+        silent = min(samples, int(_MAX_SILENCE_S * self._rate))
+        for begin in range(0, silent, self._samples):
+            self._pending += bytes(min(self._samples, silent - begin) * size)
+            self._encode_complete()
+        self._written += samples - silent
+
+    def _encode_complete(self) -> None:
+        pending, size = self._pending, self._samples * 2 * self._channels
+        used = 0
+        while len(pending) - used >= size:
+            self._encode(bytes(pending[used : used + size]))
+            used += size
+        if used:
+            del pending[:used]
 
     def _encode(self, piece: bytes) -> None:
-        stream, container, cutter = self._stream, self._container, self._cutter
+        stream, container = self._stream, self._container
         assert stream is not None
         assert container is not None
-        assert cutter is not None
-        frame = make_frame(self._samples, self._rate, cutter.channels or 1)
+        frame = make_frame(self._samples, self._rate, self._channels)
         plane = frame.planes[0]
         plane.update(piece.ljust(plane.buffer_size, b"\0"))
         frame.pts = self._written
@@ -313,6 +391,8 @@ class EncodedVideoWriter:
         self._stream: Stream | None = None
         self._template: InputContainer | None = None  # the file's stream refers to it
         self._timeline = Timeline(VIDEO_CLOCK_RATE)
+        self.sound: Distance | None = None
+        self._shift: PictureShift | None = None
         self._delay = 0
         self._last_dts: int | None = None
         self._newest = 0
@@ -323,7 +403,7 @@ class EncodedVideoWriter:
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
-        data, _, key_frame, width, height = item
+        data, _, key_frame, width, height, _ = item
         if not key_frame:
             return False
         stream: Stream
@@ -342,6 +422,7 @@ class EncodedVideoWriter:
                 self._template = av.open(io.BytesIO(data), "r", format=raw)
             stream = container.add_stream_from_template(self._template.streams.video[0])
         self._container, self._stream = container, stream
+        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
         self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
         if self._codec == "h265" or (self._codec == "h264" and _may_reorder(data)):
             self._delay = _REORDERED_TICKS
@@ -349,7 +430,7 @@ class EncodedVideoWriter:
 
     def write(self, item: Any, at: float) -> None:
         """Add a picture."""
-        data, timestamp, key_frame, _, _ = item
+        data, timestamp, key_frame, _, _, captured = item
         container, stream = self._container, self._stream
         if container is None or stream is None or not data:
             return
@@ -358,6 +439,8 @@ class EncodedVideoWriter:
         pts = self._timeline.place(timestamp, at, certain=key_frame)
         if pts is None:
             return
+        if self._shift is not None:
+            pts = self._shift.move(pts, captured)
         # They come in the order of decoding, in which their times may go back and forth.
         self._newest = max(self._newest, pts)
         dts, last = self._newest - self._delay, self._last_dts
@@ -390,6 +473,7 @@ class EncodedAudioWriter:
         self._stream: Stream | None = None
         self._template: InputContainer | None = None
         self._timeline = Timeline(self._rate)
+        self.sound: Distance | None = None
         self._last = -1
 
     def can_begin(self, item: Any) -> bool:
@@ -422,7 +506,7 @@ class EncodedAudioWriter:
 
     def write(self, item: Any, at: float) -> None:
         """Add a packet."""
-        data, timestamp, *_ = item
+        data, timestamp, *_, captured = item
         container, stream = self._container, self._stream
         if container is None or stream is None or not data:
             return
@@ -430,6 +514,8 @@ class EncodedAudioWriter:
         if pts is None or pts <= self._last:
             return
         self._last = pts
+        if self.sound is not None:
+            self.sound.note(pts / self._rate, captured)
         packet = av.Packet(data)
         packet.pts = packet.dts = pts
         packet.time_base = Fraction(1, self._rate)

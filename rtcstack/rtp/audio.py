@@ -19,7 +19,7 @@ from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.serial import Unwrapper
 
-__all__ = ["MAX_FRAMES", "MAX_HELD_S", "AudioJitterBuffer", "Playout", "Pulled"]
+__all__ = ["MAX_EVENTS", "MAX_FRAMES", "MAX_HELD_S", "AudioJitterBuffer", "Playout", "Pulled"]
 
 MAX_HELD_S = 6.0
 """How much may be held: the longest delay, and what comes while it settles. When there is more nobody
@@ -45,6 +45,9 @@ SHRINK_INTERVAL_S = 0.5
 
 TOLERANCE_S = 0.001
 """Players are not more exact than this."""
+
+MAX_EVENTS = 512
+"""Numbers of packets without sound that are remembered: a tone of six seconds has 300."""
 
 _SILENT_BYTES = 2
 """Frames this short are the silence that DTX sends."""
@@ -112,6 +115,7 @@ class AudioJitterBuffer:
         "_dry",
         "_duration",
         "_earliest",
+        "_events",
         "_first_at",
         "_frames",
         "_last_index",
@@ -153,6 +157,7 @@ class AudioJitterBuffer:
         self._last_index = -1  # number of the packet played last
         self._first_at = 0.0  # when filling began
         self._earliest = 0  # timestamp of what is held while it fills
+        self._events: dict[int, None] = {}  # numbers of packets in whose time there is no sound
         self._dry = 0  # ticks made up since the buffer ran dry
         self._concealing = False
         self._was_silent = False
@@ -201,6 +206,7 @@ class AudioJitterBuffer:
         """Drop all that is held and fill again."""
         self.discarded += len(self._frames)
         self._frames.clear()
+        self._events.clear()
         self._playing = False
         self._newest = self._newest_index = self._last_index = -1
         self._dry = self._waited = 0
@@ -271,6 +277,27 @@ class AudioJitterBuffer:
             self.flushes += 1
             self.reset()
 
+    def insert_event(self, packet: RtpPacket) -> None:
+        """Take a packet that carries no sound but something in its place: a telephone event.
+
+        While it lasts the sender leaves the sound out, and nothing of it is lost.
+
+        Spec: RFC 4733, section 2.5.1.
+        """
+        if packet.index <= self._last_index:
+            return
+        events = self._events
+        if len(events) >= MAX_EVENTS:
+            del events[next(iter(events))]
+        events[packet.index] = None
+
+    def _next_sound(self) -> int:
+        """The number that the packet after the last that was played has, if nothing is lost."""
+        number, events = self._last_index + 1, self._events
+        while number in events:
+            number += 1
+        return number
+
     def _is_before_all(self, timestamp: int) -> bool:
         """Whether nothing is to be played before this yet: no reason to begin with a copy."""
         return not self._playing and (not self._frames or timestamp < self._earliest)
@@ -309,6 +336,8 @@ class AudioJitterBuffer:
             missing = max(0, frame.timestamp - self._awaited)
             self.inserted += min(max(0, self._waited - missing), round(MAX_JUMP_S * self._clock_rate))
             self._waited = 0
+        if self._events:
+            self._events = {number: None for number in self._events if number > frame.sequence_number}
         self._was_silent = len(frame.data) <= _SILENT_BYTES
         duration = frame.duration or self._duration
         self._next = frame.timestamp + duration
@@ -336,7 +365,7 @@ class AudioJitterBuffer:
     def _bridge(self, following: EncodedFrame, first: int) -> Playout:
         """What is to be played is not there, but something after it is."""
         duration = min(self._duration, first - self._next)
-        if following.sequence_number == self._last_index + 1:
+        if following.sequence_number == self._next_sound():
             # No packet is missing: the sender was silent in between.
             self._next += duration
             self._concealing = False
@@ -353,8 +382,8 @@ class AudioJitterBuffer:
             self._awaited = self._next
         self._waited += duration
         self._dry += duration
-        if self._was_silent:
-            # the sender has said that it will be silent (DTX): nothing is lost
+        if self._was_silent or self._last_index + 1 in self._events:
+            # the sender has said that it will be silent (DTX), or has sent something else: nothing is lost
             self._playing = False
             self._concealing = False
             return Playout(Pulled.SILENCE, None, duration)

@@ -69,9 +69,9 @@ class ReceiveStream:
         layout: the shape of the newest packet's header extension.
         mid_bytes: the section's MID as packets name it.
         cname: of its sender, once told.
-        packets_received, bytes_received, header_bytes_received: retransmissions included; bytes
-            of payload, and of headers and padding.
-        retransmitted_packets, retransmitted_bytes: restored from RTX.
+        packets_received, bytes_received, header_bytes_received: retransmissions and what probes for
+            bandwidth included, on whatever SSRC; bytes of payload, and of headers and padding.
+        retransmitted_packets, retransmitted_bytes: of these, what came by RTX with a payload.
         duplicates: packets that were there already.
         discarded: packets of payload types that are not agreed.
         last_packet_at: monotonic seconds.
@@ -277,6 +277,21 @@ class ReceiveStream:
             reception.arrived(timestamp, now)
         self._sink(packet, codec, now)
 
+    def count_apart(self, size: int, payload_size: int) -> None:
+        """Count a packet of the SSRC of its retransmissions, as webrtc-stats wants it: also one that nobody
+        needs, and one that carries nothing.
+
+        Args:
+            size: of the packet, in bytes.
+            payload_size: of its payload, the number of the original included.
+        """
+        self.packets_received += 1
+        self.bytes_received += payload_size
+        self.header_bytes_received += size - payload_size
+        if payload_size:
+            self.retransmitted_packets += 1
+            self.retransmitted_bytes += payload_size
+
     def receive_restored(self, packet: RtpPacket, now: float) -> None:
         """Take a packet that a retransmission restored."""
         codec = self._codecs.get(packet.payload_type)
@@ -288,11 +303,6 @@ class ReceiveStream:
             self.duplicates += 1
             return
         packet.received_at = now
-        self.packets_received += 1
-        self.retransmitted_packets += 1
-        self.bytes_received += packet.payload_bytes
-        self.retransmitted_bytes += packet.payload_bytes
-        self.header_bytes_received += len(packet.data) - packet.payload_bytes
         self._sink(packet, codec, now)
 
     def _begin(self, index: int) -> None:
@@ -362,8 +372,12 @@ class ReceiveStream:
             self.assembler.insert(packet, cast(Depacketizer, codec.depacketizer), now)
 
     def _buffer(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
-        if codec.depacketizer is not None and self.playout is not None:
+        if self.playout is None:
+            return
+        if codec.depacketizer is not None:
             self.playout.insert(packet, cast(AudioDepacketizer, codec.depacketizer), self._reader, now)
+        else:
+            self.playout.insert_event(packet)
 
     def _pass_on(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         """Audio frames as they arrive."""
@@ -493,6 +507,7 @@ class RtxStream:
         self.packets_received += 1
         size = packet.payload_end - packet.payload_start
         self.bytes_received += size
+        self.primary.count_apart(len(packet.data), size)
         if not size:
             return  # padding, to probe for bandwidth
         original_type = self._original_types.get(packet.payload_type)

@@ -89,7 +89,8 @@ class SendStream:
         packets_sent, bytes_sent, header_bytes_sent: payload and headers apart; repeated packets
             included.
         repeated_packets, repeated_bytes: of these, those sent again because the peer asked.
-        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload.
+        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
+        padding_repetitions: of these packets, those that carry what was sent before.
         frames_sent, key_frames_sent, frames_refused: frames, and those for which there was no room.
         nack_count, pli_count, fir_count: requests received.
         nacks_unknown: packets that were asked for and are not kept any more.
@@ -134,6 +135,7 @@ class SendStream:
         "packets_sent",
         "padding_bytes",
         "padding_packets",
+        "padding_repetitions",
         "parameters",
         "pli_count",
         "remote",
@@ -184,6 +186,7 @@ class SendStream:
         self.repeated_bytes = 0
         self.padding_packets = 0
         self.padding_bytes = 0
+        self.padding_repetitions = 0
         self.frames_sent = 0
         self.key_frames_sent = 0
         self.frames_refused = 0
@@ -284,6 +287,7 @@ class SendStream:
         orientation: VideoOrientation | None = None,
         extensions: Sequence[tuple[Extension, bytes]] = (),
         payload_type: int | None = None,
+        tells_time: bool = True,
     ) -> bool:
         """Send a frame.
 
@@ -297,7 +301,9 @@ class SendStream:
             audio_level, voice: -dBov from 0 to 127, and whether it is speech.
             orientation: how the picture is to be turned.
             extensions: further header extensions, sent if their number is agreed.
-            payload_type: instead of the agreed one (telephone-event, for example).
+            payload_type: instead of the agreed one (RED, for example).
+            tells_time: whether its timestamp goes on with the clock. Telephone events repeat one for
+                long (RFC 4733): no clock to report by.
 
         Returns:
             False if there is no room for it; then nothing of it is sent.
@@ -327,8 +333,7 @@ class SendStream:
         self._next = number + len(packets)
         if parameters.nack:
             self._remember(packets, now)
-        if payload_type == parameters.payload_type:
-            # Others may repeat one timestamp for long (RFC 4733): no clock to report by.
+        if tells_time:
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now if captured_at is None else captured_at
         self.frames_sent += 1

@@ -377,6 +377,7 @@ def _count_repeated(stream: SendStream, packet: Outgoing) -> None:
     if packet.padding or packet.pads:
         stream.padding_packets += 1
         stream.padding_bytes += len(packet.payload)
+        stream.padding_repetitions += packet.origin is not None
     else:
         stream.repeated_packets += 1
         stream.repeated_bytes += len(packet.payload)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 from rtcstack import (
     CallbackSink,
+    EncodedMedia,
+    EncodedSource,
     MediaEncoder,
     MediaSettings,
     MediaStreamTrack,
@@ -29,6 +32,7 @@ from rtcstack import (
     audio_frame,
 )
 from rtcstack.media.frames import audio_to_numpy
+from rtcstack.rtp.pacer import Lane
 from rtcstack.testing import Link
 from tests.conformance.helpers import negotiate, pair, until
 from tests.scenarios.world import here
@@ -82,7 +86,8 @@ async def watched(
         if prefer is not None:
             known = RTCRtpReceiver.getCapabilities("audio")
             assert known is not None
-            wanted = [codec for codec in known.codecs if codec.mimeType == prefer]
+            names = (prefer, "audio/opus")[: 1 + (prefer == "audio/red")]
+            wanted = [codec for name in names for codec in known.codecs if codec.mimeType == name]
             a.getTransceivers()[0].setCodecPreferences(wanted)
         await negotiate(a, b)
         for side in (a, b):
@@ -309,3 +314,145 @@ async def test_silence_that_is_not_sent_is_no_loss() -> None:
         assert packets[2] < 50
         after = await it.inbound("audio")
         assert after["concealedSamples"] == after["concealmentEvents"] == after["packetsLost"] == 0
+
+
+class Wire:
+    """What leaves `a` of one stream and its retransmissions, by the unencrypted headers."""
+
+    def __init__(self, link: Link, *ssrcs: int | None) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.headers = 0
+        self._ssrcs = {ssrc.to_bytes(4, "big") for ssrc in ssrcs if ssrc is not None}
+        link.filter = self._count
+
+    def _count(self, packet: Any) -> bool:
+        data = packet[2]
+        if isinstance(data, bytes) and data[8:12] in self._ssrcs:
+            self.packets += 1
+            self.bytes += len(data) - 16  # the tag of AES-GCM (RFC 7714, section 5.1)
+            self.headers += 12
+            if data[0] & 0x10:
+                self.headers += 4 + 4 * int.from_bytes(data[14:16], "big")
+        return True
+
+
+SENT = ("packetsSent", "bytesSent", "headerBytesSent", "retransmittedPacketsSent", "retransmittedBytesSent")
+RECEIVED = (
+    "packetsReceived",
+    "bytesReceived",
+    "headerBytesReceived",
+    "retransmittedPacketsReceived",
+    "retransmittedBytesReceived",
+)
+
+
+def grown(before: dict[str, Any], after: dict[str, Any], names: tuple[str, ...]) -> tuple[int, ...]:
+    """By how much each figure has grown."""
+    return tuple(after[name] - before[name] for name in names)
+
+
+async def test_tones_are_counted_as_packets_of_their_stream() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        sender = it.a.getSenders()[0]
+        await sender.replaceTrack(None)
+        await asyncio.sleep(1)
+        sent, received = await it.outbound("audio"), await it.inbound("audio")
+        transport = (await it.a.getStats()).of_type("transport")[0]
+        wire = Wire(it.link, sent["ssrc"])
+        assert sender.dtmf is not None
+        sender.dtmf.insertDTMF("12", 100, 70)
+        await asyncio.sleep(1)
+        # each 20 ms while it lasts, and its end three times (RFC 4733, section 2.5.1.4), of four bytes
+        packets = 2 * (4 + 3)
+        assert (wire.packets, wire.bytes - wire.headers) == (packets, 4 * packets)
+        after, at_peer = await it.outbound("audio"), await it.inbound("audio")
+        expected = (packets, 4 * packets, wire.headers, 0, 0)
+        assert grown(sent, after, SENT) == expected
+        assert grown(received, at_peer, RECEIVED) == expected
+        assert at_peer["packetsLost"] == at_peer["packetsDiscarded"] == 0
+        after_transport = (await it.a.getStats()).of_type("transport")[0]
+        # and what RTCP there was
+        assert after_transport["packetsSent"] - transport["packetsSent"] >= packets
+        assert after_transport["bytesSent"] - transport["bytesSent"] >= wire.bytes + 16 * packets
+
+
+async def test_tones_in_the_middle_of_sound_are_no_loss() -> None:
+    async with watched(ToneSource(440).track()) as it:
+        sender = it.a.getSenders()[0]
+        before = await it.inbound("audio")
+        assert before["concealedSamples"] == 0
+        assert sender.dtmf is not None
+        sender.dtmf.insertDTMF("12", 100, 70)
+        await asyncio.sleep(2)
+        after = await it.inbound("audio")
+        assert after["packetsLost"] == after["packetsDiscarded"] == 0
+        assert after["concealedSamples"] == after["concealmentEvents"] == 0
+
+
+@pytest.mark.parametrize("size", [1000, 20])
+async def test_what_probes_for_bandwidth_is_counted_as_what_it_is(size: int) -> None:
+    source = EncodedSource("video/VP8")
+    async with watched(source.track()) as it:
+
+        def push(number: int) -> None:
+            head = bytes.fromhex("3001009d012a40004000") if number == 0 else b"\x31\x01\x00"
+            frame = head + bytes(size)
+            source.push_encoded(
+                EncodedMedia("video/VP8", frame, number * 3000, Fraction(1, 90_000), key_frame=number == 0)
+            )
+
+        for number in range(60):
+            push(number)
+            await asyncio.sleep(1 / 30)
+        await asyncio.sleep(8)  # what is probed with after the last picture is over
+        for number in range(60, 70):
+            push(number)
+            await asyncio.sleep(1 / 30)
+        await asyncio.sleep(1)
+        sent, received = await it.outbound("video"), await it.inbound("video")
+        stream: Any = it.a.getSenders()[0].outbound.layers[0].stream  # type: ignore[union-attr]
+        wire = Wire(it.link, sent["ssrc"], sent["rtxSsrc"])
+        padding = [stream.make_padding(3000, asyncio.get_running_loop().time())]
+        assert stream._pacer.push(padding[0], Lane.REPEATED)
+        it.a.getSenders()[0].outbound.carrier.wake()  # type: ignore[union-attr]
+        await asyncio.sleep(0.5)
+        it.link.filter = None
+        packets = padding[0]
+        payload = sum(len(packet.payload) for packet in packets)
+        filling = sum(packet.padding for packet in packets)
+        repeated = sum(bool(packet.payload) for packet in packets)
+        if size >= 224:
+            assert (repeated, filling) == (len(packets), 0)
+            # what follows the number of the original is what was sent: the payload descriptor and the frame
+            assert payload > len(packets) * (size + 2)
+        else:
+            assert (repeated, payload) == (0, 0)
+            assert filling == 224 * len(packets)
+        assert wire.packets == len(packets)
+        assert wire.bytes == wire.headers + payload + filling
+        expected = (len(packets), payload, wire.headers + filling, repeated, payload)
+        assert grown(sent, await it.outbound("video"), SENT) == expected
+        assert grown(received, await it.inbound("video"), RECEIVED) == expected
+        after = await it.inbound("video")
+        assert after["packetsLost"] == 0
+        # RFC 3550, section 6.4.1: the report's octets are those of its own stream
+        report = stream.sender_report(asyncio.get_running_loop().time())
+        await asyncio.sleep(6)
+        remote = [s for s in (await it.b.getStats()).of_type("remote-outbound-rtp") if s["kind"] == "video"]
+        assert remote[0]["packetsSent"] == report.packet_count == 70
+        assert remote[0]["bytesSent"] == report.octet_count
+        source.end()
+
+
+@pytest.mark.parametrize("redundant", [False, True])
+async def test_the_first_sound_is_no_loss(redundant: bool) -> None:
+    async with watched(ToneSource(440).track(), prefer="audio/red" if redundant else None) as it:
+        received = await it.inbound("audio")
+        assert received["jitterBufferEmittedCount"] > 48_000
+        assert received["concealedSamples"] == received["concealmentEvents"] == 0
+        assert received["packetsLost"] == received["packetsDiscarded"] == 0
+        # and what is in RED has a clock, too
+        await asyncio.sleep(6)
+        report = await it.b.getStats()
+        assert report.of_type("remote-outbound-rtp")[0]["packetsSent"] > 0

@@ -10,7 +10,15 @@ import av
 
 from rtcstack.errors import OperationError
 
-__all__ = ["AudioDecoder", "AudioEncoder", "AudioSettings", "EncodedAudio", "SampleCutter", "make_frame"]
+__all__ = [
+    "AudioDecoder",
+    "AudioEncoder",
+    "AudioSettings",
+    "Converter",
+    "EncodedAudio",
+    "SampleCutter",
+    "make_frame",
+]
 
 _MAX_GAP_S = 0.1
 """A frame whose pts is further than this from where the sound before it ended begins anew."""
@@ -135,6 +143,46 @@ def make_frame(samples: int, sample_rate: int, channels: int) -> av.AudioFrame:
     return frame
 
 
+class Converter:
+    """Turns frames of any form into 16-bit samples of one rate and layout.
+
+    Args:
+        sample_rate: that is wanted, in Hz.
+        channels: 1 or 2.
+    """
+
+    __slots__ = ("_channels", "_from", "_rate", "_to_rate")
+
+    def __init__(self, sample_rate: int, channels: int) -> None:
+        self._rate = sample_rate
+        self._channels = channels
+        self._from: tuple[str, str, int] | None = None
+        self._to_rate: av.AudioResampler | None = None
+
+    def convert(self, frame: av.AudioFrame) -> memoryview:
+        """The samples of a frame, channels interleaved: in the frame itself where it has that form.
+
+        Raises:
+            OperationError: the frame is too long, or cannot be converted.
+        """
+        if frame.samples > _MAX_FRAME_SAMPLES:
+            raise OperationError(f"audio frame of {frame.samples} samples cannot be encoded")
+        channels = self._channels
+        layout = _LAYOUTS[channels]
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        if form == ("s16", layout, self._rate):
+            return memoryview(frame.planes[0])[: frame.samples * 2 * channels]
+        if self._to_rate is None or self._from != form:
+            self._to_rate = av.AudioResampler("s16", layout, self._rate)
+            self._from = form
+        try:
+            out = self._to_rate.resample(frame)
+        except (av.FFmpegError, ValueError) as exc:
+            self._to_rate = None
+            raise OperationError(f"audio frame cannot be converted: {exc}") from exc
+        return memoryview(b"".join([memoryview(f.planes[0])[: f.samples * 2 * channels] for f in out]))
+
+
 class SampleCutter:
     """Turns frames as they come into pieces of equal length, as 16-bit samples.
 
@@ -144,7 +192,7 @@ class SampleCutter:
         piece_samples: samples of each channel in a piece.
     """
 
-    __slots__ = ("_at", "_from", "_rate", "_rest", "_samples", "_to_rate", "channels")
+    __slots__ = ("_at", "_converter", "_rate", "_rest", "_samples", "channels")
 
     def __init__(self, sample_rate: int, channels: int | None, piece_samples: int) -> None:
         self._rate = sample_rate
@@ -152,8 +200,7 @@ class SampleCutter:
         self._samples = piece_samples
         self._rest = bytearray()
         self._at: int | None = None
-        self._from: tuple[str, str, int] | None = None
-        self._to_rate: av.AudioResampler | None = None
+        self._converter: Converter | None = None
 
     def cut(self, frame: av.AudioFrame) -> list[tuple[int, bytes | memoryview]]:
         """The pieces that are complete with this frame.
@@ -167,8 +214,6 @@ class SampleCutter:
         """
         if not frame.samples:
             return []
-        if frame.samples > _MAX_FRAME_SAMPLES:
-            raise OperationError(f"audio frame of {frame.samples} samples cannot be encoded")
         channels = self.channels
         if channels is None:
             channels = self.channels = 1 if frame.layout.nb_channels == 1 else 2
@@ -206,16 +251,7 @@ class SampleCutter:
         return start
 
     def _samples_of(self, frame: av.AudioFrame, channels: int) -> memoryview:
-        layout = _LAYOUTS[channels]
-        form = frame.format.name, frame.layout.name, frame.sample_rate
-        if form == ("s16", layout, self._rate):
-            return memoryview(frame.planes[0])[: frame.samples * 2 * channels]
-        if self._to_rate is None or self._from != form:
-            self._to_rate = av.AudioResampler("s16", layout, self._rate)
-            self._from = form
-        try:
-            out = self._to_rate.resample(frame)
-        except (av.FFmpegError, ValueError) as exc:
-            self._to_rate = None
-            raise OperationError(f"audio frame cannot be converted: {exc}") from exc
-        return memoryview(b"".join([memoryview(f.planes[0])[: f.samples * 2 * channels] for f in out]))
+        converter = self._converter
+        if converter is None:
+            converter = self._converter = Converter(self._rate, channels)
+        return converter.convert(frame)

@@ -6,6 +6,7 @@ frame. How often that happens is bounded here.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from rtcstack.codecs.coders.video import (
 from rtcstack.errors import OperationError
 
 __all__ = ["AvEncoder", "Recipe", "recipes"]
+
+_logger = logging.getLogger("rtcstack.media")
 
 _TIME_BASE = Fraction(1, CLOCK_RATE)
 _NO_KEY_FRAMES = 1_000_000
@@ -53,12 +56,14 @@ class Recipe:
         pixel_format: what it takes.
         headroom: how many times the first bit rate it is opened with: below that, its bit rate may
             change while it runs. 1 for encoders that must be opened anew.
+        min_side: pixels that a picture must have each way.
     """
 
     name: str
     options: Callable[[VideoSettings, int, int], dict[str, str]]
     pixel_format: str = "yuv420p"
     headroom: int = 1
+    min_side: int = 2
 
 
 _X264_HEADROOM = 6
@@ -187,8 +192,8 @@ def _nvenc(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str,
 
 _SOFTWARE = {
     "h264": (Recipe("libx264", _x264, headroom=_X264_HEADROOM), Recipe("libopenh264", _hardware)),
-    "h265": (Recipe("libx265", _x265),),
-    "av1": (Recipe("libsvtav1", _svt), Recipe("libaom-av1", _aom)),
+    "h265": (Recipe("libx265", _x265, min_side=16),),
+    "av1": (Recipe("libsvtav1", _svt, min_side=64), Recipe("libaom-av1", _aom)),
     "vp8": (Recipe("libvpx", _vpx), Recipe("libvpx-vp8", _vpx)),
     "vp9": (Recipe("libvpx-vp9", _vpx9),),
 }
@@ -233,7 +238,8 @@ class AvEncoder:
             raise OperationError(f"{codec.upper()}: PyAV was built without {wanted}")
         self._recipe = self._candidates[0]
         self._context: VideoCodecContext | None = None
-        self._fitter = FrameFitter(self._recipe.pixel_format, settings.scale_down_by, even=True)
+        self._has_told = False
+        self._fitter = self._make_fitter()
         self._clock = FrameClock(settings.max_frame_rate)
         self._bitrate_bps = settings.bitrate_bps
         self._opened_bps = 0
@@ -273,6 +279,17 @@ class AvEncoder:
             context = self._open(size, time.timestamp)
             if own.format.name != self._recipe.pixel_format:
                 own = self._fitter.own(frame)
+            if not self._has_told and (own.width > frame.width or own.height > frame.height):
+                self._has_told = True
+                _logger.warning(
+                    "pictures of %dx%d are sent as %dx%d: %s takes none that are smaller than %d pixels",
+                    frame.width,
+                    frame.height,
+                    own.width,
+                    own.height,
+                    self._recipe.name,
+                    self._recipe.min_side,
+                )
         if self._recipe.headroom > 1:
             context.bit_rate = min(self._bitrate_bps, self._opened_bps)
         own.pts = time.timestamp
@@ -304,6 +321,12 @@ class AvEncoder:
             )
         return units
 
+    def _make_fitter(self) -> FrameFitter:
+        recipe = self._recipe
+        return FrameFitter(
+            recipe.pixel_format, self._settings.scale_down_by, even=True, min_side=recipe.min_side
+        )
+
     def _must_reopen(self, now: int, *, key_frame: bool) -> bool:
         wanted, opened = self._bitrate_bps, self._opened_bps
         if wanted == opened:
@@ -331,7 +354,7 @@ class AvEncoder:
                 continue
             if recipe is not self._recipe:
                 self._recipe = recipe
-                self._fitter = FrameFitter(recipe.pixel_format, self._settings.scale_down_by, even=True)
+                self._fitter = self._make_fitter()
             self._context = context
             self._size = size
             self._opened_bps = context.bit_rate or self._bitrate_bps

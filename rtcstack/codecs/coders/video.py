@@ -38,6 +38,11 @@ _MAX_DURATION = CLOCK_RATE
 MAX_FRAME_SIDE = 16_384
 """Pixels: what the codecs' headers can hold."""
 
+_BLACK, _GREY = 16, 128
+
+MAX_ENLARGED_SIDE = 1_024
+"""Pixels: a picture that is too narrow for its encoder is not enlarged beyond this for it."""
+
 
 @dataclass(slots=True)
 class EncodedUnit:
@@ -217,12 +222,17 @@ class FrameFitter:
         pixel_format: FFmpeg's name.
         scale_down_by: divides width and height.
         even: width and height must be even; a line or column more is cut off.
+        min_side: pixels that width and height must have at least. Smaller pictures are enlarged, and what
+            is very narrow gets black borders.
     """
 
-    __slots__ = ("_even", "_format", "_reformatter", "_scale", "_scratch")
+    __slots__ = ("_even", "_format", "_min_side", "_reformatter", "_scale", "_scratch")
 
-    def __init__(self, pixel_format: str, scale_down_by: float, *, even: bool = False) -> None:
+    def __init__(
+        self, pixel_format: str, scale_down_by: float, *, even: bool = False, min_side: int = 1
+    ) -> None:
         self._even = even
+        self._min_side = max(min_side, 2) if even else min_side
         self._format = pixel_format
         self._scale = max(1.0, scale_down_by)
         self._reformatter: VideoReformatter | None = None
@@ -238,11 +248,31 @@ class FrameFitter:
         if not (0 < width <= MAX_FRAME_SIDE and 0 < height <= MAX_FRAME_SIDE):
             raise OperationError(f"frame of {width}x{height} pixels cannot be encoded")
         fits = frame.format.name == self._format and all(p.line_size > 0 for p in frame.planes)
+        least = self._min_side
+        if min(width, height) < least * self._scale:
+            size = width / self._scale, height / self._scale
+            if min(size) < least:
+                return self._enlarge(frame, *size)
         if self._scale != 1.0 or (self._even and not fits and (width | height) & 1):
             width = max(2, int(width / self._scale) & ~1)
             height = max(2, int(height / self._scale) & ~1)
         elif fits:
             return frame
+        return self._reformat(frame, width, height)
+
+    def _enlarge(self, frame: av.VideoFrame, wanted_width: float, wanted_height: float) -> av.VideoFrame:
+        """Make a picture of a small size large enough: its shape stays, as far as that is possible."""
+        least = self._min_side
+        factor = least / min(wanted_width, wanted_height)
+        factor = min(factor, max(1.0, MAX_ENLARGED_SIDE / max(wanted_width, wanted_height)))
+        width, height = (max(2, round(side * factor / 2) * 2) for side in (wanted_width, wanted_height))
+        content = self._reformat(frame, width, height)
+        whole_width, whole_height = max(width, least), max(height, least)
+        if (whole_width, whole_height) == (width, height):
+            return content
+        return _framed(content, whole_width, whole_height)
+
+    def _reformat(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         if self._reformatter is None:
             self._reformatter = VideoReformatter()
         try:
@@ -269,6 +299,22 @@ class FrameFitter:
             else:
                 _copy_lines(source, target)
         return scratch
+
+
+def _framed(content: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """A picture in the middle of a larger black one; YUV with subsampled colours, planar or NV12."""
+    whole = av.VideoFrame(width, height, content.format.name)
+    left, top = (width - content.width) // 4 * 2, (height - content.height) // 4 * 2
+    for plane, (source, target) in enumerate(zip(content.planes, whole.planes, strict=True)):
+        shift = 1 if plane else 0
+        pixel = 2 if plane and len(whole.planes) == 2 else 1  # the two colours lie side by side
+        size = (content.width >> shift) * pixel
+        data, lines = memoryview(source), bytearray(bytes((_GREY if plane else _BLACK,)) * target.buffer_size)
+        for y in range(content.height >> shift):
+            begin = ((top >> shift) + y) * target.line_size + (left >> shift) * pixel
+            lines[begin : begin + size] = data[y * source.line_size : y * source.line_size + size]
+        target.update(bytes(lines))
+    return whole
 
 
 def _copy_lines(source: av.video.plane.VideoPlane, target: av.video.plane.VideoPlane) -> None:

@@ -98,8 +98,9 @@ class MediaStatistics:
                     "packetsSent": stream.packets_sent,
                     "bytesSent": stream.bytes_sent,
                     "headerBytesSent": stream.header_bytes_sent,
-                    "retransmittedPacketsSent": stream.repeated_packets,
-                    "retransmittedBytesSent": stream.repeated_bytes,
+                    # asked for, or sent again to probe for bandwidth
+                    "retransmittedPacketsSent": stream.repeated_packets + stream.padding_repetitions,
+                    "retransmittedBytesSent": stream.repeated_bytes + stream.padding_bytes,
                     "nackCount": stream.nack_count,
                     **more,
                 },

@@ -204,6 +204,16 @@ class AudioInbound:
         self._aside = Aside()
 
     @property
+    def sync(self) -> PlayoutSync:
+        """Told what is heard, for pictures to wait for."""
+        return self._sync
+
+    @sync.setter
+    def sync(self, sync: PlayoutSync) -> None:
+        self._sync = sync
+        self._main.capture_clock = self._encoded.capture_clock = sync
+
+    @property
     def codecs(self) -> Mapping[int, ReceivedCodec]:
         """By payload type."""
         return self._codecs

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 
@@ -33,7 +34,31 @@ __all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
 _REPORT_EVERY = 50
 """Frames between looks at the loss that the peer reports: a second."""
 
-AudioResult = tuple[list[EncodedAudio], float | None, float | None]
+_MAX_AHEAD_S = 1.0
+"""A frame is not this far from the beginning of the packet that it completes: its time says nothing."""
+
+
+class AudioResult(NamedTuple):
+    """What the encoder made of one frame.
+
+    Attributes:
+        units: packets that are complete with it.
+        power: of its sound, or None.
+        captured: seconds since the Unix epoch when it was captured, or None.
+        time: of its first sample, in seconds on its own clock, or None.
+    """
+
+    units: list[EncodedAudio]
+    power: float | None
+    captured: float | None
+    time: float | None
+
+    def ahead_s(self, unit: EncodedAudio, clock_rate: int) -> float:
+        """By how much the frame began after a packet did: that may hold sound of frames before."""
+        if self.time is None:
+            return 0.0
+        ahead_s = self.time - unit.timestamp / clock_rate
+        return ahead_s if abs(ahead_s) <= _MAX_AHEAD_S else 0.0
 
 
 class AudioCoder:
@@ -73,7 +98,7 @@ class AudioCoder:
         if self.loss_percent != self._loss:
             self._loss = self.loss_percent
             encoder.set_packet_loss(self._loss)
-        return encoder.encode(frame), mean_power(frame), capture_time(frame)
+        return AudioResult(encoder.encode(frame), mean_power(frame), capture_time(frame), frame.time)
 
     def close(self) -> None:
         """On the thread."""
@@ -198,7 +223,7 @@ class AudioOutbound(Outbound):
         return self._jobs
 
     def _encoded(self, result: AudioResult) -> None:
-        units, power, captured = result
+        units, power = result.units, result.power
         if not units:
             return
         level = dbov(power) if self.stream.extension_ids.audio_level else None
@@ -206,7 +231,9 @@ class AudioOutbound(Outbound):
         rate = self.layer.send.clock_rate
         self.level = None if power is None else power**0.5
         for unit in units:
-            timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
+            ahead_s = result.ahead_s(unit, rate)
+            captured = None if result.captured is None else result.captured - ahead_s
+            timestamp, when = self._clock.map_captured(unit.timestamp, captured, now - ahead_s)
             self.frames_encoded += 1
             if power is not None:
                 seconds = unit.duration / rate

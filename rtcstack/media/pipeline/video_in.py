@@ -509,6 +509,18 @@ class VideoInbound:
         self.sync = sync
 
     @property
+    def sync(self) -> PlayoutSync:
+        """How long pictures wait for their sound."""
+        return self._sync
+
+    @sync.setter
+    def sync(self, sync: PlayoutSync) -> None:
+        self._sync = sync
+        self.main.capture_clock = sync
+        for feed in self.feeds.values():
+            feed.main.capture_clock = feed.encoded.capture_clock = sync
+
+    @property
     def codecs(self) -> Mapping[int, ReceivedCodec]:
         """By payload type."""
         return self._codecs
@@ -527,6 +539,7 @@ class VideoInbound:
             label = self.main.label if rid is None else f"{self.main.label} {rid}"
             found = self.feeds[rid] = VideoFeed(self, rid, label, mime_type)
             found.encoded.negotiated(self.codecs.values())
+            found.main.capture_clock = found.encoded.capture_clock = self._sync
             if self.shown is None:
                 self._show(found)
         return found

@@ -60,7 +60,13 @@ def default_bitrate(width: int, height: int) -> int:
     About 0.1 bit a pixel at 30 pictures a second for large pictures, more for small ones.
     """
     pixels = width * height
-    for bound, bps in ((320 * 180, 300_000), (480 * 270, 600_000), (640 * 360, 1_000_000)):
+    for bound, bps in (
+        (64 * 64, 50_000),
+        (160 * 90, 150_000),
+        (320 * 180, 300_000),
+        (480 * 270, 600_000),
+        (640 * 360, 1_000_000),
+    ):
         if pixels <= bound:
             return bps
     if pixels <= 640 * 480:

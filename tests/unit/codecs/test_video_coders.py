@@ -6,12 +6,20 @@ import random
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
 
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders import vpx_encoder
 from rtcstack.codecs.coders.av_encoder import AvEncoder
-from rtcstack.codecs.coders.video import EncodedUnit, FrameClock, VideoEncoder, VideoSettings
+from rtcstack.codecs.coders.video import (
+    MAX_ENLARGED_SIDE,
+    EncodedUnit,
+    FrameClock,
+    FrameFitter,
+    VideoEncoder,
+    VideoSettings,
+)
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.errors import OperationError
 from tests.unit.codecs.material import picture, psnr
@@ -253,3 +261,32 @@ def test_what_is_noted_of_a_frame_goes_with_its_unit(codec: str) -> None:
     assert len(units) >= 5
     for unit in units:
         assert unit.opaque == {"number": round(unit.timestamp / 3000)}
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "nv12"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 5), (63, 64), (33, 200), (3, 16_384)])
+def test_what_is_small_fills_what_it_is_enlarged_to(size: tuple[int, int], form: str) -> None:
+    fitter = FrameFitter(form, 1.0, even=True, min_side=64)
+    green = np.full((size[1], size[0], 3), (0, 200, 0), np.uint8)
+    frame = av.VideoFrame.from_ndarray(green, format="rgb24")
+    fitted = fitter.own(frame)
+    assert fitted.format.name == form
+    assert min(fitted.width, fitted.height) >= 64
+    assert max(fitted.width, fitted.height) <= max(MAX_ENLARGED_SIDE + 2, *size)
+    assert fitted.width % 2 == fitted.height % 2 == 0
+    picture = fitted.to_ndarray(format="rgb24").astype(int)
+    green = (picture[..., 1] > 150) & (picture[..., 0] < 60) & (picture[..., 2] < 60)
+    black = picture.max(axis=2) < 40
+    assert (green | black).mean() > 0.98, "nothing but the picture and its border"
+    rows, columns = green.any(axis=1).sum(), green.any(axis=0).sum()
+    assert rows == fitted.height or columns == fitted.width
+    if max(size) / min(size) <= 8:
+        assert green.all()
+    # it stands in the middle
+    assert np.array_equal(green, green[::-1, ::-1]) or max(size) / min(size) > 8
+
+
+def test_pictures_that_are_scaled_down_to_less_than_the_least_are_not() -> None:
+    fitter = FrameFitter("yuv420p", 16.0, even=True, min_side=64)
+    fitted = fitter.own(av.VideoFrame(320, 180, "yuv420p"))
+    assert (fitted.width, fitted.height) == (114, 64)

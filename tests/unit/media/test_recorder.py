@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from rtcstack.errors import OperationError
 from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.frames import audio_frame, video_frame
 from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceivedCodec
 from rtcstack.media.player import MediaPlayer
 from rtcstack.media.recorder import MAX_QUEUED_VIDEO, MediaRecorder
@@ -346,3 +348,63 @@ async def test_a_recording_of_nothing_is_said(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING, "rtcstack"):
         await recorder.stop()
     assert len(caplog.records) == 1
+
+
+def first_sound_and_light(path: Path, after_s: float) -> tuple[float, float]:
+    """When, after some seconds, the first loud sample and the first bright picture are played."""
+    bright = loud = -1.0
+    with av.open(str(path)) as container:
+        for picture in container.decode(video=0):
+            if bright < 0 and picture.time > after_s and picture.to_ndarray(format="gray").mean() > 128:
+                bright = picture.time
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("s16", "mono", 48_000)
+        for frame in container.decode(audio=0):
+            for each in resampler.resample(frame):
+                samples = np.flatnonzero(np.abs(each.to_ndarray()[0]) > 6000)
+                if loud < 0 and len(samples) and each.time + samples[0] / 48_000 > after_s:
+                    loud = each.time + samples[0] / 48_000
+    return loud, bright
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both stall", "the sound alone"])
+@pytest.mark.parametrize("stall_ms", [7, 33, 80, 99, 130, 250])
+@pytest.mark.parametrize("ending", ["mp4", "webm", "mkv"])
+async def test_stalls_move_sound_and_pictures_alike(
+    ending: str, stall_ms: int, both: bool, tmp_path: Path
+) -> None:
+    """Their times tell where they belong; nothing else does."""
+    path = tmp_path / f"call.{ending}"
+    recorder = MediaRecorder(path, audio_codec="pcm_s16le" if ending == "mkv" else None)
+    video, audio = TrackSource("video"), TrackSource("audio")
+    for track in (tracks := (video.track(), audio.track())):
+        recorder.add_track(track)
+    await recorder.start()
+    lost_ms = 0
+    tone = (np.sin(np.arange(480) * 0.13) * 16_000).astype(np.int16)
+    for number in range(600):  # hundredths of a second of sound
+        at_ms = number * 10 + lost_ms
+        flashes = number >= 590
+        if number % 2 == 0:
+            picture = np.full((64, 64, 3), 255 if flashes else 0, np.uint8)
+            pts_ms = at_ms if both else number * 10
+            video.push(video_frame(picture, pts=pts_ms * 90))
+        beeps = flashes if both else at_ms >= 5900
+        audio.push(audio_frame(tone if beeps else tone * 0, pts=at_ms * 48))
+        if not both and at_ms >= 5990:
+            break
+        if number % 20 == 19 and number < 200:
+            lost_ms += stall_ms
+        while any(entry.queued > 10 for entry in recorder._inputs):
+            await asyncio.sleep(0.001)
+    if not both:
+        for later in range(number + number % 2, 600, 2):
+            picture = np.full((64, 64, 3), 255 if later >= 590 else 0, np.uint8)
+            video.push(video_frame(picture, pts=later * 900))
+            while any(entry.queued > 10 for entry in recorder._inputs):
+                await asyncio.sleep(0.001)
+    await recorder.stop()
+    assert tracks
+    loud, bright = first_sound_and_light(path, 5.5)
+    assert loud > 0
+    assert abs(loud - bright) < 0.02

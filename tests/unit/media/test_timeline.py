@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcstack.media.timeline import MAX_STEP_S, Timeline
+from rtcstack.media.timeline import MAX_SHIFT_S, MAX_STEP_S, Distance, PictureShift, Timeline
 
 RATE = 90_000
 FRAME = 3000
@@ -94,3 +94,44 @@ def test_whatever_comes_it_never_leaps(times: list[int]) -> None:
         if made is not None:
             assert made - newest <= (MAX_STEP_S + 1) * RATE
             newest = max(newest, made)
+
+
+def test_pictures_are_moved_to_their_sound() -> None:
+    sound = Distance()
+    shift = PictureShift(RATE, sound)
+    assert [shift.move(i * FRAME, 100 + i / 30) for i in range(3)] == [0, FRAME, 2 * FRAME]  # no sound yet
+    for i in range(15):
+        sound.note(i / 50 + 0.2, 100 + i / 50)  # heard 0.2 s later than the pictures are shown
+    assert shift.move(3 * FRAME, 100.1) == 3 * FRAME + RATE // 5
+    for i in range(15, 30):
+        sound.note(i / 50 + 0.1, 100 + i / 50)  # and then 0.1 s earlier
+    moved = [shift.move(i * FRAME, 100 + i / 30) for i in range(4, 30)]
+    assert all(FRAME // 2 <= after - before <= FRAME for before, after in pairwise(moved))
+    assert moved[-1] == 29 * FRAME + RATE // 10
+
+
+def test_lone_late_readings_move_nothing() -> None:
+    sound = Distance()
+    shift = PictureShift(RATE, sound)
+    for i in range(60):
+        sound.note(i / 50, 100 + i / 50 + (0.08 if i % 5 == 0 else 0))
+        assert shift.move(i * FRAME, 100 + i / 30 + (0.05 if i % 4 == 0 else 0)) == i * FRAME
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2**33), st.none() | st.floats(allow_nan=True, allow_infinity=True)),
+        max_size=60,
+    ),
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30),
+)
+def test_pictures_go_no_further_than_that_whatever_is_said(
+    pictures: list[tuple[int, float | None]], sounds: list[float]
+) -> None:
+    sound = Distance()
+    shift = PictureShift(RATE, sound)
+    for number, (ticks, captured) in enumerate(pictures):
+        if number < len(sounds):
+            sound.note(number / 50, sounds[number])
+        moved = shift.move(ticks, captured)
+        assert abs(moved - ticks) <= MAX_SHIFT_S * RATE + 1

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcstack.rtp.audio import MAX_DRY_S, MAX_FRAMES, MAX_HELD_S, AudioJitterBuffer, Playout, Pulled
+from rtcstack.rtp.audio import (
+    MAX_DRY_S,
+    MAX_EVENTS,
+    MAX_FRAMES,
+    MAX_HELD_S,
+    AudioJitterBuffer,
+    Playout,
+    Pulled,
+)
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.delay import DelayTarget
 from rtcstack.rtp.extensions import ExtensionIds
@@ -357,3 +365,73 @@ def test_a_pause_that_was_announced_is_no_loss() -> None:
     assert (buffer.concealed, buffer.silent_concealed, buffer.concealment_events) == (0, 0, 0)
     assert buffer.inserted <= 4 * STEP  # until it is filled again
     assert player.numbers[:95] == [*range(50), 0, *range(51, 95)]
+
+
+class Copies:
+    """Each packet carries so many of the frames before it, also those of before the first packet."""
+
+    def __init__(self, copies: int) -> None:
+        self.copies = copies
+
+    def split(self, payload: bytes) -> list[AudioUnit]:
+        number = int(payload)
+        return [
+            AudioUnit(b"%04d" % (number - back), -back * STEP, STEP, redundant=back > 0)
+            for back in range(self.copies, -1, -1)
+            if number >= back
+        ]
+
+
+@pytest.mark.parametrize("copies", [0, 1, 2])
+@pytest.mark.parametrize("first", [0, 1, 2, 40])
+@pytest.mark.parametrize("phase_s", [0.0, 0.007, 0.019])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (0, 2)])
+def test_nothing_is_concealed_at_the_start_for_the_sake_of_copies(
+    copies: int, first: int, phase_s: float, order: tuple[int, ...]
+) -> None:
+    player = Player(0.06)
+    player.pull(3)
+    arrivals = [(first + number) for number in order] + list(range(first + 3, first + 60))
+    for place, number in enumerate(arrivals):
+        arrives_at = 10.06 + phase_s + place * STEP_S
+        while player.now < arrives_at:
+            player.pull()
+        player.buffer.insert(packet(number), Copies(copies), READER, arrives_at)
+    is_whole = len(order) == 3 or copies
+    assert player.buffer.concealed == (0 if is_whole else STEP)
+    assert player.buffer.concealment_events == (0 if is_whole else 1)
+    assert player.numbers[0] == first + min(order)
+
+
+def test_tones_in_the_place_of_sound_are_not_concealed() -> None:
+    player = Player(0.04)
+    tone = range(20, 27)  # numbers; their time is that of ten frames
+    arrivals = [(i * STEP_S, packet(i)) for i in range(20)]
+    arrivals += [((i + 3) * STEP_S, packet(i, (i + 3) * STEP)) for i in range(27, 60)]
+    events = [(i * STEP_S, packet(i)) for i in tone]
+    start = player.now
+    waiting = sorted(
+        [(at, p, False) for at, p in arrivals] + [(at, p, True) for at, p in events], key=lambda e: e[0]
+    )
+    for at, each, is_event in waiting:
+        while player.now < start + at:
+            player.pull()
+        if is_event:
+            player.buffer.insert_event(each)
+        else:
+            player.buffer.insert(each, Speech(), READER, start + at)
+    player.pull()
+    assert player.buffer.concealed == player.buffer.concealment_events == 0
+    assert player.numbers[:40] == [*range(20), *range(27, 47)]
+
+
+def test_events_without_end_take_no_memory() -> None:
+    buffer = AudioJitterBuffer(48000)
+    for number in range(5 * MAX_EVENTS):
+        buffer.insert_event(packet(number, 0))
+    assert len(buffer._events) == MAX_EVENTS
+    player = Player()
+    player.buffer = buffer
+    player.put(packet(5 * MAX_EVENTS))
+    player.pull(2)
+    assert not buffer._events
