@@ -411,11 +411,12 @@ async def test_what_probes_for_bandwidth_is_counted_as_what_it_is(size: int) -> 
             await asyncio.sleep(1 / 30)
         await asyncio.sleep(1)
         sent, received = await it.outbound("video"), await it.inbound("video")
-        stream: Any = it.a.getSenders()[0].outbound.layers[0].stream  # type: ignore[union-attr]
+        outbound: Any = outbound_of(it.a.getSenders()[0])
+        stream = outbound.layers[0].stream
         wire = Wire(it.link, sent["ssrc"], sent["rtxSsrc"])
         padding = [stream.make_padding(3000, asyncio.get_running_loop().time())]
         assert stream._pacer.push(padding[0], Lane.REPEATED)
-        it.a.getSenders()[0].outbound.carrier.wake()  # type: ignore[union-attr]
+        outbound.carrier.wake()
         await asyncio.sleep(0.5)
         it.link.filter = None
         packets = padding[0]
