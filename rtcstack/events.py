@@ -83,12 +83,12 @@ class HandlerAttribute:
     def __get__(self, instance: EventTarget | None, owner: type) -> HandlerAttribute | Handler | None:
         if instance is None:
             return self
-        return instance.handler_attributes.get(self._slot)
+        return instance._handler_attributes.get(self._slot)
 
     def __set__(self, instance: EventTarget, handler: Handler | None) -> None:
         if handler is not None and not callable(handler):
             handler = None  # HTML: a value that is not callable counts as null
-        attributes = instance.handler_attributes
+        attributes = instance._handler_attributes
         previous = attributes.pop(self._slot, None)
         if previous is not None:
             instance.removeEventListener(self.event, previous)
@@ -108,13 +108,13 @@ class EventTarget(EventEmitter):
     _lock = threading.Lock()
     """pyee's, one for all: it is held for a look-up only, and descriptions make targets by the thousand."""
 
-    known_events: ClassVar[frozenset[str]] = frozenset()
+    _known_events: ClassVar[frozenset[str]] = frozenset()
     """What objects of this class fire, as far as there are ``on<event>`` attributes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = {each.event for each in vars(cls).values() if isinstance(each, HandlerAttribute)}
-        cls.known_events = cls.known_events | own
+        cls._known_events = cls._known_events | own
 
     def __init__(self) -> None:
         self._events = {}  # in place of pyee's own __init__, which makes a lock for each
@@ -122,7 +122,7 @@ class EventTarget(EventEmitter):
         self._attributes: dict[str, Handler] | None = None
 
     @property
-    def handler_attributes(self) -> dict[str, Handler]:
+    def _handler_attributes(self) -> dict[str, Handler]:
         """What the ``on<event>`` attributes are set to, by attribute name."""
         if self._attributes is None:
             self._attributes = {}
@@ -199,8 +199,8 @@ class EventTarget(EventEmitter):
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         self._handlers.pop(event, None)
-        if event not in self.known_events and self.known_events:
-            say_unknown(type(self).__name__, "event", event, self.known_events)
+        if event not in self._known_events and self._known_events:
+            say_unknown(type(self).__name__, "event", event, self._known_events)
         super()._add_event_handler(event, k, v)
 
     def _remove_listener(self, event: str, f: Callable[..., Any]) -> None:

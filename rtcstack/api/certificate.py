@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtcstack.clock import timestamp_ms
 from rtcstack.dtls import Certificate, KeyAlgorithm
 from rtcstack.errors import NotSupportedError
 
-__all__ = ["RTCCertificate", "RTCDtlsFingerprint"]
+__all__ = ["RTCCertificate", "RTCDtlsFingerprint", "certificate_key", "generate_certificate"]
 
 _DEFAULT_EXPIRES_MS = 2_592_000_000
 _RSA_EXPONENTS = (3, 65537)
@@ -38,29 +37,24 @@ class RTCDtlsFingerprint:
 class RTCCertificate:
     """A certificate and its private key, for ``RTCConfiguration.certificates``."""
 
-    __slots__ = ("key",)
+    __slots__ = ("_key",)
 
     def __init__(self, certificate: Certificate) -> None:
-        self.key = certificate
+        self._key = certificate
 
     @property
     def expires(self) -> float:
         """When it expires, in milliseconds since the Unix epoch."""
-        return self.key.expires.timestamp() * 1000.0
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether it has expired."""
-        return self.expires <= timestamp_ms()
+        return self._key.expires.timestamp() * 1000.0
 
     def getFingerprints(self) -> list[RTCDtlsFingerprint]:
         """The fingerprints that a session description carries."""
-        fingerprint = self.key.fingerprint()
+        fingerprint = self._key.fingerprint()
         return [RTCDtlsFingerprint(fingerprint.algorithm, fingerprint.value.lower())]
 
     def toPEM(self) -> str:
         """Certificate and private key as PEM text, to be kept for `fromPEM`. The key is in the clear."""
-        return self.key.to_pem().decode("ascii")
+        return self._key.to_pem().decode("ascii")
 
     @classmethod
     def fromPEM(cls, pem: str | bytes, password: bytes | None = None) -> RTCCertificate:
@@ -70,26 +64,6 @@ class RTCCertificate:
             ValueError: it cannot be read, or the two do not belong together.
         """
         return cls(Certificate.from_pem(pem.encode() if isinstance(pem, str) else pem, password))
-
-    @classmethod
-    def generate(cls, keygenAlgorithm: str | Mapping[str, Any]) -> RTCCertificate:
-        """See `RTCPeerConnection.generateCertificate`."""
-        algorithm: Mapping[str, Any] = (
-            {"name": keygenAlgorithm} if isinstance(keygenAlgorithm, str) else keygenAlgorithm
-        )
-        expires = algorithm.get("expires", _DEFAULT_EXPIRES_MS)
-        if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not expires >= 0:
-            raise TypeError(f"expires must be milliseconds from now, 0 or more, not {expires!r}")
-        lifetime = datetime.timedelta(milliseconds=min(expires, 1e12))
-        name = str(algorithm.get("name", "")).upper()
-        if name == "ECDSA":
-            curve = algorithm.get("namedCurve", "P-256")
-            if curve != "P-256":
-                raise NotSupportedError(f"ECDSA certificates use the curve P-256, not {curve!r}")
-            return cls(Certificate.generate(KeyAlgorithm.ECDSA_P256, lifetime=lifetime))
-        if name == "RSASSA-PKCS1-V1_5":
-            return cls(_generate_rsa(algorithm, lifetime))
-        raise NotSupportedError(f"certificates can be made with ECDSA or RSASSA-PKCS1-v1_5, not {name!r}")
 
 
 def _generate_rsa(algorithm: Mapping[str, Any], lifetime: datetime.timedelta) -> Certificate:
@@ -106,3 +80,28 @@ def _generate_rsa(algorithm: Mapping[str, Any], lifetime: datetime.timedelta) ->
     return Certificate.generate(
         KeyAlgorithm.RSA_2048, lifetime=lifetime, rsa_bits=bits, rsa_exponent=exponent
     )
+
+
+def generate_certificate(keygenAlgorithm: str | Mapping[str, Any]) -> RTCCertificate:
+    """See `RTCPeerConnection.generateCertificate`."""
+    algorithm: Mapping[str, Any] = (
+        {"name": keygenAlgorithm} if isinstance(keygenAlgorithm, str) else keygenAlgorithm
+    )
+    expires = algorithm.get("expires", _DEFAULT_EXPIRES_MS)
+    if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not expires >= 0:
+        raise TypeError(f"expires must be milliseconds from now, 0 or more, not {expires!r}")
+    lifetime = datetime.timedelta(milliseconds=min(expires, 1e12))
+    name = str(algorithm.get("name", "")).upper()
+    if name == "ECDSA":
+        curve = algorithm.get("namedCurve", "P-256")
+        if curve != "P-256":
+            raise NotSupportedError(f"ECDSA certificates use the curve P-256, not {curve!r}")
+        return RTCCertificate(Certificate.generate(KeyAlgorithm.ECDSA_P256, lifetime=lifetime))
+    if name == "RSASSA-PKCS1-V1_5":
+        return RTCCertificate(_generate_rsa(algorithm, lifetime))
+    raise NotSupportedError(f"certificates can be made with ECDSA or RSASSA-PKCS1-v1_5, not {name!r}")
+
+
+def certificate_key(certificate: RTCCertificate) -> Certificate:
+    """The certificate with its private key, for DTLS."""
+    return certificate._key

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rtcstack.api.certificate import RTCCertificate
+from rtcstack.api.certificate import RTCCertificate, certificate_key
 from rtcstack.api.dictionaries import as_dictionary, enforce_range, enum_member
+from rtcstack.clock import timestamp_ms
 from rtcstack.config import Settings
 from rtcstack.connection.config import ConnectionConfig
 from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError
@@ -115,7 +116,7 @@ def validated(value: object) -> RTCConfiguration:
     for certificate in given.certificates or ():
         if not isinstance(certificate, RTCCertificate):
             raise TypeError(f"certificates must be RTCCertificate, not {type(certificate).__name__}")
-        if certificate.is_expired:
+        if certificate.expires <= timestamp_ms():
             raise InvalidAccessError("a certificate of the configuration has expired")
     if not isinstance(given.settings, Settings):
         raise TypeError(f"settings must be Settings, not {type(given.settings).__name__}")
@@ -144,7 +145,9 @@ def check_modification(old: RTCConfiguration, new: RTCConfiguration, *, describe
     Raises:
         InvalidModificationError: with the member that must not change.
     """
-    if new.certificates and [c.key for c in new.certificates] != [c.key for c in old.certificates]:
+    if new.certificates and [certificate_key(c) for c in new.certificates] != [
+        certificate_key(c) for c in old.certificates
+    ]:
         raise InvalidModificationError("setConfiguration cannot change certificates")
     for name in ("bundlePolicy", "rtcpMuxPolicy", "alwaysNegotiateDataChannels", "settings"):
         if getattr(old, name) != getattr(new, name):
@@ -208,5 +211,5 @@ def connection_config(configuration: RTCConfiguration) -> ConnectionConfig:
         bundle_policy=BundlePolicy(configuration.bundlePolicy),
         candidate_pool_size=configuration.iceCandidatePoolSize,
         always_negotiate_data_channels=configuration.alwaysNegotiateDataChannels,
-        certificate=certificates[0].key if certificates else None,
+        certificate=certificate_key(certificates[0]) if certificates else None,
     )

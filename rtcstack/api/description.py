@@ -16,7 +16,7 @@ from rtcstack.sdp.candidate import Candidate
 
 _TYPES = frozenset(("offer", "pranswer", "answer", "rollback"))
 
-__all__ = ["RTCIceCandidate", "RTCSdpType", "RTCSessionDescription"]
+__all__ = ["RTCIceCandidate", "RTCSdpType", "RTCSessionDescription", "parsed_candidate"]
 
 
 class RTCSdpType(StrEnum):
@@ -136,11 +136,6 @@ class RTCIceCandidate:
                 self._parsed = Candidate.parse(candidate)
 
     @property
-    def parsed(self) -> Candidate | None:
-        """The candidate as a value, or None when it is empty or cannot be read."""
-        return self._parsed
-
-    @property
     def foundation(self) -> str | None:
         """What candidates that are reached the same way have in common."""
         return None if self._parsed is None else self._parsed.foundation
@@ -215,3 +210,8 @@ class RTCIceCandidate:
 
     def __repr__(self) -> str:
         return f"<RTCIceCandidate {self.candidate or '(end)'} mid={self.sdpMid}>"
+
+
+def parsed_candidate(candidate: RTCIceCandidate) -> Candidate | None:
+    """A candidate as a value, or None when it is empty or cannot be read."""
+    return candidate._parsed

@@ -33,6 +33,7 @@ from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.send import SendStream
 
 __all__ = [
+    "Passage",
     "RTCEncodedAudioFrame",
     "RTCEncodedFrameMetadata",
     "RTCEncodedVideoFrame",
@@ -211,14 +212,14 @@ class RTCRtpScriptTransformer:
     Spec: webrtc-encoded-transform, section 6.
     """
 
-    def __init__(self, owner: RTCRtpScriptTransform, options: Any) -> None:
-        self._owner = owner
+    def __init__(self, passage: Passage, options: Any) -> None:
+        self._passage = passage
         self.readable = _Readable(self._dropped)
         self.writable = _Writable()
         self.options = options
 
     def _dropped(self) -> None:
-        self._owner.ask_for_key_frame()
+        self._passage.ask_for_key_frame()
 
     def generateKeyFrame(self, rid: str | None = None) -> None:
         """Sending: make the next picture a key frame.
@@ -230,7 +231,7 @@ class RTCRtpScriptTransformer:
             InvalidStateError: it is not the transform of a video sender.
             NotFoundError: there is no layer of that name.
         """
-        generate = self._owner.generate_key_frame
+        generate = self._passage.generate_key_frame
         if generate is None:
             raise InvalidStateError("generateKeyFrame needs a transform of a video sender")
         if not generate(rid):
@@ -242,7 +243,7 @@ class RTCRtpScriptTransformer:
         Raises:
             InvalidStateError: it is not the transform of a video receiver.
         """
-        request = self._owner.request_key_frame
+        request = self._passage.request_key_frame
         if request is None:
             raise InvalidStateError("sendKeyFrameRequest needs a transform of a video receiver")
         request()
@@ -256,9 +257,6 @@ class RTCRtpScriptTransform:
             function that is called with each frame and returns it (or None), in the loop's thread.
         options: handed to the former.
 
-    Attributes:
-        failures: frames on which the plain function raised; they are dropped.
-
     Spec: webrtc-encoded-transform, section 6.
     """
 
@@ -268,7 +266,23 @@ class RTCRtpScriptTransform:
         | Callable[[Frame], Frame | None],
         options: Any = None,
     ) -> None:
-        self._function: Callable[..., Any] = function
+        self._passage = Passage(function, options)
+
+    @property
+    def failures(self) -> int:
+        """Frames on which the plain function raised; they are dropped."""
+        return self._passage.failures
+
+
+class Passage:
+    """What encoded frames pass through: a `SendTransform` and a `ReceiveTransform`.
+
+    Args:
+        function, options: see `RTCRtpScriptTransform`.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: Any) -> None:
+        self._function = function
         self._is_stream = inspect.iscoroutinefunction(function)
         self._task: asyncio.Task[None] | None = None
         self._transformer = RTCRtpScriptTransformer(self, options)
@@ -407,18 +421,18 @@ class Transformable(ABC):
         if value is not None:
             if not isinstance(value, RTCRtpScriptTransform):
                 raise TypeError(f"transform is an RTCRtpScriptTransform, not {type(value).__name__}")
-            self._attach_transform(value)
+            self._attach(value._passage)
         if self._transform is not None:
-            self._transform.detach()
+            self._transform._passage.detach()
         self._transform = value
-        self._transform_changed()
+        self._pass_through(None if value is None else value._passage)
 
     @abstractmethod
-    def _attach_transform(self, transform: RTCRtpScriptTransform) -> None:
+    def _attach(self, passage: Passage) -> None:
         """Tell a transform how key frames are made or asked for."""
 
     @abstractmethod
-    def _transform_changed(self) -> None:
+    def _pass_through(self, passage: Passage | None) -> None:
         """Let frames pass through it from now on."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.events import Event
 
-__all__ = ["RTCPeerConnectionIceErrorEvent", "RTCPeerConnectionIceEvent"]
+__all__ = ["RTCPeerConnectionIceErrorEvent", "RTCPeerConnectionIceEvent", "server_error"]
 
 
 class RTCPeerConnectionIceEvent(Event):
@@ -60,16 +60,18 @@ class RTCPeerConnectionIceErrorEvent(Event):
         self.errorCode = errorCode
         self.errorText = errorText
 
-    @classmethod
-    def of(
-        cls, url: str, local: tuple[str, int] | None, code: int, text: str
-    ) -> RTCPeerConnectionIceErrorEvent:
-        """The event "icecandidateerror" of a server that failed.
 
-        Args:
-            url: the server.
-            local: the local address used, or None.
-            code, text: the error.
-        """
-        address, port = local if local is not None else (None, None)
-        return cls("icecandidateerror", address=address, port=port, url=url, errorCode=code, errorText=text)
+def server_error(
+    url: str, local: tuple[str, int] | None, code: int, text: str
+) -> RTCPeerConnectionIceErrorEvent:
+    """The event of a server that failed.
+
+    Args:
+        url: the server.
+        local: the local address used, or None.
+        code, text: the error.
+    """
+    address, port = local if local is not None else (None, None)
+    return RTCPeerConnectionIceErrorEvent(
+        "icecandidateerror", address=address, port=port, url=url, errorCode=code, errorText=text
+    )

@@ -11,18 +11,18 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from rtcstack.api.certificate import RTCCertificate
+from rtcstack.api.certificate import RTCCertificate, generate_certificate
 from rtcstack.api.configuration import RTCConfiguration, check_modification, connection_config, validated
 from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
 from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
-from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
+from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription, parsed_candidate
 from rtcstack.api.dictionaries import as_dictionary, enum_member
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.encodings import check_encodings
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
-from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
+from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
 from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
 from rtcstack.api.promises import Operation, OperationsChain, Steps, Task, Then, promise, settled
 from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
@@ -456,11 +456,12 @@ class RTCPeerConnection(Resident, EventTarget):
             raise InvalidStateError("addIceCandidate without a remote description")
         if candidate is None:
             return lambda: negotiator.add_candidate(None, None, None, None)
-        if candidate.candidate and candidate.parsed is None:
+        parsed = parsed_candidate(candidate)
+        if candidate.candidate and parsed is None:
             raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
         # 2. to 6.
         mid, index, ufrag = candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
-        return lambda: negotiator.add_candidate(candidate.parsed, mid, index, ufrag)
+        return lambda: negotiator.add_candidate(parsed, mid, index, ufrag)
 
     async def gathered(self) -> RTCSessionDescription:
         """Wait until all candidates are in the local description, for signalling that cannot
@@ -581,8 +582,8 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         if isinstance(keygenAlgorithm, Mapping) and "RSA" in str(keygenAlgorithm.get("name", "")).upper():
             # an RSA key takes a good part of a second
-            return Operation(run(lambda: RTCCertificate.generate(keygenAlgorithm), jobs()))
-        return promise(lambda: lambda: RTCCertificate.generate(keygenAlgorithm))
+            return Operation(run(lambda: generate_certificate(keygenAlgorithm), jobs()))
+        return promise(lambda: lambda: generate_certificate(keygenAlgorithm))
 
     # -- data channels ----------------------------------------------------------------------------
 
@@ -851,7 +852,7 @@ class _Observer:
 
     def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """See `ConnectionObserver`."""
-        self._face.dispatchEvent(RTCPeerConnectionIceErrorEvent.of(server.url, local, code, text))
+        self._face.dispatchEvent(server_error(server.url, local, code, text))
 
     def on_ice_state(self, entry: TransportEntry) -> None:
         """See `ConnectionObserver`."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from rtcstack.api.capabilities import capabilities, codec_parameters, extension_parameters
 from rtcstack.api.dtlstransport import RTCDtlsTransport
-from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
+from rtcstack.api.encodedtransform import Passage, Transformable
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.parameters import (
@@ -132,11 +132,11 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
         self._target_ms = value
         self._part.set_min_delay((value or 0.0) / 1000)
 
-    def _attach_transform(self, transform: RTCRtpScriptTransform) -> None:
-        transform.attach(None, self._part.request_key_frame if self._part.kind == "video" else None)
+    def _attach(self, passage: Passage) -> None:
+        passage.attach(None, self._part.request_key_frame if self._part.kind == "video" else None)
 
-    def _transform_changed(self) -> None:
-        self._part.set_transform(self._transform)
+    def _pass_through(self, passage: Passage | None) -> None:
+        self._part.set_transform(passage)
 
     # -- beyond the W3C's -------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rtcstack.api.capabilities import capabilities, codec_parameters, extension_parameters
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.dtmf import RTCDTMFSender, end_tones
-from rtcstack.api.encodedtransform import RTCRtpScriptTransform, Transformable
+from rtcstack.api.encodedtransform import Passage, Transformable
 from rtcstack.api.encodings import check_encodings, shown_encoding
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
@@ -87,11 +87,11 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             self._dtmf = RTCDTMFSender(self._part, self._home)
         return self._dtmf
 
-    def _attach_transform(self, transform: RTCRtpScriptTransform) -> None:
-        transform.attach(self._part.generate_key_frame if self._part.kind == "video" else None, None)
+    def _attach(self, passage: Passage) -> None:
+        passage.attach(self._part.generate_key_frame if self._part.kind == "video" else None, None)
 
-    def _transform_changed(self) -> None:
-        self._part.set_transform(self._transform)
+    def _pass_through(self, passage: Passage | None) -> None:
+        self._part.set_transform(passage)
 
     @at_home
     def generateKeyFrame(self, rids: Sequence[str] | None = None) -> Operation[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtcstack.api.configuration import RTCConfiguration, ice_config
 from rtcstack.api.description import RTCIceCandidate
-from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
+from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
 from rtcstack.api.messageevent import MessageEvent
 from rtcstack.engine import Run
 from rtcstack.events import Event, EventTarget
@@ -94,7 +94,7 @@ class IceSource:
 
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed."""
-        self._gatherer.dispatchEvent(RTCPeerConnectionIceErrorEvent.of(server.url, local, code, text))
+        self._gatherer.dispatchEvent(server_error(server.url, local, code, text))
 
     def on_ice_state(self, state: IceState) -> None:
         """The transport's state changed."""

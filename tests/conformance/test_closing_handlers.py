@@ -169,7 +169,7 @@ async def test_whoever_closes_is_told_of_nothing_any_more(closer: str) -> None:
     def watch(side: str, *targets: EventTarget | None) -> None:
         for target in targets:
             assert target is not None
-            for name in target.known_events:
+            for name in target._known_events:
                 target.on(name, note[side])
 
     async with pair() as (a, b):

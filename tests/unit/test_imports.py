@@ -317,3 +317,137 @@ def test_the_rule_of_the_machine_itself(source: str, expected: list[str]) -> Non
     assert machine_use(source, "api/sender.py") == expected
     for _, _, home in (line.rpartition(" ") for line in expected):
         assert machine_use(source, home) == []
+
+
+# -- circles ------------------------------------------------------------------------------------------
+
+KNOWN_CIRCLES = {
+    frozenset({"ice.engine.checks", "ice.engine.core", "ice.engine.gathering", "ice.engine.generation"}),
+    frozenset({"ice.agent", "ice.sources"}),
+    frozenset({"media.encoded", "media.reader", "media.source", "media.track"}),
+    frozenset({"rtp.events", "rtp.receive"}),
+    frozenset({"rtp.outgoing", "rtp.pacer", "rtp.send"}),
+    frozenset(
+        f"sctp.{name}"
+        for name in (
+            *("association", "channels", "control_block", "events", "handshake", "outstanding"),
+            *("reassembly", "send_queue", "stream_reset"),
+        )
+    ),
+    frozenset(
+        f"testing.{name}" for name in ("entropy", "host", "internet", "link", "nets", "standing", "tcp")
+    ),
+}
+"""Modules that import each other still. Nothing is ever added here."""
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
+}
+"""The files of the package by dotted name, without its own."""
+
+
+def graph() -> dict[str, set[str]]:
+    """Who imports whom, wherever the import stands: in functions and for type checkers, too."""
+    found: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rtcstack"):
+                module = (node.module or "").removeprefix("rtcstack").removeprefix(".")
+                for alias in node.names:
+                    inner = f"{module}.{alias.name}".removeprefix(".")
+                    targets.add(inner if inner in MODULES else module)
+            elif isinstance(node, ast.Import):
+                targets |= {alias.name.removeprefix("rtcstack.") for alias in node.names}
+        found[name] = {target for target in targets if target in MODULES and target != name}
+    return found
+
+
+def circles(edges: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Groups of modules each of which imports, by way of others, all the others (Tarjan's algorithm)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    path: list[str] = []
+    found: set[frozenset[str]] = set()
+
+    def visit(node: str) -> None:
+        number[node] = low[node] = len(number)
+        path.append(node)
+        for target in edges[node]:
+            if target not in number:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in path:
+                low[node] = min(low[node], number[target])
+        if low[node] == number[node]:
+            start = path.index(node)
+            group = path[start:]
+            del path[start:]
+            if len(group) > 1:
+                found.add(frozenset(group))
+
+    for node in edges:
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_circles_are_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set(), "f": {"e", "a"}}
+    assert circles(edges) == {frozenset("abc")}
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    edges = graph()
+    for circle in circles(edges) - KNOWN_CIRCLES:
+        shown = "\n".join(f"  {name} -> {', '.join(sorted(edges[name] & circle))}" for name in sorted(circle))
+        pytest.fail(f"these import each other:\n{shown}")
+    assert circles(edges) == KNOWN_CIRCLES, "a circle is gone: take it from the list"
+
+
+# -- other classes' own names ---------------------------------------------------------------------------
+
+FOREIGN = {"_app_transport", "_get_running_loop", "_Hash", "_replace", "_run", "_srtp"}
+"""Names of asyncio, hashlib, named tuples and pylibsrtp that have no public form."""
+
+
+def foreign_names(source: str) -> list[str]:
+    """Names with an underscore that are read or set on what this module has not made."""
+    tree = ast.parse(source)
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                own.add(name)
+            case ast.Attribute(value=ast.Name(id="self" | "cls" | "made"), attr=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Assign(targets=[ast.Name(id="__slots__")], value=ast.Tuple(elts=names)):
+                own.update(each.value for each in names if isinstance(each, ast.Constant))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            whose = node.value.id if isinstance(node.value, ast.Name) else ""
+            if whose not in ("self", "cls") and node.attr not in own | FOREIGN:
+                found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_reads_what_another_class_keeps_to_itself(path: Path) -> None:
+    assert foreign_names(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("class A:\n    def f(self, b):\n        return b._x", 1),
+        ("class A:\n    def f(self, b):\n        b._x = 1", 1),
+        ("class A:\n    def f(self, b):\n        self._x = 1\n        return b._x", 0),
+        ("x = y._replace(a=1)", 0),
+    ],
+)
+def test_the_search_itself(source: str, count: int) -> None:
+    assert len(foreign_names(source)) == count

@@ -56,8 +56,8 @@ def test_every_class_knows_its_events(owner: type[EventTarget]) -> None:
     attributes = {
         name.removeprefix("on") for name in dir(owner) if name.startswith("on") and name[2:].islower()
     }
-    assert owner.known_events <= attributes
-    assert "error" in owner.known_events
+    assert owner._known_events <= attributes
+    assert "error" in owner._known_events
 
 
 def test_names_without_end_are_not_said_without_end(caplog: pytest.LogCaptureFixture) -> None:
