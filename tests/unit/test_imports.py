@@ -425,7 +425,7 @@ def foreign_names(source: str) -> list[str]:
             case ast.Name(id=name, ctx=ast.Store()):
                 own.add(name)
             case ast.Assign(targets=[ast.Name(id="__slots__")], value=ast.Tuple(elts=names)):
-                own.update(each.value for each in names if isinstance(each, ast.Constant))
+                own.update(str(each.value) for each in names if isinstance(each, ast.Constant))
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
