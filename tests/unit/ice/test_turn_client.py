@@ -16,6 +16,7 @@ from rtcstack.ice.turn.client import MAX_CHANNELS, MAX_PERMISSIONS
 from rtcstack.ice.turn.framing import MAX_HELD_BYTES, TurnFraming
 from rtcstack.ice.turn.peers import MAX_WAITING
 from rtcstack.testing import START_S, Internet, TurnServer
+from tests.support.copies import copied_bytes
 
 ME: Address = ("192.0.2.1", 4000)
 PEER: Address = ("192.0.2.50", 5000)
@@ -281,6 +282,16 @@ def test_a_stream_in_any_pieces(datas: list[bytes], cuts: list[int]) -> None:
         stream = stream[cut:]
     messages += framing.feed(stream)
     assert messages == [m for d in datas for m in (frame(d)[: 4 + len(d)], stun)]
+
+
+def test_a_long_message_in_small_pieces_is_copied_once() -> None:
+    framing = TurnFraming()
+    stream = frame(b"\x80" * 60_000) * 2
+    messages: list[bytes] = []
+    pieces = [stream[at : at + 16] for at in range(0, len(stream), 16)]
+    copied = copied_bytes(lambda piece: messages.extend(framing.feed(piece)), pieces)
+    assert messages == [stream[: len(stream) // 2]] * 2
+    assert copied < 12 * len(stream), "the square of it would be 200 times as much"
 
 
 @given(st.binary(max_size=300))
