@@ -76,12 +76,33 @@ class _Connection:
         self._server.forget(self.client)
 
 
+CHANNEL_LIFETIME_S = 600.0
+CHANNEL_REST_S = 300.0
+"""So long after a channel has expired its number is no other peer's (RFC 8656, section 12)."""
+
+
+class _Binding(NamedTuple):
+    """A channel: whose, and until when."""
+
+    peer: Address
+    until: float
+
+
 @dataclass
 class _Allocation:
     relayed: Address
     expires_at: float
     permissions: dict[str, float] = field(default_factory=dict)
-    channels: dict[int, Address] = field(default_factory=dict)
+    channels: dict[int, _Binding] = field(default_factory=dict)
+
+    def bind(self, number: int, peer: Address, now: float) -> bool:
+        """Bind a channel, or keep it; False where the number or the peer has another, or had until lately."""
+        for other, binding in self.channels.items():
+            if (other == number) is not (binding.peer == peer) and now < binding.until + CHANNEL_REST_S:
+                return False
+        self.channels = {n: b for n, b in self.channels.items() if b.peer != peer}
+        self.channels[number] = _Binding(peer, now + CHANNEL_LIFETIME_S)
+        return True
 
 
 class TurnServer:
@@ -324,13 +345,15 @@ class TurnServer:
         if peer[0] in self.denied:
             self._answer(client, request, Class.ERROR, error_attribute(403, "forbidden"))
             return
-        allocation.permissions[peer[0]] = now + 300
         if method == Method.CHANNEL_BIND:
             number = request.number(Attribute.CHANNEL_NUMBER)
             if number is None:
                 self._answer(client, request, Class.ERROR, error_attribute(400, "no channel"))
                 return
-            allocation.channels[number >> 16] = peer
+            if not 0x4000 <= number >> 16 <= 0x4FFF or not allocation.bind(number >> 16, peer, now):
+                self._answer(client, request, Class.ERROR, error_attribute(400, "not this channel"))
+                return
+        allocation.permissions[peer[0]] = now + 300
         self._answer(client, request, Class.SUCCESS)
 
     def _relay(self, client: _Client, peer: Address, data: bytes) -> None:
@@ -350,8 +373,9 @@ class TurnServer:
     def _on_channel_data(self, client: _Client, data: bytes) -> None:
         allocation = self._clients.get(client)
         number, length = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
-        if allocation is not None and number in allocation.channels:
-            self._relay(client, allocation.channels[number], data[4 : 4 + length])
+        binding = None if allocation is None else allocation.channels.get(number)
+        if binding is not None and binding.until > self._net.agenda.now:
+            self._relay(client, binding.peer, data[4 : 4 + length])
 
     def _from_peer(self, relayed: Address, peer: Address, data: bytes) -> None:
         client = self._by_port.get(relayed[1])
@@ -361,8 +385,8 @@ class TurnServer:
             return
         if allocation.permissions.get(peer[0], 0.0) <= now:
             return
-        for number, other in allocation.channels.items():
-            if other == peer:
+        for number, binding in allocation.channels.items():
+            if binding.peer == peer and binding.until > now:
                 header = number.to_bytes(2, "big") + len(data).to_bytes(2, "big")
                 self._send(client, header + data)
                 return

@@ -43,7 +43,7 @@ MAX_PERMISSIONS = 128
 """Peer addresses that one allocation knows."""
 
 MAX_CHANNELS = 64
-"""Peers with a channel; the others are sent indications."""
+"""Peers with a channel, or with one that has expired not long ago; the others are sent indications."""
 
 MAX_CHALLENGES = 4
 """Times that one request is repeated for a new realm or nonce."""
@@ -59,8 +59,11 @@ REFRESH_MARGIN_S = 60.0
 PERMISSION_REFRESH_S = 240.0
 """A permission lasts 300 s (RFC 8656, section 9)."""
 
+CHANNEL_LIFETIME_S = 600.0
 CHANNEL_REFRESH_S = 540.0
-"""A channel lasts 600 s (section 12)."""
+CHANNEL_REST_S = 300.0
+"""So long after it has expired, a channel's number is no other peer's, and its peer has no other number
+(section 12)."""
 
 KEEPALIVE_S = 20.0
 """So long after the last packet to a server over UDP it is sent a Binding indication: a NAT forgets a
@@ -73,6 +76,7 @@ STREAM_ANSWER_S = 39.5
 """How long an answer over TCP or TLS is waited for (RFC 8489, section 6.2.2)."""
 
 _SERVER: Address = ("", 0)
+_NEVER = float("inf")
 _UDP = bytes((17, 0, 0, 0))
 _FAMILY = {4: bytes((1, 0, 0, 0)), 6: bytes((2, 0, 0, 0))}
 
@@ -183,6 +187,8 @@ class TurnClient:
         self._key: bytes | None = None
         self._transactions: Transactions[_Request] = Transactions()
         self._refresh_at: float | None = None
+        self._is_refreshing = False
+        self._expires_at = 0.0
         self._spoke_at = 0.0  # when anything went to the server
         self._permissions: dict[str, Permission] = {}
         self._channels: dict[Address, Channel] = {}
@@ -209,6 +215,18 @@ class TurnClient:
         if self.relayed is not None and not self._closed:
             self._ask(_Request(Method.REFRESH, ((Attribute.LIFETIME, bytes(4)),), None, "", 0), now)
         self._closed = True
+
+    def probe(self, now: float) -> None:
+        """Have the server say, by a refresh, whether it still knows us.
+
+        A NAT that has forgotten us, or a server that has been restarted, makes us strangers: then it says so
+        at once. Harmless while that is being asked.
+        """
+        if self.relayed is None or self._closed or self._is_refreshing:
+            return
+        self._is_refreshing = True
+        lifetime = ((Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),)
+        self._ask(_Request(Method.REFRESH, lifetime, None, "", 0), now)
 
     def fail(self, code: int, reason: str) -> None:
         """The path to the server is gone, or the server is of no use."""
@@ -261,8 +279,7 @@ class TurnClient:
             self._out.append(encode(Method.BINDING, Class.INDICATION, self._entropy(12), ()))
         if self._refresh_at is not None and self._refresh_at <= now:
             self._refresh_at = None
-            lifetime = ((Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),)
-            self._ask(_Request(Method.REFRESH, lifetime, None, "", 0), now)
+            self.probe(now)
         for host, permission in list(self._permissions.items()):
             if permission.refresh_at <= now:
                 if now - permission.used_at >= IDLE_S or permission.state is Grant.DENIED:
@@ -270,12 +287,7 @@ class TurnClient:
                 else:
                     self._permit(host, permission, now)
         for channel in list(self._channels.values()):
-            if channel.refresh_at <= now:
-                if now - channel.used_at >= IDLE_S or channel.state is Grant.DENIED:
-                    # The number stays bound at the server for 5 more minutes: it is not used again.
-                    del self._channels[channel.peer]
-                else:
-                    self._bind(channel, now)
+            self._look_after(channel, now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
@@ -288,7 +300,10 @@ class TurnClient:
         if self._refresh_at is not None:
             times.append(self._refresh_at)
         times += [p.refresh_at for p in self._permissions.values()]
-        times += [c.refresh_at for c in self._channels.values()]
+        for channel in self._channels.values():
+            times += (channel.refresh_at, channel.free_at)
+            if channel.state is Grant.GRANTED:
+                times.append(channel.bound_until)
         return min(times, default=None)
 
     def drain(self, now: float) -> list[bytes]:
@@ -317,13 +332,14 @@ class TurnClient:
             return
         permission.used_at = now
         channel = self._channels.get(peer)
-        if channel is not None and channel.state is Grant.GRANTED:
+        if permission.state is not Grant.GRANTED:
+            if not permission.hold(peer, data):
+                self.dropped += 1
+        elif channel is not None and channel.state is Grant.GRANTED:
             channel.used_at = now
             self._out.append(self._frame(channel.number, data))
-        elif permission.state is Grant.GRANTED:
+        else:
             self._indicate(peer, data)
-        elif not permission.hold(peer, data):
-            self.dropped += 1
 
     def send_runs(self, runs: Sequence[Run], peer: Address, now: float) -> list[Run]:
         """Wrap runs of datagrams for a peer.
@@ -332,16 +348,19 @@ class TurnClient:
             What is to be sent to the server at once; runs, where there is a channel.
         """
         channel = self._channels.get(peer)
-        if channel is None or channel.state is not Grant.GRANTED:
+        permission = self._permissions.get(peer[0])
+        if (
+            channel is None
+            or channel.state is not Grant.GRANTED
+            or permission is None  # it has ended sooner than the channel, which is of no use without
+            or permission.state is not Grant.GRANTED
+        ):
             self.prepare(peer, now)
             for run in runs:
                 for data in run.datagrams():
                     self.send(data, peer, now)
             return [Run(data, len(data)) for data in self.drain(now)]
-        channel.used_at = self._spoke_at = now
-        permission = self._permissions.get(peer[0])
-        if permission is not None:
-            permission.used_at = now
+        channel.used_at = permission.used_at = self._spoke_at = now
         if self._framing is not None:
             number, frame = channel.number, self._frame
             return [Run(d, len(d)) for d in (frame(number, d) for r in runs for d in r.datagrams())]
@@ -394,11 +413,20 @@ class TurnClient:
 
     def prepare(self, peer: Address, now: float) -> None:
         """Much is going to be sent to this peer: bind a channel to it."""
-        number = _FIRST_CHANNEL + len(self._peers)
-        if self.relayed is None or peer in self._channels or len(self._peers) >= MAX_CHANNELS:
+        if self.relayed is None:
             return
-        channel = self._channels[peer] = Channel(number, peer, now)
-        self._peers[number] = peer
+        channel = self._channels.get(peer)
+        if channel is None:
+            if len(self._channels) >= MAX_CHANNELS:
+                return
+            number = next(
+                n for n in range(_FIRST_CHANNEL, _FIRST_CHANNEL + MAX_CHANNELS) if n not in self._peers
+            )
+            channel = self._channels[peer] = Channel(number, peer, now)
+            self._peers[number] = peer
+        elif channel.state is not Grant.NONE:
+            return
+        channel.used_at = now
         self._bind(channel, now)
 
     def _bind(self, channel: Channel, now: float) -> None:
@@ -408,13 +436,34 @@ class TurnClient:
         number = _U32.pack(channel.number << 16)
         self._ask(_Request(Method.CHANNEL_BIND, ((Attribute.CHANNEL_NUMBER, number),), channel, "", 0), now)
 
+    def _look_after(self, channel: Channel, now: float) -> None:
+        """Bind a channel again, let it expire, give its number back."""
+        if channel.state is Grant.GRANTED and channel.bound_until <= now:
+            channel.state = (
+                Grant.NONE
+            )  # what is sent on it would be lost; it is asked for with what comes next
+        if channel.refresh_at <= now:
+            if now - channel.used_at >= IDLE_S or channel.state is Grant.DENIED:
+                channel.refresh_at = _NEVER
+                if channel.state is not Grant.GRANTED:
+                    channel.state = Grant.NONE
+            else:
+                self._bind(channel, now)
+        if channel.free_at <= now:
+            del self._channels[channel.peer], self._peers[channel.number]
+
     # -- requests ---------------------------------------------------------------------------------
 
     def _ask(self, request: _Request, now: float) -> None:
         transaction_id = self._entropy(12)
         attributes = list(request.attributes)
         if isinstance(request.subject, Channel):
-            peer = request.subject.peer
+            channel = request.subject
+            channel.asked_at = now
+            channel.free_at = (
+                now + STREAM_ANSWER_S + CHANNEL_LIFETIME_S + CHANNEL_REST_S
+            )  # if it is heard late
+            peer = channel.peer
             attributes.append((Attribute.XOR_PEER_ADDRESS, encode_address(peer, transaction_id)))
         elif isinstance(request.subject, Permission):
             peer = (request.host, 0)
@@ -496,13 +545,13 @@ class TurnClient:
             return
         if isinstance(subject, Channel):
             subject.state = Grant.GRANTED
-            permission = self._permissions.get(subject.peer[0])
-            if permission is not None:
-                permission.state = Grant.GRANTED
+            subject.bound_until = subject.asked_at + CHANNEL_LIFETIME_S
+            self._on_bound(subject.peer[0], now)
             return
         if self._closed:
             return
         lifetime_s = message.number(Attribute.LIFETIME)
+        self._is_refreshing = False
         if request.method == Method.ALLOCATE:
             relayed = message.address(Attribute.XOR_RELAYED_ADDRESS)
             if relayed is None or not relayed[1]:
@@ -512,7 +561,18 @@ class TurnClient:
             granted = ASKED_LIFETIME_S if lifetime_s is None else lifetime_s
             self._events.append(TurnAllocated(relayed, self.mapped, granted))
         granted = ASKED_LIFETIME_S if lifetime_s is None else max(lifetime_s, MIN_LIFETIME_S)
+        self._expires_at = now + granted
         self._refresh_at = now + max(granted - REFRESH_MARGIN_S, granted / 2)
+
+    def _on_bound(self, host: str, now: float) -> None:
+        """With a channel the server has granted its peer's permission, too."""
+        permission = self._permissions.get(host)
+        if permission is None:
+            if len(self._permissions) >= MAX_PERMISSIONS:
+                return
+            permission = self._permissions[host] = Permission(now)
+            permission.refresh_at = now + PERMISSION_REFRESH_S
+        permission.state = Grant.GRANTED
 
     def _on_redirect(self, message: StunMessage) -> None:
         server = message.address(Attribute.ALTERNATE_SERVER)
@@ -535,9 +595,17 @@ class TurnClient:
 
     def _on_silence(self, request: _Request, now: float) -> None:
         """A request was never answered."""
-        if isinstance(request.subject, Permission | Channel):
-            if request.subject.state is not Grant.GRANTED:
+        subject = request.subject
+        if isinstance(subject, Permission | Channel):
+            if subject.state is Grant.GRANTED:
+                subject.refresh_at = now  # it lasts a while yet: ask again before it ends
+            else:
                 self._on_refusal(request, 701, "the server did not answer", now)
+        elif request.method == Method.REFRESH and now < self._expires_at:
+            # the path may be interrupted, which says nothing of the allocation
+            self._is_refreshing = False
+            if self._refresh_at is None:
+                self._refresh_at = now
         else:
             self.fail(701, "the server did not answer")
 

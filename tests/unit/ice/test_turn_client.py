@@ -14,7 +14,7 @@ from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, en
 from rtcstack.ice.turn import TurnAllocated, TurnClient, TurnEvent, TurnFailed, TurnPeerDenied, TurnRedirected
 from rtcstack.ice.turn.client import MAX_CHANNELS, MAX_PERMISSIONS
 from rtcstack.ice.turn.framing import MAX_HELD_BYTES, TurnFraming
-from rtcstack.ice.turn.peers import MAX_WAITING
+from rtcstack.ice.turn.peers import MAX_WAITING, Grant
 from rtcstack.testing import START_S, Internet, TurnServer
 from tests.support.copies import copied_bytes
 
@@ -80,9 +80,10 @@ def run(net: Internet, seconds: float) -> None:
     net.agenda.run(until=net.now - START_S + seconds)
 
 
-def allocated() -> tuple[Internet, TurnServer, Client, Peer]:
+def allocated(lifetime_s: int = 600) -> tuple[Internet, TurnServer, Client, Peer]:
     net = Internet()
     server = TurnServer(net, "198.51.100.1")
+    server.lifetime_s = lifetime_s
     client = Client(net, server)
     peer = Peer(net)
     run(net, 1)
@@ -179,6 +180,50 @@ def test_a_server_that_dies_later_is_noticed() -> None:
     assert client.engine.dropped == 1
 
 
+@pytest.mark.parametrize(("silent_s", "survives"), [(15, True), (50, True), (90, False)])
+def test_an_interruption_while_the_allocation_is_refreshed(silent_s: int, survives: bool) -> None:
+    """It is asked for as long as the server may know of it."""
+    net, server, client, _ = allocated()
+    run(net, 530)
+    server.silent = True
+    run(net, silent_s)
+    server.silent = False
+    run(net, 1200)
+    assert (client.engine.failed is None) is survives
+
+
+def test_a_server_that_is_asked_whether_it_knows_us() -> None:
+    net, server, client, _ = allocated()
+    for asked in range(3):
+        for _ in range(5):  # once at a time
+            client.engine.probe(net.now)
+            client.flush()
+        run(net, 1)
+        assert server.requests[Method.REFRESH] == asked + 1
+    server.lose_allocations()
+    client.engine.probe(net.now)
+    client.flush()
+    run(net, 1)
+    assert client.events[1:] == [TurnFailed(437, "no allocation")]
+    client.engine.probe(net.now)
+    assert client.engine.drain(net.now) == []
+
+
+def test_a_server_that_does_not_answer_a_question_in_between_loses_nothing() -> None:
+    net, server, client, _ = allocated()
+    server.silent = True
+    client.engine.probe(net.now)
+    client.flush()
+    run(net, 60)
+    assert server.requests == {Method.ALLOCATE: 2}
+    server.silent = False
+    client.engine.probe(net.now)
+    client.flush()
+    run(net, 1)
+    assert server.requests[Method.REFRESH] == 1
+    assert client.engine.failed is None
+
+
 def test_a_redirection() -> None:
     net = Internet()
     server = TurnServer(net, "198.51.100.1")
@@ -220,6 +265,76 @@ def test_idle_peers_are_let_go() -> None:
     run(net, 3600)
     assert client.engine._permissions == {}
     assert client.engine._channels == {}
+
+
+def keep_open(net: Internet, client: Client, seconds: float) -> None:
+    """Let time pass in which another peer is spoken to."""
+    for _ in range(int(seconds // 50)):
+        client.send(b"still here", ("192.0.2.51", 1))
+        run(net, 50)
+
+
+@pytest.mark.parametrize("pause_s", [100, 580, 650, 850, 900, 960, 1500, 4000])
+def test_a_channel_that_has_expired_comes_back(pause_s: int) -> None:
+    """Under the same number while the server may remember it: it refuses another one."""
+    net, server, client, peer = allocated()
+    refused: list[bytes] = []
+    answer = server._answer
+
+    def look(to: object, request: StunMessage, kind: int, *attributes: tuple[int, bytes]) -> None:
+        if kind == Class.ERROR:
+            refused.append(request.data)
+        answer(to, request, kind, *attributes)  # type: ignore[arg-type]
+
+    server._answer = look  # type: ignore[method-assign]
+    for port in (PEER[1], 6000):
+        client.engine.prepare((PEER[0], port), net.now)
+    client.flush()
+    run(net, 1)
+    keep_open(net, client, pause_s)
+    for number in range(3):
+        client.send_runs([Run(b"again %d" % number, 7)])
+        client.engine.prepare((PEER[0], 7000 + number), net.now)
+        run(net, 1)
+    assert [data for _, data in peer.received[-3:]] == [b"again 0", b"again 1", b"again 2"]
+    assert client.send_runs([Run(b"x", 1)])[0].data[0] >> 6 == 1, "by a channel"
+    assert refused == []
+    assert (
+        len(set(client.engine._peers.values())) == len(client.engine._peers) == len(client.engine._channels)
+    )
+
+
+def test_a_channel_s_number_is_given_back_at_last() -> None:
+    """Any number of peers, one after the other, have channels."""
+    net, _, client, peer = allocated()
+    for number in range(3 * MAX_CHANNELS):
+        client.engine.prepare((PEER[0], 6000 + number), net.now)
+        client.flush()
+        keep_open(net, client, 50)
+    client.send_runs([Run(b"x", 1)])
+    run(net, 1)
+    client.send_runs([Run(b"y", 1)])
+    run(net, 1)
+    assert [data for _, data in peer.received] == [b"x", b"y"]
+    assert client.engine._channels[PEER].state is Grant.GRANTED
+    assert max(client.engine._peers) < 0x4000 + MAX_CHANNELS
+
+
+@pytest.mark.parametrize("silent_s", [15, 45, 100, 200])
+def test_a_server_that_is_silent_when_a_channel_is_renewed(silent_s: int) -> None:
+    """What is sent afterwards arrives, by channel or by indication: never on a channel that has expired."""
+    net, server, client, peer = allocated(lifetime_s=3600)
+    for _ in range(10):
+        client.send_runs([Run(b"before", 6)])
+        run(net, 53)
+    server.silent = True
+    run(net, silent_s)
+    server.silent = False
+    for number in range(60):
+        client.send_runs([Run(b"%d" % number, len(b"%d" % number))])
+        run(net, 10)
+    arrived = [data for _, data in peer.received]
+    assert arrived[-55:] == [b"%d" % number for number in range(5, 60)]
 
 
 def test_closing_gives_the_allocation_back() -> None:
