@@ -36,6 +36,7 @@ from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.sources import Sources
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
+from rtcstack.ice.turn.client import Relayed
 from rtcstack.network import is_literal, network
 from rtcstack.platform import Network
 from rtcstack.refusals import Refusals
@@ -120,6 +121,16 @@ class _Route:
             for packet in srtp:
                 pair.bytes_received += len(packet)
             pair.data_received_at = now
+
+
+def _hand_on(receiver: _Route, relayed: list[Relayed], now: float) -> None:
+    """What one peer has sent through a relay, by protocol, with the times at which it came."""
+    dtls = [Run(data, len(data)) for _, data, _ in relayed if 20 <= data[0] < 64]
+    srtp = [data for _, data, _ in relayed if 128 <= data[0] < 192]
+    arrived: list[float] | None = [at for _, data, at in relayed if 128 <= data[0] < 192]
+    if arrived == [now] * len(srtp):
+        arrived = None
+    receiver.on_datagrams(dtls, srtp, now, arrived)
 
 
 class IceAgent:
@@ -549,12 +560,14 @@ class IceAgent:
             self.on_fault(exc)
         self.pump(now)
 
-    def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
-        """A relay's server has sent something."""
+    def on_relayed(
+        self, path: int, address: Address, runs: list[Run], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """A relay's server has sent something; see `rtcstack.ice.carriers.StreamOwner`."""
         if self.is_broken:
             return
         try:
-            relay, relayed = self.engine.receive_relayed(path, address, runs, now)
+            relay, relayed = self.engine.receive_relayed(path, address, runs, now, arrived)
         except Exception as exc:  # a fault of ours ends this agent alone
             self.on_fault(exc)
             return
@@ -568,9 +581,7 @@ class IceAgent:
             if i == len(relayed) or relayed[i][0] != relayed[start][0]:
                 receiver = self.receiver(relay.id, relayed[start][0])
                 if receiver is not None:
-                    dtls = [Run(d, len(d)) for _, d in relayed[start:i] if 20 <= d[0] < 64]
-                    srtp = [d for _, d in relayed[start:i] if 128 <= d[0] < 192]
-                    receiver.on_datagrams(dtls, srtp, now)
+                    _hand_on(receiver, relayed[start:i], now)
                 start = i
 
     def receiver(self, path: int, address: Address) -> _Route | None:

@@ -132,7 +132,7 @@ def _turn(data: bytes, *, is_stream: bool) -> None:
             now += (0.5, 60.0, 241.0, 541.0)[action >> 6]
             with spends(0):
                 client.handle_timeout(now)
-        for _peer, payload in client.received():
+        for _peer, payload, _at in client.received():
             assert len(payload) <= 65_535
         client.events()
         if client._framing is not None:

@@ -145,7 +145,7 @@ class IceHost:
         known = engine.path(path)
         if known is not None and known.candidate is None:
             relay, relayed = engine.receive_relayed(path, source, [Run(data, len(data))], now)
-            for peer, inner in relayed:
+            for peer, inner, _ in relayed:
                 assert relay is not None
                 self._on_data(relay.id, peer, inner)
         elif data and data[0] < 4:

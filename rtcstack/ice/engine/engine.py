@@ -31,6 +31,7 @@ from rtcstack.ice.engine.events import (
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Pair, PairState, Path
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
+from rtcstack.ice.turn.client import Relayed
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
@@ -319,14 +320,26 @@ class IceEngine:
         self._after(now)
 
     def receive_relayed(
-        self, carrier: int, remote: Address, runs: Sequence[Run], now: float
-    ) -> tuple[Path | None, list[tuple[Address, bytes]]]:
+        self,
+        carrier: int,
+        remote: Address,
+        runs: Sequence[Run],
+        now: float,
+        arrived: Sequence[float] | None = None,
+    ) -> tuple[Path | None, list[Relayed]]:
         """Take what came from a TURN server: as runs of datagrams, or as pieces of a stream.
+
+        Args:
+            carrier: the path to the server.
+            remote: the server.
+            runs: what came.
+            now: the time.
+            arrived: when each of `runs` reached this machine; None when all of them just have.
 
         Returns:
             The relay, and what peers have sent through it that is not STUN.
         """
-        relayed: list[tuple[Address, bytes]] = []
+        relayed: list[Relayed] = []
         path = None
         for generation in () if self._closed else list(self._by_ufrag.values()):
             path = generation.gathering.relay_for(carrier, remote)
@@ -334,15 +347,16 @@ class IceEngine:
                 continue
             client = path.relay
             assert client is not None
-            client.receive_runs(runs, now)
+            client.receive_runs(runs, now, arrived)
             stun: list[Arrival] = []
-            for peer, data in client.received():
+            for each in client.received():
+                peer, data, _ = each
                 if not data:
                     self._core.counters.unexpected += 1  # whatever it is: nobody here sends any
                 elif data[0] < 4:
                     stun.append(Arrival(path.id, peer, data))
                 elif self.accepts_from(peer):
-                    relayed.append((peer, data))
+                    relayed.append(each)
                 else:
                     self._core.counters.unexpected += 1
             generation.gathering.take_relay_events(path, now)

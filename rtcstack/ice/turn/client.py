@@ -31,6 +31,7 @@ from rtcstack.ice.turn.framing import TurnFraming
 from rtcstack.ice.turn.peers import Channel, Grant, Permission
 
 __all__ = [
+    "Relayed",
     "TurnAllocated",
     "TurnClient",
     "TurnEvent",
@@ -141,6 +142,9 @@ class TurnPeerDenied:
     code: int
 
 
+Relayed = tuple[Address, bytes, float]
+"""What a peer has sent through a relay: from where, the datagram, when it reached this machine."""
+
 TurnEvent = TurnAllocated | TurnFailed | TurnRedirected | TurnPeerDenied
 
 
@@ -195,7 +199,7 @@ class TurnClient:
         self._peers: dict[int, Address] = {}
         self._out: list[bytes] = []
         self._events: list[TurnEvent] = []
-        self._received: list[tuple[Address, bytes]] = []
+        self._received: list[Relayed] = []
         self._closed = False
 
     # -- life -------------------------------------------------------------------------------------
@@ -238,8 +242,16 @@ class TurnClient:
 
     # -- the five verbs ---------------------------------------------------------------------------
 
-    def receive(self, datagrams: Sequence[bytes], now: float) -> None:
-        """Take what came from the server: datagrams, or pieces of the stream."""
+    def receive(self, datagrams: Sequence[bytes], now: float, at: float | None = None) -> None:
+        """Take what came from the server: datagrams, or pieces of the stream.
+
+        Args:
+            datagrams: in order.
+            now: the time.
+            at: when they reached this machine; None for `now`.
+        """
+        if at is None:
+            at = now
         if self._framing is not None:
             try:
                 datagrams = [m for piece in datagrams for m in self._framing.feed(piece)]
@@ -250,19 +262,23 @@ class TurnClient:
             if not data:
                 continue
             if data[0] >> 6 == 1:
-                self._on_channel_data(data)
+                self._on_channel_data(data, at)
             else:
                 try:
-                    self._on_message(StunMessage(data), now)
+                    self._on_message(StunMessage(data), now, at)
                 except ParseError:
                     self.dropped += 1
 
-    def receive_runs(self, runs: Sequence[Run], now: float) -> None:
-        """The same for datagrams that came joined."""
-        for run in runs:
-            self.receive(run.datagrams(), now)
+    def receive_runs(self, runs: Sequence[Run], now: float, arrived: Sequence[float] | None = None) -> None:
+        """The same for datagrams that came joined; `arrived` says of each run when, None that all just have."""
+        if arrived is None:
+            for run in runs:
+                self.receive(run.datagrams(), now)
+        else:
+            for run, at in zip(runs, arrived, strict=True):
+                self.receive(run.datagrams(), now, at)
 
-    def received(self) -> list[tuple[Address, bytes]]:
+    def received(self) -> list[Relayed]:
         """Take what peers have sent through the relay, in order."""
         received, self._received = self._received, []
         return received
@@ -379,7 +395,7 @@ class TurnClient:
         )
         self._out.append(encode(Method.SEND, Class.INDICATION, transaction_id, attributes, fingerprint=False))
 
-    def _on_channel_data(self, data: bytes) -> None:
+    def _on_channel_data(self, data: bytes, at: float) -> None:
         if len(data) < 4:
             self.dropped += 1
             return
@@ -388,11 +404,11 @@ class TurnClient:
         if peer is None or length > len(data) - 4:
             self.dropped += 1
             return
-        self._deliver(peer, data[4 : 4 + length])
+        self._deliver(peer, data[4 : 4 + length], at)
 
-    def _deliver(self, peer: Address, data: bytes) -> None:
+    def _deliver(self, peer: Address, data: bytes, at: float) -> None:
         if len(self._received) < MAX_RECEIVED:
-            self._received.append((peer, data))
+            self._received.append((peer, data, at))
         else:
             self.dropped += 1
 
@@ -482,13 +498,13 @@ class TurnClient:
             transaction_id, request, request.subject, 0, _SERVER, data, now, rto_s=rto_s, sends_max=sends_max
         )
 
-    def _on_message(self, message: StunMessage, now: float) -> None:
+    def _on_message(self, message: StunMessage, now: float, at: float) -> None:
         if message.kind == Class.INDICATION:
             if message.method == Method.DATA:
                 peer = message.address(Attribute.XOR_PEER_ADDRESS)
                 data = message.get(Attribute.DATA)
                 if peer is not None and data is not None and peer[0] in self._permissions:
-                    self._deliver(peer, data)
+                    self._deliver(peer, data, at)
                     return
             self.dropped += 1
             return

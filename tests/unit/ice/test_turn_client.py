@@ -44,7 +44,7 @@ class Client:
         for data in self.engine.drain(now):
             self.net.send(ME, (self.server.host, 3478), data)
         self.events += self.engine.events()
-        self.received += self.engine.received()
+        self.received += [(peer, data) for peer, data, _ in self.engine.received()]
         due = self.engine.next_timeout()
         if due is not None and due != self._armed_at:
             self._armed_at = max(due, now)
