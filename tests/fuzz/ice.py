@@ -240,6 +240,9 @@ def ice_life(data: bytes) -> None:
                 gather()
             case 2:
                 engine.cancel_restart(now)
+            case 3 if action & 128:
+                known = {"192.0.2.2", "198.51.100.1"}
+                engine.addresses_changed(known if action & 64 else (), () if action & 64 else known, now)
             case 3:
                 engine.lose_path(paths[script.byte() % len(paths)], "gone", now)
             case 4:

@@ -237,6 +237,9 @@ class TurnClient:
         if self.failed is None and not self._closed:
             self.failed = TurnFailed(code, reason)
             self.relayed = None
+            self._channels.clear()
+            self._peers.clear()
+            self._permissions.clear()
             self._closed = True
             self._events.append(self.failed)
 
@@ -270,7 +273,7 @@ class TurnClient:
                     self.dropped += 1
 
     def receive_runs(self, runs: Sequence[Run], now: float, arrived: Sequence[float] | None = None) -> None:
-        """The same for datagrams that came joined; `arrived` says of each run when, None that all just have."""
+        """The same for joined datagrams; `arrived` says when each run came, None that all just have."""
         if arrived is None:
             for run in runs:
                 self.receive(run.datagrams(), now)
