@@ -27,6 +27,7 @@ from rtcstack.ice.engine import (
     Pair,
     PairSelected,
     PathsReleased,
+    RelayedArrival,
     RelayLost,
     RelayMoved,
     ServerFailed,
@@ -36,7 +37,6 @@ from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.sources import Sources
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
-from rtcstack.ice.turn.client import Relayed
 from rtcstack.network import is_literal, network
 from rtcstack.platform import Network, Watch
 from rtcstack.refusals import Refusals
@@ -123,11 +123,11 @@ class _Route:
             pair.data_received_at = now
 
 
-def _hand_on(receiver: _Route, relayed: list[Relayed], now: float) -> None:
+def _hand_on(receiver: _Route, relayed: list[RelayedArrival], now: float) -> None:
     """What one peer has sent through a relay, by protocol, with the times at which it came."""
-    dtls = [Run(data, len(data)) for _, data, _ in relayed if 20 <= data[0] < 64]
-    srtp = [data for _, data, _ in relayed if 128 <= data[0] < 192]
-    arrived: list[float] | None = [at for _, data, at in relayed if 128 <= data[0] < 192]
+    dtls = [Run(data, len(data)) for _, _, data, _ in relayed if 20 <= data[0] < 64]
+    srtp = [data for _, _, data, _ in relayed if 128 <= data[0] < 192]
+    arrived: list[float] | None = [at for _, _, data, at in relayed if 128 <= data[0] < 192]
     if arrived == [now] * len(srtp):
         arrived = None
     receiver.on_datagrams(dtls, srtp, now, arrived)
@@ -608,19 +608,17 @@ class IceAgent:
         if self.is_broken:
             return
         try:
-            relay, relayed = self.engine.receive_relayed(path, address, runs, now, arrived)
+            relayed = self.engine.receive_relayed(path, address, runs, now, arrived)
         except Exception as exc:  # a fault of ours ends this agent alone
             self.on_fault(exc)
             return
         self.pump(now)
         for news in self.relay_news:
             news.set()
-        if relay is None or not relayed:
-            return
         start = 0
         for i in range(1, len(relayed) + 1):
-            if i == len(relayed) or relayed[i][0] != relayed[start][0]:
-                receiver = self.receiver(relay.id, relayed[start][0])
+            if i == len(relayed) or relayed[i][:2] != relayed[start][:2]:
+                receiver = self.receiver(relayed[start].path, relayed[start].remote)
                 if receiver is not None:
                     _hand_on(receiver, relayed[start:i], now)
                 start = i

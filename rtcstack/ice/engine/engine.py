@@ -25,13 +25,13 @@ from rtcstack.ice.engine.events import (
     IceState,
     PairSelected,
     PathsReleased,
+    RelayedArrival,
     StateChanged,
     Transmit,
 )
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Pair, PairState, Path
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
-from rtcstack.ice.turn.client import Relayed
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
@@ -181,10 +181,17 @@ class IceEngine:
         generation.gathering.query(server, path, address, now)
 
     def relay(
-        self, generation: Generation, server: IceServer, path: Path, address: Address, now: float
+        self,
+        generation: Generation,
+        server: IceServer,
+        path: Path,
+        address: Address,
+        now: float,
+        *,
+        both: bool = False,
     ) -> None:
         """Ask a TURN server; see `Gathering.relay`."""
-        generation.gathering.relay(server, path, address, now)
+        generation.gathering.relay(server, path, address, now, both=both)
 
     def tcp_connected(self, identifier: int, local: Address, now: float) -> None:
         """A connection that was wanted (`ConnectTcp`) stands."""
@@ -346,7 +353,7 @@ class IceEngine:
         runs: Sequence[Run],
         now: float,
         arrived: Sequence[float] | None = None,
-    ) -> tuple[Path | None, list[Relayed]]:
+    ) -> list[RelayedArrival]:
         """Take what came from a TURN server: as runs of datagrams, or as pieces of a stream.
 
         Args:
@@ -357,26 +364,28 @@ class IceEngine:
             arrived: when each of `runs` reached this machine; None when all of them just have.
 
         Returns:
-            The relay, and what peers have sent through it that is not STUN.
+            What peers have sent through it that is not STUN.
         """
-        relayed: list[Relayed] = []
-        path = None
+        relayed: list[RelayedArrival] = []
         for generation in () if self._closed else list(self._by_ufrag.values()):
-            path = generation.gathering.relay_for(carrier, remote)
-            if path is None:
+            paths = generation.gathering.relay_for(carrier, remote)
+            if not paths:
                 continue
+            path = paths[0]
             client = path.relay
             assert client is not None
             client.receive_runs(runs, now, arrived)
             stun: list[Arrival] = []
-            for each in client.received():
-                peer, data, _ = each
+            for peer, data, at in client.received():
+                identifier = path.id
+                if len(paths) > 1 and (":" in peer[0]) is not (":" in path.address[0]):
+                    identifier = paths[1].id
                 if not data:
                     self._core.counters.unexpected += 1  # whatever it is: nobody here sends any
                 elif data[0] < 4:
-                    stun.append(Arrival(path.id, peer, data))
+                    stun.append(Arrival(identifier, peer, data))
                 elif self.accepts_from(peer):
-                    relayed.append(each)
+                    relayed.append(RelayedArrival(identifier, peer, data, at))
                 else:
                     self._core.counters.unexpected += 1
             generation.gathering.take_relay_events(path, now)
@@ -387,7 +396,7 @@ class IceEngine:
             break
         else:
             self._core.counters.unexpected += 1
-        return path, relayed
+        return relayed
 
     def heard(self, pair: Pair | None, now: float) -> None:
         """Packets that are not STUN came from the peer: it is not silent.

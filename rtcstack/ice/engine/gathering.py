@@ -111,7 +111,18 @@ class Query:
 class _Relay:
     """A TURN server that is asked for an allocation."""
 
-    __slots__ = ("address", "carrier", "client", "deadline", "is_again", "path", "pending", "server")
+    __slots__ = (
+        "address",
+        "both",
+        "carrier",
+        "client",
+        "deadline",
+        "is_again",
+        "path",
+        "paths",
+        "pending",
+        "server",
+    )
 
     def __init__(
         self,
@@ -121,6 +132,7 @@ class _Relay:
         client: TurnClient,
         path: Path,
         deadline: float,
+        both: bool,
         is_again: bool,
     ) -> None:
         self.server = server
@@ -129,8 +141,10 @@ class _Relay:
         self.client = client
         self.path = path
         self.deadline = deadline
+        self.both = both
         self.is_again = is_again
         self.pending = True
+        self.paths = [path]  # a second one where the server gives an address of each IP version
 
 
 class Gathering:
@@ -264,9 +278,25 @@ class Gathering:
         self._send(query, now)
 
     def relay(
-        self, server: IceServer, carrier: Path, address: Address, now: float, *, is_again: bool = False
+        self,
+        server: IceServer,
+        carrier: Path,
+        address: Address,
+        now: float,
+        *,
+        both: bool = False,
+        is_again: bool = False,
     ) -> None:
-        """Ask a TURN server, over this path, for an allocation; `is_again` for one instead of a lost one."""
+        """Ask a TURN server for an allocation.
+
+        Args:
+            server: as configured.
+            carrier: over which path.
+            address: the server's.
+            now: the time.
+            both: want addresses of both IP versions, and not the server's own.
+            is_again: it is to take the place of a lost one.
+        """
         core = self._core
         is_stream = carrier.transport != "udp"
         client = TurnClient(
@@ -275,15 +305,20 @@ class Gathering:
             entropy=core.entropy,
             is_stream=is_stream,
             ip_version=6 if ":" in address[0] else 4,
+            both=both,
         )
-        path = Path(core.new_path_id(), address, preference=carrier.preference)
-        path.relay, path.carrier, path.server = client, carrier, address
-        core.paths[path.id] = path
+        path = self._add_relay_path(carrier, address, client)
         deadline = now + core.config.gather_timeout_s
-        relay = _Relay(server, carrier, address, client, path, deadline, is_again)
+        relay = _Relay(server, carrier, address, client, path, deadline, both, is_again)
         self._relays.append(relay)
         client.start(now)
         core.flush_relay(path, now)
+
+    def _add_relay_path(self, carrier: Path, server: Address, client: TurnClient) -> Path:
+        path = Path(self._core.new_path_id(), server, preference=carrier.preference)
+        path.relay, path.carrier, path.server = client, carrier, server
+        self._core.paths[path.id] = path
+        return path
 
     def report_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed, as the shell or the engine saw."""
@@ -302,7 +337,7 @@ class Gathering:
     @property
     def bases(self) -> list[Path]:
         """The paths that pairs are made of."""
-        return [p for p in (*self.paths, *(r.path for r in self._relays)) if p.is_base]
+        return [p for p in (*self.paths, *(p for r in self._relays for p in r.paths)) if p.is_base]
 
     # -- TCP --------------------------------------------------------------------------------------
 
@@ -455,12 +490,12 @@ class Gathering:
 
     # -- relays -----------------------------------------------------------------------------------
 
-    def relay_for(self, carrier: int, remote: Address) -> Path | None:
-        """The relay whose server is reached over that path, at that address."""
+    def relay_for(self, carrier: int, remote: Address) -> list[Path]:
+        """The relay whose server is reached over that path, at that address: its paths, or none."""
         for relay in self._relays:
             if relay.carrier.id == carrier and (relay.address == remote or relay.carrier.transport != "udp"):
-                return relay.path
-        return None
+                return relay.paths
+        return []
 
     def take_relay_events(self, path: Path, now: float) -> None:
         """A relay's client may have learnt something."""
@@ -469,6 +504,7 @@ class Gathering:
             return
         for event in relay.client.events():
             self._on_relay_event(relay, event, now)
+        self._check_done()  # when both addresses of an allocation are known
         self._core.flush_relay(path, now)
 
     def _on_relay_event(self, relay: _Relay, event: TurnEvent, now: float) -> None:
@@ -492,14 +528,21 @@ class Gathering:
                 self._core.events.append(RelayMoved(self._ufrag, relay.server, relay.carrier.id, server))
                 self._end_relay(relay)
             case TurnPeerDenied(host):
-                self._on_denied(relay.path, host)
+                for path in relay.paths:
+                    self._on_denied(path, host)
 
     def _on_allocated(self, relay: _Relay, relayed: Address, mapped: Address | None, now: float) -> None:
-        relay.pending = False
         path = relay.path
+        if not relay.pending:  # the second address of the same allocation
+            path = self._add_relay_path(relay.carrier, relay.address, relay.client)
+            path.preference += 1
+            relay.paths.append(path)
+        relay.pending = False
         path.address = relayed
         via = "tls" if relay.server.scheme.is_secure else relay.carrier.transport
-        hidden = self._core.config.policy is GatherPolicy.RELAY or mapped is None
+        hidden = self._core.config.policy is GatherPolicy.RELAY
+        if mapped is not None and (":" in mapped[0]) is not (":" in relayed[0]):
+            mapped = None  # a related address of the other version is of no use to anybody
         anywhere = "::" if path.ip_version == 6 else "0.0.0.0"
         path.candidate = Candidate(
             foundation=foundation("relay", relayed[0], "udp", relay.server.host + via),
@@ -524,7 +567,6 @@ class Gathering:
             )
             self._add(path, candidate, relay.server)
         self._on_path(path, now)
-        self._check_done()
 
     def probe_relay(self, path: Path, now: float) -> None:
         """Nothing comes through a relay: ask its server whether it still knows us."""
@@ -547,7 +589,7 @@ class Gathering:
         if not self._core.is_usable(relay.carrier) or self._is_retired:
             return
         self._lost.remove(relay)
-        self.relay(relay.server, relay.carrier, relay.address, now, is_again=True)
+        self.relay(relay.server, relay.carrier, relay.address, now, both=relay.both, is_again=True)
 
     def retire(self) -> None:
         """Nothing more is asked for: another generation has taken the place of this one."""
@@ -559,8 +601,10 @@ class Gathering:
         self.local = [each for each in self.local if each.path.id in self._core.paths]  # of earlier lost ones
         if relay in self._relays:
             self._relays.remove(relay)
-            self._core.paths.pop(relay.path.id, None)
-            self._on_lost(relay.path)
+            for path in relay.paths:
+                self._core.paths.pop(path.id, None)
+            for path in relay.paths:
+                self._on_lost(path)
         self._check_done()
 
     def lose_path(self, path: Path, reason: str, now: float) -> None:
@@ -631,7 +675,8 @@ class Gathering:
         for relay in self._relays:
             relay.client.close(now)
             self._core.flush_relay(relay.path, now)
-            self._core.paths.pop(relay.path.id, None)
+            for path in relay.paths:
+                self._core.paths.pop(path.id, None)
         self._relays.clear()
         self._lost.clear()
         for query in self._queries:

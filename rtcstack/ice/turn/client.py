@@ -92,7 +92,7 @@ _U32 = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class TurnAllocated:
-    """The relay has an address for us.
+    """The relay has an address for us; told of each, if there are two.
 
     Attributes:
         relayed: where peers reach us.
@@ -166,6 +166,15 @@ class TurnClient:
         entropy: gives that many random bytes.
         is_stream: whether the server is reached over TCP or TLS.
         ip_version: 4 or 6, of the relayed address.
+        both: have addresses of both versions, if the server can.
+
+    Attributes:
+        relayed: where peers reach us, while there is an allocation.
+        relays: the same, of each version that there is.
+        mapped: where the server sees us.
+        failed: why there is none, or no longer.
+        lacking: error code and reason of the version that the server could not give; None if it says none.
+        dropped: what was not understood, or found no place.
     """
 
     def __init__(
@@ -176,8 +185,11 @@ class TurnClient:
         entropy: Callable[[int], bytes],
         is_stream: bool = False,
         ip_version: int = 4,
+        both: bool = False,
     ) -> None:
         self.relayed: Address | None = None
+        self.relays: tuple[Address, ...] = ()
+        self.lacking: tuple[int, str] | None = None
         self.mapped: Address | None = None
         self.failed: TurnFailed | None = None
         self.dropped = 0
@@ -186,6 +198,7 @@ class TurnClient:
         self._entropy = entropy
         self._framing = TurnFraming() if is_stream else None
         self._ip_version = ip_version
+        self._both = both
         self._realm: bytes | None = None
         self._nonce: bytes | None = None
         self._key: bytes | None = None
@@ -210,7 +223,10 @@ class TurnClient:
             (Attribute.REQUESTED_TRANSPORT, _UDP),
             (Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),
         ]
-        if self._ip_version == 6:
+        if self._both:  # a server that does not know it gives an IPv4 one (RFC 8656, section 7.1)
+            attributes.append((Attribute.ADDITIONAL_ADDRESS_FAMILY, _FAMILY[6]))
+            attributes.append((Attribute.DRAFT_ADDITIONAL_ADDRESS_FAMILY, _FAMILY[6]))
+        elif self._ip_version == 6:
             attributes.append((Attribute.REQUESTED_ADDRESS_FAMILY, _FAMILY[6]))
         self._ask(_Request(Method.ALLOCATE, tuple(attributes), None, "", 0), now)
 
@@ -236,7 +252,7 @@ class TurnClient:
         """The path to the server is gone, or the server is of no use."""
         if self.failed is None and not self._closed:
             self.failed = TurnFailed(code, reason)
-            self.relayed = None
+            self.relayed, self.relays = None, ()
             self._channels.clear()
             self._peers.clear()
             self._permissions.clear()
@@ -572,13 +588,19 @@ class TurnClient:
         lifetime_s = message.number(Attribute.LIFETIME)
         self._is_refreshing = False
         if request.method == Method.ALLOCATE:
-            relayed = message.address(Attribute.XOR_RELAYED_ADDRESS)
-            if relayed is None or not relayed[1]:
+            relays: dict[bool, Address] = {}
+            for relayed in message.addresses(Attribute.XOR_RELAYED_ADDRESS):
+                if relayed[1] and (self._both or not relays):
+                    relays.setdefault(":" in relayed[0], relayed)
+            if not relays:
                 raise ParseError("an allocation without an address")
-            self.relayed = relayed
             self.mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
+            self.relays = tuple(relays.values())
+            self.relayed = self.relays[0]
+            if self._both:
+                self.lacking = _address_error(message)
             granted = ASKED_LIFETIME_S if lifetime_s is None else lifetime_s
-            self._events.append(TurnAllocated(relayed, self.mapped, granted))
+            self._events += [TurnAllocated(relayed, self.mapped, granted) for relayed in self.relays]
         granted = ASKED_LIFETIME_S if lifetime_s is None else max(lifetime_s, MIN_LIFETIME_S)
         self._expires_at = now + granted
         self._refresh_at = now + max(granted - REFRESH_MARGIN_S, granted / 2)
@@ -609,6 +631,14 @@ class TurnClient:
             self._events.append(TurnPeerDenied(request.host, code))
         elif isinstance(subject, Channel):
             subject.state = Grant.DENIED
+        elif (
+            self._both and request.method == Method.ALLOCATE and code in (400, 420, 440) and not self._closed
+        ):
+            # It does not understand the question, or has no IPv4 address, which it takes for the wish.
+            self._both = False
+            if code == 440:
+                self._ip_version = 6
+            self.start(now)
         elif not self._closed:
             self.fail(code, reason or f"error {code}")
 
@@ -627,6 +657,20 @@ class TurnClient:
                 self._refresh_at = now
         else:
             self.fail(701, "the server did not answer")
+
+
+def _address_error(message: StunMessage) -> tuple[int, str] | None:
+    """ADDRESS-ERROR-CODE: the code and the reason for which one of two addresses is lacking.
+
+    Spec: RFC 8656, section 18.12.
+    """
+    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    # |  Family       |    Reserved             |Class|     Number    |
+    # |      Reason Phrase (variable)                                ..
+    value = message.get(Attribute.ADDRESS_ERROR_CODE)
+    if value is None or len(value) < 4:
+        return None
+    return (value[2] & 7) * 100 + value[3], value[4 : 4 + MAX_TEXT_BYTES].decode("utf-8", "replace")
 
 
 def _wrap(number: int, run: Run) -> Run:

@@ -124,6 +124,55 @@ def test_a_relay_is_the_only_way() -> None:
     run(main(), internet=internet)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("peer", ["192.0.2.50", "2001:db8::50"])
+def test_relays_of_both_ip_versions_come_from_one_server(peer: str, stream: bool) -> None:
+    """Whichever version the peer has, there is a relay for it."""
+    internet = Internet(seed=13)
+    server = TurnServer(internet, RELAY, also="2001:db8::7")
+    server.listen_tcp()
+    alice = internet.add_host("alice", "192.0.2.1", "2001:db8::1")
+    bob = internet.add_host("bob", peer)
+    url = f"turn:{RELAY}?transport={'tcp' if stream else 'udp'}"
+    turn = parse_server_uri(url, TurnServer.USERNAME, TurnServer.PASSWORD)
+
+    async def main() -> None:
+        async with on(alice, bob, asks(turn, relay_only=True), IceConfig()) as (a, b):
+            await connect(a, b)
+            await echo(a, b)  # by indications
+            await echo(a, b)  # by the channel
+            relays = [c for c in a.agent.local_candidates if c.type == "relay"]
+            assert [c.address for c in relays] == [RELAY, "2001:db8::7"]
+            assert len({c.priority for c in relays}) == len({c.foundation for c in relays}) == 2
+            pair = a.agent.selected_pair
+            assert pair is not None
+            assert pair.local.address == (RELAY if "." in peer else "2001:db8::7")
+            assert server.relayed >= 40
+            assert a.errors == []
+            await asyncio.sleep(700)  # both are refreshed
+            await echo(a, b)
+            assert server.allocations == 1
+        assert server.allocations == 0
+        server.close()
+        await asyncio.sleep(1)
+
+    run(main(), internet=internet)
+
+
+def test_a_machine_with_one_ip_version_asks_for_a_relay_of_its_server_s() -> None:
+    internet = Internet(seed=14)
+    server = TurnServer(internet, RELAY, also="2001:db8::7")
+    alice, bob = internet.add_host("alice"), internet.add_host("bob")
+
+    async def main() -> None:
+        async with on(alice, bob, asks(TURN, relay_only=True), IceConfig()) as (a, b):
+            await connect(a, b)
+            assert [c.address for c in a.agent.local_candidates] == [RELAY]
+            assert server.allocations == 1
+
+    run(main(), internet=internet)
+
+
 # -- servers -----------------------------------------------------------------------------------------
 
 

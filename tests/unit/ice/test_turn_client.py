@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 
 from rtcstack.engine import Run
 from rtcstack.errors import ParseError
-from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode, error_attribute
+from rtcstack.ice.stun import (
+    Address,
+    Attribute,
+    Class,
+    Method,
+    StunMessage,
+    encode,
+    encode_address,
+    error_attribute,
+)
 from rtcstack.ice.turn import TurnAllocated, TurnClient, TurnEvent, TurnFailed, TurnPeerDenied, TurnRedirected
 from rtcstack.ice.turn.client import MAX_CHANNELS, MAX_PERMISSIONS
 from rtcstack.ice.turn.framing import MAX_HELD_BYTES, TurnFraming
@@ -25,9 +35,11 @@ PEER: Address = ("192.0.2.50", 5000)
 class Client:
     """A client on the model internet."""
 
-    def __init__(self, net: Internet, server: TurnServer, *, password: str = TurnServer.PASSWORD) -> None:
+    def __init__(
+        self, net: Internet, server: TurnServer, *, password: str = TurnServer.PASSWORD, **options: Any
+    ) -> None:
         self.net, self.server = net, server
-        self.engine = TurnClient(server.USERNAME, password, entropy=random.Random(1).randbytes)
+        self.engine = TurnClient(server.USERNAME, password, entropy=random.Random(1).randbytes, **options)
         self.events: list[TurnEvent] = []
         self.received: list[tuple[Address, bytes]] = []
         self._armed_at: float | None = None
@@ -134,6 +146,78 @@ def test_it_is_kept_up_for_hours_with_changing_nonces() -> None:
     asked = server.requests
     assert 25 <= asked[Method.REFRESH] <= 70
     assert 60 <= asked[Method.CREATE_PERMISSION] <= 140
+
+
+FOUR, SIX = "198.51.100.1", "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "gives_both", "relays", "lacking"),
+    [
+        ((FOUR, SIX), True, (FOUR, SIX), None),
+        ((FOUR, SIX), False, (FOUR,), None),
+        ((FOUR, None), True, (FOUR,), (440, "no such IP version")),
+        ((FOUR, None), False, (FOUR,), None),
+        ((SIX, FOUR), True, (FOUR, SIX), None),
+        ((SIX, FOUR), False, (FOUR,), None),
+        ((SIX, None), True, (SIX,), (440, "no such IP version")),
+        ((SIX, None), False, (SIX,), None),
+    ],
+)
+def test_addresses_of_both_versions(
+    hosts: tuple[str, str | None], gives_both: bool, relays: tuple[str, ...], lacking: tuple[int, str] | None
+) -> None:
+    net = Internet()
+    server = TurnServer(net, hosts[0], also=hosts[1])
+    server.gives_both = gives_both
+    client = Client(net, server, both=True, ip_version=6 if hosts[0] == SIX else 4)
+    run(net, 5)
+    assert tuple(host for host, _ in client.engine.relays) == relays
+    assert [event.relayed[0] for event in client.events if isinstance(event, TurnAllocated)] == list(relays)
+    assert client.engine.lacking == lacking
+    assert client.engine.relayed == client.engine.relays[0]
+    assert server.allocations == 1
+
+
+@pytest.mark.parametrize("code", [400, 420])
+def test_a_server_that_takes_the_wish_for_two_addresses_ill(code: int) -> None:
+    net = Internet()
+    server = TurnServer(net, FOUR)
+    server.refuse = code
+    client = Client(net, server, both=True)
+    net.agenda.run(until=5, condition=lambda: server.requests.get(Method.ALLOCATE, 0) == 2)
+    server.refuse = None
+    run(net, 5)
+    assert [type(event) for event in client.events] == [TurnAllocated]
+
+
+def test_peers_of_both_versions_are_reached_by_one_allocation() -> None:
+    net = Internet()
+    server = TurnServer(net, FOUR, also=SIX)
+    client = Client(net, server, both=True)
+    run(net, 1)
+    peers = [Peer(net), Peer(net, ("2001:db8::50", 5000))]
+    for _ in range(2):  # by indication, then by channel
+        for peer, (relay, version) in zip(peers, ((FOUR, 4), (SIX, 6)), strict=True):
+            client.engine.send_runs([], peer.address, net.now)
+            client.send(b"%d" % version, peer.address)
+            run(net, 1)
+            source, data = peer.received[-1]
+            assert (source[0], data) == (relay, b"%d" % version)
+            net.send(peer.address, source, b"back %d" % version)
+            run(net, 1)
+            assert client.received[-1] == (peer.address, b"back %d" % version)
+
+
+def test_several_relayed_addresses_of_one_version_count_once() -> None:
+    for both in (False, True):
+        client = TurnClient("u", "p", entropy=random.Random(1).randbytes, both=both)
+        client.start(0.0)
+        identifier = StunMessage(client.drain(0.0)[0]).transaction_id
+        given = [("192.0.2.1", 0), ("192.0.2.2", 5), ("192.0.2.3", 5), ("2001:db8::1", 5), ("2001:db8::2", 5)]
+        values = [(Attribute.XOR_RELAYED_ADDRESS, encode_address(each, identifier)) for each in given]
+        client.receive([encode(Method.ALLOCATE, Class.SUCCESS, identifier, values)], 0.1)
+        assert client.relays == (given[1], given[3])[: 1 + both]
 
 
 def test_losses() -> None:
