@@ -319,8 +319,8 @@ class IceAgent:
 
     def _watch_addresses(self) -> None:
         """Hear of addresses that go, which no socket on them tells of."""
+        self._here |= self._addresses() or frozenset()
         if self._watch is None:
-            self._here = self._addresses() or frozenset()
             try:
                 self._watch = self.network.watch(self._on_addresses)
             except Exception as exc:  # of a network that the application has installed
