@@ -27,6 +27,7 @@ from rtcstack.ice.engine import (
     Pair,
     PairSelected,
     PathsReleased,
+    RelayedArrival,
     RelayLost,
     RelayMoved,
     ServerFailed,
@@ -37,7 +38,7 @@ from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.sources import Sources
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
 from rtcstack.network import is_literal, network
-from rtcstack.platform import Network
+from rtcstack.platform import Network, Watch
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
@@ -122,6 +123,16 @@ class _Route:
             pair.data_received_at = now
 
 
+def _hand_on(receiver: _Route, relayed: list[RelayedArrival], now: float) -> None:
+    """What one peer has sent through a relay, by protocol, with the times at which it came."""
+    dtls = [Run(data, len(data)) for _, _, data, _ in relayed if 20 <= data[0] < 64]
+    srtp = [data for _, _, data, _ in relayed if 128 <= data[0] < 192]
+    arrived: list[float] | None = [at for _, _, data, at in relayed if 128 <= data[0] < 192]
+    if arrived == [now] * len(srtp):
+        arrived = None
+    receiver.on_datagrams(dtls, srtp, now, arrived)
+
+
 class IceAgent:
     """Finds and keeps a path to one peer.
 
@@ -157,6 +168,8 @@ class IceAgent:
         self.relay_news: set[asyncio.Event] = set()
         """Set whenever a relay's server has sent something: of whoever waits for that."""
         self._network = network
+        self._watch: Watch | None = None
+        self._here: frozenset[str] = frozenset()  # this machine's addresses, as far as was heard
         self._published: dict[str, str] = {}  # by address, the name that multicast DNS answers for
         self._resolving: dict[str, int] = {}  # names of the peer's, by our generation's ufrag
         self._resolution_ends: str | None = None  # the generation that is complete after these
@@ -295,6 +308,7 @@ class IceAgent:
                 return  # a handler has closed us: no socket is opened any more
         sources = self._sources[generation.ufrag] = Sources(self, generation)
         try:
+            self._watch_addresses()
             if sources.begin():
                 self._run(self._ask(sources, generation))
             else:
@@ -302,6 +316,42 @@ class IceAgent:
         except Exception as exc:  # a fault of ours, or of a network that the application has installed
             self.on_fault(exc)
         self.pump(monotonic())
+
+    def _watch_addresses(self) -> None:
+        """Hear of addresses that go, which no socket on them tells of."""
+        self._here |= self._addresses() or frozenset()
+        if self._watch is None:
+            try:
+                self._watch = self.network.watch(self._on_addresses)
+            except Exception as exc:  # of a network that the application has installed
+                logger.error("%s: lost addresses will not be heard of: %r", self.name, exc)
+
+    def _addresses(self) -> frozenset[str] | None:
+        try:
+            return frozenset(address.host for address in self.network.interfaces())
+        except OSError as exc:  # out of file descriptors, say
+            logger.warning("%s: this machine's addresses cannot be read: %s", self.name, exc)
+            return None
+
+    def _on_addresses(self) -> None:
+        here = self._addresses()
+        if here is None or here == self._here or self.is_broken or self.state is IceState.CLOSED:
+            return
+        gone, back, self._here = self._here - here, here - self._here, here
+        now = monotonic()
+        try:
+            self.engine.addresses_changed(gone, back, now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self.on_fault(exc)
+        self.pump(now)
+
+    def _stop_watching(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            try:
+                watch.close()
+            except Exception as exc:  # of a network that the application has installed
+                logger.error("%s: changes of addresses are still heard of: %r", self.name, exc)
 
     async def _ask(self, sources: Sources, generation: Generation) -> None:
         await sources.ask()
@@ -442,6 +492,7 @@ class IceAgent:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stop_watching()
         loop = self._loop
         can_send = loop is not None and not loop.is_closed()
         if can_send and not self.is_broken:
@@ -488,6 +539,7 @@ class IceAgent:
         self.is_broken = True
         self.state = IceState.FAILED
         logger.error("%s: given up: %s", self.name, reason)
+        self._stop_watching()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -549,28 +601,26 @@ class IceAgent:
             self.on_fault(exc)
         self.pump(now)
 
-    def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
-        """A relay's server has sent something."""
+    def on_relayed(
+        self, path: int, address: Address, runs: list[Run], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """A relay's server has sent something; see `rtcstack.ice.carriers.StreamOwner`."""
         if self.is_broken:
             return
         try:
-            relay, relayed = self.engine.receive_relayed(path, address, runs, now)
+            relayed = self.engine.receive_relayed(path, address, runs, now, arrived)
         except Exception as exc:  # a fault of ours ends this agent alone
             self.on_fault(exc)
             return
         self.pump(now)
         for news in self.relay_news:
             news.set()
-        if relay is None or not relayed:
-            return
         start = 0
         for i in range(1, len(relayed) + 1):
-            if i == len(relayed) or relayed[i][0] != relayed[start][0]:
-                receiver = self.receiver(relay.id, relayed[start][0])
+            if i == len(relayed) or relayed[i][:2] != relayed[start][:2]:
+                receiver = self.receiver(relayed[start].path, relayed[start].remote)
                 if receiver is not None:
-                    dtls = [Run(d, len(d)) for _, d in relayed[start:i] if 20 <= d[0] < 64]
-                    srtp = [d for _, d in relayed[start:i] if 128 <= d[0] < 192]
-                    receiver.on_datagrams(dtls, srtp, now)
+                    _hand_on(receiver, relayed[start:i], now)
                 start = i
 
     def receiver(self, path: int, address: Address) -> _Route | None:
@@ -700,6 +750,7 @@ class IceAgent:
                 logger.warning(
                     "%s: the relay %s of %s is lost: %d %s", self.name, relayed, server.url, code, text
                 )
+                self._forget_routes()
             case ServerFailed(server, local, code, text):
                 logger.info("%s: %s from %s: %d %s", self.name, server.url, local, code, text)
                 observer.on_ice_server_error(server, local, code, text)
@@ -715,10 +766,13 @@ class IceAgent:
     def _release(self, paths: tuple[int, ...]) -> None:
         for path in paths:
             self._close_carrier(path)
-        self._routes = {k: r for k, r in self._routes.items() if self.engine.path(k[0]) is not None}
+        self._forget_routes()
         for ufrag in [u for u in self._gathering if self.engine.generation(u) is None]:
             del self._gathering[ufrag]
             self._sources.pop(ufrag, None)
+
+    def _forget_routes(self) -> None:
+        self._routes = {k: r for k, r in self._routes.items() if self.engine.path(k[0]) is not None}
 
     def _arm(self) -> None:
         due = self.engine.next_timeout()

@@ -42,8 +42,11 @@ class StreamOwner(Protocol):
     def on_stun(self, path: int, data: bytes, address: Address, now: float) -> None:
         """One STUN message on a path."""
 
-    def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
-        """Packets, or pieces of a stream, from a relay's server."""
+    def on_relayed(
+        self, path: int, address: Address, runs: list[Run], now: float, arrived: list[float] | None = None
+    ) -> None:
+        """Packets, or pieces of a stream, from a relay's server; `arrived` says of each run when it reached
+        this machine, None that all of them just have."""
 
     def receiver(self, path: int, address: Address) -> Receiver | None:
         """Who takes other packets from there."""
@@ -113,7 +116,10 @@ class RelayCarrier:
         for i in range(1, len(batch) + 1):
             if i == len(batch) or batch[i][2] != batch[start][2]:
                 runs = [Run(data, segment) for data, segment, _, _ in batch[start:i]]
-                self._owner.on_relayed(self.path, batch[start][2], runs, now)
+                arrived: list[float] | None = [at for _, _, _, at in batch[start:i]]
+                if arrived == [now] * len(runs):
+                    arrived = None
+                self._owner.on_relayed(self.path, batch[start][2], runs, now, arrived)
                 if self.udp.is_closed:
                     return
                 start = i

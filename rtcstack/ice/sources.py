@@ -76,8 +76,10 @@ class Sources:
 
     @property
     def _addresses(self) -> list[HostAddress]:
-        if self._config.policy is GatherPolicy.RELAY:
-            return []
+        return [] if self._config.policy is GatherPolicy.RELAY else self._usual_addresses
+
+    @property
+    def _usual_addresses(self) -> list[HostAddress]:
         try:
             return host_addresses(self._network, self._config)
         except OSError as exc:  # out of file descriptors, say
@@ -299,7 +301,13 @@ class Sources:
         )
         carrier.path = path.id
         self._agent.keep(path.id, carrier)
-        self._engine.relay(self._generation, server, path, address, monotonic())
+        self._ask_relay(server, path, address)
+
+    def _ask_relay(self, server: IceServer, path: Path, address: Address) -> None:
+        """Ask for an allocation; where this machine uses both IP versions, for an address of each."""
+        versions = {":" in a.host for a in self._usual_addresses if not a.is_loopback}
+        both = len(versions) == 2
+        self._engine.relay(self._generation, server, path, address, monotonic(), both=both)
 
     def _local_for(self, server: Address) -> str:
         """The address from which a server is asked: the system's choice, within the filters."""
@@ -332,7 +340,7 @@ class Sources:
         )
         carrier.path = path.id
         self._agent.keep(path.id, carrier)
-        self._engine.relay(self._generation, server, path, address, monotonic())
+        self._ask_relay(server, path, address)
 
     async def follow(self, moved: RelayMoved) -> None:
         """A TURN server wants another one to be asked."""

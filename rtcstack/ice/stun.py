@@ -114,6 +114,10 @@ class Attribute(IntEnum):
     XOR_MAPPED_ADDRESS = 0x0020
     PRIORITY = 0x0024
     USE_CANDIDATE = 0x0025
+    ADDITIONAL_ADDRESS_FAMILY = 0x8000
+    DRAFT_ADDITIONAL_ADDRESS_FAMILY = 0x8032
+    """The same of draft-martinsen-tram-ssoda, which coturn knows (4.6)."""
+    ADDRESS_ERROR_CODE = 0x8001
     SOFTWARE = 0x8022
     ALTERNATE_SERVER = 0x8023
     FINGERPRINT = 0x8028
@@ -143,6 +147,7 @@ class StunMessage:
         "_attributes",
         "_data",
         "_integrity_at",
+        "_repeated",
         "has_fingerprint",
         "kind",
         "method",
@@ -173,6 +178,7 @@ class StunMessage:
         self.has_fingerprint = False
         self._integrity_at = 0
         self._attributes: dict[int, bytes] = {}
+        self._repeated: list[tuple[int, bytes]] = []
         self._read(size)
 
     def _read(self, size: int) -> None:
@@ -199,6 +205,8 @@ class StunMessage:
                     attributes[kind] = data[start:end]
                     if kind < 0x8000 and kind not in _KNOWN:
                         self.unknown.append(kind)
+                else:
+                    self._repeated.append((kind, data[start:end]))
             position = end + (-length & 3)
         raise ParseError(f"a STUN message with more than {MAX_ATTRIBUTES} attributes")
 
@@ -262,6 +270,13 @@ class StunMessage:
             return None
         masked = attribute not in (Attribute.MAPPED_ADDRESS, Attribute.ALTERNATE_SERVER)
         return decode_address(value, self.transaction_id if masked else None)
+
+    def addresses(self, attribute: int) -> list[Address]:
+        """All of an address attribute that may be there several times; see `address`."""
+        first = self.address(attribute)
+        masked = self.transaction_id
+        more = [decode_address(value, masked) for kind, value in self._repeated if kind == attribute]
+        return more if first is None else [first, *more]
 
     def error(self) -> tuple[int, str] | None:
         """ERROR-CODE's number and reason, or None when it is absent.

@@ -20,6 +20,7 @@ from rtcstack.ice.config import IceConfig
 from rtcstack.ice.interfaces import host_addresses
 from rtcstack.ice.sorting import Receiver
 from rtcstack.ice.stun import Attribute, Class, StunMessage
+from rtcstack.ice.unfinished import Unfinished
 from rtcstack.network import network
 from rtcstack.platform import HostAddress, Listener, Network, Stream
 
@@ -34,7 +35,7 @@ MAX_UNCLAIMED = 64
 """Accepted connections of one socket that have not said yet whose they are."""
 
 MAX_UNCLAIMED_BYTES = 2048
-"""What such a connection may send before its first whole message."""
+"""What such a connection may begin before its first whole message: a check is shorter."""
 
 MAX_WAITING_BYTES = 1 << 20
 """What may wait for a connection that its receiver does not empty; beyond, packets are dropped."""
@@ -85,7 +86,7 @@ class TcpCarrier:
         self._owner = owner
         self._path = path
         self._listener = listener
-        self._held = b""
+        self._held = Unfinished()
         self._closed = False
         self.stream: Stream | None = None
         self.peer: Address = ("", 0)
@@ -113,13 +114,17 @@ class TcpCarrier:
         """See `rtcstack.platform.StreamSink`."""
         if self._closed:
             return
-        data = self._held + data
-        size, position = len(data), 0
+        joined = self._held.join(data)
+        if joined is None:
+            return
+        data, size, position = joined, len(joined), 0
+        wanted = 2
         dtls: list[Run] = []
         srtp: list[bytes] = []
         while size - position >= 2:
             length = _LENGTH.unpack_from(data, position)[0]
             if size - position - 2 < length:
+                wanted = 2 + length
                 break
             packet = data[position + 2 : position + 2 + length]
             position += 2 + length
@@ -134,9 +139,9 @@ class TcpCarrier:
                 dtls.append(Run(packet, length))
             elif 128 <= kind < 192:
                 srtp.append(packet)
-        self._held = data[position:]
+        self._held.keep(data, position, wanted)
         if self._owner is None:
-            if dtls or srtp or len(self._held) > MAX_UNCLAIMED_BYTES:
+            if dtls or srtp or self._held.wanted > MAX_UNCLAIMED_BYTES:
                 self.close()  # whoever this is, it does not begin as ICE does
         elif dtls or srtp:
             receiver = self._owner.receiver(self._path, self.peer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
+import weakref
 from collections.abc import Callable
 
 from rtcstack.network.capabilities import open_netlink
@@ -32,19 +32,21 @@ MAX_READS = 64
 class _Watching:
     """One callback; see `rtcstack.platform.Watch`."""
 
-    __slots__ = ("_monitor", "callback")
+    __slots__ = ("_session", "callback")
 
-    def __init__(self, monitor: AddressMonitor, callback: Callable[[], None]) -> None:
-        self._monitor = monitor
+    def __init__(self, session: _Session, callback: Callable[[], None]) -> None:
+        self._session = session
         self.callback = callback
 
     def close(self) -> None:
         """See `rtcstack.platform.Watch`."""
-        self._monitor.forget(self)
+        self._session.forget(self)
 
 
 class AddressMonitor:
     """Tells whoever watches, from the loop, that the addresses have changed.
+
+    It holds nothing that knows the loop, so that a loop ends with those who watch, closed or not.
 
     Args:
         polls: read them now and then, even where the system tells.
@@ -52,64 +54,83 @@ class AddressMonitor:
 
     def __init__(self, *, polls: bool = False) -> None:
         self._polls = polls
-        self._loop: asyncio.AbstractEventLoop | None = None  # while somebody watches
-        self._watching: list[_Watching] = []
-        self._known: frozenset[str] = frozenset()
-        self._netlink: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._session: weakref.ref[_Session] | None = None
+
+    @property
+    def session(self) -> _Session | None:
+        """What watches, while anybody does."""
+        session = None if self._session is None else self._session()
+        return session if session is not None and session.is_open else None
 
     def watch(self, callback: Callable[[], None]) -> _Watching:
         """Call back after each change, until the watch is closed."""
+        session = self.session
+        if session is None:
+            session = _Session(asyncio.get_running_loop(), polls=self._polls)
+            self._session = weakref.ref(session)
+        return session.add(callback)
+
+    def look(self) -> None:
+        """Read the addresses now; tell, if they are others."""
+        session = self.session
+        if session is not None:
+            session.look()
+
+
+class _Session:
+    """From the first who watches to the last: the loop and the watches keep it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, polls: bool) -> None:
+        self._loop = loop
+        self._watching: dict[_Watching, None] = {}
+        self._known: frozenset[str] = frozenset()
+        self._known = self._read()
+        self.is_open = True
+        self.timer: asyncio.TimerHandle | None = None
+        self.netlink = None if polls else open_netlink(loop)
+        if self.netlink is None:
+            self.timer = loop.call_later(POLL_S, self._poll)
+        else:
+            loop.add_reader(self.netlink.fileno(), self._on_netlink)
+
+    def add(self, callback: Callable[[], None]) -> _Watching:
+        """See `AddressMonitor.watch`."""
         watching = _Watching(self, callback)
-        self._watching.append(watching)
-        if len(self._watching) == 1:
-            self._known = self._read()
-            self._open(asyncio.get_running_loop())
+        self._watching[watching] = None
         return watching
 
     def forget(self, watching: _Watching) -> None:
-        """The opposite of `watch`; harmless when it is forgotten."""
+        """The opposite of `add`; harmless when it is forgotten."""
         if watching in self._watching:
-            self._watching.remove(watching)
+            del self._watching[watching]
             if not self._watching:
                 self._close()
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._netlink = None if self._polls else open_netlink(loop)
-        if self._netlink is None:
-            self._timer = loop.call_later(POLL_S, self._poll)
-        else:
-            loop.add_reader(self._netlink.fileno(), self._on_netlink)
-
     def _close(self) -> None:
-        loop, self._loop = self._loop, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._netlink is not None:
-            assert loop is not None
-            forget_socket(loop, self._netlink)
-            self._netlink = None
+        self.is_open = False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.netlink is not None:
+            forget_socket(self._loop, self.netlink)
+            self.netlink = None
 
     def _on_netlink(self) -> None:
-        assert self._netlink is not None
-        assert self._loop is not None
+        assert self.netlink is not None
         try:
             for _ in range(MAX_READS):
-                self._netlink.recv(65_536)
+                self.netlink.recv(65_536)
         except OSError:
             pass  # all is read, or more was lost than matters: the addresses are read anew anyway
-        if self._timer is None:
-            self._timer = self._loop.call_later(SETTLE_S, self._settled)
+        if self.timer is None:
+            self.timer = self._loop.call_later(SETTLE_S, self._settled)
 
     def _settled(self) -> None:
-        self._timer = None
+        self.timer = None
         self.look()
 
     def _poll(self) -> None:
-        assert self._loop is not None
-        self._timer = self._loop.call_later(POLL_S, self._poll)
+        self.timer = self._loop.call_later(POLL_S, self._poll)
         self.look()
 
     def _read(self) -> frozenset[str]:
@@ -121,9 +142,7 @@ class AddressMonitor:
             return self._known
 
     def look(self) -> None:
-        """Read the addresses now; tell, if they are others."""
-        if not self._watching:
-            return
+        """See `AddressMonitor.look`."""
         now = self._read()
         if now == self._known:
             return

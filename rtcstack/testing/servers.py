@@ -28,7 +28,7 @@ from rtcstack.platform import Stream, StreamSink
 from rtcstack.testing.host import Host
 from rtcstack.testing.internet import Internet
 from rtcstack.testing.nets import Net
-from rtcstack.testing.packets import Payload, Segment, address_of
+from rtcstack.testing.packets import Payload, Segment, address_of, family_of
 from rtcstack.testing.tcp import TcpEnd, TcpListener
 
 __all__ = ["TurnServer"]
@@ -76,12 +76,33 @@ class _Connection:
         self._server.forget(self.client)
 
 
+CHANNEL_LIFETIME_S = 600.0
+CHANNEL_REST_S = 300.0
+"""So long after a channel has expired its number is no other peer's (RFC 8656, section 12)."""
+
+
+class _Binding(NamedTuple):
+    """A channel: whose, and until when."""
+
+    peer: Address
+    until: float
+
+
 @dataclass
 class _Allocation:
-    relayed: Address
+    relayed: dict[int, Address]  # by IP version
     expires_at: float
     permissions: dict[str, float] = field(default_factory=dict)
-    channels: dict[int, Address] = field(default_factory=dict)
+    channels: dict[int, _Binding] = field(default_factory=dict)
+
+    def bind(self, number: int, peer: Address, now: float) -> bool:
+        """Bind a channel, or keep it; False where the number or the peer has another, or had until lately."""
+        for other, binding in self.channels.items():
+            if (other == number) is not (binding.peer == peer) and now < binding.until + CHANNEL_REST_S:
+                return False
+        self.channels = {n: b for n, b in self.channels.items() if b.peer != peer}
+        self.channels[number] = _Binding(peer, now + CHANNEL_LIFETIME_S)
+        return True
 
 
 class TurnServer:
@@ -90,10 +111,12 @@ class TurnServer:
     Args:
         internet: the internet that it is on.
         host: its address.
+        also: its address of the other IP version, for relays alone; None for none.
         behind: what it is attached to; None for the public net.
 
     Attributes:
         host: as given.
+        gives_both: whether it understands the wish for a relay of each IP version.
         password: what clients must know; a change is credentials that have expired.
         refuse: STUN error code with which allocations are refused, or None.
         silent: whether it answers nothing.
@@ -108,7 +131,9 @@ class TurnServer:
 
     USERNAME, PASSWORD, REALM = "user", "secret", "model"
 
-    def __init__(self, internet: Internet, host: str, *, behind: Net | None = None) -> None:
+    def __init__(
+        self, internet: Internet, host: str, *, also: str | None = None, behind: Net | None = None
+    ) -> None:
         self._internet = internet
         self._net: Net = internet if behind is None else behind
         self._machine: Host | None = None
@@ -131,6 +156,11 @@ class TurnServer:
         self._by_port: dict[int, _Client] = {}
         self._connections: set[_Connection] = set()
         self._net.attach(host, self._receive)
+        self.gives_both = True
+        self._hosts = {family_of(host): host}
+        if also is not None:
+            self._hosts[family_of(also)] = also = address_of(also)
+            self._net.attach(also, self._receive)
 
     @property
     def stun(self) -> IceServer:
@@ -193,7 +223,8 @@ class TurnServer:
         """A client's connection is over, and its allocation with it."""
         allocation = self._clients.pop(client, None)
         if allocation is not None:
-            self._by_port.pop(allocation.relayed[1], None)
+            for _, port in allocation.relayed.values():
+                self._by_port.pop(port, None)
         if client.connection is not None:
             self._connections.discard(client.connection)
 
@@ -205,7 +236,7 @@ class TurnServer:
                 self._machine.deliver((source, destination, data))
         elif destination[1] != 3478:
             self._from_peer(destination, source, data)
-        else:
+        elif destination[0] == self.host:
             self.take(_Client(source), data)
 
     def take(self, client: _Client, data: bytes) -> None:
@@ -292,20 +323,7 @@ class TurnServer:
                     (Attribute.ALTERNATE_SERVER, other),
                 )
                 return
-            if allocation is None:
-                self._ports += 1
-                allocation = self._clients[client] = _Allocation((self.host, self._ports), 0.0)
-                self._by_port[self._ports] = client
-            allocation.expires_at = now + self.lifetime_s
-            identifier = request.transaction_id
-            self._answer(
-                client,
-                request,
-                Class.SUCCESS,
-                (Attribute.XOR_RELAYED_ADDRESS, encode_address(allocation.relayed, identifier)),
-                (Attribute.XOR_MAPPED_ADDRESS, encode_address(client.address, identifier)),
-                (Attribute.LIFETIME, self.lifetime_s.to_bytes(4, "big")),
-            )
+            self._on_allocate(client, request)
             return
         if allocation is None or allocation.expires_at <= now:
             self._answer(client, request, Class.ERROR, error_attribute(437, "no allocation"))
@@ -321,26 +339,75 @@ class TurnServer:
         if peer is None:
             self._answer(client, request, Class.ERROR, error_attribute(400, "no peer"))
             return
+        if family_of(peer[0]) not in allocation.relayed:
+            self._answer(client, request, Class.ERROR, error_attribute(443, "another IP version"))
+            return
         if peer[0] in self.denied:
             self._answer(client, request, Class.ERROR, error_attribute(403, "forbidden"))
             return
-        allocation.permissions[peer[0]] = now + 300
         if method == Method.CHANNEL_BIND:
             number = request.number(Attribute.CHANNEL_NUMBER)
             if number is None:
                 self._answer(client, request, Class.ERROR, error_attribute(400, "no channel"))
                 return
-            allocation.channels[number >> 16] = peer
+            if not 0x4000 <= number >> 16 <= 0x4FFF or not allocation.bind(number >> 16, peer, now):
+                self._answer(client, request, Class.ERROR, error_attribute(400, "not this channel"))
+                return
+        allocation.permissions[peer[0]] = now + 300
         self._answer(client, request, Class.SUCCESS)
+
+    def _on_allocate(self, client: _Client, request: StunMessage) -> None:
+        """Give an address, or one of each IP version (RFC 8656, section 7.2)."""
+        wanted, additional = self._wanted(request)
+        if not wanted:
+            self._answer(client, request, Class.ERROR, error_attribute(400, "which IP version"))
+            return
+        versions = [version for version in wanted if version in self._hosts]
+        if not versions:
+            self._answer(client, request, Class.ERROR, error_attribute(440, "no such IP version"))
+            return
+        allocation = self._clients.get(client)
+        if allocation is None:
+            self._ports += 1
+            relayed = {version: (self._hosts[version], self._ports) for version in versions}
+            allocation = self._clients[client] = _Allocation(relayed, 0.0)
+            self._by_port[self._ports] = client
+        allocation.expires_at = self._net.agenda.now + self.lifetime_s
+        identifier = request.transaction_id
+        attributes: list[tuple[int, bytes]] = [
+            (Attribute.XOR_RELAYED_ADDRESS, encode_address(each, identifier))
+            for each in allocation.relayed.values()
+        ]
+        if additional and len(allocation.relayed) == 1:
+            _, error = error_attribute(440, "no such IP version")
+            missing = 2 if 6 not in allocation.relayed else 1
+            attributes.append((Attribute.ADDRESS_ERROR_CODE, bytes((missing,)) + error[1:]))
+        attributes += (
+            (Attribute.XOR_MAPPED_ADDRESS, encode_address(client.address, identifier)),
+            (Attribute.LIFETIME, self.lifetime_s.to_bytes(4, "big")),
+        )
+        self._answer(client, request, Class.SUCCESS, *attributes)
+
+    def _wanted(self, request: StunMessage) -> tuple[list[int], bool]:
+        """The IP versions that a client asks for, and whether it asks for both; none for nonsense."""
+        requested = request.get(Attribute.REQUESTED_ADDRESS_FAMILY)
+        additional = request.get(Attribute.ADDITIONAL_ADDRESS_FAMILY) if self.gives_both else None
+        if additional is not None:
+            is_sound = additional[:1] == b"\2" and requested is None
+            return ([4, 6] if is_sound else []), True
+        if requested is None:
+            return [4], False
+        return ([4] if requested[:1] == b"\1" else [6] if requested[:1] == b"\2" else []), False
 
     def _relay(self, client: _Client, peer: Address, data: bytes) -> None:
         allocation = self._clients.get(client)
         now = self._net.agenda.now
         if allocation is None or allocation.expires_at <= now:
             return
-        if allocation.permissions.get(peer[0], 0.0) > now:
+        relayed = allocation.relayed.get(family_of(peer[0]))
+        if relayed is not None and allocation.permissions.get(peer[0], 0.0) > now:
             self.relayed += 1
-            self._net.send(allocation.relayed, peer, data)
+            self._net.send(relayed, peer, data)
 
     def _on_send(self, client: _Client, message: StunMessage) -> None:
         peer, data = message.address(Attribute.XOR_PEER_ADDRESS), message.get(Attribute.DATA)
@@ -350,8 +417,9 @@ class TurnServer:
     def _on_channel_data(self, client: _Client, data: bytes) -> None:
         allocation = self._clients.get(client)
         number, length = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
-        if allocation is not None and number in allocation.channels:
-            self._relay(client, allocation.channels[number], data[4 : 4 + length])
+        binding = None if allocation is None else allocation.channels.get(number)
+        if binding is not None and binding.until > self._net.agenda.now:
+            self._relay(client, binding.peer, data[4 : 4 + length])
 
     def _from_peer(self, relayed: Address, peer: Address, data: bytes) -> None:
         client = self._by_port.get(relayed[1])
@@ -361,8 +429,8 @@ class TurnServer:
             return
         if allocation.permissions.get(peer[0], 0.0) <= now:
             return
-        for number, other in allocation.channels.items():
-            if other == peer:
+        for number, binding in allocation.channels.items():
+            if binding.peer == peer and binding.until > now:
                 header = number.to_bytes(2, "big") + len(data).to_bytes(2, "big")
                 self._send(client, header + data)
                 return

@@ -77,6 +77,11 @@ def _answer(script: Script, request: bytes) -> bytes:
     else:
         if method == Method.ALLOCATE:
             attributes.append((Attribute.XOR_RELAYED_ADDRESS, encode_address(_RELAYED, identifier)))
+            if how & 32:
+                second = encode_address(("2001:db8::9", 1), identifier)
+                attributes.append((Attribute.XOR_RELAYED_ADDRESS, second))
+            if how & 64:
+                attributes.append((Attribute.ADDRESS_ERROR_CODE, script.piece()[:40]))
             attributes.append((Attribute.XOR_MAPPED_ADDRESS, encode_address(("192.0.2.1", 7), identifier)))
         lifetime = (600, 0, 1, 20, 0xFFFF_FFFF, 3600)[script.byte() % 6]
         attributes.append((Attribute.LIFETIME, lifetime.to_bytes(4, "big")))
@@ -100,7 +105,8 @@ def _relayed(script: Script) -> bytes:
 
 def _turn(data: bytes, *, is_stream: bool) -> None:
     script = Script(data)
-    client = TurnClient(_USER, _PASSWORD, entropy=random.Random(1).randbytes, is_stream=is_stream)
+    both = bool(script.byte() & 1)
+    client = TurnClient(_USER, _PASSWORD, entropy=random.Random(1).randbytes, is_stream=is_stream, both=both)
     client.start(0.0)
     mutator = Mutator(script)
     now = 0.0
@@ -124,6 +130,8 @@ def _turn(data: bytes, *, is_stream: bool) -> None:
             answers = [stream[:cut], stream[cut:]]
         with spends(sum(map(len, answers))):
             client.receive(answers, now)
+        if action & 4 and action & 64:
+            client.probe(now)
         if action & 4:
             peer = _TURN_PEERS[action >> 3 & 3] if action & 24 != 24 else (f"198.18.0.{script.byte()}", 1)
             client.prepare(peer, now)
@@ -132,7 +140,7 @@ def _turn(data: bytes, *, is_stream: bool) -> None:
             now += (0.5, 60.0, 241.0, 541.0)[action >> 6]
             with spends(0):
                 client.handle_timeout(now)
-        for _peer, payload in client.received():
+        for _peer, payload, _at in client.received():
             assert len(payload) <= 65_535
         client.events()
         if client._framing is not None:
@@ -240,6 +248,9 @@ def ice_life(data: bytes) -> None:
                 gather()
             case 2:
                 engine.cancel_restart(now)
+            case 3 if action & 128:
+                known = {"192.0.2.2", "198.51.100.1"}
+                engine.addresses_changed(known if action & 64 else (), () if action & 64 else known, now)
             case 3:
                 engine.lose_path(paths[script.byte() % len(paths)], "gone", now)
             case 4:

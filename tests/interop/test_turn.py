@@ -14,7 +14,7 @@ from rtcstack import RTCPeerConnection
 from tests.interop.conftest import Hosts, Pair
 from tests.support.peers import Candidate, ChannelOptions, Peer
 from tests.support.rtcstack_peer import RtcstackPeer
-from tests.support.turn import TurnServer, turn_available, turn_server
+from tests.support.turn import TurnServer, local_address_v6, turn_available, turn_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -82,6 +82,20 @@ async def test_relay_only_gathers_nothing_but_relays(
         offer = await local.create_offer()
         assert "a=candidate" not in offer["sdp"]
         assert kinds(await gathered(local)) == {"relay"}
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_one_server_gives_relays_of_both_ip_versions(transport: str) -> None:
+    if (v6 := local_address_v6()) is None:
+        pytest.skip("this machine has no IPv6 address")
+    async with turn_server(v6) as server:
+        configuration = {"iceServers": [server.turn(transport)], "iceTransportPolicy": "relay"}
+        async with RtcstackPeer(**configuration) as local:
+            await local.create_channel(ChannelOptions("relayed"))
+            await local.create_offer()
+            found = await gathered(local)
+    assert kinds(found) == {"relay"}
+    assert {candidate["candidate"].split()[4] for candidate in found} == {server.address, v6}
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

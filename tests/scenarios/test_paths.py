@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rtcstack.config import IceSettings
+from rtcstack.ice.stun import Method
 from rtcstack.testing import Nat, Rule
 from tests.scenarios.world import Call, call, here, turn_server, until
 from tests.support.insides import transports_of
@@ -116,6 +117,75 @@ async def test_an_interface_that_goes_away_is_left_for_another_without_signallin
         it.assert_contents_are_right()
 
 
+@pytest.mark.parametrize("number", [0, 1])
+async def test_an_address_that_vanishes_is_left_at_once(number: int) -> None:
+    """Its sockets tell nothing; nobody waits for silence. Whoever may nominate takes the peer along."""
+    hosts = [here().add_bare_host(name) for name in ("alice", "bob")]
+    moving = hosts[number]
+    moving.add_interface("wlan0")
+    moving.add_interface("rmnet0")
+    hosts[1 - number].add_interface("eth0")
+    async with call(servers=[], hosts=(hosts[0], hosts[1])) as it:
+        await it.begin()
+        mover, other = it.parties[number], it.parties[1 - number]
+        (entry,) = mover.connection.transports
+        engine = entry.agent.engine
+        await asyncio.sleep(60)
+        for _ in range(3):
+            before = engine.selected
+            assert before is not None
+            address = before.path.address[0]
+            lost = moving.interface_of(address)
+            assert lost is not None
+            assert other.sound is not None
+            heard = len(other.sound.numbers)
+            moving.remove_interface(lost.name)
+            took = await until(lambda b=before: engine.selected is not b, "another pair")  # type: ignore[misc]
+            assert took < 0.2
+            assert engine.selected is not None
+            assert engine.selected.path.address[0] in moving.addresses()
+            sound = other.sound
+            await until(lambda s=sound, h=heard: len(s.numbers) > h + 10, "sound arrives", 0.5)  # type: ignore[misc]
+            # the controlled side cannot take its peer along: that follows when it hears nothing any more
+            assert await it.flows() < (1.0 if engine.controlling else 5.0)
+            await asyncio.sleep(10)
+            moving.add_interface(lost.name, address)
+            await asyncio.sleep(10)
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+@pytest.mark.parametrize("away_s", [1, 4, 15])
+async def test_an_only_address_that_comes_back_is_used_again(away_s: float) -> None:
+    alice = here().add_bare_host("alice")
+    alice.add_interface("wlan0", "192.0.2.77")
+    bob = here().add_host("bob")
+    async with call(servers=[], hosts=(alice, bob)) as it:
+        await it.begin()
+        await asyncio.sleep(10)
+        alice.remove_interface("wlan0")
+        assert await until(lambda: it.a.connection.connectionState == "disconnected", "disconnected") < 0.1
+        await asyncio.sleep(away_s)
+        alice.add_interface("wlan0", "192.0.2.77")
+        assert await it.flows() < 3.0
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_an_address_that_is_said_to_be_gone_and_is_not_is_proved_by_the_peer() -> None:
+    async with call(servers=[], nats=None) as it:
+        await it.begin()
+        (entry,) = it.a.connection.transports
+        entry.agent.network.interfaces = list  # type: ignore[method-assign]
+        entry.agent._on_addresses()
+        assert await until(lambda: it.a.connection.connectionState == "disconnected", "disconnected") < 0.1
+        assert await until(lambda: it.a.connection.connectionState == "connected", "connected") < 5.0
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
 async def test_a_telephone_that_comes_home_and_leaves_again_and_again() -> None:
     home, mobile = Nat(here()), Nat(here(), inside="10.9.8")
     alice = here().add_bare_host("alice")
@@ -130,6 +200,77 @@ async def test_a_telephone_that_comes_home_and_leaves_again_and_again() -> None:
             alice.remove_interface("wlan0")
             assert await it.flows() < 4.0
             await asyncio.sleep(7)
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_relay_whose_nat_forgets_is_made_anew(number: int) -> None:
+    """The server does not know who refreshes: that is asked as soon as nothing comes, not minutes later."""
+    server = turn_server()
+    hosts = [here().add_bare_host(name) for name in ("alice", "bob")]
+    nat = Nat(here())
+    hosts[number].add_interface("eth0", behind=nat)
+    hosts[1 - number].add_interface("eth0")
+    policies = (number == 0, number == 1)
+    async with call(servers=[server], hosts=(hosts[0], hosts[1]), relay_only=policies) as it:
+        await it.begin()
+        for party in it.parties:
+            party.lost = True  # no signalling helps
+        for _ in range(3):
+            await asyncio.sleep(20)
+            began = it.now
+            nat.forget()
+            assert await it.flows(30) < 8.0
+            (entry,) = it.parties[number].connection.transports
+            pair = entry.agent.selected_pair
+            assert pair is not None
+            assert pair.local.type == "relay"
+            for party in it.parties:
+                assert party.sound is not None
+                assert party.sound.longest_gap_s(began, it.now) < 5.5
+            generation = entry.agent.engine.active
+            assert len(generation.checklist) <= 6
+            assert len(generation.gathering.local) <= 2
+            assert len(entry.agent._routes) <= 6
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+@pytest.mark.parametrize("outage_s", [8, 27])
+async def test_an_outage_of_a_relay_s_path_loses_no_relay(outage_s: float) -> None:
+    """No answer is no sign that the server has forgotten anything."""
+    server = turn_server()
+    async with call(servers=[server], nats=(SYMMETRIC, SYMMETRIC)) as it:
+        await it.begin()
+        await asyncio.sleep(10)
+        made = server.requests[Method.ALLOCATE]
+        server.silent = True
+        await asyncio.sleep(outage_s)
+        server.silent = False
+        assert await it.flows(30) < 8.0
+        await asyncio.sleep(30)
+        assert server.requests[Method.ALLOCATE] == made
+        assert "failed" not in it.a.states + it.b.states
+        await it.all_messages()
+        it.assert_contents_are_right()
+
+
+async def test_a_relay_s_server_that_is_away_for_a_while_and_has_forgotten_all() -> None:
+    server = turn_server()
+    hosts = here().add_host("alice", behind=Nat(here())), here().add_host("bob")
+    async with call(servers=[server], hosts=hosts, relay_only=(True, False)) as it:
+        await it.begin()
+        server.silent = True
+        server.lose_allocations()
+        await asyncio.sleep(15)
+        server.refuse = 508  # it is full while all others come back, too
+        server.silent = False
+        await asyncio.sleep(5)
+        server.refuse = None
+        assert await it.flows(30) < 8.0
         assert "failed" not in it.a.states + it.b.states
         await it.all_messages()
         it.assert_contents_are_right()

@@ -304,7 +304,7 @@ async def call(
     nats: tuple[dict[str, Any], dict[str, Any]] | None = ({}, {}),
     hosts: tuple[Host, Host] | None = None,
     ice: IceSettings | None = None,
-    relay_only: bool = False,
+    relay_only: bool | tuple[bool, bool] = False,
     **settings: Any,
 ) -> AsyncIterator[Call]:
     """Two machines, each behind a NAT of its own, and a connection on each.
@@ -316,7 +316,7 @@ async def call(
         nats: settings of the NATs; None for public addresses.
         hosts: the machines, instead of new ones.
         ice, settings: of both connections.
-        relay_only: use relays alone.
+        relay_only: use relays alone; both, or each.
     """
     internet = here()
     internet.delay_s, internet.loss = delay_s, loss
@@ -329,13 +329,17 @@ async def call(
             internet.add_host("alice", behind=behind[0]),
             internet.add_host("bob", behind=behind[1]),
         )
-    configuration = RTCConfiguration(
-        iceServers=[each for server in servers for each in ice_servers(server)],
-        iceTransportPolicy="relay" if relay_only else "all",
-        settings=Settings(ice=ice or IceSettings(), **settings),
-    )
-    a = Party("alice", hosts[0], configuration, polite=True)
-    b = Party("bob", hosts[1], configuration, polite=False)
+    policies = relay_only if isinstance(relay_only, tuple) else (relay_only, relay_only)
+    configurations = [
+        RTCConfiguration(
+            iceServers=[each for server in servers for each in ice_servers(server)],
+            iceTransportPolicy="relay" if policy else "all",
+            settings=Settings(ice=ice or IceSettings(), **settings),
+        )
+        for policy in policies
+    ]
+    a = Party("alice", hosts[0], configurations[0], polite=True)
+    b = Party("bob", hosts[1], configurations[1], polite=False)
     made = Call(a, b)
     try:
         yield made

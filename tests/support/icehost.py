@@ -144,10 +144,8 @@ class IceHost:
         engine, now = self.engine, self.net.now
         known = engine.path(path)
         if known is not None and known.candidate is None:
-            relay, relayed = engine.receive_relayed(path, source, [Run(data, len(data))], now)
-            for peer, inner in relayed:
-                assert relay is not None
-                self._on_data(relay.id, peer, inner)
+            for through, peer, inner, _ in engine.receive_relayed(path, source, [Run(data, len(data))], now):
+                self._on_data(through, peer, inner)
         elif data and data[0] < 4:
             engine.receive([Arrival(path, source, data)], now)
         elif engine.accepts_from(source):

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.host import LeashedProcess
 
-__all__ = ["TurnServer", "turn_available", "turn_server"]
+__all__ = ["TurnServer", "local_address_v6", "turn_available", "turn_server"]
 
 USERNAME, PASSWORD = "user", "secret"
 
@@ -125,9 +125,24 @@ async def listening(address: str, port: int, process: LeashedProcess) -> None:
                 return
 
 
+def local_address_v6() -> str | None:
+    """An IPv6 address of this machine that is no link's own, if it has any."""
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            if ip.is_IPv6:
+                address = ipaddress.ip_address(ip.ip[0])
+                if not address.is_loopback and not address.is_link_local:
+                    return str(address)
+    return None
+
+
 @asynccontextmanager
-async def turn_server() -> AsyncIterator[TurnServer]:
-    """Run coturn on an address of this machine; it relays to nowhere else."""
+async def turn_server(*relay_ips: str) -> AsyncIterator[TurnServer]:
+    """Run coturn on an address of this machine; it relays to nowhere else.
+
+    Args:
+        relay_ips: addresses from which it relays, beside that one.
+    """
     program = shutil.which("turnserver")
     assert program is not None
     address = local_address()
@@ -149,9 +164,14 @@ async def turn_server() -> AsyncIterator[TurnServer]:
         "denied-peer-ip": "0.0.0.0-255.255.255.255",
         "allowed-peer-ip": address,
     }
+    more = [f"--relay-ip={each}" for each in relay_ips]
     flags = ("-n", "--lt-cred-mech", "--fingerprint", "--no-cli", "--no-dtls", "--simple-log")
     process = await LeashedProcess.start(
-        program, *flags, *(f"--{name}={value}" for name, value in options.items()), directory=str(directory)
+        program,
+        *flags,
+        *(f"--{name}={value}" for name, value in options.items()),
+        *more,
+        directory=str(directory),
     )
     try:
         await listening(address, port, process)

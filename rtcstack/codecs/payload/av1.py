@@ -187,17 +187,18 @@ class Av1Packetizer:
         used = 0
         continues = False
         for obu in obus:
-            rest = obu
-            while rest:
+            at = 0  # a slice of what is left would copy it once for each packet
+            while at < len(obu):
                 free = goal - used - (0 if len(elements) < _MAX_COUNTED else 2)
                 if elements and free < 2:
                     payloads.append(_payload(elements, continues, continued=False))
                     elements, used, continues = [], 0, False
                     free = goal
-                piece, rest = rest[:free], rest[free:]
+                piece = obu[at : at + free]
+                at += free
                 elements.append(piece)
                 used += len(piece) + len(_leb128(len(piece)))
-                if rest:
+                if at < len(obu):
                     payloads.append(_payload(elements, continues, continued=True))
                     elements, used, continues = [], 0, True
         if elements:

@@ -6,7 +6,7 @@ Spec: RFC 8445, sections 6.1.2 (forming the list) and 6.1.4 (ordinary and trigge
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 
 from rtcstack.ice.engine.pair import Pair, PairState, Path, RemoteCandidate
 from rtcstack.ice.stun import Address
@@ -105,10 +105,15 @@ class Checklist:
         if pair not in self._triggered:
             self._triggered.append(pair)
 
-    def revive(self, paths: Container[int]) -> None:
-        """Check everything again whose path is among these: what worked has gone silent."""
+    def drop_trigger(self, pair: Pair) -> None:
+        """A check of this pair leads to nothing any more."""
+        if pair in self._triggered:
+            self._triggered.remove(pair)
+
+    def revive(self, is_usable: Callable[[Path], bool]) -> None:
+        """Check everything again whose path is of use: what worked has gone silent."""
         for pair in self._pairs:
-            if pair.state is not PairState.IN_PROGRESS and pair.path.id in paths:
+            if pair.state is not PairState.IN_PROGRESS and is_usable(pair.path):
                 pair.state = PairState.WAITING
 
     def has_better_pending(self, pair: Pair) -> bool:

@@ -48,6 +48,10 @@ class Core:
         self._next_path += 1
         return self._next_path
 
+    def is_usable(self, path: Path) -> bool:
+        """Whether a path is in use, and this machine has its address."""
+        return path.id in self.paths and path.is_here
+
     def transmit(self, path: Path, remote: Address, data: bytes, now: float) -> None:
         """Have a datagram sent."""
         if path.relay is None:

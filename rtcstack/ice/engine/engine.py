@@ -9,7 +9,7 @@ Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rtcstack.engine import Run
 from rtcstack.entropy import random_bytes
@@ -25,6 +25,7 @@ from rtcstack.ice.engine.events import (
     IceState,
     PairSelected,
     PathsReleased,
+    RelayedArrival,
     StateChanged,
     Transmit,
 )
@@ -180,10 +181,17 @@ class IceEngine:
         generation.gathering.query(server, path, address, now)
 
     def relay(
-        self, generation: Generation, server: IceServer, path: Path, address: Address, now: float
+        self,
+        generation: Generation,
+        server: IceServer,
+        path: Path,
+        address: Address,
+        now: float,
+        *,
+        both: bool = False,
     ) -> None:
         """Ask a TURN server; see `Gathering.relay`."""
-        generation.gathering.relay(server, path, address, now)
+        generation.gathering.relay(server, path, address, now, both=both)
 
     def tcp_connected(self, identifier: int, local: Address, now: float) -> None:
         """A connection that was wanted (`ConnectTcp`) stands."""
@@ -211,6 +219,26 @@ class IceEngine:
         for generation in list(self._by_ufrag.values()):
             if path in generation.gathering.paths:
                 generation.gathering.lose_path(path, reason, now)
+        self._after(now)
+
+    def addresses_changed(self, gone: Collection[str], back: Collection[str], now: float) -> None:
+        """This machine has lost addresses, or has some that it had not: no pair of a lost one is waited for.
+
+        A path stays, for the address may come back. If it was there all the time, as the peer's word on it
+        proves, it counts as there.
+        """
+        if self._closed:
+            return
+        for path in self._core.paths.values():
+            if path.relay is None and path.address[0] in gone:
+                path.is_gone = True
+            elif path.relay is None and path.address[0] in back:
+                path.is_gone = False
+        for generation in list(self._by_ufrag.values()):
+            generation.on_addresses(back, now)
+        if back and self.state is IceState.DISCONNECTED:
+            self._revive_due = now + REVIVE_S
+            self.active.revive(now)
         self._after(now)
 
     def end_of_sources(self, generation: Generation) -> None:
@@ -319,30 +347,45 @@ class IceEngine:
         self._after(now)
 
     def receive_relayed(
-        self, carrier: int, remote: Address, runs: Sequence[Run], now: float
-    ) -> tuple[Path | None, list[tuple[Address, bytes]]]:
+        self,
+        carrier: int,
+        remote: Address,
+        runs: Sequence[Run],
+        now: float,
+        arrived: Sequence[float] | None = None,
+    ) -> list[RelayedArrival]:
         """Take what came from a TURN server: as runs of datagrams, or as pieces of a stream.
 
+        Args:
+            carrier: the path to the server.
+            remote: the server.
+            runs: what came.
+            now: the time.
+            arrived: when each of `runs` reached this machine; None when all of them just have.
+
         Returns:
-            The relay, and what peers have sent through it that is not STUN.
+            What peers have sent through it that is not STUN.
         """
-        relayed: list[tuple[Address, bytes]] = []
-        path = None
+        relayed: list[RelayedArrival] = []
         for generation in () if self._closed else list(self._by_ufrag.values()):
-            path = generation.gathering.relay_for(carrier, remote)
-            if path is None:
+            paths = generation.gathering.relay_for(carrier, remote)
+            if not paths:
                 continue
+            path = paths[0]
             client = path.relay
             assert client is not None
-            client.receive_runs(runs, now)
+            client.receive_runs(runs, now, arrived)
             stun: list[Arrival] = []
-            for peer, data in client.received():
+            for peer, data, at in client.received():
+                identifier = path.id
+                if len(paths) > 1 and (":" in peer[0]) is not (":" in path.address[0]):
+                    identifier = paths[1].id
                 if not data:
                     self._core.counters.unexpected += 1  # whatever it is: nobody here sends any
                 elif data[0] < 4:
-                    stun.append(Arrival(path.id, peer, data))
+                    stun.append(Arrival(identifier, peer, data))
                 elif self.accepts_from(peer):
-                    relayed.append((peer, data))
+                    relayed.append(RelayedArrival(identifier, peer, data, at))
                 else:
                     self._core.counters.unexpected += 1
             generation.gathering.take_relay_events(path, now)
@@ -353,7 +396,7 @@ class IceEngine:
             break
         else:
             self._core.counters.unexpected += 1
-        return path, relayed
+        return relayed
 
     def heard(self, pair: Pair | None, now: float) -> None:
         """Packets that are not STUN came from the peer: it is not silent.
@@ -473,6 +516,7 @@ class IceEngine:
                     self.refusals.add("stun", "an answer that is not authentic", message.data)
                 return
             core.transactions.remove(message.transaction_id)
+            self._is_proved(path, now)
             if remote == transaction.remote:
                 owner.on_answer(message, transaction.sends, transaction.sent_at, now)
             else:
@@ -509,12 +553,18 @@ class IceEngine:
             core.transmit(path, remote, answer, now)
             return
         core.transmit(path, remote, success_response(message, remote, generation.key), now)
+        self._is_proved(path, now)
         if path not in generation.gathering.paths and path.relay is None:
             core.counters.unexpected += 1
         elif generation.remote_pwd is None:
             generation.hold_early(path, remote, request)
         else:
             generation.on_request(path, remote, request, now)
+
+    def _is_proved(self, path: Path, now: float) -> None:
+        """The peer, or a server, has spoken on a path: its address is there, whatever was said."""
+        if not path.is_here:
+            self.addresses_changed((), ((path.carrier or path).address[0],), now)
 
     def _refuse(
         self, path: Path, remote: Address, message: StunMessage, code: int, text: str, now: float
@@ -543,7 +593,7 @@ class IceEngine:
 
     def _after(self, now: float) -> None:
         """Something may have changed: take up what the generations have selected."""
-        if self.selected is not None and self.selected.path.id not in self._core.paths:
+        if self.selected is not None and not self._core.is_usable(self.selected.path):
             self._on_selected_lost(now)
         for generation in list(self._by_ufrag.values()):
             generation.make_check(now)
@@ -554,7 +604,7 @@ class IceEngine:
         if (
             self.state is IceState.DISCONNECTED
             and selected is not None
-            and selected.path.id in self._core.paths
+            and self._core.is_usable(selected.path)
             and now < selected.heard_at + self._core.config.disconnected_timeout_s
         ):
             self.active.settle()
@@ -562,7 +612,7 @@ class IceEngine:
         self._maybe_completed()
 
     def _on_selected_lost(self, now: float) -> None:
-        """The selected pair's socket, connection or relay is gone: that is known before it is silent."""
+        """The selected pair's socket, relay or address is gone: that is known before it is silent."""
         if self.state not in _CONNECTED or self.active.selected is not self.selected:
             return
         self._set_state(IceState.DISCONNECTED)
@@ -677,3 +727,9 @@ class IceEngine:
         if self._consent_due is not None and self._consent_due <= now and self.state is not IceState.FAILED:
             self._consent_due = now + self._consent_interval()
             self.active.check_consent(now)
+            selected = self.selected
+            if (
+                selected is not None
+                and now - selected.heard_at >= FOLLOW_AFTER * self._core.config.keepalive_s
+            ):
+                self.active.gathering.probe_relay(selected.path, now)

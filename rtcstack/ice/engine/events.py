@@ -27,6 +27,7 @@ __all__ = [
     "PathsReleased",
     "RelayLost",
     "RelayMoved",
+    "RelayedArrival",
     "ServerFailed",
     "StateChanged",
     "Transmit",
@@ -60,6 +61,15 @@ class Arrival(NamedTuple):
     path: int
     remote: Address
     data: bytes
+
+
+class RelayedArrival(NamedTuple):
+    """A datagram of a peer's that came through a relay, on which path, and when it reached this machine."""
+
+    path: int
+    remote: Address
+    data: bytes
+    at: float
 
 
 class Transmit(NamedTuple):

@@ -53,6 +53,9 @@ MAX_TCP_CONNECTIONS = 32
 _DISCARD_PORT = 9
 """What an active TCP candidate has for a port (RFC 6544, section 4.5)."""
 
+_ASKED_AGAIN = frozenset((437, 486, 500, 508, 701))
+"""Errors after which an allocation may be had again: the server has forgotten us, is full, or is silent."""
+
 KEEPALIVE_S = 15.0
 """How often a server is asked again, so that a NAT keeps the address that it showed, until there is
 a selected pair (RFC 8445, section 5.1.1.4)."""
@@ -108,7 +111,18 @@ class Query:
 class _Relay:
     """A TURN server that is asked for an allocation."""
 
-    __slots__ = ("address", "carrier", "client", "deadline", "path", "pending", "server")
+    __slots__ = (
+        "address",
+        "both",
+        "carrier",
+        "client",
+        "deadline",
+        "is_again",
+        "path",
+        "paths",
+        "pending",
+        "server",
+    )
 
     def __init__(
         self,
@@ -118,6 +132,8 @@ class _Relay:
         client: TurnClient,
         path: Path,
         deadline: float,
+        both: bool,
+        is_again: bool,
     ) -> None:
         self.server = server
         self.carrier = carrier
@@ -125,7 +141,10 @@ class _Relay:
         self.client = client
         self.path = path
         self.deadline = deadline
+        self.both = both
+        self.is_again = is_again
         self.pending = True
+        self.paths = [path]  # a second one where the server gives an address of each IP version
 
 
 class Gathering:
@@ -162,6 +181,8 @@ class Gathering:
         self._on_lost = on_lost
         self._queries: list[Query] = []
         self._relays: list[_Relay] = []
+        self._lost: list[_Relay] = []  # that are asked for again when everything is; none is in both
+        self._is_retired = False
         self._sources_open = True
         self._following = 0
 
@@ -256,8 +277,26 @@ class Gathering:
         self._queries.append(query)
         self._send(query, now)
 
-    def relay(self, server: IceServer, carrier: Path, address: Address, now: float) -> None:
-        """Ask a TURN server, over this path, for an allocation."""
+    def relay(
+        self,
+        server: IceServer,
+        carrier: Path,
+        address: Address,
+        now: float,
+        *,
+        both: bool = False,
+        is_again: bool = False,
+    ) -> None:
+        """Ask a TURN server for an allocation.
+
+        Args:
+            server: as configured.
+            carrier: over which path.
+            address: the server's.
+            now: the time.
+            both: want addresses of both IP versions, and not the server's own.
+            is_again: it is to take the place of a lost one.
+        """
         core = self._core
         is_stream = carrier.transport != "udp"
         client = TurnClient(
@@ -266,15 +305,20 @@ class Gathering:
             entropy=core.entropy,
             is_stream=is_stream,
             ip_version=6 if ":" in address[0] else 4,
+            both=both,
         )
-        path = Path(core.new_path_id(), address, preference=carrier.preference)
-        path.relay, path.carrier, path.server = client, carrier, address
-        core.paths[path.id] = path
+        path = self._add_relay_path(carrier, address, client)
         deadline = now + core.config.gather_timeout_s
-        relay = _Relay(server, carrier, address, client, path, deadline)
+        relay = _Relay(server, carrier, address, client, path, deadline, both, is_again)
         self._relays.append(relay)
         client.start(now)
         core.flush_relay(path, now)
+
+    def _add_relay_path(self, carrier: Path, server: Address, client: TurnClient) -> Path:
+        path = Path(self._core.new_path_id(), server, preference=carrier.preference)
+        path.relay, path.carrier, path.server = client, carrier, server
+        self._core.paths[path.id] = path
+        return path
 
     def report_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed, as the shell or the engine saw."""
@@ -293,7 +337,7 @@ class Gathering:
     @property
     def bases(self) -> list[Path]:
         """The paths that pairs are made of."""
-        return [p for p in (*self.paths, *(r.path for r in self._relays)) if p.is_base]
+        return [p for p in (*self.paths, *(p for r in self._relays for p in r.paths)) if p.is_base]
 
     # -- TCP --------------------------------------------------------------------------------------
 
@@ -367,6 +411,8 @@ class Gathering:
         if len(self.local) >= MAX_LOCAL_CANDIDATES:
             return
         self.local.append(LocalCandidate(path, candidate, server))
+        if self.state is GatheringState.COMPLETE:
+            return  # the peer was told that there are no more: it learns of this one by its checks
         public = self._public(path, candidate)
         if public is not None:
             self.candidates.append(public)
@@ -444,12 +490,12 @@ class Gathering:
 
     # -- relays -----------------------------------------------------------------------------------
 
-    def relay_for(self, carrier: int, remote: Address) -> Path | None:
-        """The relay whose server is reached over that path, at that address."""
+    def relay_for(self, carrier: int, remote: Address) -> list[Path]:
+        """The relay whose server is reached over that path, at that address: its paths, or none."""
         for relay in self._relays:
             if relay.carrier.id == carrier and (relay.address == remote or relay.carrier.transport != "udp"):
-                return relay.path
-        return None
+                return relay.paths
+        return []
 
     def take_relay_events(self, path: Path, now: float) -> None:
         """A relay's client may have learnt something."""
@@ -458,6 +504,7 @@ class Gathering:
             return
         for event in relay.client.events():
             self._on_relay_event(relay, event, now)
+        self._check_done()  # when both addresses of an allocation are known
         self._core.flush_relay(path, now)
 
     def _on_relay_event(self, relay: _Relay, event: TurnEvent, now: float) -> None:
@@ -465,24 +512,37 @@ class Gathering:
             case TurnAllocated(relayed, mapped):
                 self._on_allocated(relay, relayed, mapped, now)
             case TurnFailed(code, reason):
-                if relay.pending:
-                    self.report_error(relay.server, relay.carrier.address, code, reason)
-                else:
+                was_pending = relay.pending
+                if not was_pending:
                     self._core.events.append(RelayLost(relay.server, relay.path.address, code, reason))
+                elif not relay.is_again:
+                    self.report_error(relay.server, relay.carrier.address, code, reason)
                 self._end_relay(relay)
+                is_asked_again = code in _ASKED_AGAIN and (relay.is_again or not was_pending)
+                if is_asked_again and relay.carrier.id in self._core.paths:
+                    self._lost.append(relay)
+                    if not was_pending:
+                        self._ask_again(relay, now)
             case TurnRedirected(server):
                 self._following += 1
                 self._core.events.append(RelayMoved(self._ufrag, relay.server, relay.carrier.id, server))
                 self._end_relay(relay)
             case TurnPeerDenied(host):
-                self._on_denied(relay.path, host)
+                for path in relay.paths:
+                    self._on_denied(path, host)
 
     def _on_allocated(self, relay: _Relay, relayed: Address, mapped: Address | None, now: float) -> None:
-        relay.pending = False
         path = relay.path
+        if not relay.pending:  # the second address of the same allocation
+            path = self._add_relay_path(relay.carrier, relay.address, relay.client)
+            path.preference += 1
+            relay.paths.append(path)
+        relay.pending = False
         path.address = relayed
         via = "tls" if relay.server.scheme.is_secure else relay.carrier.transport
-        hidden = self._core.config.policy is GatherPolicy.RELAY or mapped is None
+        hidden = self._core.config.policy is GatherPolicy.RELAY
+        if mapped is not None and (":" in mapped[0]) is not (":" in relayed[0]):
+            mapped = None  # a related address of the other version is of no use to anybody
         anywhere = "::" if path.ip_version == 6 else "0.0.0.0"
         path.candidate = Candidate(
             foundation=foundation("relay", relayed[0], "udp", relay.server.host + via),
@@ -507,19 +567,50 @@ class Gathering:
             )
             self._add(path, candidate, relay.server)
         self._on_path(path, now)
-        self._check_done()
+
+    def probe_relay(self, path: Path, now: float) -> None:
+        """Nothing comes through a relay: ask its server whether it still knows us."""
+        if path.relay is not None and path.id in self._core.paths:
+            path.relay.probe(now)
+            self._core.flush_relay(path, now)
+
+    def revive_relays(self, now: float) -> None:
+        """Nothing comes from the peer: ask whether relays are still there, and for those that are not."""
+        for relay in list(self._relays):
+            self.probe_relay(relay.path, now)
+        for relay in list(self._lost):
+            self._ask_again(relay, now)
+
+    def _ask_again(self, relay: _Relay, now: float) -> None:
+        """A NAT in between, or the server, has forgotten an allocation: have another from the same socket.
+
+        The peer, if it does not know the new address, learns it from our checks.
+        """
+        if not self._core.is_usable(relay.carrier) or self._is_retired:
+            return
+        self._lost.remove(relay)
+        self.relay(relay.server, relay.carrier, relay.address, now, both=relay.both, is_again=True)
+
+    def retire(self) -> None:
+        """Nothing more is asked for: another generation has taken the place of this one."""
+        self.active = False
+        self._is_retired = True
 
     def _end_relay(self, relay: _Relay) -> None:
         relay.pending = False
+        self.local = [each for each in self.local if each.path.id in self._core.paths]  # of earlier lost ones
         if relay in self._relays:
             self._relays.remove(relay)
-            self._core.paths.pop(relay.path.id, None)
-            self._on_lost(relay.path)
+            for path in relay.paths:
+                self._core.paths.pop(path.id, None)
+            for path in relay.paths:
+                self._on_lost(path)
         self._check_done()
 
     def lose_path(self, path: Path, reason: str, now: float) -> None:
         """A socket or connection has come to its end."""
         self._core.paths.pop(path.id, None)
+        self._lost = [relay for relay in self._lost if relay.carrier is not path]
         if path in self.paths:
             self.paths.remove(path)
         for relay in list(self._relays):
@@ -584,8 +675,10 @@ class Gathering:
         for relay in self._relays:
             relay.client.close(now)
             self._core.flush_relay(relay.path, now)
-            self._core.paths.pop(relay.path.id, None)
+            for path in relay.paths:
+                self._core.paths.pop(path.id, None)
         self._relays.clear()
+        self._lost.clear()
         for query in self._queries:
             self._core.transactions.forget(query)
         self._queries.clear()

@@ -6,6 +6,7 @@ Spec: RFC 8445, sections 6 to 8; RFC 8838 (trickle); RFC 7675 (consent).
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rtcstack.errors import ParseError
@@ -187,9 +188,25 @@ class Generation:
                 self._fail(pair)
 
     def _on_lost(self, path: Path) -> None:
-        for pair in self.checklist:
+        for pair in list(self.checklist):
             if pair.path is path:
                 self._fail(pair)
+                self.checklist.drop_trigger(pair)
+            elif pair.path.id not in self._core.paths and pair is not self.selected:
+                self.checklist.remove(pair)  # of one that was lost before: paths may come and go for ever
+
+    def on_addresses(self, back: Collection[str], now: float) -> None:
+        """Addresses have changed: pairs of lost ones fail, those of `back` are checked again."""
+        for pair in self.checklist:
+            if not pair.path.is_here:
+                self._fail(pair)
+                self.checklist.drop_trigger(pair)
+            elif pair.state is PairState.FAILED and (pair.path.carrier or pair.path).address[0] in back:
+                pair.state = PairState.WAITING
+        for path in self.gathering.bases:
+            self._on_path(path, now)  # with what the peer has told meanwhile
+        if back:
+            self.gathering.revive_relays(now)
 
     def _fail(self, pair: Pair) -> None:
         pair.state = PairState.FAILED
@@ -450,8 +467,9 @@ class Generation:
         """The selected pair has gone silent: check all others again."""
         self.reviving = True
         self._nominating = self._pinned = None
-        self.checklist.revive(self._core.paths)
+        self.checklist.revive(self._core.is_usable)
         self._next_check_at = min(self._next_check_at, now)
+        self.gathering.revive_relays(now)
 
     def settle(self) -> None:
         """The selected pair works again, or another has taken its place."""
@@ -485,7 +503,7 @@ class Generation:
         """Another has taken its place: it answers, and asks nothing any more, for the peer may have
         forgotten its own sooner."""
         self._retired = True
-        self.gathering.active = False
+        self.gathering.retire()
         for pair in self.checklist:
             self._core.transactions.stop_repeating(pair)
 

@@ -44,6 +44,7 @@ class Path:
         server: that server's address.
         tcp_type: "active", "passive" or "so" for TCP.
         peer: the other end of a TCP connection; None for what only listens or may connect.
+        is_gone: whether this machine has lost its address; it may come back.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Path:
         "carrier",
         "id",
         "interface",
+        "is_gone",
         "name",
         "peer",
         "preference",
@@ -83,6 +85,7 @@ class Path:
         self.relay: TurnClient | None = None
         self.carrier: Path | None = None
         self.server: Address | None = None
+        self.is_gone = False
 
     @property
     def ip_version(self) -> int:
@@ -90,9 +93,15 @@ class Path:
         return 6 if ":" in self.address[0] else 4
 
     @property
+    def is_here(self) -> bool:
+        """Whether this machine has its address, or the address from which its relay is reached."""
+        return not self.is_gone and (self.carrier is None or not self.carrier.is_gone)
+
+    @property
     def is_base(self) -> bool:
         """Whether pairs are made of it."""
-        return self.candidate is not None and (self.transport == "udp" or self.peer is not None)
+        is_whole = self.transport == "udp" or self.peer is not None
+        return self.candidate is not None and is_whole and self.is_here
 
 
 class RemoteCandidate:

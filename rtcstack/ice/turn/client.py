@@ -31,6 +31,7 @@ from rtcstack.ice.turn.framing import TurnFraming
 from rtcstack.ice.turn.peers import Channel, Grant, Permission
 
 __all__ = [
+    "Relayed",
     "TurnAllocated",
     "TurnClient",
     "TurnEvent",
@@ -43,7 +44,7 @@ MAX_PERMISSIONS = 128
 """Peer addresses that one allocation knows."""
 
 MAX_CHANNELS = 64
-"""Peers with a channel; the others are sent indications."""
+"""Peers with a channel, or with one that has expired not long ago; the others are sent indications."""
 
 MAX_CHALLENGES = 4
 """Times that one request is repeated for a new realm or nonce."""
@@ -59,8 +60,11 @@ REFRESH_MARGIN_S = 60.0
 PERMISSION_REFRESH_S = 240.0
 """A permission lasts 300 s (RFC 8656, section 9)."""
 
+CHANNEL_LIFETIME_S = 600.0
 CHANNEL_REFRESH_S = 540.0
-"""A channel lasts 600 s (section 12)."""
+CHANNEL_REST_S = 300.0
+"""So long after it has expired, a channel's number is no other peer's, and its peer has no other number
+(section 12)."""
 
 KEEPALIVE_S = 20.0
 """So long after the last packet to a server over UDP it is sent a Binding indication: a NAT forgets a
@@ -73,6 +77,7 @@ STREAM_ANSWER_S = 39.5
 """How long an answer over TCP or TLS is waited for (RFC 8489, section 6.2.2)."""
 
 _SERVER: Address = ("", 0)
+_NEVER = float("inf")
 _UDP = bytes((17, 0, 0, 0))
 _FAMILY = {4: bytes((1, 0, 0, 0)), 6: bytes((2, 0, 0, 0))}
 
@@ -87,7 +92,7 @@ _U32 = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class TurnAllocated:
-    """The relay has an address for us.
+    """The relay has an address for us; told of each, if there are two.
 
     Attributes:
         relayed: where peers reach us.
@@ -137,6 +142,9 @@ class TurnPeerDenied:
     code: int
 
 
+Relayed = tuple[Address, bytes, float]
+"""What a peer has sent through a relay: from where, the datagram, when it reached this machine."""
+
 TurnEvent = TurnAllocated | TurnFailed | TurnRedirected | TurnPeerDenied
 
 
@@ -158,6 +166,15 @@ class TurnClient:
         entropy: gives that many random bytes.
         is_stream: whether the server is reached over TCP or TLS.
         ip_version: 4 or 6, of the relayed address.
+        both: have addresses of both versions, if the server can.
+
+    Attributes:
+        relayed: where peers reach us, while there is an allocation.
+        relays: the same, of each version that there is.
+        mapped: where the server sees us.
+        failed: why there is none, or no longer.
+        lacking: error code and reason of the version that the server could not give; None if it says none.
+        dropped: what was not understood, or found no place.
     """
 
     def __init__(
@@ -168,8 +185,11 @@ class TurnClient:
         entropy: Callable[[int], bytes],
         is_stream: bool = False,
         ip_version: int = 4,
+        both: bool = False,
     ) -> None:
         self.relayed: Address | None = None
+        self.relays: tuple[Address, ...] = ()
+        self.lacking: tuple[int, str] | None = None
         self.mapped: Address | None = None
         self.failed: TurnFailed | None = None
         self.dropped = 0
@@ -178,18 +198,21 @@ class TurnClient:
         self._entropy = entropy
         self._framing = TurnFraming() if is_stream else None
         self._ip_version = ip_version
+        self._both = both
         self._realm: bytes | None = None
         self._nonce: bytes | None = None
         self._key: bytes | None = None
         self._transactions: Transactions[_Request] = Transactions()
         self._refresh_at: float | None = None
+        self._is_refreshing = False
+        self._expires_at = 0.0
         self._spoke_at = 0.0  # when anything went to the server
         self._permissions: dict[str, Permission] = {}
         self._channels: dict[Address, Channel] = {}
         self._peers: dict[int, Address] = {}
         self._out: list[bytes] = []
         self._events: list[TurnEvent] = []
-        self._received: list[tuple[Address, bytes]] = []
+        self._received: list[Relayed] = []
         self._closed = False
 
     # -- life -------------------------------------------------------------------------------------
@@ -200,7 +223,10 @@ class TurnClient:
             (Attribute.REQUESTED_TRANSPORT, _UDP),
             (Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),
         ]
-        if self._ip_version == 6:
+        if self._both:  # a server that does not know it gives an IPv4 one (RFC 8656, section 7.1)
+            attributes.append((Attribute.ADDITIONAL_ADDRESS_FAMILY, _FAMILY[6]))
+            attributes.append((Attribute.DRAFT_ADDITIONAL_ADDRESS_FAMILY, _FAMILY[6]))
+        elif self._ip_version == 6:
             attributes.append((Attribute.REQUESTED_ADDRESS_FAMILY, _FAMILY[6]))
         self._ask(_Request(Method.ALLOCATE, tuple(attributes), None, "", 0), now)
 
@@ -210,18 +236,41 @@ class TurnClient:
             self._ask(_Request(Method.REFRESH, ((Attribute.LIFETIME, bytes(4)),), None, "", 0), now)
         self._closed = True
 
+    def probe(self, now: float) -> None:
+        """Have the server say, by a refresh, whether it still knows us.
+
+        A NAT that has forgotten us, or a server that has been restarted, makes us strangers: then it says so
+        at once. Harmless while that is being asked.
+        """
+        if self.relayed is None or self._closed or self._is_refreshing:
+            return
+        self._is_refreshing = True
+        lifetime = ((Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),)
+        self._ask(_Request(Method.REFRESH, lifetime, None, "", 0), now)
+
     def fail(self, code: int, reason: str) -> None:
         """The path to the server is gone, or the server is of no use."""
         if self.failed is None and not self._closed:
             self.failed = TurnFailed(code, reason)
-            self.relayed = None
+            self.relayed, self.relays = None, ()
+            self._channels.clear()
+            self._peers.clear()
+            self._permissions.clear()
             self._closed = True
             self._events.append(self.failed)
 
     # -- the five verbs ---------------------------------------------------------------------------
 
-    def receive(self, datagrams: Sequence[bytes], now: float) -> None:
-        """Take what came from the server: datagrams, or pieces of the stream."""
+    def receive(self, datagrams: Sequence[bytes], now: float, at: float | None = None) -> None:
+        """Take what came from the server: datagrams, or pieces of the stream.
+
+        Args:
+            datagrams: in order.
+            now: the time.
+            at: when they reached this machine; None for `now`.
+        """
+        if at is None:
+            at = now
         if self._framing is not None:
             try:
                 datagrams = [m for piece in datagrams for m in self._framing.feed(piece)]
@@ -232,19 +281,23 @@ class TurnClient:
             if not data:
                 continue
             if data[0] >> 6 == 1:
-                self._on_channel_data(data)
+                self._on_channel_data(data, at)
             else:
                 try:
-                    self._on_message(StunMessage(data), now)
+                    self._on_message(StunMessage(data), now, at)
                 except ParseError:
                     self.dropped += 1
 
-    def receive_runs(self, runs: Sequence[Run], now: float) -> None:
-        """The same for datagrams that came joined."""
-        for run in runs:
-            self.receive(run.datagrams(), now)
+    def receive_runs(self, runs: Sequence[Run], now: float, arrived: Sequence[float] | None = None) -> None:
+        """The same for joined datagrams; `arrived` says when each run came, None that all just have."""
+        if arrived is None:
+            for run in runs:
+                self.receive(run.datagrams(), now)
+        else:
+            for run, at in zip(runs, arrived, strict=True):
+                self.receive(run.datagrams(), now, at)
 
-    def received(self) -> list[tuple[Address, bytes]]:
+    def received(self) -> list[Relayed]:
         """Take what peers have sent through the relay, in order."""
         received, self._received = self._received, []
         return received
@@ -261,8 +314,7 @@ class TurnClient:
             self._out.append(encode(Method.BINDING, Class.INDICATION, self._entropy(12), ()))
         if self._refresh_at is not None and self._refresh_at <= now:
             self._refresh_at = None
-            lifetime = ((Attribute.LIFETIME, _U32.pack(ASKED_LIFETIME_S)),)
-            self._ask(_Request(Method.REFRESH, lifetime, None, "", 0), now)
+            self.probe(now)
         for host, permission in list(self._permissions.items()):
             if permission.refresh_at <= now:
                 if now - permission.used_at >= IDLE_S or permission.state is Grant.DENIED:
@@ -270,12 +322,7 @@ class TurnClient:
                 else:
                     self._permit(host, permission, now)
         for channel in list(self._channels.values()):
-            if channel.refresh_at <= now:
-                if now - channel.used_at >= IDLE_S or channel.state is Grant.DENIED:
-                    # The number stays bound at the server for 5 more minutes: it is not used again.
-                    del self._channels[channel.peer]
-                else:
-                    self._bind(channel, now)
+            self._look_after(channel, now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
@@ -288,7 +335,10 @@ class TurnClient:
         if self._refresh_at is not None:
             times.append(self._refresh_at)
         times += [p.refresh_at for p in self._permissions.values()]
-        times += [c.refresh_at for c in self._channels.values()]
+        for channel in self._channels.values():
+            times += (channel.refresh_at, channel.free_at)
+            if channel.state is Grant.GRANTED:
+                times.append(channel.bound_until)
         return min(times, default=None)
 
     def drain(self, now: float) -> list[bytes]:
@@ -317,13 +367,14 @@ class TurnClient:
             return
         permission.used_at = now
         channel = self._channels.get(peer)
-        if channel is not None and channel.state is Grant.GRANTED:
+        if permission.state is not Grant.GRANTED:
+            if not permission.hold(peer, data):
+                self.dropped += 1
+        elif channel is not None and channel.state is Grant.GRANTED:
             channel.used_at = now
             self._out.append(self._frame(channel.number, data))
-        elif permission.state is Grant.GRANTED:
+        else:
             self._indicate(peer, data)
-        elif not permission.hold(peer, data):
-            self.dropped += 1
 
     def send_runs(self, runs: Sequence[Run], peer: Address, now: float) -> list[Run]:
         """Wrap runs of datagrams for a peer.
@@ -332,16 +383,19 @@ class TurnClient:
             What is to be sent to the server at once; runs, where there is a channel.
         """
         channel = self._channels.get(peer)
-        if channel is None or channel.state is not Grant.GRANTED:
+        permission = self._permissions.get(peer[0])
+        if (
+            channel is None
+            or channel.state is not Grant.GRANTED
+            or permission is None  # it has ended sooner than the channel, which is of no use without
+            or permission.state is not Grant.GRANTED
+        ):
             self.prepare(peer, now)
             for run in runs:
                 for data in run.datagrams():
                     self.send(data, peer, now)
             return [Run(data, len(data)) for data in self.drain(now)]
-        channel.used_at = self._spoke_at = now
-        permission = self._permissions.get(peer[0])
-        if permission is not None:
-            permission.used_at = now
+        channel.used_at = permission.used_at = self._spoke_at = now
         if self._framing is not None:
             number, frame = channel.number, self._frame
             return [Run(d, len(d)) for d in (frame(number, d) for r in runs for d in r.datagrams())]
@@ -360,7 +414,7 @@ class TurnClient:
         )
         self._out.append(encode(Method.SEND, Class.INDICATION, transaction_id, attributes, fingerprint=False))
 
-    def _on_channel_data(self, data: bytes) -> None:
+    def _on_channel_data(self, data: bytes, at: float) -> None:
         if len(data) < 4:
             self.dropped += 1
             return
@@ -369,11 +423,11 @@ class TurnClient:
         if peer is None or length > len(data) - 4:
             self.dropped += 1
             return
-        self._deliver(peer, data[4 : 4 + length])
+        self._deliver(peer, data[4 : 4 + length], at)
 
-    def _deliver(self, peer: Address, data: bytes) -> None:
+    def _deliver(self, peer: Address, data: bytes, at: float) -> None:
         if len(self._received) < MAX_RECEIVED:
-            self._received.append((peer, data))
+            self._received.append((peer, data, at))
         else:
             self.dropped += 1
 
@@ -394,11 +448,20 @@ class TurnClient:
 
     def prepare(self, peer: Address, now: float) -> None:
         """Much is going to be sent to this peer: bind a channel to it."""
-        number = _FIRST_CHANNEL + len(self._peers)
-        if self.relayed is None or peer in self._channels or len(self._peers) >= MAX_CHANNELS:
+        if self.relayed is None:
             return
-        channel = self._channels[peer] = Channel(number, peer, now)
-        self._peers[number] = peer
+        channel = self._channels.get(peer)
+        if channel is None:
+            if len(self._channels) >= MAX_CHANNELS:
+                return
+            number = next(
+                n for n in range(_FIRST_CHANNEL, _FIRST_CHANNEL + MAX_CHANNELS) if n not in self._peers
+            )
+            channel = self._channels[peer] = Channel(number, peer, now)
+            self._peers[number] = peer
+        elif channel.state is not Grant.NONE:
+            return
+        channel.used_at = now
         self._bind(channel, now)
 
     def _bind(self, channel: Channel, now: float) -> None:
@@ -408,13 +471,34 @@ class TurnClient:
         number = _U32.pack(channel.number << 16)
         self._ask(_Request(Method.CHANNEL_BIND, ((Attribute.CHANNEL_NUMBER, number),), channel, "", 0), now)
 
+    def _look_after(self, channel: Channel, now: float) -> None:
+        """Bind a channel again, let it expire, give its number back."""
+        if channel.state is Grant.GRANTED and channel.bound_until <= now:
+            channel.state = (
+                Grant.NONE
+            )  # what is sent on it would be lost; it is asked for with what comes next
+        if channel.refresh_at <= now:
+            if now - channel.used_at >= IDLE_S or channel.state is Grant.DENIED:
+                channel.refresh_at = _NEVER
+                if channel.state is not Grant.GRANTED:
+                    channel.state = Grant.NONE
+            else:
+                self._bind(channel, now)
+        if channel.free_at <= now:
+            del self._channels[channel.peer], self._peers[channel.number]
+
     # -- requests ---------------------------------------------------------------------------------
 
     def _ask(self, request: _Request, now: float) -> None:
         transaction_id = self._entropy(12)
         attributes = list(request.attributes)
         if isinstance(request.subject, Channel):
-            peer = request.subject.peer
+            channel = request.subject
+            channel.asked_at = now
+            channel.free_at = (
+                now + STREAM_ANSWER_S + CHANNEL_LIFETIME_S + CHANNEL_REST_S
+            )  # if it is heard late
+            peer = channel.peer
             attributes.append((Attribute.XOR_PEER_ADDRESS, encode_address(peer, transaction_id)))
         elif isinstance(request.subject, Permission):
             peer = (request.host, 0)
@@ -433,13 +517,13 @@ class TurnClient:
             transaction_id, request, request.subject, 0, _SERVER, data, now, rto_s=rto_s, sends_max=sends_max
         )
 
-    def _on_message(self, message: StunMessage, now: float) -> None:
+    def _on_message(self, message: StunMessage, now: float, at: float) -> None:
         if message.kind == Class.INDICATION:
             if message.method == Method.DATA:
                 peer = message.address(Attribute.XOR_PEER_ADDRESS)
                 data = message.get(Attribute.DATA)
                 if peer is not None and data is not None and peer[0] in self._permissions:
-                    self._deliver(peer, data)
+                    self._deliver(peer, data, at)
                     return
             self.dropped += 1
             return
@@ -496,23 +580,40 @@ class TurnClient:
             return
         if isinstance(subject, Channel):
             subject.state = Grant.GRANTED
-            permission = self._permissions.get(subject.peer[0])
-            if permission is not None:
-                permission.state = Grant.GRANTED
+            subject.bound_until = subject.asked_at + CHANNEL_LIFETIME_S
+            self._on_bound(subject.peer[0], now)
             return
         if self._closed:
             return
         lifetime_s = message.number(Attribute.LIFETIME)
+        self._is_refreshing = False
         if request.method == Method.ALLOCATE:
-            relayed = message.address(Attribute.XOR_RELAYED_ADDRESS)
-            if relayed is None or not relayed[1]:
+            relays: dict[bool, Address] = {}
+            for relayed in message.addresses(Attribute.XOR_RELAYED_ADDRESS):
+                if relayed[1] and (self._both or not relays):
+                    relays.setdefault(":" in relayed[0], relayed)
+            if not relays:
                 raise ParseError("an allocation without an address")
-            self.relayed = relayed
             self.mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
+            self.relays = tuple(relays.values())
+            self.relayed = self.relays[0]
+            if self._both:
+                self.lacking = _address_error(message)
             granted = ASKED_LIFETIME_S if lifetime_s is None else lifetime_s
-            self._events.append(TurnAllocated(relayed, self.mapped, granted))
+            self._events += [TurnAllocated(relayed, self.mapped, granted) for relayed in self.relays]
         granted = ASKED_LIFETIME_S if lifetime_s is None else max(lifetime_s, MIN_LIFETIME_S)
+        self._expires_at = now + granted
         self._refresh_at = now + max(granted - REFRESH_MARGIN_S, granted / 2)
+
+    def _on_bound(self, host: str, now: float) -> None:
+        """With a channel the server has granted its peer's permission, too."""
+        permission = self._permissions.get(host)
+        if permission is None:
+            if len(self._permissions) >= MAX_PERMISSIONS:
+                return
+            permission = self._permissions[host] = Permission(now)
+            permission.refresh_at = now + PERMISSION_REFRESH_S
+        permission.state = Grant.GRANTED
 
     def _on_redirect(self, message: StunMessage) -> None:
         server = message.address(Attribute.ALTERNATE_SERVER)
@@ -530,16 +631,46 @@ class TurnClient:
             self._events.append(TurnPeerDenied(request.host, code))
         elif isinstance(subject, Channel):
             subject.state = Grant.DENIED
+        elif (
+            self._both and request.method == Method.ALLOCATE and code in (400, 420, 440) and not self._closed
+        ):
+            # It does not understand the question, or has no IPv4 address, which it takes for the wish.
+            self._both = False
+            if code == 440:
+                self._ip_version = 6
+            self.start(now)
         elif not self._closed:
             self.fail(code, reason or f"error {code}")
 
     def _on_silence(self, request: _Request, now: float) -> None:
         """A request was never answered."""
-        if isinstance(request.subject, Permission | Channel):
-            if request.subject.state is not Grant.GRANTED:
+        subject = request.subject
+        if isinstance(subject, Permission | Channel):
+            if subject.state is Grant.GRANTED:
+                subject.refresh_at = now  # it lasts a while yet: ask again before it ends
+            else:
                 self._on_refusal(request, 701, "the server did not answer", now)
+        elif request.method == Method.REFRESH and now < self._expires_at:
+            # the path may be interrupted, which says nothing of the allocation
+            self._is_refreshing = False
+            if self._refresh_at is None:
+                self._refresh_at = now
         else:
             self.fail(701, "the server did not answer")
+
+
+def _address_error(message: StunMessage) -> tuple[int, str] | None:
+    """ADDRESS-ERROR-CODE: the code and the reason for which one of two addresses is lacking.
+
+    Spec: RFC 8656, section 18.12.
+    """
+    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    # |  Family       |    Reserved             |Class|     Number    |
+    # |      Reason Phrase (variable)                                ..
+    value = message.get(Attribute.ADDRESS_ERROR_CODE)
+    if value is None or len(value) < 4:
+        return None
+    return (value[2] & 7) * 100 + value[3], value[4 : 4 + MAX_TEXT_BYTES].decode("utf-8", "replace")
 
 
 def _wrap(number: int, run: Run) -> Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from rtcstack.errors import ParseError
+from rtcstack.ice.unfinished import Unfinished
 
 __all__ = ["TurnFraming"]
 
@@ -23,7 +24,7 @@ class TurnFraming:
     __slots__ = ("_held",)
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held = Unfinished()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes in order.
@@ -34,10 +35,12 @@ class TurnFraming:
         Raises:
             ParseError: this is no stream of TURN; nothing after it can be understood.
         """
-        data = self._held + data
-        size = len(data)
-        position = 0
         messages: list[bytes] = []
+        joined = self._held.join(data)
+        if joined is None:
+            return messages
+        data, size, position = joined, len(joined), 0
+        wanted = 4
         while size - position >= 4:
             first, length = _PREFIX.unpack_from(data, position)
             if first >> 14 == 0:
@@ -46,11 +49,11 @@ class TurnFraming:
                 taken = 4 + length
                 total = taken + (-length & 3)
             else:
-                self._held = b""
                 raise ParseError("a TURN server's stream holds neither STUN nor channel data")
             if size - position < total:
+                wanted = total
                 break
             messages.append(data[position : position + taken])
             position += total
-        self._held = data[position:]
+        self._held.keep(data, position, wanted)
         return messages

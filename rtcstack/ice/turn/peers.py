@@ -53,19 +53,28 @@ class Permission:
 class Channel:
     """A short header for one peer's data.
 
+    Its number is the peer's, and the peer's number this one, for as long as the server may know the binding
+    and five minutes more, whether anything is sent on it or not (RFC 8656, section 12).
+
     Attributes:
         number: 0x4000 to 0x4FFF.
         peer: its address.
-        state: how far it has come.
+        state: how far it has come; NONE also when it has expired, and may be bound again.
+        asked_at: when the server was last asked for it.
+        bound_until: until when the server has it bound for sure.
         refresh_at: when it is bound again.
+        free_at: when its number may be another peer's, and its peer's another number.
         used_at: when something was last sent on it.
     """
 
-    __slots__ = ("number", "peer", "refresh_at", "state", "used_at")
+    __slots__ = ("asked_at", "bound_until", "free_at", "number", "peer", "refresh_at", "state", "used_at")
 
     def __init__(self, number: int, peer: Address, now: float) -> None:
         self.number = number
         self.peer = peer
         self.state = Grant.NONE
+        self.asked_at = now
+        self.bound_until = now
         self.refresh_at = now
+        self.free_at = now
         self.used_at = now

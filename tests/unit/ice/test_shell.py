@@ -27,6 +27,7 @@ from rtcstack.ice import (
 from rtcstack.ice.carriers import MAX_STREAM_BYTES, RelayCarrier, StreamCarrier
 from rtcstack.ice.config import GatherPolicy
 from rtcstack.ice.sources import HEAD_START_S, STREAM_HEAD_START_S
+from rtcstack.ice.stun import Attribute, Class, Method, encode, encode_address
 from rtcstack.ice.tcp import CLAIM_S, MAX_WAITING_BYTES, TcpCarrier
 from rtcstack.ice.turn.framing import TurnFraming
 from rtcstack.network import network
@@ -119,6 +120,55 @@ def test_a_relay_is_the_only_way() -> None:
             assert server.relayed >= 40
             assert a.errors == b.errors == []
         assert server.allocations == 0, "given back at the end"
+
+    run(main(), internet=internet)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("peer", ["192.0.2.50", "2001:db8::50"])
+def test_relays_of_both_ip_versions_come_from_one_server(peer: str, stream: bool) -> None:
+    """Whichever version the peer has, there is a relay for it."""
+    internet = Internet(seed=13)
+    server = TurnServer(internet, RELAY, also="2001:db8::7")
+    server.listen_tcp()
+    alice = internet.add_host("alice", "192.0.2.1", "2001:db8::1")
+    bob = internet.add_host("bob", peer)
+    url = f"turn:{RELAY}?transport={'tcp' if stream else 'udp'}"
+    turn = parse_server_uri(url, TurnServer.USERNAME, TurnServer.PASSWORD)
+
+    async def main() -> None:
+        async with on(alice, bob, asks(turn, relay_only=True), IceConfig()) as (a, b):
+            await connect(a, b)
+            await echo(a, b)  # by indications
+            await echo(a, b)  # by the channel
+            relays = [c for c in a.agent.local_candidates if c.type == "relay"]
+            assert [c.address for c in relays] == [RELAY, "2001:db8::7"]
+            assert len({c.priority for c in relays}) == len({c.foundation for c in relays}) == 2
+            pair = a.agent.selected_pair
+            assert pair is not None
+            assert pair.local.address == (RELAY if "." in peer else "2001:db8::7")
+            assert server.relayed >= 40
+            assert a.errors == []
+            await asyncio.sleep(700)  # both are refreshed
+            await echo(a, b)
+            assert server.allocations == 1
+        assert server.allocations == 0
+        server.close()
+        await asyncio.sleep(1)
+
+    run(main(), internet=internet)
+
+
+def test_a_machine_with_one_ip_version_asks_for_a_relay_of_its_server_s() -> None:
+    internet = Internet(seed=14)
+    server = TurnServer(internet, RELAY, also="2001:db8::7")
+    alice, bob = internet.add_host("alice"), internet.add_host("bob")
+
+    async def main() -> None:
+        async with on(alice, bob, asks(TURN, relay_only=True), IceConfig()) as (a, b):
+            await connect(a, b)
+            assert [c.address for c in a.agent.local_candidates] == [RELAY]
+            assert server.allocations == 1
 
     run(main(), internet=internet)
 
@@ -504,26 +554,74 @@ def test_what_waits_for_a_stream_is_bounded() -> None:
         assert stream.waiting_bytes <= bound + 61_000
 
 
-def test_what_comes_to_a_relays_socket_goes_on_by_sender_in_order() -> None:
-    told: list[tuple[Address, list[Run]]] = []
+def test_what_comes_to_a_relays_socket_goes_on_by_sender_in_order_with_its_times() -> None:
+    told: list[tuple[Address, list[Run], list[float] | None]] = []
 
     class Owner:
-        def on_relayed(self, path: int, address: Address, runs: list[Run], now: float) -> None:
+        def on_relayed(
+            self, path: int, address: Address, runs: list[Run], now: float, arrived: list[float] | None
+        ) -> None:
             assert path == 7
-            told.append((address, runs))
+            told.append((address, runs, arrived))
 
     async def main() -> None:
         owner: Any = Owner()
         carrier = RelayCarrier(owner, network(), ("127.0.0.1", 0), UdpOptions())
         carrier.path = 7
         a, b = (RELAY, 3478), (RELAY, 3479)
-        carrier.on_batch([(b"aabb", 2, a, 1.0), (b"c", 1, a, 1.0), (b"d", 1, b, 1.0), (b"e", 1, a, 1.0)], 1.0)
+        carrier.on_batch([(b"aabb", 2, a, 0.9), (b"c", 1, a, 1.0), (b"d", 1, b, 1.0), (b"e", 1, a, 0.5)], 1.0)
         carrier.close()
         carrier.on_batch([(b"f", 1, a, 2.0), (b"g", 1, b, 2.0)], 2.0)
-        assert told.pop() == (a, [Run(b"f", 1)]), "and no more, when it is closed meanwhile"
-        assert told == [(a, [Run(b"aabb", 2), Run(b"c", 1)]), (b, [Run(b"d", 1)]), (a, [Run(b"e", 1)])]
+        assert told.pop() == (a, [Run(b"f", 1)], None), "and no more, when it is closed meanwhile"
+        assert told == [
+            (a, [Run(b"aabb", 2), Run(b"c", 1)], [0.9, 1.0]),
+            (b, [Run(b"d", 1)], None),
+            (a, [Run(b"e", 1)], [0.5]),
+        ]
 
     run(main())
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+def test_relayed_packets_have_the_times_at_which_they_came(by_channel: bool) -> None:
+    """As they have on a direct pair: the estimate of a relayed call is no worse (arrival-times.md)."""
+    internet = Internet(seed=12)
+    TurnServer(internet, RELAY)
+    alice = internet.add_host("alice", behind=Nat(internet, mapping=Rule.ADDRESS_AND_PORT))
+    bob = internet.add_host("bob", behind=Nat(internet, mapping=Rule.ADDRESS_AND_PORT))
+
+    async def main() -> None:
+        async with on(alice, bob, asks(TURN), asks(TURN, relay_only=True)) as (a, b):
+            await connect(a, b)
+            await echo(a, b)  # both ways: the relays have their channels
+            (relay,) = (c for c in b.agent._carriers.values() if isinstance(c, RelayCarrier))
+            (client,) = (p.relay for p in b.agent.engine._core.paths.values() if p.relay is not None)
+            peer, number = next((p, n) for n, p in client._peers.items())
+            packets = [b"\x80" + bytes((i,)) * 99 for i in range(4)]
+
+            def wrapped(packet: bytes) -> bytes:
+                if by_channel:
+                    return number.to_bytes(2, "big") + len(packet).to_bytes(2, "big") + packet
+                attributes = [
+                    (Attribute.XOR_PEER_ADDRESS, encode_address(peer, bytes(12))),
+                    (Attribute.DATA, packet),
+                ]
+                return encode(Method.DATA, Class.INDICATION, bytes(12), attributes)
+
+            one, two, three, four = map(wrapped, packets)
+            server, now = (RELAY, 3478), monotonic()
+            told: list[tuple[list[bytes], list[float] | None]] = []
+            b.on_datagrams = lambda dtls, srtp, now, arrived=None: told.append((srtp, arrived))  # type: ignore[method-assign]
+            relay.on_batch(
+                [(one + two, len(one), server, now - 0.03), (three, len(three), server, now - 0.01)], now
+            )
+            relay.on_batch([(four, len(four), server, now)], now)
+            assert told == [
+                (packets[:3], [now - 0.03, now - 0.03, now - 0.01]),
+                (packets[3:], None),
+            ]
+
+    run(main(), internet=internet)
 
 
 def test_both_ends_start_before_anything_is_known() -> None:

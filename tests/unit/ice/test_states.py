@@ -91,6 +91,23 @@ class Life(RuleBasedStateMachine):
             host.engine.lose_path(path.id, "broken", self.net.now)
         host.flush()
 
+    @rule(which=hosts, comes=st.booleans())
+    def an_address_is_said_to_come_or_go(self, which: int, comes: bool) -> None:
+        host = self.hosts[which]
+        addresses = {host.address}
+        host.engine.addresses_changed(() if comes else addresses, addresses if comes else (), self.net.now)
+        host.flush()
+
+    @rule()
+    def the_server_forgets(self) -> None:
+        self.server.lose_allocations()
+
+    @rule()
+    def the_nat_forgets(self) -> None:
+        nat = self.hosts[0].nat
+        assert nat is not None
+        nat.forget()
+
     @rule(which=hosts)
     def a_role_is_mistaken(self, which: int) -> None:
         core = self.hosts[which].engine._core
@@ -112,6 +129,8 @@ class Life(RuleBasedStateMachine):
             for generation in engine._by_ufrag.values():
                 assert len(generation.checklist) <= MAX_PAIRS
                 assert len(generation.remotes) <= MAX_REMOTE_CANDIDATES + MAX_LEARNT_CANDIDATES
+                assert len(generation.gathering._relays) + len(generation.gathering._lost) <= 1
+                assert len(generation.gathering.local) <= 8
             assert set(host._paths) <= set(engine._core.paths) | set(host._paths)
 
     def _restart(self) -> None:

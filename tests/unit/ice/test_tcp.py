@@ -15,9 +15,11 @@ from rtcstack.engine import Run
 from rtcstack.ice import IceConfig, IceState, TcpMux
 from rtcstack.ice import tcp as module
 from rtcstack.ice.stun import Attribute, Class, Method, encode
-from rtcstack.ice.tcp import MAX_UNCLAIMED, TcpCarrier
+from rtcstack.ice.tcp import MAX_UNCLAIMED, MAX_UNCLAIMED_BYTES, TcpCarrier, TcpListener
+from rtcstack.platform import HostAddress
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing.tcp import TcpEnd
+from tests.support.copies import copied_bytes
 from tests.support.virtual import in_virtual_time
 from tests.unit.ice.test_agent import FAST, Observer, connect, start
 
@@ -256,7 +258,25 @@ def test_a_stream_in_any_pieces(packets: list[bytes], cuts: list[int]) -> None:
     assert owner.stun == [p for p in packets if p and p[0] < 4]
     expected = [p for p in packets if p and (20 <= p[0] < 64 or 128 <= p[0] < 192)]
     assert sorted(owner.packets) == sorted(expected)
-    assert carrier._held == b""
+    assert len(carrier._held) == 0
+
+
+def test_a_long_packet_in_small_pieces_is_copied_once() -> None:
+    owner = Listening()
+    carrier = TcpCarrier(owner, 1)  # type: ignore[arg-type]
+    packet = b"\x80" * 60_000
+    stream = framed(packet) + framed(packet)
+    pieces = [stream[at : at + 16] for at in range(0, len(stream), 16)]
+    copied = copied_bytes(lambda piece: carrier.on_data(piece, 0.0), pieces)
+    assert owner.packets == [packet, packet]
+    assert copied < 12 * len(stream), "the square of it would be 200 times as much"
+
+
+def test_who_does_not_say_whose_it_is_and_begins_something_long_is_hung_up_on() -> None:
+    place = TcpListener(HostAddress("192.0.2.2", "eth0"), is_own=False)
+    carrier = TcpCarrier(None, 0, place)
+    carrier.on_data(framed(bytes(MAX_UNCLAIMED_BYTES))[:100], 0.0)
+    assert carrier._closed
 
 
 @pytest.mark.parametrize("tcp_type", ["passive", "so"])

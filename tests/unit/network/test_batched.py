@@ -156,6 +156,35 @@ async def test_a_kernel_that_refuses_offload_is_asked_once() -> None:
     receiver.close()
 
 
+class RefusingLater(Refusing):
+    """A socket whose device takes one run with UDP_SEGMENT, and no other."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.taken = 0
+
+    def sendmsg(self, *arguments: Any) -> int:
+        self.taken += 1
+        if self.taken > 1:
+            raise OSError(errno.EIO, "no segmentation offload here")
+        return self._sock.sendmsg(*arguments)
+
+
+async def test_offload_that_is_refused_in_the_midst_of_a_run_repeats_nothing() -> None:
+    receiver_sink = Sink()
+    receiver = endpoint(receiver_sink)
+    sender = endpoint(Sink(), RefusingLater(bound()))  # type: ignore[arg-type]
+    if not sender._gso:
+        pytest.skip("no segmentation offload here")
+    datagrams = [packet(DTLS, i) for i in range(100)]
+    sender.send_runs([Run(b"".join(datagrams), 1200)], receiver.sockname)
+    await settle()
+    assert receiver_sink.dtls_datagrams == datagrams
+    assert (sender.counters.packets_sent, sender.counters.bytes_sent) == (100, 120_000)
+    sender.close()
+    receiver.close()
+
+
 async def test_kinds_are_told_apart_even_within_a_run() -> None:
     sink = Sink()
     receiver, sender = endpoint(sink), endpoint(Sink())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -49,6 +51,8 @@ async def test_listeners_are_told_of_changes_only(monkeypatch: pytest.MonkeyPatc
     assert network() is network()
     monitor = AddressMonitor()
     watch = monitor.watch(listener)
+    session = monitor.session
+    assert session is not None
     monitor.look()
     assert told == []
     addresses = frozenset({"10.0.0.2"})
@@ -60,8 +64,9 @@ async def test_listeners_are_told_of_changes_only(monkeypatch: pytest.MonkeyPatc
     addresses = frozenset()
     monitor.look()
     assert told == [1]
-    assert monitor._netlink is None
-    assert monitor._timer is None
+    assert monitor.session is None
+    assert session.netlink is None
+    assert session.timer is None
 
 
 async def test_without_netlink_the_addresses_are_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +83,30 @@ async def test_without_netlink_the_addresses_are_read_now_and_then(monkeypatch: 
     addresses = frozenset({"10.0.0.2"})
     await asyncio.wait_for(changed.wait(), 5)
     watch.close()
+
+
+@pytest.mark.parametrize("polls", [False, True])
+def test_a_loop_ends_with_those_who_watch_though_none_has_closed(polls: bool) -> None:
+    monitor = AddressMonitor(polls=polls)
+
+    async def use() -> object:
+        watch = monitor.watch(lambda: None)
+        session = monitor.session
+        assert session is not None
+        if session.netlink is not None:
+            session.netlink.close()  # what is not closed says so when it is deleted
+        if session.timer is not None:
+            session.timer.cancel()
+        return watch
+
+    loop = asyncio.new_event_loop()
+    watch = loop.run_until_complete(use())
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop, watch
+    gc.collect()
+    assert gone() is None
+    assert monitor.session is None
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("unshare"), reason="needs Linux namespaces")
