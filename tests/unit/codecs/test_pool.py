@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -263,6 +264,24 @@ def test_a_closed_loop_is_no_error() -> None:
     stream.submit(1)
     stream.close()
     assert done.wait(PATIENCE_S)
+    stop(pool)
+
+
+def test_a_stream_that_nobody_holds_closes_its_coder() -> None:
+    """Nor does the pool hold it, with those whom it would tell its results."""
+    loop = Loop()
+    pool = CoderPool(Threads(loop.post, 2))
+    finished = threading.Event()
+    got: list[int] = []
+    stream: CoderStream[int, int] = pool.stream(lambda x: x, got.append, finish=finished.set)
+    assert stream.submit(1)
+    loop.run_until(lambda: got == [1])
+    gone = weakref.ref(stream)
+    del stream
+    gc.collect()
+    loop.run_until(lambda: finished.wait(0.01))
+    gc.collect()
+    assert gone() is None
     stop(pool)
 
 

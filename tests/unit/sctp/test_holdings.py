@@ -140,7 +140,9 @@ def test_the_cost_of_an_offer_does_not_grow_with_the_readers() -> None:
     window=st.integers(1500, 1 << 23),
     message=st.integers(1, 1 << 20),
     steps=st.lists(
-        st.tuples(st.sampled_from(["begin", "hold", "take", "end", "offer", "time"]), st.integers(0, 1 << 21)),
+        st.tuples(
+            st.sampled_from(["begin", "hold", "take", "end", "offer", "time"]), st.integers(0, 1 << 21)
+        ),
         max_size=60,
     ),
 )
