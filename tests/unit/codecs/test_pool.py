@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import queue
 import threading
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -276,12 +275,10 @@ def test_a_stream_that_nobody_holds_closes_its_coder() -> None:
     stream: CoderStream[int, int] = pool.stream(lambda x: x, got.append, finish=finished.set)
     assert stream.submit(1)
     loop.run_until(lambda: got == [1])
-    gone = weakref.ref(stream)
     del stream
     gc.collect()
-    loop.run_until(lambda: finished.wait(0.01))
-    gc.collect()
-    assert gone() is None
+    loop.posted.get(timeout=PATIENCE_S)()
+    assert finished.wait(PATIENCE_S)
     stop(pool)
 
 
