@@ -34,6 +34,7 @@ from rtcstack.sctp.events import (
     ChannelOpened,
     MessageReceived,
 )
+from rtcstack.sctp.holdings import Holding
 from rtcstack.sctp.options import SctpOptions
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ if TYPE_CHECKING:
 __all__ = ["ChannelSet"]
 
 MAX_UNHEARD_TOLD = 16
-"""Lines in the log of a connection about errors of channels that nobody listens for."""
+"""Lines in the log of a connection about errors of channels that nobody listens for; as many about messages
+that are lost because nobody does, and about readers that take nothing: the peer may open any number."""
+
+READER_TICKS = 6
+"""How often readers are looked at in the time that they may be idle. A loop that was held up for all of it
+has one tick only, and its readers go on before they are given up."""
 
 logger = logging.getLogger("rtcstack.channels")
 
@@ -86,7 +92,7 @@ class ChannelSet:
         self._on_closed = on_closed
         self._unheard = 0
         self._unheard_cause: ProtocolError | None = None
-        self._unheard_told = 0
+        self._told: dict[str, int] = {}
         self.engine = DataChannels(
             SctpAssociation(
                 SctpOptions(
@@ -100,6 +106,11 @@ class ChannelSet:
         )
         self.transport: Transport | None = None
         self.early_budget = EarlyBudget()
+        self._reader_tick_s = (
+            None if settings.reader_idle_timeout_s is None else settings.reader_idle_timeout_s / READER_TICKS
+        )
+        self._readers: dict[RTCDataChannel, None] = {}  # a set, in order
+        self._reader_watch: asyncio.TimerHandle | None = None
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
         self.is_closed = False
         self._is_shut = False
@@ -201,14 +212,43 @@ class ChannelSet:
         """See `RTCDataChannel.bufferedAmountLowThreshold`."""
         self.engine.set_buffered_amount_low_threshold(channel, amount)
 
-    def hold(self, size: int) -> None:
-        """The application has not taken so many received bytes: the peer's window shrinks by them."""
-        self.engine.association.hold(size)
+    def begin_reading(self, target: RTCDataChannel) -> Holding:
+        """A channel is read from here on, until `end_reading`: what its reader has not taken is held."""
+        self._readers[target] = None
+        return self.engine.association.begin_reading()
 
-    def release(self, size: int) -> None:
-        """The application took so many held bytes."""
-        self.engine.association.release(size)
-        self._wake()
+    def end_reading(self, target: RTCDataChannel) -> None:
+        """It is read no more, and holds nothing."""
+        self._readers.pop(target, None)
+        self.tell_window()
+
+    def tell_window(self) -> None:
+        """Something was taken: the peer hears of it if that opens its window far enough."""
+        if self.engine.association.tell_window():
+            self._wake()
+
+    def watch_readers(self) -> None:
+        """Something waits for a reader: look from time to time whether it moves."""
+        if self._reader_watch is None and self._reader_tick_s is not None and not self.is_closed:
+            loop = asyncio.get_running_loop()
+            self._reader_watch = loop.call_later(self._reader_tick_s, self._look_at_readers)
+
+    def _look_at_readers(self) -> None:
+        self._reader_watch = None
+        if self.is_closed:
+            return  # what is held harms nobody any more
+        waits = False
+        hopeless = self.engine.association.hopeless_reader
+        for target in list(self._readers):
+            waits |= target.look_at_reader(READER_TICKS, hopeless)
+        if waits:
+            self.watch_readers()
+
+    def warn(self, kind: str, text: str, *args: object) -> None:
+        """Say something in the log that the peer may cause as often as it likes: so often, and no more."""
+        told = self._told[kind] = self._told.get(kind, 0) + 1
+        if told <= MAX_UNHEARD_TOLD:
+            logger.warning(text, *args)
 
     async def wait_for_room(self, channel: Channel, amount: int) -> None:
         """Wait until at most `amount` bytes are buffered, or the channel has closed."""
@@ -308,11 +348,9 @@ class ChannelSet:
         """Errors that nobody listens for are in the log: those of a pass together, and not without end, for
         the peer may open and fail as many channels as it likes."""
         count, self._unheard = self._unheard, 0
-        self._unheard_told += 1
-        if self._unheard_told <= MAX_UNHEARD_TOLD:
-            logger.warning(
-                "%d data channels failed, and nobody listens for errors: %s", count, self._unheard_cause
-            )
+        self.warn(
+            "failed", "%d data channels failed, and nobody listens for errors: %s", count, self._unheard_cause
+        )
 
     def fail(self, reason: str) -> None:
         """Data channels will never work on this connection: close them with an error."""
@@ -325,6 +363,9 @@ class ChannelSet:
         if self._refusing is not None:
             self._refusing.cancel()
             self._refusing = None
+        if self._reader_watch is not None:
+            self._reader_watch.cancel()
+            self._reader_watch = None
         objects, self._objects = self._objects, {}
         for target in objects.values():
             target.on_shut()

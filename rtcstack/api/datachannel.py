@@ -6,7 +6,6 @@ Spec: webrtc-pc, section 6.2; RFC 8831.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -24,10 +23,9 @@ from rtcstack.events import Event, EventTarget, HandlerAttribute
 if TYPE_CHECKING:
     from rtcstack.api.channelset import ChannelSet
     from rtcstack.sctp.channels import Channel
+    from rtcstack.sctp.holdings import Holding
 
 __all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Sendable", "check_init"]
-
-logger = logging.getLogger("rtcstack.channels")
 
 Message = str | bytes | Blob
 Sendable = str | bytes | bytearray | memoryview | Blob
@@ -107,7 +105,8 @@ class RTCDataChannel(EventTarget):
     the peer and announced by the "datachannel" event.
 
     Besides the events, ``async for message in channel`` gives each message; while it lags behind,
-    at most the association's receive window is held, and the peer's sending slows down.
+    at most a quarter of the association's receive window is held, and the peer's sending slows
+    down. A reader that takes nothing for `Settings.reader_idle_timeout_s` loses what waits: "error".
 
     Events: open, message, bufferedamountlow, error, closing, close.
 
@@ -130,12 +129,17 @@ class RTCDataChannel(EventTarget):
         self._binary_type = "arraybuffer"
         self._early: list[str | bytes] | None = []
         self._early_bytes = 0
+        self._early_overflowed = False
         self._early_budget = channels.early_budget
-        self._inbox: deque[str | bytes] | None = None
+        self._inbox: deque[str | bytes | RTCError] | None = None
+        self._holding: Holding | None = None
+        self._lost: RTCError | None = None  # what was let go, until a reader has heard of it
+        self._has_taken = True
+        self._idle_ticks = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._error: RTCError | None = None
         self.unheard = 0
-        """Messages that were lost because nobody listened for them."""
+        """Messages that were lost because nobody listened for them, or their reader took nothing."""
 
     # -- attributes -------------------------------------------------------------------------------
 
@@ -295,7 +299,8 @@ class RTCDataChannel(EventTarget):
         """Each message until the channel is closed, or the peer has closed the connection.
 
         Raises:
-            RTCError: the connection failed.
+            RTCError: the connection failed; or ("data-channel-failure") messages were lost, because the
+                reader began too late or took nothing for too long. Reading may go on behind the gap.
         """
         return self._messages()
 
@@ -303,12 +308,21 @@ class RTCDataChannel(EventTarget):
         self._open_inbox()
         while True:
             inbox = self._inbox
-            assert inbox is not None
-            if inbox:
+            if inbox is None:
+                self._open_inbox()  # raises: what it held was let go
+            elif inbox:
                 data = inbox.popleft()
-                self._channels.release(_size(data))
+                if isinstance(data, RTCError):
+                    raise data
+                self._has_taken = True
+                if self._holding is not None:
+                    self._holding.take(_size(data))
+                    if not inbox and self._state is RTCDataChannelState.CLOSED:
+                        self._end_holding()
+                    self._channels.tell_window()
                 yield self._as_message(data)
             elif self._state is RTCDataChannelState.CLOSED:
+                self._end_holding()
                 error = self._error
                 if error is not None and error.sctpCauseCode != USER_INITIATED_ABORT:
                     raise error
@@ -323,11 +337,67 @@ class RTCDataChannel(EventTarget):
         return waiter
 
     def _open_inbox(self) -> None:
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise lost
         if self._inbox is None:
             early = self._take_early()
             self._inbox = deque(early)
+            if self._early_overflowed:
+                self._early_overflowed = False
+                self._inbox.append(
+                    RTCError(
+                        "data-channel-failure",
+                        f"{self.unheard} messages on the channel {self.label!r} were lost: they came before"
+                        " anybody read",
+                    )
+                )
+            holding = self._holding = self._channels.begin_reading(self)
             for data in early:
-                self._channels.hold(_size(data))
+                holding.hold(_size(data))
+            if early:
+                self._channels.watch_readers()
+
+    def _end_holding(self) -> None:
+        if self._holding is not None:
+            self._holding.end()
+            self._holding = None
+            self._channels.end_reading(self)
+
+    def look_at_reader(self, idle_ticks: int, hopeless: Holding | None) -> bool:
+        """Look, at every tick of a clock, whether the reader moves; let go of what it holds if not.
+
+        Args:
+            idle_ticks: whole intervals between two ticks that it may take nothing in.
+            hopeless: what is held for a reader that is too slow.
+
+        Returns:
+            Whether anything waits for it still.
+        """
+        inbox, holding = self._inbox, self._holding
+        if inbox is None or holding is None or not holding.held_bytes:
+            return False
+        if holding is not hopeless:
+            if self._has_taken:
+                self._has_taken = False
+                self._idle_ticks = 0
+                return True
+            self._idle_ticks += 1
+            if self._idle_ticks < idle_ticks:
+                return True
+        count = sum(not isinstance(each, RTCError) for each in inbox)
+        self._inbox = None
+        self._end_holding()
+        self.unheard += count
+        took = "too little" if holding is hopeless else "none"
+        text = (
+            f"{count} messages on the channel {self.label!r} were lost: its reader took {took} for too long"
+        )
+        error = self._lost = RTCError("data-channel-failure", text)
+        self._channels.warn("stalled", "%s", text)
+        if self._state is not RTCDataChannelState.CLOSED and self.has_listeners("error"):
+            self.dispatchEvent(RTCErrorEvent("error", error))
+        return False
 
     # -- what the channel set tells ---------------------------------------------------------------
 
@@ -338,6 +408,7 @@ class RTCDataChannel(EventTarget):
 
     def _flush_early(self) -> None:
         if self._early is not None and self.has_listeners("message"):
+            self._early_overflowed = False
             for data in self._take_early():
                 self.dispatchEvent(MessageEvent("message", self._as_message(data)))
 
@@ -379,35 +450,55 @@ class RTCDataChannel(EventTarget):
         """A message has arrived."""
         inbox = self._inbox
         if inbox is not None:
-            inbox.append(data)
-            self._channels.hold(_size(data))
-            self._wake()
+            self._put(inbox, data)
         if self.has_listeners("message"):
             if self._early is not None:
                 self._flush_early()
             if self._binary_type == "blob":
                 data = self._as_message(data)  # type: ignore[assignment]
             self.dispatchEvent(MessageEvent("message", data))
-        elif self._early is not None and inbox is None:
-            size = _size(data)
-            if len(self._early) >= MAX_EARLY_MESSAGES or self._early_bytes + size > MAX_EARLY_BYTES:
-                self._drop_unheard()
-            elif self._early_budget.held_bytes + size > MAX_EARLY_TOTAL_BYTES:
-                self._take_early()
-                self._drop_unheard()
-                self._channels.refuse(self._channel, "too many messages that nobody listens for")
-            else:
-                self._early.append(data)
-                self._early_bytes += size
-                self._early_budget.held_bytes += size
         elif inbox is None:
+            self._keep_early(data)
+
+    def _put(self, inbox: deque[str | bytes | RTCError], data: str | bytes) -> None:
+        holding = self._holding
+        if holding is None:  # the connection was closed by a handler of what came before
+            return
+        if not holding.held_bytes:
+            self._has_taken = True  # nothing has waited until now
+            self._channels.watch_readers()
+        inbox.append(data)
+        holding.hold(_size(data))
+        self._wake()
+
+    def _keep_early(self, data: str | bytes) -> None:
+        """Keep a message for whoever listens first, if there is room, and none was lost before it: what is
+        kept has no holes."""
+        early = self._early
+        size = _size(data)
+        if (
+            early is None
+            or self._early_overflowed
+            or len(early) >= MAX_EARLY_MESSAGES
+            or self._early_bytes + size > MAX_EARLY_BYTES
+        ):
+            self._early_overflowed = early is not None
             self._drop_unheard()
+        elif self._early_budget.held_bytes + size > MAX_EARLY_TOTAL_BYTES:
+            self._take_early()
+            self._drop_unheard()
+            self._channels.refuse(self._channel, "too many messages that nobody listens for")
+        else:
+            early.append(data)
+            self._early_bytes += size
+            self._early_budget.held_bytes += size
 
     def _drop_unheard(self) -> None:
         """A message that nobody listens for is gone: that is said once."""
         self.unheard += 1
         if self.unheard == 1:
-            logger.warning(
+            self._channels.warn(
+                "unheard",
                 "messages on the channel %r are lost: nobody listens for them, or too many came before"
                 " somebody did",
                 self._channel.label,
@@ -430,6 +521,8 @@ class RTCDataChannel(EventTarget):
             return
         self._state = RTCDataChannelState.CLOSED
         self._error = error
+        if not self._inbox:
+            self._end_holding()
         self._wake()
         if error is not None and self.has_listeners("error"):
             self.dispatchEvent(RTCErrorEvent("error", error))
@@ -438,6 +531,7 @@ class RTCDataChannel(EventTarget):
     def on_shut(self) -> None:
         """The whole connection was closed by the application, which therefore is not told so."""
         self._state = RTCDataChannelState.CLOSED
+        self._end_holding()
         self._wake()
 
     def _wake(self) -> None:
