@@ -223,7 +223,10 @@ class Settings:
     Attributes:
         max_message_size: largest data channel message that is accepted, in bytes; offered to the
             peer as ``a=max-message-size``. At least 1.
-        receive_window_bytes: how much undelivered data an association holds.
+        receive_window_bytes: how much undelivered data an association holds. What is read with
+            ``async for`` may have a quarter of it, at least two messages of the largest size.
+        reader_idle_timeout_s: how long a reader of a data channel may take nothing while messages
+            wait for it, in seconds; then they are let go, with an error. None for ever.
         max_send_buffer_bytes: most that `RTCDataChannel.send` queues over all channels of a
             connection; beyond, it raises OperationError.
         interleaving: offer message interleaving (RFC 8260) to the peer.
@@ -245,6 +248,7 @@ class Settings:
 
     max_message_size: int = 262_144
     receive_window_bytes: int = 5 << 20
+    reader_idle_timeout_s: float | None = 30.0
     max_send_buffer_bytes: int = 16 << 20
     interleaving: bool = False
     zero_checksum: bool = True
@@ -272,3 +276,5 @@ class Settings:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.reader_idle_timeout_s is not None and self.reader_idle_timeout_s <= 0:
+            raise ValueError(f"reader_idle_timeout_s must be above 0, not {self.reader_idle_timeout_s}")

@@ -6,8 +6,6 @@ Spec: webrtc-pc, section 6.2; RFC 8831.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,38 +18,25 @@ from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.messageevent import MessageEvent
 from rtcstack.connection.channels import USER_INITIATED_ABORT, ChannelSet
+from rtcstack.connection.delivery import Delivery
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.sctp.channels import Channel
 
-__all__ = ["RTCDataChannel", "RTCDataChannelInit", "RTCDataChannelState", "Sendable", "open_channel"]
-
-logger = logging.getLogger("rtcstack.channels")
+__all__ = [
+    "RTCDataChannel",
+    "RTCDataChannelInit",
+    "RTCDataChannelState",
+    "Sendable",
+    "announce_channel",
+    "open_channel",
+]
 
 Message = str | bytes | Blob
 Sendable = str | bytes | bytearray | memoryview | Blob
 
 _PRIORITIES = {"very-low": 128, "low": 256, "medium": 512, "high": 1024}
 """webrtc-priority, section 4, as SCTP's scheduler weighs them (RFC 8831, section 6.4)."""
-
-MAX_EARLY_MESSAGES = 1024
-"""Messages kept for a channel to which nobody listens yet; later ones are dropped, as the W3C's
-event model drops all of them."""
-
-MAX_EARLY_BYTES = 1 << 20
-"""The same in bytes."""
-
-MAX_EARLY_TOTAL_BYTES = 4 << 20
-"""The same for all channels of a connection. A channel whose message exceeds it is closed, with an
-error: what nobody has listened for by then is no oversight of a moment."""
-
-MESSAGE_OVERHEAD_BYTES = 64
-"""What a message that waits for the application is charged beside its data."""
-
-
-def _size(data: str | bytes) -> int:
-    """What a message that waits is charged: a flood of empty ones must not be free."""
-    return MESSAGE_OVERHEAD_BYTES + (len(data) if isinstance(data, bytes) else len(data.encode()))
 
 
 class RTCDataChannelState(StrEnum):
@@ -93,7 +78,8 @@ class RTCDataChannel(Resident, EventTarget):
     the peer and announced by the "datachannel" event.
 
     Besides the events, ``async for message in channel`` gives each message; while it lags behind,
-    at most the association's receive window is held, and the peer's sending slows down.
+    at most a quarter of the association's receive window is held, and the peer's sending slows
+    down. A reader that takes nothing for `Settings.reader_idle_timeout_s` loses what waits: "error".
 
     Events: open, message, bufferedamountlow, error, closing, close.
 
@@ -114,14 +100,10 @@ class RTCDataChannel(Resident, EventTarget):
         self._channel = channel
         self._state = RTCDataChannelState.CONNECTING
         self._binary_type = "arraybuffer"
-        self._early: list[str | bytes] | None = []
-        self._early_bytes = 0
-        self._early_budget = channels.early_budget
-        self._inbox: deque[str | bytes] | None = None
+        self._delivery = Delivery(channels, channel)
         self._waiters: list[asyncio.Future[None]] = []
         self._error: RTCError | None = None
-        self.unheard = 0
-        """Messages that were lost because nobody listened for them."""
+        channels.observe(channel, _Observer(self))
 
     # -- attributes -------------------------------------------------------------------------------
 
@@ -196,6 +178,11 @@ class RTCDataChannel(Resident, EventTarget):
         if value not in ("arraybuffer", "blob"):
             raise TypeError(f"binaryType must be 'arraybuffer' or 'blob', not {value!r}")
         self._binary_type = value
+
+    @property
+    def unheard(self) -> int:
+        """Messages that were lost because nobody listened for them, or their reader took nothing."""
+        return self._delivery.unheard
 
     # -- methods ----------------------------------------------------------------------------------
 
@@ -276,20 +263,19 @@ class RTCDataChannel(Resident, EventTarget):
         """Each message until the channel is closed, or the peer has closed the connection.
 
         Raises:
-            RTCError: the connection failed.
+            RTCError: the connection failed; or ("data-channel-failure") messages were lost, because the
+                reader began too late or took nothing for too long. Reading may go on behind the gap.
         """
         return self._messages()
 
     async def _messages(self) -> AsyncIterator[Message]:
-        self._open_inbox()
+        delivery = self._delivery
         while True:
-            inbox = self._inbox
-            assert inbox is not None
-            if inbox:
-                data = inbox.popleft()
-                self._channels.release(_size(data))
+            is_over = self._state is RTCDataChannelState.CLOSED
+            data = delivery.take(is_over=is_over)
+            if data is not None:
                 yield self._as_message(data)
-            elif self._state is RTCDataChannelState.CLOSED:
+            elif is_over:
                 error = self._error
                 if error is not None and error.sctpCauseCode != USER_INITIATED_ABORT:
                     raise error
@@ -303,126 +289,20 @@ class RTCDataChannel(Resident, EventTarget):
         self._waiters.append(waiter)
         return waiter
 
-    def _open_inbox(self) -> None:
-        if self._inbox is None:
-            early = self._take_early()
-            self._inbox = deque(early)
-            for data in early:
-                self._channels.hold(_size(data))
-
-    # -- what the channel set tells ---------------------------------------------------------------
-
     def _add_event_handler(self, event: str, k: Any, v: Any) -> None:
         super()._add_event_handler(event, k, v)
-        if event == "message" and self._early:
+        if event == "message" and self._delivery.has_early:
             asyncio.get_running_loop().call_soon(self._flush_early)
 
     def _flush_early(self) -> None:
-        if self._early is not None and self.has_listeners("message"):
-            for data in self._take_early():
+        if self._delivery.is_early and self.has_listeners("message"):
+            for data in self._delivery.take_early():
                 self.dispatchEvent(MessageEvent("message", self._as_message(data)))
-
-    def _take_early(self) -> list[str | bytes]:
-        """The messages that nobody has listened for; from here on somebody does."""
-        early, self._early = self._early or [], None
-        self._early_budget.held_bytes -= self._early_bytes
-        self._early_bytes = 0
-        return early
-
-    def __del__(self) -> None:
-        # Who has never listened may still do so while the object lives, also after "close".
-        if self._early_bytes:
-            self._early_budget.held_bytes -= self._early_bytes
 
     def _as_message(self, data: str | bytes) -> Message:
         if self._binary_type == "blob" and isinstance(data, bytes):
             return Blob((data,))
         return data
-
-    def on_opened(self) -> None:
-        """The channel may be used."""
-        if self._state is RTCDataChannelState.CONNECTING:
-            self._state = RTCDataChannelState.OPEN
-            self._wake()
-            self.dispatchEvent(Event("open"))
-
-    def on_announced(self, tell: Callable[[RTCDataChannel], None]) -> None:
-        """The peer has opened the channel: it is open when `tell` shows it to the application.
-
-        Who hears of it may send at once. "open" follows, for handlers that are attached meanwhile.
-        """
-        self._state = RTCDataChannelState.OPEN
-        tell(self)
-        if self.readyState is RTCDataChannelState.OPEN:  # nobody has closed it
-            self.dispatchEvent(Event("open"))
-
-    def on_message(self, data: str | bytes) -> None:
-        """A message has arrived."""
-        inbox = self._inbox
-        if inbox is not None:
-            inbox.append(data)
-            self._channels.hold(_size(data))
-            self._wake()
-        if self.has_listeners("message"):
-            if self._early is not None:
-                self._flush_early()
-            if self._binary_type == "blob":
-                data = self._as_message(data)  # type: ignore[assignment]
-            self.dispatchEvent(MessageEvent("message", data))
-        elif self._early is not None and inbox is None:
-            size = _size(data)
-            if len(self._early) >= MAX_EARLY_MESSAGES or self._early_bytes + size > MAX_EARLY_BYTES:
-                self._drop_unheard()
-            elif self._early_budget.held_bytes + size > MAX_EARLY_TOTAL_BYTES:
-                self._take_early()
-                self._drop_unheard()
-                self._channels.refuse(self._channel, "too many messages that nobody listens for")
-            else:
-                self._early.append(data)
-                self._early_bytes += size
-                self._early_budget.held_bytes += size
-        elif inbox is None:
-            self._drop_unheard()
-
-    def _drop_unheard(self) -> None:
-        """A message that nobody listens for is gone: that is said once."""
-        self.unheard += 1
-        if self.unheard == 1:
-            logger.warning(
-                "messages on the channel %r are lost: nobody listens for them, or too many came before"
-                " somebody did",
-                self._channel.label,
-            )
-
-    def on_low(self) -> None:
-        """The buffered amount has fallen to the threshold."""
-        self.dispatchEvent(Event("bufferedamountlow"))
-
-    def on_closing(self) -> None:
-        """The peer is closing the channel."""
-        if self._state in (RTCDataChannelState.CONNECTING, RTCDataChannelState.OPEN):
-            self._state = RTCDataChannelState.CLOSING
-            self._wake()
-            self.dispatchEvent(Event("closing"))
-
-    def on_closed(self, cause: ProtocolError | None) -> bool:
-        """The channel is closed, by an error or without. One that nobody listens for its owner tells."""
-        if self._state is RTCDataChannelState.CLOSED:
-            return True
-        self._state = RTCDataChannelState.CLOSED
-        if cause is not None:
-            self._error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
-        self._wake()
-        is_heard = self.has_listeners("error")
-        if self._error is not None and is_heard:
-            self.dispatchEvent(RTCErrorEvent("error", self._error))
-        self.dispatchEvent(Event("close"))
-        return is_heard
-
-    def on_shut(self) -> None:
-        """The whole connection was closed by the application, which therefore is not told so."""
-        self._state = RTCDataChannelState.CLOSED
-        self._wake()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -432,6 +312,81 @@ class RTCDataChannel(Resident, EventTarget):
 
     def __repr__(self) -> str:
         return f"<RTCDataChannel {self.label!r} id={self.id} {self._state}>"
+
+
+class _Observer:
+    """What the connection tells of a channel: state first, then events."""
+
+    __slots__ = ("_channel", "_delivery")
+
+    def __init__(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        self._delivery = channel._delivery
+
+    def on_opened(self) -> None:
+        """See `ChannelObserver`."""
+        channel = self._channel
+        if channel._state is RTCDataChannelState.CONNECTING:
+            channel._state = RTCDataChannelState.OPEN
+            channel._wake()
+            channel.dispatchEvent(Event("open"))
+
+    def on_message(self, data: str | bytes) -> None:
+        """See `ChannelObserver`."""
+        channel, delivery = self._channel, self._delivery
+        is_read = delivery.is_read
+        if is_read:
+            delivery.put(data)
+            channel._wake()
+        if channel.has_listeners("message"):
+            if delivery.is_early:
+                channel._flush_early()
+            if channel._binary_type == "blob":
+                data = channel._as_message(data)  # type: ignore[assignment]
+            channel.dispatchEvent(MessageEvent("message", data))
+        elif not is_read:
+            delivery.keep(data)
+
+    def on_low(self) -> None:
+        """See `ChannelObserver`."""
+        self._channel.dispatchEvent(Event("bufferedamountlow"))
+
+    def on_closing(self) -> None:
+        """See `ChannelObserver`."""
+        channel = self._channel
+        if channel._state in (RTCDataChannelState.CONNECTING, RTCDataChannelState.OPEN):
+            channel._state = RTCDataChannelState.CLOSING
+            channel._wake()
+            channel.dispatchEvent(Event("closing"))
+
+    def on_closed(self, cause: ProtocolError | None) -> bool:
+        """See `ChannelObserver`."""
+        channel = self._channel
+        if channel._state is RTCDataChannelState.CLOSED:
+            return True
+        channel._state = RTCDataChannelState.CLOSED
+        if cause is not None:
+            channel._error = RTCError("sctp-failure", str(cause), sctpCauseCode=cause.code)
+        self._delivery.close()
+        channel._wake()
+        is_heard = channel.has_listeners("error")
+        if channel._error is not None and is_heard:
+            channel.dispatchEvent(RTCErrorEvent("error", channel._error))
+        channel.dispatchEvent(Event("close"))
+        return is_heard
+
+    def on_given_up(self, error: RTCError) -> None:
+        """See `ChannelObserver`."""
+        channel = self._channel
+        channel._wake()
+        if channel.has_listeners("error"):
+            channel.dispatchEvent(RTCErrorEvent("error", error))
+
+    def on_shut(self) -> None:
+        """See `ChannelObserver`."""
+        self._channel._state = RTCDataChannelState.CLOSED
+        self._delivery.end()
+        self._channel._wake()
 
 
 def _check_init(label: object, init: RTCDataChannelInit) -> None:
@@ -488,6 +443,23 @@ def open_channel(
         negotiated=bool(init.negotiated),
         id=init.id,
     )
-    face = RTCDataChannel(owner, channel, home)
-    owner.observe(channel, face)
-    return face
+    return RTCDataChannel(owner, channel, home)
+
+
+def announce_channel(
+    channels: ChannelSet, home: Home, channel: Channel, tell: Callable[[RTCDataChannel], None]
+) -> None:
+    """The peer has opened a channel: it is open when `tell` shows it to the application.
+
+    Who hears of it may send at once. "open" follows, for handlers that are attached meanwhile.
+
+    Args:
+        channels, home: of the connection.
+        channel: the engine's record.
+        tell: shows it.
+    """
+    announced = RTCDataChannel(channels, channel, home)
+    announced._state = RTCDataChannelState.OPEN
+    tell(announced)
+    if announced.readyState is RTCDataChannelState.OPEN:  # nobody has closed it
+        announced.dispatchEvent(Event("open"))

@@ -14,7 +14,7 @@ from typing import Any
 from rtcstack.api.certificate import RTCCertificate, generate_certificate
 from rtcstack.api.configuration import RTCConfiguration, check_modification, connection_config, validated
 from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
+from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, announce_channel, open_channel
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription, parsed_candidate
 from rtcstack.api.dictionaries import as_dictionary, enum_member
 from rtcstack.api.dtlstransport import RTCDtlsTransport
@@ -940,10 +940,7 @@ class _Observer:
     def on_channel(self, channel: Channel) -> None:
         """See `ChannelSetObserver`."""
         face = self._face
-        channels = face._connection.channel_set()
-        announced = RTCDataChannel(channels, channel, face._home)
-        channels.observe(channel, announced)
-        announced.on_announced(partial(_tell_channel, face))
+        announce_channel(face._connection.channel_set(), face._home, channel, partial(_tell_channel, face))
 
     def on_association_state(self) -> None:
         """See `ChannelSetObserver`."""

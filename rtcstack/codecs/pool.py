@@ -7,7 +7,9 @@ of that thread's time; then by workers, where many streams share the cost of wak
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -63,6 +65,7 @@ class CoderStream(Generic[Item, Result]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_busy",
         "_closed",
         "_cost_of",
@@ -294,6 +297,13 @@ class CoderStream(Generic[Item, Result]):
         """Whether it was closed."""
         return self._closed
 
+    def __del__(self) -> None:
+        # Nobody has closed it, and nobody can: a worker closes the coder. Not from here, where any lock
+        # may be held, in any thread.
+        if not self._closed and self._finish is not None:
+            with contextlib.suppress(Exception):  # the loop has ended
+                self._pool.jobs.post(self.close)
+
 
 class CoderPool:
     """The streams of one loop.
@@ -306,7 +316,8 @@ class CoderPool:
     def __init__(self, jobs: Jobs, *, clock: Callable[[], float] = monotonic) -> None:
         self.jobs = jobs
         self._clock = clock
-        self._streams: set[CoderStream[Any, Any]] = set()
+        # Weakly: a stream that nobody uses any more is not kept, nor those whom it would tell its results.
+        self._streams: weakref.WeakSet[CoderStream[Any, Any]] = weakref.WeakSet()
         self._results: deque[tuple[CoderStream[Any, Any], Callable[[], object]]] = deque()
         self._is_posted = False
         self._short_debt_s = 0.0

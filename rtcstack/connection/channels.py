@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
-from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
+from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.sctp.association import AssociationState, SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
 from rtcstack.sctp.events import (
@@ -25,6 +25,7 @@ from rtcstack.sctp.events import (
     ChannelOpened,
     MessageReceived,
 )
+from rtcstack.sctp.holdings import Holding
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.transport import Transport
 
@@ -35,13 +36,19 @@ __all__ = [
     "ChannelSet",
     "ChannelSetObserver",
     "EarlyBudget",
+    "Reader",
 ]
 
 USER_INITIATED_ABORT = 12
 """SCTP's cause code (RFC 9260, section 3.3.10.12) with which browsers hang up."""
 
 MAX_UNHEARD_TOLD = 16
-"""Lines in the log of a connection about errors of channels that nobody listens for."""
+"""Lines in the log of a connection about errors of channels that nobody listens for; as many about messages
+that are lost because nobody does, and about readers that take nothing: the peer may open any number."""
+
+READER_TICKS = 6
+"""How often readers are looked at in the time that they may be idle. A loop that was held up for all of it
+has one tick only, and its readers go on before they are given up."""
 
 logger = logging.getLogger("rtcstack.channels")
 
@@ -92,8 +99,26 @@ class ChannelObserver(Protocol):
     def on_closed(self, cause: ProtocolError | None) -> bool:
         """The channel is closed, by an error or without; whether somebody listens for the error."""
 
+    def on_given_up(self, error: RTCError) -> None:
+        """What was held for a reader that took nothing is lost."""
+
     def on_shut(self) -> None:
         """The application has closed the whole connection."""
+
+
+class Reader(Protocol):
+    """For whom messages are held.
+
+    Attributes:
+        channel: which it reads.
+        lost: why what was held is gone, if it is.
+    """
+
+    channel: Channel
+    lost: RTCError | None
+
+    def look(self, idle_ticks: int, hopeless: Holding | None) -> bool:
+        """Whether something waits for it that it may take yet; see `Delivery.look`."""
 
 
 class ChannelSetObserver(Protocol):
@@ -124,7 +149,7 @@ class ChannelSet:
         self._observer = observer
         self._unheard = 0
         self._unheard_cause: ProtocolError | None = None
-        self._unheard_told = 0
+        self._told: dict[str, int] = {}
         self.engine = DataChannels(
             SctpAssociation(
                 SctpOptions(
@@ -138,6 +163,11 @@ class ChannelSet:
         )
         self.transport: Transport | None = None
         self.early_budget = EarlyBudget()
+        self._reader_tick_s = (
+            None if settings.reader_idle_timeout_s is None else settings.reader_idle_timeout_s / READER_TICKS
+        )
+        self._readers: dict[Reader, None] = {}  # a set, in order
+        self._reader_watch: asyncio.TimerHandle | None = None
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE
         self.max_channels: int | None = None
         self.is_closed = False
@@ -253,14 +283,46 @@ class ChannelSet:
         """See `RTCDataChannel.bufferedAmountLowThreshold`."""
         self.engine.set_buffered_amount_low_threshold(channel, amount)
 
-    def hold(self, size: int) -> None:
-        """The application has not taken so many received bytes: the peer's window shrinks by them."""
-        self.engine.association.hold(size)
+    def begin_reading(self, target: Reader) -> Holding:
+        """A channel is read from here on, until `end_reading`: what its reader has not taken is held."""
+        self._readers[target] = None
+        return self.engine.association.begin_reading()
 
-    def release(self, size: int) -> None:
-        """The application took so many held bytes."""
-        self.engine.association.release(size)
-        self._wake()
+    def end_reading(self, target: Reader) -> None:
+        """It is read no more, and holds nothing."""
+        self._readers.pop(target, None)
+        self.tell_window()
+
+    def tell_window(self) -> None:
+        """Something was taken: the peer hears of it if that opens its window far enough."""
+        if self.engine.association.tell_window():
+            self._wake()
+
+    def watch_readers(self) -> None:
+        """Something waits for a reader: look from time to time whether it moves."""
+        if self._reader_watch is None and self._reader_tick_s is not None and not self.is_closed:
+            loop = asyncio.get_running_loop()
+            self._reader_watch = loop.call_later(self._reader_tick_s, self._look_at_readers)
+
+    def _look_at_readers(self) -> None:
+        self._reader_watch = None
+        if self.is_closed:
+            return  # what is held harms nobody any more
+        waits = False
+        hopeless = self.engine.association.hopeless_reader
+        for target in list(self._readers):
+            if target.look(READER_TICKS, hopeless):
+                waits = True
+            elif target.lost is not None and (observer := self._observers.get(target.channel)) is not None:
+                observer.on_given_up(target.lost)
+        if waits:
+            self.watch_readers()
+
+    def warn(self, kind: str, text: str, *args: object) -> None:
+        """Say something in the log that the peer may cause as often as it likes: so often, and no more."""
+        told = self._told[kind] = self._told.get(kind, 0) + 1
+        if told <= MAX_UNHEARD_TOLD:
+            logger.warning(text, *args)
 
     async def wait_for_room(self, channel: Channel, amount: int) -> None:
         """Wait until at most `amount` bytes are buffered, or the channel has closed."""
@@ -349,11 +411,9 @@ class ChannelSet:
         """Errors that nobody listens for are in the log: those of a pass together, and not without end, for
         the peer may open and fail as many channels as it likes."""
         count, self._unheard = self._unheard, 0
-        self._unheard_told += 1
-        if self._unheard_told <= MAX_UNHEARD_TOLD:
-            logger.warning(
-                "%d data channels failed, and nobody listens for errors: %s", count, self._unheard_cause
-            )
+        self.warn(
+            "failed", "%d data channels failed, and nobody listens for errors: %s", count, self._unheard_cause
+        )
 
     def fail(self, reason: str) -> None:
         """Data channels will never work on this connection: close them with an error."""
@@ -366,6 +426,9 @@ class ChannelSet:
         if self._refusing is not None:
             self._refusing.cancel()
             self._refusing = None
+        if self._reader_watch is not None:
+            self._reader_watch.cancel()
+            self._reader_watch = None
         observers, self._observers = self._observers, {}
         for target in observers.values():
             target.on_shut()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import weakref
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from rtcstack.connection.config import ConnectionConfig
 from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
@@ -25,7 +26,7 @@ from rtcstack.platform import Watch
 from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate, Fingerprint
-from rtcstack.transport import Transport
+from rtcstack.transport import Transport, TransportObserver
 
 __all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
 
@@ -70,6 +71,41 @@ class _Unheard:
 
 
 _UNHEARD = _Unheard()
+
+
+class _Loosely:
+    """Observes a transport for its entry, as long as somebody holds that: the loop, which holds the
+    transport, does not."""
+
+    __slots__ = ("_entry",)
+
+    def __init__(self, entry: TransportEntry) -> None:
+        self._entry = weakref.ref(entry)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entry(), name, _nothing)
+
+
+def _nothing(*_: object) -> None:
+    """What is told when nobody is there."""
+
+
+_ends: set[asyncio.Task[None]] = set()  # the loop itself only holds tasks weakly
+
+
+def _release(transport: Transport, loop: asyncio.AbstractEventLoop) -> None:
+    """Release what a transport holds that nobody has closed; from whatever thread collects garbage."""
+
+    def end() -> None:
+        task = transport.abandon()
+        if task is not None:
+            _ends.add(task)
+            task.add_done_callback(_ends.discard)
+
+    if loop.is_closed():
+        end()
+    else:
+        loop.call_soon_threadsafe(end)
 
 
 class TransportSetObserver(Protocol):
@@ -140,6 +176,7 @@ class TransportEntry:
         self._stale_remote_ufrag: str | None = None
         self._abandon_timer: asyncio.TimerHandle | None = None
         self._carrier: MediaCarrier | None = None
+        self._release: weakref.finalize[[Transport, asyncio.AbstractEventLoop], TransportEntry] | None = None
 
     @property
     def carrier(self) -> MediaCarrier:
@@ -262,10 +299,35 @@ class TransportEntry:
         grace = self._owner.config.settings.abandon_after_failed_s
         if state is IceState.FAILED and grace is not None:
             loop = asyncio.get_running_loop()
-            self._abandon_timer = loop.call_later(
-                grace, self.transport.give_up, "ICE has failed and was not restarted"
-            )
+            self._abandon_timer = loop.call_later(grace, self._give_up)
         self._owner.observer.on_ice_state(self)
+        self._hold()
+
+    def _give_up(self) -> None:
+        self._abandon_timer = None
+        self.transport.give_up("ICE has failed and was not restarted")
+        self._hold()
+
+    def _hold(self) -> None:
+        """Be held by the loop as long as something can happen here that the application would hear of.
+
+        A transport that has failed for good is released when the application forgets the connection:
+        nothing but a call of the application's own brings it back.
+
+        Spec: webrtc-pc, section 4.4.1 (garbage collection).
+        """
+        is_over = self.in_use and (
+            self.dtls_state is DtlsState.FAILED
+            or (self.transport.ice.state is IceState.FAILED and self._abandon_timer is None)
+        )
+        if is_over and self._release is None:
+            self.transport.observer = cast(TransportObserver, _Loosely(self))
+            self._release = weakref.finalize(self, _release, self.transport, asyncio.get_running_loop())
+            self._release.atexit = False
+        elif not is_over and self._release is not None:
+            self._release.detach()
+            self._release = None
+            self.transport.observer = self
 
     def on_ice_selected_pair(self, pair: PairView) -> None:
         """Passed on."""
@@ -282,6 +344,7 @@ class TransportEntry:
             elif state in (DtlsState.CLOSED, DtlsState.FAILED):
                 self._carrier.closed()
         self._owner.observer.on_dtls_state(self, event if isinstance(event, DtlsFailed) else None)
+        self._hold()
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """Passed on."""
@@ -310,6 +373,7 @@ class TransportEntry:
             self._abandon_timer.cancel()
             self._abandon_timer = None
         self.in_use = False
+        self._hold()
         if self._carrier is not None:
             self._carrier.closed()
         task = self.transport.abandon()

@@ -23,6 +23,7 @@ from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Ini
 from rtcstack.sctp.control_block import Agreement, ControlBlock
 from rtcstack.sctp.events import AssociationClosed, AssociationClosing, AssociationConnected, SctpEvent
 from rtcstack.sctp.handshake import Handshake
+from rtcstack.sctp.holdings import Holding, Holdings
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import (
     COMMON_HEADER_BYTES,
@@ -85,6 +86,7 @@ class SctpAssociation:
         "_handshake",
         "_heartbeat_at",
         "_heartbeats_unanswered",
+        "_holdings",
         "_init_attempt",
         "_init_due",
         "_local_port",
@@ -126,6 +128,7 @@ class SctpAssociation:
             self._options.max_send_buffer_bytes,
             (self._options.mtu_bytes - COMMON_HEADER_BYTES) & ~3,
         )
+        self._holdings = Holdings(self._options.receive_window_bytes, self._options.max_message_size)
         self._block: ControlBlock | None = None
         self._handshake = Handshake(self._options, local_port, remote_port, self._rng)
         self._init_due = False
@@ -298,15 +301,19 @@ class SctpAssociation:
         stream = self._queue.find(stream_id)
         return stream.buffered_bytes if stream is not None else 0
 
-    def hold(self, size_bytes: int) -> None:
-        """Count delivered data as held until `release`: the window offered to the peer shrinks by it."""
-        if self._block is not None:
-            self._block.application_bytes += size_bytes
+    def begin_reading(self) -> Holding:
+        """Somebody takes delivered data when it pleases: what it has not taken is counted there, and the
+        window offered to the peer shrinks by it."""
+        return self._holdings.begin()
 
-    def release(self, size_bytes: int) -> None:
-        """Stop counting so much of what `hold` counted; flush afterwards."""
-        if self._block is not None:
-            self._block.release(size_bytes)
+    def tell_window(self) -> bool:
+        """Call when something was taken. Whether the peer is to hear of it: flush then."""
+        return self._block is not None and self._block.tell_window()
+
+    @property
+    def hopeless_reader(self) -> Holding | None:
+        """See `Holdings.hopeless`."""
+        return None if self._block is None else self._holdings.hopeless(self._block.reassembly.held_bytes)
 
     def shutdown(self, now: float) -> None:
         """Close gracefully, after everything queued has been acknowledged."""
@@ -543,7 +550,9 @@ class SctpAssociation:
 
     def _make_block(self, agreement: Agreement) -> None:
         writer = PacketWriter(self._local_port, self._remote_port, agreement.peer_tag)
-        self._block = ControlBlock(self._options, agreement, writer, self._queue, self._events)
+        self._block = ControlBlock(
+            self._options, agreement, writer, self._queue, self._events, self._holdings
+        )
 
     def _forget_block(self) -> None:
         if self._block is not None:

@@ -9,6 +9,7 @@ from rtcstack.errors import ProtocolError
 from rtcstack.sctp.chunks import DATA_FIELDS, FLAG_IMMEDIATE, I_DATA_FIELDS, ChunkType, ForwardTsn, Sack
 from rtcstack.sctp.data_tracker import MAX_TSN_AHEAD, DataTracker
 from rtcstack.sctp.events import SctpEvent
+from rtcstack.sctp.holdings import CLOSED_SACK_DELAY_S, Holdings
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.outstanding import MAX_FORWARD_BYTES, Outstanding
 from rtcstack.sctp.packet import COMMON_HEADER_BYTES, PacketWriter, chunk_bytes
@@ -108,11 +109,10 @@ class ControlBlock:
         resets: stream resets.
         control: whole control chunks that wait to be sent.
         chunks_refused: DATA chunks dropped: the receive window is full, or there is no such stream.
-        application_bytes: what was delivered and counts as held until the application takes it.
+        holdings: what was delivered and counts as held until its reader takes it.
     """
 
     __slots__ = (
-        "_advertised_bytes",
         "_events",
         "_hard_limit_bytes",
         "_interleaved",
@@ -122,10 +122,10 @@ class ControlBlock:
         "_room_bytes",
         "_window_bytes",
         "agreement",
-        "application_bytes",
         "chunks_refused",
         "control",
         "data_packets",
+        "holdings",
         "outstanding",
         "pacing_at",
         "reassembly",
@@ -142,7 +142,9 @@ class ControlBlock:
         writer: PacketWriter,
         queue: SendQueue,
         events: list[SctpEvent],
+        holdings: Holdings,
     ) -> None:
+        self.holdings = holdings
         self.agreement = agreement
         self.writer = writer
         writer.zero_checksum = agreement.zero_checksum
@@ -185,8 +187,6 @@ class ControlBlock:
         self.control: list[bytes] = []
         self.data_packets = 0
         self.chunks_refused = 0
-        self.application_bytes = 0
-        self._advertised_bytes = self._window_bytes
         self._pace_at = 0.0
         self.pacing_at: float | None = None
 
@@ -202,7 +202,7 @@ class ControlBlock:
             self._refuse_stream(wire_tsn, stream_id)
             return
         reassembly = self.reassembly
-        held_bytes = reassembly.held_bytes + self.application_bytes
+        held_bytes = reassembly.held_bytes + self.holdings.held_bytes
         if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
             return
         tsn = self.tracker.observe(wire_tsn)
@@ -228,7 +228,7 @@ class ControlBlock:
         if stream_id >= self._max_streams or self._interleaved is None:
             self._refuse_stream(wire_tsn, stream_id)
             return
-        held_bytes = self.reassembly.held_bytes + self.application_bytes
+        held_bytes = self.reassembly.held_bytes + self.holdings.held_bytes
         if held_bytes >= self._window_bytes and not self._has_room_for(wire_tsn):
             return
         if self.tracker.observe(wire_tsn) is not None:
@@ -250,7 +250,7 @@ class ControlBlock:
             raise ProtocolError("more data is held than fits", code=CauseCode.OUT_OF_RESOURCE)
         # What the application holds is complete already: nothing that comes next sets it free.
         if (
-            self.application_bytes < self._window_bytes
+            self.holdings.held_bytes < self._window_bytes
             and wire_tsn == (self.tracker.cumulative_tsn + 1) & 0xFFFF_FFFF
         ):
             return True
@@ -282,21 +282,20 @@ class ControlBlock:
         """Take a SACK. Returns False if it acknowledges what was never sent. Raises ParseError."""
         return self.outstanding.on_sack(Sack.parse(body), now)
 
-    def release(self, size_bytes: int) -> None:
-        """The application has taken so much of `application_bytes`.
-
-        The peer is told when that opens a window that it knows as less than half open: sooner
-        would be a packet for each message (RFC 9260, section 6.2).
-        """
-        self.application_bytes -= size_bytes
-        window_bytes = self._window_bytes - self.reassembly.held_bytes - self.application_bytes
-        if self._advertised_bytes < self._window_bytes // 2 <= window_bytes:
-            self.tracker.sack_due = True
+    def tell_window(self) -> bool:
+        """Readers have taken something: whether that opens the window so far that the peer is told."""
+        if not self.holdings.wants_telling(self.reassembly.held_bytes):
+            return False
+        self.tracker.sack_due = True
+        return True
 
     def end_of_pass(self, now: float) -> None:
         """After all datagrams of a pass have been taken."""
         if self.data_packets:
-            self.tracker.end_of_pass(self.data_packets, now)
+            if self.holdings.is_closed:
+                self.tracker.end_of_pass_slowly(now + CLOSED_SACK_DELAY_S)
+            else:
+                self.tracker.end_of_pass(self.data_packets, now)
             self.data_packets = 0
         if self.resets.is_deferring:
             self.resets.resume()
@@ -342,7 +341,7 @@ class ControlBlock:
                 outstanding.window_limited = True
                 self.pacing_at = pace_at
                 data = False
-        if data and self.tracker.sack_at is not None and not queue.is_empty:
+        if data and self.tracker.sack_at is not None and not queue.is_empty and not self.holdings.is_closed:
             self.tracker.sack_due = True  # what waits for company has found it
         control = self._has_control
         if not (data or control or outstanding.forward_due or first):
@@ -420,9 +419,7 @@ class ControlBlock:
         if taken:
             del self.control[:taken]
         if self.tracker.sack_due and room >= MIN_SACK_ROOM_BYTES:
-            held_bytes = self.reassembly.held_bytes + self.application_bytes
-            self._advertised_bytes = max(0, self._window_bytes - held_bytes)
-            chunk = self.tracker.make_sack(self._advertised_bytes, room)
+            chunk = self.tracker.make_sack(self.holdings.offer(self.reassembly.held_bytes, now), room)
             parts.append(chunk)
             room -= len(chunk)
         return room
@@ -432,7 +429,7 @@ class ControlBlock:
     def next_timeout(self) -> float | None:
         """When `handle_timeout`, or `fill` for paced data, has something to do."""
         deadline = self.outstanding.next_timeout()
-        for other in (self.tracker.sack_at, self.resets.next_timeout(), self.pacing_at):
+        for other in (self.tracker.sack_at, self.resets.next_timeout(), self.pacing_at, self.holdings.due_at):
             if other is not None and (deadline is None or other < deadline):
                 deadline = other
         return deadline
@@ -442,4 +439,6 @@ class ControlBlock:
         self.outstanding.handle_timeout(now)
         self.resets.handle_timeout(now)
         if self.tracker.sack_at is not None and now >= self.tracker.sack_at:
+            self.tracker.sack_due = True
+        if self.holdings.due_at is not None and self.holdings.handle_timeout(now):
             self.tracker.sack_due = True

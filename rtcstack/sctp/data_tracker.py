@@ -149,6 +149,14 @@ class DataTracker:
             elif self.sack_at is None:
                 self.sack_at = now + self._delay_s
 
+    def end_of_pass_slowly(self, at: float) -> None:
+        """The same while nothing more is wanted: whatever has come is acknowledged at that time, unless
+        something is missing."""
+        if self._starts:
+            self.sack_due = True
+        elif self.sack_at is None:
+            self.sack_at = at
+
     def make_sack(self, a_rwnd_bytes: int, room_bytes: int) -> bytes:
         """The SACK that is due, in at most `room_bytes` (at least 16). Nothing is due afterwards."""
         self.sack_due = False

@@ -127,7 +127,9 @@ async def test_set_configuration() -> None:
             a.setConfiguration({"iceCandidatePoolSize": 2})
 
 
-@pytest.mark.parametrize("name", ["max_message_size", "ice_keepalive_s", "ice_failed_timeout_s"])
+@pytest.mark.parametrize(
+    "name", ["max_message_size", "reader_idle_timeout_s", "ice_keepalive_s", "ice_failed_timeout_s"]
+)
 def test_settings_are_checked(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Settings(**{name: 0})

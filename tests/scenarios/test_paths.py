@@ -128,7 +128,7 @@ async def test_an_address_that_vanishes_is_left_at_once(number: int) -> None:
     async with call(servers=[], hosts=(hosts[0], hosts[1])) as it:
         await it.begin()
         mover, other = it.parties[number], it.parties[1 - number]
-        (entry,) = mover.connection.transports
+        (entry,) = transports_of(mover.connection)
         engine = entry.agent.engine
         await asyncio.sleep(60)
         for _ in range(3):
@@ -177,7 +177,7 @@ async def test_an_only_address_that_comes_back_is_used_again(away_s: float) -> N
 async def test_an_address_that_is_said_to_be_gone_and_is_not_is_proved_by_the_peer() -> None:
     async with call(servers=[], nats=None) as it:
         await it.begin()
-        (entry,) = it.a.connection.transports
+        (entry,) = transports_of(it.a.connection)
         entry.agent.network.interfaces = list  # type: ignore[method-assign]
         entry.agent._on_addresses()
         assert await until(lambda: it.a.connection.connectionState == "disconnected", "disconnected") < 0.1
@@ -223,7 +223,7 @@ async def test_a_relay_whose_nat_forgets_is_made_anew(number: int) -> None:
             began = it.now
             nat.forget()
             assert await it.flows(30) < 8.0
-            (entry,) = it.parties[number].connection.transports
+            (entry,) = transports_of(it.parties[number].connection)
             pair = entry.agent.selected_pair
             assert pair is not None
             assert pair.local.type == "relay"

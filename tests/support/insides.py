@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtcstack import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from rtcstack import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from rtcstack.api.peerconnection import connection_part
 from rtcstack.api.receiver import receiver_part
 from rtcstack.api.sender import sender_part
@@ -11,13 +11,27 @@ from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.pipeline.video_out import VideoOutbound
+from rtcstack.sctp.association import SctpAssociation
 
-__all__ = ["inbound_of", "outbound_of", "transports_of"]
+__all__ = ["association_of", "held_bytes", "inbound_of", "outbound_of", "transports_of"]
 
 
 def transports_of(pc: RTCPeerConnection) -> TransportSet:
     """The transports of a connection."""
     return connection_part(pc).transports
+
+
+def association_of(pc: RTCPeerConnection) -> SctpAssociation:
+    """The association of a connection that has data channels."""
+    channels = connection_part(pc).channels
+    assert channels is not None
+    return channels.engine.association
+
+
+def held_bytes(channel: RTCDataChannel) -> int:
+    """What is held for a channel's reader."""
+    holding = channel._delivery._holding
+    return 0 if holding is None else holding.held_bytes
 
 
 def outbound_of(sender: RTCRtpSender) -> AudioOutbound | VideoOutbound | None:

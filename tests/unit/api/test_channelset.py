@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from rtcstack.api.datachannel import (
-    MAX_EARLY_TOTAL_BYTES,
     RTCDataChannel,
     RTCDataChannelInit,
+    announce_channel,
     open_channel,
 )
 from rtcstack.api.home import Home
 from rtcstack.config import Settings
 from rtcstack.connection.channels import MAX_UNHEARD_TOLD, USER_INITIATED_ABORT, ChannelSet
+from rtcstack.connection.delivery import MAX_EARLY_TOTAL_BYTES
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import SctpAssociation
 from rtcstack.sctp.channels import Channel, DataChannels
@@ -30,6 +31,7 @@ from rtcstack.sctp.events import (
     ChannelEvent,
     MessageReceived,
 )
+from rtcstack.sctp.holdings import Holdings
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import chunk_bytes
 
@@ -44,9 +46,7 @@ class Objects(ChannelSet):
 
     def on_channel(self, channel: Channel) -> None:
         """See `ChannelSetObserver`."""
-        made = RTCDataChannel(self, channel, self._home)
-        self.observe(channel, made)
-        made.on_announced(self._tell)
+        announce_channel(self, self._home, channel, self._tell)
 
     def on_association_state(self) -> None:
         """See `ChannelSetObserver`."""
@@ -58,11 +58,15 @@ class Objects(ChannelSet):
     @property
     def objects(self) -> list[RTCDataChannel]:
         """Of the channels that are not closed."""
-        return list(self._observers.values())  # type: ignore[arg-type]
+        return [observer._channel for observer in self._observers.values()]  # type: ignore[attr-defined]
 
 
 def channel_set(on_channel: Callable[[RTCDataChannel], None] = lambda _: None, **settings: Any) -> Objects:
     return Objects(on_channel, **settings)
+
+
+def holdings_of(channels: ChannelSet) -> Holdings:
+    return channels.engine.association._holdings
 
 
 def announced(number: int) -> Channel:
@@ -89,7 +93,7 @@ async def test_one_bad_event_loses_none_of_its_batch(expects_faults: list[loggin
 
     channels.on_events([ChannelAnnounced(records[0])])
     (target,) = channels.objects
-    target.on_message = lambda data: 1 / 0  # type: ignore[assignment]
+    target.has_listeners = lambda name: name == "message" and 1 / 0  # type: ignore[assignment,method-assign,return-value]
     channels.on_events([MessageReceived(records[0], "x"), ChannelClosed(records[0])])
     assert len(expects_faults) == 2
     assert target.readyState == "closed"
@@ -128,7 +132,7 @@ async def test_early_messages_are_bounded_for_the_whole_connection() -> None:
             channels.on_events([MessageReceived(record, bytes(size)) for _ in range(1000)])
     budget = channels.early_budget
     assert MAX_EARLY_TOTAL_BYTES - 400_000 < budget.held_bytes <= MAX_EARLY_TOTAL_BYTES
-    assert budget.held_bytes == sum(target._early_bytes for target in objects)
+    assert budget.held_bytes == sum(target._delivery.early_bytes for target in objects)
     kept = [target for target in objects if target.readyState == "open"]
     closed = [target for target in objects if target.readyState == "closed"]
     assert kept
@@ -159,9 +163,6 @@ async def test_messages_that_async_for_has_not_taken_close_the_window_however_sm
     data: str | bytes,
 ) -> None:
     channels = channel_set()
-    held: list[int] = []
-    channels.hold = held.append  # type: ignore[method-assign]
-    channels.release = lambda size: held.append(-size)  # type: ignore[method-assign]
     record = announced(1)
     channels.on_events([ChannelAnnounced(record)])
     (target,) = channels.objects
@@ -170,7 +171,9 @@ async def test_messages_that_async_for_has_not_taken_close_the_window_however_sm
     await asyncio.sleep(0)
     channels.on_events([MessageReceived(record, data) for _ in range(1000)])
     assert await first == data
-    assert 64 * 999 <= sum(held) <= 66 * 999
+    (holding,) = holdings_of(channels).readers
+    assert 64 * 999 <= holding.held_bytes == holdings_of(channels).held_bytes <= 66 * 999
+    channels.shut()
 
 
 @pytest.mark.parametrize("first", ["channels", "association"])

@@ -266,6 +266,22 @@ def test_a_closed_loop_is_no_error() -> None:
     stop(pool)
 
 
+def test_a_stream_that_nobody_holds_closes_its_coder() -> None:
+    """Nor does the pool hold it, with those whom it would tell its results."""
+    loop = Loop()
+    pool = CoderPool(Threads(loop.post, 2))
+    finished = threading.Event()
+    got: list[int] = []
+    stream: CoderStream[int, int] = pool.stream(lambda x: x, got.append, finish=finished.set)
+    assert stream.submit(1)
+    loop.run_until(lambda: got == [1])
+    del stream
+    gc.collect()
+    loop.posted.get(timeout=PATIENCE_S)()
+    assert finished.wait(PATIENCE_S)
+    stop(pool)
+
+
 @pytest.mark.parametrize("streams", [1, 40])
 def test_under_load_nothing_is_lost_or_doubled(streams: int) -> None:
     loop = Loop()

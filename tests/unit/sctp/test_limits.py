@@ -9,6 +9,7 @@ from rtcstack.sctp import channels as channels_module
 from rtcstack.sctp.association import FULL_PACKET_BYTES
 from rtcstack.sctp.channels import ChannelDrop
 from rtcstack.sctp.events import AssociationClosed, ChannelClosed
+from rtcstack.sctp.holdings import Holding
 from rtcstack.sctp.options import SctpOptions
 from tests.unit.sctp.pair import Pair
 
@@ -23,13 +24,13 @@ def held_pair() -> Pair:
     return pair
 
 
-def hold_everything(pair: Pair) -> int:
+def hold_everything(pair: Pair, holding: Holding) -> int:
     """Run for a while with an application that takes nothing; how much it was given."""
     held = 0
     for _ in range(1500):
         pair.run(0.002)
         total = sum(len(m) for m in pair.b.received("bulk"))
-        pair.b.association.hold(total - held)
+        holding.hold(total - held)
         held = total
         pair.flush()
     return held
@@ -37,7 +38,8 @@ def hold_everything(pair: Pair) -> int:
 
 def test_what_the_application_holds_closes_the_window() -> None:
     pair = held_pair()
-    held = hold_everything(pair)
+    holding = pair.b.association.begin_reading()
+    held = hold_everything(pair, holding)
     assert WINDOW // 2 < held <= WINDOW + 20_000
     assert pair.b.closed is None
     assert pair.a.association.buffered_bytes > 300_000
@@ -45,26 +47,32 @@ def test_what_the_application_holds_closes_the_window() -> None:
 
 def test_what_it_takes_opens_the_window_again() -> None:
     pair = held_pair()
-    held = hold_everything(pair)
-    pair.b.association.release(held)
+    holding = pair.b.association.begin_reading()
+    held = hold_everything(pair, holding)
+    holding.take(held)
+    assert pair.b.association.tell_window()
     assert pair.run(10, lambda: len(pair.b.received("bulk")) == 50)
     assert b"".join(pair.b.received("bulk")) == bytes(500_000)  # type: ignore[arg-type]
 
 
 def test_a_window_that_opens_a_little_is_not_told() -> None:
     pair = held_pair()
-    hold_everything(pair)
+    holding = pair.b.association.begin_reading()
+    hold_everything(pair, holding)
     before = pair.b.association.packets_sent
     for _ in range(20):
-        pair.b.association.release(100)
+        holding.take(100)
+        assert not pair.b.association.tell_window()
         pair.b.host.flush()
     assert pair.b.association.packets_sent == before
 
 
 def test_holding_before_the_handshake_is_nothing() -> None:
     pair = Pair(connect=False)
-    pair.a.association.hold(5)
-    pair.a.association.release(5)
+    holding = pair.a.association.begin_reading()
+    holding.hold(5)
+    holding.take(5)
+    assert not pair.a.association.tell_window()
 
 
 def test_an_abort_may_carry_an_error() -> None:
