@@ -6,69 +6,47 @@ Spec: webrtc-pc, section 4.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from rtcstack.api.certificate import RTCCertificate, generate_certificate
 from rtcstack.api.configuration import RTCConfiguration, check_modification, connection_config, validated
-from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, announce_channel, open_channel
-from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription, parsed_candidate
+from rtcstack.api.connectionobserver import ConnectionEvents
+from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
+from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
-from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.encodings import check_encodings
-from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
-from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
+from rtcstack.api.negotiationneeded import NegotiationNeeded
 from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
-from rtcstack.api.promises import Operation, OperationsChain, Steps, Task, Then, promise, settled
+from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
 from rtcstack.api.sctptransport import RTCSctpTransport
 from rtcstack.api.sender import RTCRtpSender, sender_part
+from rtcstack.api.signaling import Signaling, as_session_description
 from rtcstack.api.states import (
+    ConnectionStates,
     RTCIceConnectionState,
     RTCIceGatheringState,
     RTCPeerConnectionState,
-    sum_connection,
-    sum_gathering,
-    sum_ice,
 )
 from rtcstack.api.stats import RTCStatsReport, choose, collect
 from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.api.transportslots import TransportSlots
 from rtcstack.connection.connection import Connection
-from rtcstack.connection.happened import (
-    Happened,
-    SignalingStateChanged,
-    TrackAppeared,
-    TrackEnded,
-    TrackGained,
-    TrackLost,
-    TrackMuted,
-)
 from rtcstack.connection.receiving import Receiver
 from rtcstack.connection.sending import Sender
-from rtcstack.connection.transports import TransportEntry
-from rtcstack.dtls import DtlsFailed
 from rtcstack.errors import (
     InvalidAccessError,
-    InvalidModificationError,
     InvalidStateError,
-    OperationError,
-    RTCError,
 )
-from rtcstack.events import Event, EventTarget, HandlerAttribute
-from rtcstack.ice import Address, IceServer
-from rtcstack.jsep import Description, SdpType, Side
+from rtcstack.events import EventTarget, HandlerAttribute
+from rtcstack.jsep import Description, SdpType
 from rtcstack.jsep import SignalingState as RTCSignalingState
-from rtcstack.jsep.states import next_state
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
-from rtcstack.sctp.channels import Channel
-from rtcstack.sdp import Candidate, Direction
+from rtcstack.sdp import Direction
 from rtcstack.workers import jobs, run
 
 __all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
@@ -115,21 +93,20 @@ class RTCPeerConnection(Resident, EventTarget):
         super().__init__()
         self._configuration = validated(configuration)
         self._home = Home()
-        self._chain = OperationsChain(lambda: self._home.is_closed, self._on_chain_empty)
+        self._needed = NegotiationNeeded(self, self._home)
+        self._chain = OperationsChain(lambda: self._home.is_closed, self._needed.on_empty_chain)
+        self._observer = ConnectionEvents(self, self._home, self.restartIce, self._on_peer_left)
         self._connection = Connection(
-            connection_config(self._configuration), _Observer(self), self._chain.after
+            connection_config(self._configuration), self._observer, self._chain.after
         )
-        self._faces = Faces(self._home, self._chain, self._update_negotiation_needed, self._opus_parameters)
-        self._sctp: RTCSctpTransport | None = None
-        self._ice_gathering_state = RTCIceGatheringState.NEW
-        self._ice_connection_state = RTCIceConnectionState.NEW
-        self._connection_state = RTCPeerConnectionState.NEW
-        self._is_applying = False
-        self._negotiation_needed = False
-        self._update_when_empty = False
-        self._check_pending = False
+        self._faces = Faces(self._home, self._chain, self._needed.update, self._opus_parameters)
+        self._states = ConnectionStates(self, self._home, self._faces)
+        self._signaling = Signaling(
+            self, self._home, self._chain, self._connection, self._faces, self._states, self._needed
+        )
+        self._needed.watch(self._chain, self._connection)
+        self._observer.watch(self._connection, self._faces, self._states, self._signaling)
         self._closing: Operation[None] | None = None
-        self._gathering_waiters: list[asyncio.Future[None]] = []
 
     # -- descriptions -----------------------------------------------------------------------------
 
@@ -178,22 +155,22 @@ class RTCPeerConnection(Resident, EventTarget):
     @property
     def iceGatheringState(self) -> RTCIceGatheringState:
         """How far gathering is."""
-        return self._ice_gathering_state
+        return self._states.gathering
 
     @property
     def iceConnectionState(self) -> RTCIceConnectionState:
         """How ICE is."""
-        return self._ice_connection_state
+        return self._states.ice
 
     @property
     def connectionState(self) -> RTCPeerConnectionState:
         """How the connection is."""
-        return self._connection_state
+        return self._states.connection
 
     @property
     def sctp(self) -> RTCSctpTransport | None:
         """The association for data channels; None before it was negotiated."""
-        return self._sctp
+        return self._observer.sctp
 
     # -- offer and answer -------------------------------------------------------------------------
 
@@ -215,17 +192,7 @@ class RTCPeerConnection(Resident, EventTarget):
         restart = iceRestart or bool(wanted.get("iceRestart"))
         if not self._home.is_closed:
             self._offer_to_receive(wanted)
-        return self._chain.run("createOffer", lambda: self._create_offer(ice_restart=restart))
-
-    def _create_offer(self, *, ice_restart: bool = False) -> Task[RTCSessionDescription]:
-        """To create an offer (webrtc-pc, section 4.4.2)."""
-        # 1. Only where an offer may follow.
-        if self.signalingState not in (RTCSignalingState.STABLE, RTCSignalingState.HAVE_LOCAL_OFFER):
-            raise InvalidStateError(f"createOffer in signaling state {self.signalingState}")
-        # 2. to 4. In parallel there is nothing to do: the final steps read the state as it is by then.
-        return lambda: _as_session_description(
-            self._connection.negotiator.create_offer(ice_restart=ice_restart)
-        )
+        return self._chain.run("createOffer", lambda: self._signaling.create_offer(ice_restart=restart))
 
     @at_home
     def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
@@ -234,16 +201,7 @@ class RTCPeerConnection(Resident, EventTarget):
         Raises:
             InvalidStateError: closed, or there is no remote offer.
         """
-        return self._chain.run("createAnswer", self._create_answer)
-
-    def _create_answer(self) -> Task[RTCSessionDescription]:
-        """To create an answer (webrtc-pc, section 4.4.2); its steps are those of an offer."""
-        if self.signalingState not in (
-            RTCSignalingState.HAVE_REMOTE_OFFER,
-            RTCSignalingState.HAVE_LOCAL_PRANSWER,
-        ):
-            raise InvalidStateError(f"createAnswer in signaling state {self.signalingState}")
-        return lambda: _as_session_description(self._connection.negotiator.create_answer())
+        return self._chain.run("createAnswer", self._signaling.create_answer)
 
     @at_home
     def setLocalDescription(
@@ -268,47 +226,7 @@ class RTCPeerConnection(Resident, EventTarget):
             if members.get("type") is not None:
                 given = RTCSessionDescription(members["type"], members.get("sdp") or "")
                 sdp_type, text = SdpType(given.type.value), given.sdp
-        return self._chain.run("setLocalDescription", lambda: self._set_local(sdp_type, text))
-
-    def _set_local(self, wanted: SdpType | None, text: str) -> Task[None]:
-        """The chained steps of setLocalDescription."""
-        negotiator = self._connection.negotiator
-        # 1. Let type be the description's, or what comes next.
-        sdp_type = wanted or self._next_local_type()
-        if sdp_type is SdpType.ROLLBACK:
-            return self._set(Side.LOCAL, Description.parse(sdp_type, ""))()
-        # 2. and 3. A text that was not the last created is refused.
-        last = negotiator.last(sdp_type)
-        if text and (last is None or text != last.sdp):
-            made_by = "createOffer" if sdp_type is SdpType.OFFER else "createAnswer"
-            raise InvalidModificationError(
-                f"setLocalDescription: the {sdp_type} is not the one that {made_by} last gave"
-            )
-        # 4. and 5. Without a text, it is the last created, or a new one if that has gone out of date.
-        if not text:
-            last = negotiator.last_accurate(sdp_type)
-            if last is None:
-                create = self._create_offer if sdp_type is SdpType.OFFER else self._create_answer
-                created = create()
-
-                def create_then_set() -> Then[None]:
-                    created()
-                    new = negotiator.last(sdp_type)
-                    assert new is not None
-                    return Then(self._set(Side.LOCAL, new.as_type(sdp_type)))
-
-                return create_then_set
-        assert last is not None
-        # 6. Set the local session description.
-        return self._set(Side.LOCAL, last.as_type(sdp_type))()
-
-    def _next_local_type(self) -> SdpType:
-        offers = (
-            RTCSignalingState.STABLE,
-            RTCSignalingState.HAVE_LOCAL_OFFER,
-            RTCSignalingState.HAVE_REMOTE_PRANSWER,
-        )
-        return SdpType.OFFER if self.signalingState in offers else SdpType.ANSWER
+        return self._chain.run("setLocalDescription", lambda: self._signaling.set_local(sdp_type, text))
 
     @at_home
     def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
@@ -323,106 +241,7 @@ class RTCPeerConnection(Resident, EventTarget):
             given = description
         else:
             given = RTCSessionDescription(_as_mapping(description))
-        return self._chain.run("setRemoteDescription", lambda: self._set_remote(given))
-
-    def _set_remote(self, given: RTCSessionDescription) -> Task[None]:
-        """The chained steps of setRemoteDescription."""
-        setting = self._set(Side.REMOTE, given)
-        # 1. An offer that may not be set now rolls ours back first.
-        if given.type is RTCSdpType.OFFER and self.signalingState not in (
-            RTCSignalingState.STABLE,
-            RTCSignalingState.HAVE_REMOTE_OFFER,
-        ):
-            rolling_back = self._set(Side.LOCAL, Description.parse(SdpType.ROLLBACK, ""))()
-
-            def roll_back() -> Then[None]:
-                rolling_back()
-                return Then(setting)
-
-            return roll_back
-        # 2. Set the remote session description.
-        return setting()
-
-    def _set(self, side: Side, given: Description | RTCSessionDescription) -> Steps[None]:
-        """To set a session description (webrtc-pc, section 4.4.1.5)."""
-
-        def steps() -> Task[None]:
-            # 2. There is nothing to roll back from.
-            if given.type == SdpType.ROLLBACK and self.signalingState in (
-                RTCSignalingState.STABLE,
-                RTCSignalingState.HAVE_LOCAL_PRANSWER,
-                RTCSignalingState.HAVE_REMOTE_PRANSWER,
-            ):
-                raise InvalidStateError(f"a rollback in signaling state {self.signalingState}")
-            return apply
-
-        def apply() -> Then[None] | None:
-            # 4.4.3. Start over while a setParameters is not settled.
-            if self._chain.is_held:
-                return Then(steps)
-            # 4.3. and 4.4. Apply the description: all of it, or nothing.
-            next_state(self.signalingState, side, SdpType(given.type.value))
-            description = (
-                given if isinstance(given, Description) else Description.parse(given.type.value, given.sdp)
-            )
-            self._apply(side, description)
-            return None
-
-        return steps
-
-    def _apply(self, side: Side, description: Description) -> None:
-        """The rest of the task: what has changed, and then what is told of it."""
-        connection = self._connection
-        self._is_applying = True
-        try:
-            happened = connection.apply(connection.negotiator.propose(side, description))
-        finally:
-            self._is_applying = False
-        for slots, shown in self._faces.keep(connection.transceivers.all, connection.transports):
-            asyncio.get_running_loop().call_soon(self._tell_closed, slots, shown)
-        if self.signalingState is RTCSignalingState.STABLE:
-            # clear the negotiation-needed flag, and update it
-            self._negotiation_needed = False
-            self._update_negotiation_needed()
-        for each in happened:
-            self._tell(each)
-            if self._home.is_closed:
-                return
-        self._update_states()
-
-    def _tell(self, happened: Happened) -> None:
-        """Tell the application of one thing that a description led to."""
-        match happened:
-            case SignalingStateChanged():
-                self.dispatchEvent(Event("signalingstatechange"))
-            case TrackMuted(receiver):
-                receiver.track.set_muted(True)
-            case TrackLost(streams, receiver):
-                for stream in streams:
-                    stream.lose(receiver.track)
-            case TrackGained(streams, receiver):
-                for stream in streams:
-                    stream.receive(receiver.track)
-            case TrackAppeared(transceiver, streams):
-                face = self._faces.transceiver(transceiver)
-                self.dispatchEvent(
-                    RTCTrackEvent(
-                        "track",
-                        receiver=face.receiver,
-                        track=face.receiver.track,
-                        streams=streams,
-                        transceiver=face,
-                    )
-                )
-            case TrackEnded(receiver):
-                asyncio.get_running_loop().call_soon(receiver.track.end)
-
-    def _tell_closed(self, slots: TransportSlots, shown: RTCDtlsTransport | None) -> None:
-        """A transport that no section uses any more is closed (webrtc-pc, section 4.4.1.5)."""
-        slots.close()
-        if shown is not None and not self._home.is_closed:
-            shown.dispatchEvent(Event("statechange"))
-            shown.iceTransport.dispatchEvent(Event("statechange"))
+        return self._chain.run("setRemoteDescription", lambda: self._signaling.set_remote(given))
 
     @at_home
     def addIceCandidate(
@@ -446,22 +265,7 @@ class RTCPeerConnection(Resident, EventTarget):
             named = members.get("sdpMid") is not None or members.get("sdpMLineIndex") is not None
             # 3. A candidate of no section is refused; the end of candidates of all needs none.
             given = RTCIceCandidate(members) if members.get("candidate") or named else None
-        return self._chain.run("addIceCandidate", lambda: self._add_ice_candidate(given))
-
-    def _add_ice_candidate(self, candidate: RTCIceCandidate | None) -> Task[None]:
-        """The chained steps of addIceCandidate."""
-        negotiator = self._connection.negotiator
-        # 1. There must be a remote description.
-        if self._connection.negotiation.remote_description is None:
-            raise InvalidStateError("addIceCandidate without a remote description")
-        if candidate is None:
-            return lambda: negotiator.add_candidate(None, None, None, None)
-        parsed = parsed_candidate(candidate)
-        if candidate.candidate and parsed is None:
-            raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
-        # 2. to 6.
-        mid, index, ufrag = candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
-        return lambda: negotiator.add_candidate(parsed, mid, index, ufrag)
+        return self._chain.run("addIceCandidate", lambda: self._signaling.add_ice_candidate(given))
 
     async def gathered(self) -> RTCSessionDescription:
         """Wait until all candidates are in the local description, for signalling that cannot
@@ -477,26 +281,18 @@ class RTCPeerConnection(Resident, EventTarget):
             description = self.localDescription
             if self._home.is_closed or description is None:
                 raise InvalidStateError("gathered: there is no local description, or it is closed")
-            if self._ice_gathering_state is RTCIceGatheringState.COMPLETE:
+            if self._states.gathering is RTCIceGatheringState.COMPLETE:
                 return description
             if not any(self._connection.transports):
                 return description  # without any section in use, there is nothing to gather
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._gathering_waiters.append(waiter)
-            await waiter
-
-    def _wake_gathering_waiters(self) -> None:
-        waiters, self._gathering_waiters = self._gathering_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            await self._states.gathering_changes()
 
     @at_home
     def restartIce(self) -> None:
         """Let the next offer restart ICE; "negotiationneeded" is fired."""
         if not self._home.is_closed:
             self._connection.negotiator.restart_ice()
-            self._update_negotiation_needed()
+            self._needed.update()
 
     def _offer_to_receive(self, options: Mapping[str, Any]) -> None:
         """The legacy options, as transceivers (webrtc-pc, section 4.4.3.2)."""
@@ -510,38 +306,6 @@ class RTCPeerConnection(Resident, EventTarget):
             elif not wanted:
                 for transceiver in mine:
                     transceiver.direction = Direction.of(send=transceiver.direction.send, recv=False)
-
-    # -- negotiation needed -----------------------------------------------------------------------
-
-    def _update_negotiation_needed(self) -> None:
-        """Look, soon and once, whether the application must negotiate (webrtc-pc, section 4.7.3)."""
-        if self._home.is_closed:
-            return
-        if not self._chain.is_empty:
-            self._update_when_empty = True
-        elif not self._check_pending:
-            self._check_pending = True
-            asyncio.get_running_loop().call_soon(self._check_negotiation_needed)
-
-    def _on_chain_empty(self) -> None:
-        if self._update_when_empty:
-            self._update_when_empty = False
-            self._update_negotiation_needed()
-
-    def _check_negotiation_needed(self) -> None:
-        self._check_pending = False
-        if self._home.is_closed:
-            return
-        if not self._chain.is_empty:
-            self._update_when_empty = True
-            return
-        if self.signalingState is not RTCSignalingState.STABLE:
-            return
-        if not self._connection.negotiator.is_needed:
-            self._negotiation_needed = False
-        elif not self._negotiation_needed:
-            self._negotiation_needed = True
-            self.dispatchEvent(Event("negotiationneeded"))
 
     # -- configuration ----------------------------------------------------------------------------
 
@@ -612,7 +376,7 @@ class RTCPeerConnection(Resident, EventTarget):
         first = self._connection.channels is None
         channel = open_channel(self._connection.channel_set, self._home, label, init)
         if first:
-            self._update_negotiation_needed()
+            self._needed.update()
         return channel
 
     def _opus_parameters(self) -> str | None:
@@ -657,7 +421,7 @@ class RTCPeerConnection(Resident, EventTarget):
         if transceivers.is_sent(track):
             raise InvalidAccessError(f"{track!r} is being sent already")
         transceiver = transceivers.add_track(track, [stream.id for stream in streams])
-        self._update_negotiation_needed()
+        self._needed.update()
         return self._faces.transceiver(transceiver).sender
 
     @at_home
@@ -678,7 +442,7 @@ class RTCPeerConnection(Resident, EventTarget):
             if not part.stopped:
                 raise InvalidAccessError("removeTrack with a sender of another connection")
         elif transceivers.remove_track(transceiver):
-            self._update_negotiation_needed()
+            self._needed.update()
 
     def addTransceiver(
         self,
@@ -717,7 +481,7 @@ class RTCPeerConnection(Resident, EventTarget):
             streams=[stream.id for stream in wanted.streams],
             encodings=encodings,
         )
-        self._update_negotiation_needed()
+        self._needed.update()
         return self._faces.transceiver(transceiver)
 
     # -- statistics -------------------------------------------------------------------------------
@@ -759,11 +523,13 @@ class RTCPeerConnection(Resident, EventTarget):
         self._home.is_closed = True
         tasks = self._connection.close(without_loop=not may_wait)
         self._faces.close()
-        self._wake_gathering_waiters()
-        self._ice_connection_state = RTCIceConnectionState.CLOSED
-        self._connection_state = RTCPeerConnectionState.CLOSED
+        self._states.close()
         self._closing = Operation(_all_done(tasks)) if may_wait else settled(None)
         return self._closing
+
+    def _on_peer_left(self) -> None:
+        if self._configuration.settings.close_when_peer_left:
+            self.close()
 
     async def __aenter__(self) -> RTCPeerConnection:
         return self
@@ -773,192 +539,13 @@ class RTCPeerConnection(Resident, EventTarget):
     ) -> None:
         await self.close()
 
-    # -- states, told -----------------------------------------------------------------------------
-
-    def _update_states(self, *transport: tuple[EventTarget, Event]) -> None:
-        """Sum up the transports' states; fire what changed: of a transport first.
-
-        All state is new when the first of the events is fired.
-
-        Args:
-            transport: an event of a transport, and what fires it.
-        """
-        if self._home.is_closed:
-            return
-        slots = [self._faces.slots(entry) for entry in self._connection.transports]
-        gathering = sum_gathering([each.gathering_state for each in slots])
-        ice = sum_ice([each.state for each in slots])
-        connection = sum_connection([each.state for each in slots], [each.dtls_state for each in slots])
-        events = list(transport)
-        if gathering is not self._ice_gathering_state:
-            self._ice_gathering_state = gathering
-            events.append((self, Event("icegatheringstatechange")))
-            self._wake_gathering_waiters()
-            if gathering is RTCIceGatheringState.COMPLETE:
-                events.append((self, RTCPeerConnectionIceEvent("icecandidate", None)))
-        if ice is not self._ice_connection_state:
-            self._ice_connection_state = ice
-            events.append((self, Event("iceconnectionstatechange")))
-        if connection is not self._connection_state:
-            self._connection_state = connection
-            events.append((self, Event("connectionstatechange")))
-        for target, event in events:
-            target.dispatchEvent(event)
-
     def __repr__(self) -> str:
         return f"<RTCPeerConnection {self.signalingState} {self.connectionState}>"
 
 
-class _Observer:
-    """What the connection tells, as the W3C's events.
-
-    Args:
-        face: whose events they are.
-    """
-
-    def __init__(self, face: RTCPeerConnection) -> None:
-        self._face = face
-
-    # ConnectionObserver
-
-    def on_candidate(
-        self, entry: TransportEntry, candidate: Candidate | None, ufrag: str, server: IceServer | None
-    ) -> None:
-        """See `ConnectionObserver`."""
-        face = self._face
-        section = face._connection.negotiation.session.section(entry.mid)
-        relay_protocol = None
-        if server is not None and candidate is not None and candidate.type == "relay":
-            relay_protocol = "tls" if server.scheme.is_secure else server.transport
-        told = RTCIceCandidate(
-            "" if candidate is None else f"candidate:{candidate}",
-            sdpMid=entry.mid,
-            sdpMLineIndex=0 if section is None else section.index,
-            usernameFragment=ufrag,
-            relayProtocol=relay_protocol,
-            url=None if server is None else server.url,
-        )
-        face.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
-
-    def on_gathering(self, entry: TransportEntry) -> None:
-        """See `ConnectionObserver`."""
-        state = entry.agent.gathering_state
-
-        def task() -> None:
-            self._face._faces.slots(entry).gathering_state = state
-            self._tell_ice(entry, "gatheringstatechange")
-
-        self._queue(task)
-
-    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """See `ConnectionObserver`."""
-        self._face.dispatchEvent(server_error(server.url, local, code, text))
-
-    def on_ice_state(self, entry: TransportEntry) -> None:
-        """See `ConnectionObserver`."""
-        state = entry.agent.state
-
-        def task() -> None:
-            self._face._faces.slots(entry).state = state
-            self._tell_ice(entry, "statechange")
-
-        self._queue(task)
-
-    def on_selected_pair(self, entry: TransportEntry) -> None:
-        """See `ConnectionObserver`."""
-        pair = entry.agent.selected_pair
-
-        def task() -> None:
-            self._face._faces.slots(entry).selected_pair = pair
-            self._tell_ice(entry, "selectedcandidatepairchange")
-
-        self._queue(task)
-
-    def _queue(self, task: Callable[[], None]) -> None:
-        """A pass of a transport is a task of its own; what a description does to it comes in the next."""
-        if not self._face._is_applying:
-            task()
-        else:
-            asyncio.get_running_loop().call_soon(self._run, task)
-
-    def _run(self, task: Callable[[], None]) -> None:
-        if not self._face._home.is_closed:
-            task()
-
-    def _tell_ice(self, entry: TransportEntry, name: str) -> None:
-        shown = self._face._faces.shown(entry)
-        if shown is None:
-            self._face._update_states()
-        else:
-            self._face._update_states((shown.iceTransport, Event(name)))
-
-    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
-        """See `ConnectionObserver`."""
-        state = entry.dtls_state
-
-        def task() -> None:
-            self._face._faces.slots(entry).dtls_state = state
-            shown = self._face._faces.shown(entry)
-            events: list[tuple[EventTarget, Event]] = []
-            if shown is not None and failure is not None:
-                error = RTCError(
-                    failure.detail,
-                    failure.reason,
-                    receivedAlert=failure.received_alert,
-                    sentAlert=failure.sent_alert,
-                )
-                events.append((shown, RTCErrorEvent("error", error)))
-            if shown is not None:
-                events.append((shown, Event("statechange")))
-            self._face._update_states(*events)
-
-        self._queue(task)
-
-    def on_network_change(self) -> None:
-        """See `ConnectionObserver`."""
-        self._face.restartIce()
-
-    def on_association(self, entry: TransportEntry) -> None:
-        """See `ConnectionObserver`."""
-        face = self._face
-        if face._sctp is None:
-            channels = face._connection.channel_set()
-            face._sctp = RTCSctpTransport(channels, face._faces.transport(entry))
-
-    def on_peer_left(self) -> None:
-        """See `ConnectionObserver`."""
-        self._face.dispatchEvent(Event("peerleft"))
-        if self._face._configuration.settings.close_when_peer_left:
-            self._face.close()
-
-    def on_media_lost(self, reason: str) -> None:
-        """See `ConnectionObserver`."""
-        self._face.dispatchEvent(RTCErrorEvent("error", OperationError(reason)))
-
-    # ChannelSetObserver
-
-    def on_channel(self, channel: Channel) -> None:
-        """See `ChannelSetObserver`."""
-        face = self._face
-        announce_channel(face._connection.channel_set(), face._home, channel, partial(_tell_channel, face))
-
-    def on_association_state(self) -> None:
-        """See `ChannelSetObserver`."""
-        if self._face._sctp is not None:
-            self._face._sctp.dispatchEvent(Event("statechange"))
-
-
-def _tell_channel(face: RTCPeerConnection, channel: RTCDataChannel) -> None:
-    face.dispatchEvent(RTCDataChannelEvent("datachannel", channel))
-
-
 def _shown(description: Description | None) -> RTCSessionDescription | None:
     """A description as the application sees it."""
-    return None if description is None else _as_session_description(description)
-
-
-def _as_session_description(description: Description) -> RTCSessionDescription:
-    return RTCSessionDescription(RTCSdpType(description.type.value), description.sdp)
+    return None if description is None else as_session_description(description)
 
 
 def _selected(

@@ -5,12 +5,19 @@ Spec: webrtc-pc, section 4.3.
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 
+from rtcstack.api.faces import Faces
+from rtcstack.api.home import Home
+from rtcstack.api.iceevents import RTCPeerConnectionIceEvent
+from rtcstack.connection.transports import TransportSet
 from rtcstack.dtls import DtlsState
+from rtcstack.events import Event, EventTarget
 from rtcstack.ice import GatheringState, IceState
 
 __all__ = [
+    "ConnectionStates",
     "RTCIceConnectionState",
     "RTCIceGatheringState",
     "RTCPeerConnectionState",
@@ -90,3 +97,74 @@ def sum_connection(ice: list[IceState], dtls: list[DtlsState]) -> RTCPeerConnect
     ):
         return RTCPeerConnectionState.CONNECTING
     return RTCPeerConnectionState.CONNECTED
+
+
+class ConnectionStates:
+    """The states of one connection: [[IceGatheringState]], [[IceConnectionState]], [[ConnectionState]].
+
+    Args:
+        target: the connection, which fires their events.
+        home: whether the connection is closed.
+        faces: the transports' slots.
+
+    Attributes:
+        gathering, ice, connection: the states.
+    """
+
+    def __init__(self, target: EventTarget, home: Home, faces: Faces) -> None:
+        self.gathering = RTCIceGatheringState.NEW
+        self.ice = RTCIceConnectionState.NEW
+        self.connection = RTCPeerConnectionState.NEW
+        self._target = target
+        self._home = home
+        self._faces = faces
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def update(self, transports: TransportSet, *events: tuple[EventTarget, Event]) -> None:
+        """Sum up the transports' states; fire what changed: of a transport first.
+
+        All state is new when the first of the events is fired.
+
+        Args:
+            transports: of the connection.
+            events: a transport's own, and what fires them.
+        """
+        if self._home.is_closed:
+            return
+        slots = [self._faces.slots(entry) for entry in transports]
+        gathering = sum_gathering([each.gathering_state for each in slots])
+        ice = sum_ice([each.state for each in slots])
+        connection = sum_connection([each.state for each in slots], [each.dtls_state for each in slots])
+        told = list(events)
+        if gathering is not self.gathering:
+            self.gathering = gathering
+            told.append((self._target, Event("icegatheringstatechange")))
+            self._wake()
+            if gathering is RTCIceGatheringState.COMPLETE:
+                told.append((self._target, RTCPeerConnectionIceEvent("icecandidate", None)))
+        if ice is not self.ice:
+            self.ice = ice
+            told.append((self._target, Event("iceconnectionstatechange")))
+        if connection is not self.connection:
+            self.connection = connection
+            told.append((self._target, Event("connectionstatechange")))
+        for target, event in told:
+            target.dispatchEvent(event)
+
+    def close(self) -> None:
+        """The connection is closed, and nobody is told."""
+        self.ice = RTCIceConnectionState.CLOSED
+        self.connection = RTCPeerConnectionState.CLOSED
+        self._wake()
+
+    def gathering_changes(self) -> asyncio.Future[None]:
+        """Ends with the next change of the gathering state, or with the connection."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)

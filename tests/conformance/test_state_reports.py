@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rtcstack.api.statereports import MAX_WAITING, HttpSink, StateReporter
+from rtcstack.observe.statereports import MAX_WAITING, HttpSink, StateReporter
 from tests.conformance.helpers import open_channels, pair
 
 

@@ -35,6 +35,7 @@ LEVELS = {
     "connection": 4,
     "api": 5,
     "ortc": 6,
+    "observe": 6,
     "": 7,  # rtcstack/__init__.py itself
     "cli": 7,
     "testing": 7,
@@ -258,7 +259,7 @@ def test_every_room_has_a_level() -> None:
             "import asyncio",
             "sctp",
             [
-                "asyncio: only in api, cli, connection, events, ice, media, network, ortc, platform, "
+                "asyncio: only in api, cli, connection, events, ice, media, network, observe, ortc, platform, "
                 "testing, transport, workers",
                 "asyncio: not in an engine",
             ],

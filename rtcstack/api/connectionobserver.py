@@ -1,0 +1,195 @@
+"""What a connection tells, as the W3C's events.
+
+Spec: webrtc-pc, sections 4.4.1.3, 4.8, 5.5 and 5.6: the tasks that agents and transports queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from rtcstack.api.connectionevents import RTCDataChannelEvent
+from rtcstack.api.datachannel import RTCDataChannel, announce_channel
+from rtcstack.api.description import RTCIceCandidate
+from rtcstack.api.errorevent import RTCErrorEvent
+from rtcstack.api.faces import Faces
+from rtcstack.api.home import Home
+from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
+from rtcstack.api.sctptransport import RTCSctpTransport
+from rtcstack.api.signaling import Signaling
+from rtcstack.api.states import ConnectionStates
+from rtcstack.connection.connection import Connection
+from rtcstack.connection.transports import TransportEntry
+from rtcstack.dtls import DtlsFailed
+from rtcstack.errors import OperationError, RTCError
+from rtcstack.events import Event, EventTarget
+from rtcstack.ice import Address, IceServer
+from rtcstack.sctp.channels import Channel
+from rtcstack.sdp import Candidate
+
+__all__ = ["ConnectionEvents"]
+
+
+class ConnectionEvents:
+    """A `ConnectionObserver`.
+
+    A pass of a transport is a task of its own: what it tells is told at once. While a description is
+    applied, what that does to transports is told in a task behind it.
+
+    Args:
+        target: the connection, which fires the events.
+        home: whether it is closed.
+        on_network_change: ICE is to be restarted.
+        on_peer_left: the peer has hung up, and the application has been told.
+
+    Attributes:
+        sctp: the association's object, once data channels were agreed on.
+    """
+
+    def __init__(
+        self,
+        target: EventTarget,
+        home: Home,
+        on_network_change: Callable[[], None],
+        on_peer_left: Callable[[], None],
+    ) -> None:
+        self.sctp: RTCSctpTransport | None = None
+        self.on_network_change = on_network_change
+        self._target = target
+        self._home = home
+        self._on_peer_left = on_peer_left
+
+    def watch(
+        self, connection: Connection, faces: Faces, states: ConnectionStates, signaling: Signaling
+    ) -> None:
+        """Say whose events they are: nothing is told before."""
+        self._connection = connection
+        self._faces = faces
+        self._states = states
+        self._signaling = signaling
+
+    def _queue(self, task: Callable[[], None]) -> None:
+        if not self._signaling.is_applying:
+            task()
+        else:
+            asyncio.get_running_loop().call_soon(self._run, task)
+
+    def _run(self, task: Callable[[], None]) -> None:
+        if not self._home.is_closed:
+            task()
+
+    # ConnectionObserver
+
+    def on_candidate(
+        self, entry: TransportEntry, candidate: Candidate | None, ufrag: str, server: IceServer | None
+    ) -> None:
+        """See `ConnectionObserver`."""
+        section = self._connection.negotiation.session.section(entry.mid)
+        relay_protocol = None
+        if server is not None and candidate is not None and candidate.type == "relay":
+            relay_protocol = "tls" if server.scheme.is_secure else server.transport
+        told = RTCIceCandidate(
+            "" if candidate is None else f"candidate:{candidate}",
+            sdpMid=entry.mid,
+            sdpMLineIndex=0 if section is None else section.index,
+            usernameFragment=ufrag,
+            relayProtocol=relay_protocol,
+            url=None if server is None else server.url,
+        )
+        self._target.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
+
+    def on_gathering(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        state = entry.agent.gathering_state
+
+        def task() -> None:
+            self._faces.slots(entry).gathering_state = state
+            self._tell_ice(entry, "gatheringstatechange")
+
+        self._queue(task)
+
+    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """See `ConnectionObserver`."""
+        self._target.dispatchEvent(server_error(server.url, local, code, text))
+
+    def on_ice_state(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        state = entry.agent.state
+
+        def task() -> None:
+            self._faces.slots(entry).state = state
+            self._tell_ice(entry, "statechange")
+
+        self._queue(task)
+
+    def on_selected_pair(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        pair = entry.agent.selected_pair
+
+        def task() -> None:
+            self._faces.slots(entry).selected_pair = pair
+            self._tell_ice(entry, "selectedcandidatepairchange")
+
+        self._queue(task)
+
+    def _tell_ice(self, entry: TransportEntry, name: str) -> None:
+        shown = self._faces.shown(entry)
+        if shown is None:
+            self._states.update(self._connection.transports)
+        else:
+            self._states.update(self._connection.transports, (shown.iceTransport, Event(name)))
+
+    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
+        """See `ConnectionObserver`."""
+        state = entry.dtls_state
+
+        def task() -> None:
+            self._faces.slots(entry).dtls_state = state
+            shown = self._faces.shown(entry)
+            events: list[tuple[EventTarget, Event]] = []
+            if shown is not None and failure is not None:
+                error = RTCError(
+                    failure.detail,
+                    failure.reason,
+                    receivedAlert=failure.received_alert,
+                    sentAlert=failure.sent_alert,
+                )
+                events.append((shown, RTCErrorEvent("error", error)))
+            if shown is not None:
+                events.append((shown, Event("statechange")))
+            self._states.update(self._connection.transports, *events)
+
+        self._queue(task)
+
+    def on_association(self, entry: TransportEntry) -> None:
+        """See `ConnectionObserver`."""
+        if self.sctp is None:
+            channels = self._connection.channel_set()
+            self.sctp = RTCSctpTransport(channels, self._faces.transport(entry))
+
+    def on_peer_left(self) -> None:
+        """See `ConnectionObserver`."""
+        self._target.dispatchEvent(Event("peerleft"))
+        self._on_peer_left()
+
+    def on_media_lost(self, reason: str) -> None:
+        """See `ConnectionObserver`."""
+        self._target.dispatchEvent(RTCErrorEvent("error", OperationError(reason)))
+
+    # ChannelSetObserver
+
+    def on_channel(self, channel: Channel) -> None:
+        """See `ChannelSetObserver`."""
+        announce_channel(
+            self._connection.channel_set(), self._home, channel, partial(_tell_channel, self._target)
+        )
+
+    def on_association_state(self) -> None:
+        """See `ChannelSetObserver`."""
+        if self.sctp is not None:
+            self.sctp.dispatchEvent(Event("statechange"))
+
+
+def _tell_channel(target: EventTarget, channel: RTCDataChannel) -> None:
+    target.dispatchEvent(RTCDataChannelEvent("datachannel", channel))
