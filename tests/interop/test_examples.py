@@ -17,7 +17,6 @@ import pytest
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import async_playwright
 
-import rtcstack
 from tests.support.chromium_peer import chromium_program
 
 ROOT = Path(__file__).parents[2]
@@ -181,12 +180,6 @@ async def test_a_file_by_copy_and_paste(tmp_path: Path) -> None:
                 process.kill()
                 await process.wait()
     assert hashlib.sha256((target / "photo.bin").read_bytes()).digest() == hashlib.sha256(data).digest()
-
-
-def test_the_reference_names_everything_public() -> None:
-    reference = (ROOT / "docs" / "api.md").read_text()
-    named = set(re.findall(r"auto(?:class|function):: rtcstack\.(\w+)", reference))
-    assert named == set(rtcstack.__all__)
 
 
 def test_the_benchmark_measures_rtcstack(tmp_path: Path) -> None:
