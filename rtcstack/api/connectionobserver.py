@@ -47,6 +47,18 @@ class ConnectionEvents:
         sctp: the association's object, once data channels were agreed on.
     """
 
+    __slots__ = (
+        "_connection",
+        "_faces",
+        "_home",
+        "_on_peer_left",
+        "_signaling",
+        "_states",
+        "_target",
+        "on_network_change",
+        "sctp",
+    )
+
     def __init__(
         self,
         target: EventTarget,

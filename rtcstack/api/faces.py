@@ -29,6 +29,17 @@ class Faces:
         opus_parameters: what this connection asks of a peer's Opus, if it can receive it.
     """
 
+    __slots__ = (
+        "_chain",
+        "_home",
+        "_on_changed",
+        "_opus_parameters",
+        "_past",
+        "_slots",
+        "_transceivers",
+        "_transports",
+    )
+
     def __init__(
         self,
         home: Home,
@@ -43,7 +54,7 @@ class Faces:
         self._transceivers: dict[Transceiver, RTCRtpTransceiver] = {}
         self._slots: dict[TransportEntry, TransportSlots] = {}
         self._transports: dict[TransportEntry, RTCDtlsTransport] = {}
-        self._past: WeakValueDictionary[TransportEntry, RTCDtlsTransport] = WeakValueDictionary()
+        self._past: WeakValueDictionary[TransportEntry, RTCDtlsTransport] | None = None
 
     def transceiver(self, part: Transceiver) -> RTCRtpTransceiver:
         """What shows a transceiver."""
@@ -75,7 +86,8 @@ class Faces:
 
     def shown(self, entry: TransportEntry) -> RTCDtlsTransport | None:
         """What shows a transport, if anybody has asked for it: who is to hear its events."""
-        return self._transports.get(entry) or self._past.get(entry)
+        shown = self._transports.get(entry)
+        return self._past.get(entry) if shown is None and self._past is not None else shown
 
     def keep(self, transceivers: Iterable[Transceiver], transports: Iterable[TransportEntry]) -> list[Gone]:
         """Let go of what shows others: who holds such an object may go on reading it.
@@ -93,6 +105,8 @@ class Faces:
         for slots, shown in gone:
             del self._slots[slots.entry]
             if shown is not None:
+                if self._past is None:
+                    self._past = WeakValueDictionary()
                 self._past[slots.entry] = self._transports.pop(slots.entry)
         return gone
 

@@ -24,6 +24,16 @@ class NegotiationNeeded:
         home: whether the connection is closed.
     """
 
+    __slots__ = (
+        "_chain",
+        "_connection",
+        "_home",
+        "_is_needed",
+        "_is_queued",
+        "_target",
+        "_update_on_empty_chain",
+    )
+
     def __init__(self, target: EventTarget, home: Home) -> None:
         self._target = target
         self._home = home

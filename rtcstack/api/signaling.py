@@ -49,6 +49,17 @@ class Signaling:
             of their own, behind what the description itself is told by.
     """
 
+    __slots__ = (
+        "_chain",
+        "_connection",
+        "_faces",
+        "_home",
+        "_needed",
+        "_states",
+        "_target",
+        "is_applying",
+    )
+
     def __init__(
         self,
         target: EventTarget,

@@ -111,6 +111,16 @@ class ConnectionStates:
         gathering, ice, connection: the states.
     """
 
+    __slots__ = (
+        "_faces",
+        "_home",
+        "_target",
+        "_waiters",
+        "connection",
+        "gathering",
+        "ice",
+    )
+
     def __init__(self, target: EventTarget, home: Home, faces: Faces) -> None:
         self.gathering = RTCIceGatheringState.NEW
         self.ice = RTCIceConnectionState.NEW

@@ -77,6 +77,18 @@ class Connection:
         is_closed: whether it is closed.
     """
 
+    __slots__ = (
+        "_observer",
+        "_peer_left",
+        "channels",
+        "config",
+        "is_closed",
+        "negotiator",
+        "state",
+        "transceivers",
+        "transports",
+    )
+
     def __init__(
         self,
         config: ConnectionConfig,

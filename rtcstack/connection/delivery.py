@@ -55,6 +55,21 @@ class Delivery:
         early_bytes: what early messages are charged.
     """
 
+    __slots__ = (
+        "_budget",
+        "_channels",
+        "_early",
+        "_has_taken",
+        "_holding",
+        "_idle_ticks",
+        "_inbox",
+        "_overflowed",
+        "channel",
+        "early_bytes",
+        "lost",
+        "unheard",
+    )
+
     def __init__(self, channels: ChannelSet, channel: Channel) -> None:
         self.channel = channel
         self._channels = channels

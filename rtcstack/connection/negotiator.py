@@ -72,6 +72,20 @@ class Negotiator:
         wants_channels: whether the application section is to be negotiated.
     """
 
+    __slots__ = (
+        "_credentials_to_replace",
+        "_last_answer",
+        "_last_offer",
+        "_last_restarts",
+        "_session_id",
+        "_state",
+        "_tracks",
+        "_transceivers",
+        "_transports",
+        "_wants_channels",
+        "config",
+    )
+
     def __init__(
         self,
         state: NegotiationState,

@@ -26,11 +26,18 @@ class RemoteTracks:
         transceivers: of the connection.
     """
 
+    __slots__ = (
+        "_default_stream_id",
+        "_streams",
+        "_syncs",
+        "_transceivers",
+    )
+
     def __init__(self, transceivers: TransceiverSet) -> None:
         self._transceivers = transceivers
         self._streams: dict[str, MediaStream] = {}
         self._default_stream_id = random_uuid()
-        self._syncs: weakref.WeakValueDictionary[str, PlayoutSync] = weakref.WeakValueDictionary()
+        self._syncs: weakref.WeakValueDictionary[str, PlayoutSync] | None = None
 
     def update(self, sections: Sequence[Section], *, is_pending: bool) -> list[Happened]:
         """Add and remove remote tracks as the sections' directions say.
@@ -88,6 +95,8 @@ class RemoteTracks:
 
     def _sync(self, stream_id: str) -> PlayoutSync:
         """What keeps the sound and the pictures of a stream together."""
+        if self._syncs is None:
+            self._syncs = weakref.WeakValueDictionary()
         sync = self._syncs.get(stream_id)
         if sync is None:
             sync = self._syncs[stream_id] = PlayoutSync()

@@ -142,6 +142,16 @@ class TransceiverSet:
         next_key: what the next one is named by.
     """
 
+    __slots__ = (
+        "_all",
+        "_by_key",
+        "_cname",
+        "_limits",
+        "_settings",
+        "_state",
+        "next_key",
+    )
+
     def __init__(self, state: NegotiationState, settings: MediaSettings) -> None:
         self._state = state
         self._settings = settings
