@@ -16,7 +16,7 @@ from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home
 from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
-from rtcstack.api.sctptransport import RTCSctpTransport
+from rtcstack.api.sctptransport import RTCSctpTransport, move_association
 from rtcstack.api.signaling import Signaling
 from rtcstack.api.states import ConnectionStates
 from rtcstack.connection.connection import Connection
@@ -97,6 +97,7 @@ class ConnectionEvents:
         self, entry: TransportEntry, candidate: Candidate | None, ufrag: str, server: IceServer | None
     ) -> None:
         """See `ConnectionObserver`."""
+        self._signaling.local.refresh()
         section = self._connection.negotiation.session.section(entry.mid)
         relay_protocol = None
         if server is not None and candidate is not None and candidate.type == "relay":
@@ -176,9 +177,17 @@ class ConnectionEvents:
 
     def on_association(self, entry: TransportEntry) -> None:
         """See `ConnectionObserver`."""
+        transport = self._faces.transport(entry)
         if self.sctp is None:
-            channels = self._connection.channel_set()
-            self.sctp = RTCSctpTransport(channels, self._faces.transport(entry))
+            self.sctp = RTCSctpTransport(self._connection.channel_set(), transport)
+        else:
+            move_association(self.sctp, transport)
+
+    def on_no_association(self) -> None:
+        """See `ConnectionObserver`."""
+        channels = self._connection.channels
+        if channels is None or channels.transport is None:
+            self.sctp = None
 
     def on_peer_left(self) -> None:
         """See `ConnectionObserver`."""

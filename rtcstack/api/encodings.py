@@ -8,58 +8,120 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rtcstack.api.capabilities import capabilities
 from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
 from rtcstack.connection.encodings import Encoding
+from rtcstack.errors import OperationError
 from rtcstack.jsep import CodecFormat
 
-__all__ = ["MAX_BITRATE_BPS", "MAX_ENCODINGS", "check_encodings", "shown_encoding"]
+__all__ = [
+    "MAX_BITRATE_BPS",
+    "MAX_ENCODINGS",
+    "PRIORITIES",
+    "changed_encodings",
+    "new_encodings",
+    "same_codec",
+    "shown_encoding",
+]
 
-MAX_ENCODINGS = 8
-"""Simulcast streams of one sender; more are cut off (webrtc-pc, section 5.2, addTransceiver)."""
+PRIORITIES = ("very-low", "low", "medium", "high")
+"""RTCPriorityType (webrtc-priority, section 2)."""
 
-MAX_RID_LENGTH = 255
+MAX_ENCODINGS = {"audio": 1, "video": 8}
+"""Streams of one sender, by kind; of more in addTransceiver the last are cut off."""
+
+MAX_RID_LENGTH = 16
+"""What the header extension of RFC 8852 carries in one byte of length."""
 
 MAX_BITRATE_BPS = (1 << 32) - 1
 """What the W3C's unsigned long holds."""
 
 
-def check_encodings(kind: str, encodings: Sequence[object]) -> list[Encoding]:
-    """The encodings of addTransceiver or setParameters, checked.
+def new_encodings(kind: str, given: Sequence[object]) -> list[Encoding]:
+    """The addTransceiver sendEncodings validation steps (webrtc-pc, section 5.1).
+
+    Args:
+        kind: "audio" or "video".
+        given: dictionaries; without any there is one of defaults.
 
     Raises:
-        TypeError: a rid is missing, malformed or doubled, or a value is not allowed for the kind.
-        ValueError: scaleResolutionDownBy below 1 or a negative maxFramerate (RangeError).
+        TypeError: a rid is missing, malformed or doubled, or a member is of a wrong type.
+        OperationError: a codec cannot be sent at all.
+        ValueError: scaleResolutionDownBy below 1 or a maxFramerate that is not above 0 (RangeError).
     """
-    given = [as_dictionary(RTCRtpEncodingParameters, e) for e in encodings]
-    rids = [e.rid for e in given]
-    if len(given) > 1 and None in rids:
-        raise TypeError("each of several encodings needs a rid")
+    encodings = [as_dictionary(RTCRtpEncodingParameters, each) for each in given] or [
+        RTCRtpEncodingParameters()
+    ]
+    # 1. Rids: well-formed, of all or of none, and different.
+    rids = [each.rid for each in encodings]
     for rid in rids:
         if rid is not None and not (0 < len(rid) <= MAX_RID_LENGTH and rid.isascii() and rid.isalnum()):
             raise TypeError(f"rid {rid!r} must be 1 to {MAX_RID_LENGTH} letters or digits")
+    if None in rids and (len(rids) > 1 or rids != [None]):
+        raise TypeError("each of several encodings needs a rid")
     if len(set(rids)) != len(rids):
         raise TypeError("two encodings have the same rid")
-    result = [_checked(kind, each) for each in given][:MAX_ENCODINGS]
-    if kind == "video" and all(e.scaleResolutionDownBy is None for e in given[:MAX_ENCODINGS]):
+    # 3. Codecs that this end can send.
+    known = capabilities(kind, send=True)
+    for each in encodings:
+        wanted = _codec(each)
+        if wanted is not None and not any(same_codec(wanted, c) for c in (known.codecs if known else ())):
+            raise OperationError(f"{wanted.mimeType} cannot be sent")
+    # 5. to 8. Numbers.
+    result = [_checked(kind, each, least_frame_rate=5e-324) for each in encodings]
+    # 10. As many as there may be.
+    del result[MAX_ENCODINGS[kind] :]
+    # 9. and 11. Sizes: those that were given, or halves of each other.
+    if kind == "video" and all(each.scaleResolutionDownBy is None for each in encodings):
         last = len(result) - 1
         result = [replace(each, scale_down_by=float(2 ** (last - i))) for i, each in enumerate(result)]
-    return result
+    # 12. A single one has no name.
+    return [replace(result[0], rid=None)] if len(result) == 1 else result
 
 
-def _checked(kind: str, given: RTCRtpEncodingParameters) -> Encoding:
+def changed_encodings(kind: str, given: Sequence[RTCRtpEncodingParameters]) -> list[Encoding]:
+    """The encodings of setParameters, checked by themselves (webrtc-pc, section 5.2).
+
+    Raises:
+        TypeError: a member is of a wrong type.
+        ValueError: scaleResolutionDownBy below 1 or a negative maxFramerate (RangeError).
+    """
+    return [_checked(kind, each, least_frame_rate=0.0) for each in given]
+
+
+def same_codec(a: RTCRtpCodec, b: RTCRtpCodec) -> bool:
+    """The codec dictionary match of webrtc-pc, section 5.2; parameters that `a` leaves out match any."""
+    return (
+        a.mimeType.lower() == b.mimeType.lower()
+        and a.clockRate == b.clockRate
+        and (a.channels or 1) == (b.channels or 1)
+        and (a.sdpFmtpLine is None or (a.sdpFmtpLine or "") == (b.sdpFmtpLine or ""))
+    )
+
+
+def _codec(given: RTCRtpEncodingParameters) -> RTCRtpCodec | None:
+    return None if given.codec is None else as_dictionary(RTCRtpCodec, given.codec)
+
+
+def _checked(kind: str, given: RTCRtpEncodingParameters, *, least_frame_rate: float) -> Encoding:
     scale, rate = given.scaleResolutionDownBy, given.maxFramerate
     bitrate = _checked_bitrate(given.maxBitrate)
     if kind == "audio":
         scale = rate = None
     if scale is not None and not scale >= 1.0:
         raise ValueError(f"scaleResolutionDownBy must be 1.0 or more, not {scale}")
-    if rate is not None and not rate >= 0.0:
-        raise ValueError(f"maxFramerate must be 0 or more, not {rate}")
-    codec = None if given.codec is None else as_dictionary(RTCRtpCodec, given.codec)
+    if rate is not None and not rate >= least_frame_rate:
+        least = "above 0" if least_frame_rate else "0 or more"
+        raise ValueError(f"maxFramerate must be {least}, not {rate}")
+    for name in ("priority", "networkPriority"):
+        value = getattr(given, name)
+        if value not in PRIORITIES and not (name == "networkPriority" and value is None):
+            raise TypeError(f"{name} must be one of {', '.join(PRIORITIES)}, not {value!r}")
+    codec = _codec(given)
     return Encoding(
         rid=given.rid,
-        active=given.active,
+        active=bool(given.active),
         max_bitrate_bps=bitrate,
         max_frame_rate=rate,
         scale_down_by=1.0 if scale is None else scale,

@@ -9,9 +9,11 @@ from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.home import Home
 from rtcstack.api.promises import OperationsChain
 from rtcstack.api.receiver import RTCRtpReceiver
-from rtcstack.api.sender import RTCRtpSender
+from rtcstack.api.sender import RTCRtpSender, forget_parameters
+from rtcstack.api.stats import RTCStatsReport
 from rtcstack.api.transceiver import RTCRtpTransceiver
 from rtcstack.api.transportslots import TransportSlots
+from rtcstack.connection.stats import Chosen
 from rtcstack.connection.transceivers import Transceiver
 from rtcstack.connection.transports import TransportEntry
 
@@ -25,12 +27,14 @@ class Faces:
 
     Args:
         home, chain: of the connection.
+        collect: makes a report of a sender or receiver.
         on_changed: something was changed that the peer may have to be told of.
         opus_parameters: what this connection asks of a peer's Opus, if it can receive it.
     """
 
     __slots__ = (
         "_chain",
+        "_collect",
         "_home",
         "_on_changed",
         "_opus_parameters",
@@ -44,11 +48,13 @@ class Faces:
         self,
         home: Home,
         chain: OperationsChain,
+        collect: Callable[[Chosen], RTCStatsReport],
         on_changed: Callable[[], None],
         opus_parameters: Callable[[], str | None],
     ) -> None:
         self._home = home
         self._chain = chain
+        self._collect = collect
         self._on_changed = on_changed
         self._opus_parameters = opus_parameters
         self._transceivers: dict[Transceiver, RTCRtpTransceiver] = {}
@@ -63,8 +69,10 @@ class Faces:
             face = self._transceivers[part] = RTCRtpTransceiver(
                 part,
                 self._home,
-                RTCRtpSender(part.sender, self._home, self._chain, self.transport, self._on_changed),
-                RTCRtpReceiver(part.receiver, self._home, self.transport),
+                RTCRtpSender(
+                    part.sender, self._home, self._chain, self.transport, self._collect, self._on_changed
+                ),
+                RTCRtpReceiver(part.receiver, self._home, self.transport, self._collect),
                 self._on_changed,
                 self._opus_parameters,
             )
@@ -109,6 +117,11 @@ class Faces:
                     self._past = WeakValueDictionary()
                 self._past[slots.entry] = self._transports.pop(slots.entry)
         return gone
+
+    def forget_parameters(self) -> None:
+        """An answer was set: what getParameters has returned counts no more (webrtc-pc, section 4.4.1.5)."""
+        for face in self._transceivers.values():
+            forget_parameters(face.sender)
 
     def close(self) -> None:
         """All transports are closed, and nobody is told."""

@@ -67,6 +67,10 @@ class PathSource(Protocol):
         """The ICE agent."""
 
     @property
+    def is_controlling(self) -> bool | None:
+        """Whether this end nominates; None while nobody knows."""
+
+    @property
     def state(self) -> IceState:
         """How far the path is, as far as it was told."""
 
@@ -97,10 +101,11 @@ class RTCIceTransport(EventTarget):
 
     @property
     def role(self) -> RTCIceRole:
-        """Who nominates: known once checks have begun."""
-        if self._source.state is IceState.NEW:
+        """Who nominates: known from the first description on."""
+        controlling = self._source.is_controlling
+        if controlling is None:
             return RTCIceRole.UNKNOWN
-        return RTCIceRole.CONTROLLING if self._source.agent.controlling else RTCIceRole.CONTROLLED
+        return RTCIceRole.CONTROLLING if controlling else RTCIceRole.CONTROLLED
 
     @property
     def component(self) -> str:

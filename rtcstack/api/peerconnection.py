@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,16 +17,16 @@ from rtcstack.api.connectionobserver import ConnectionEvents
 from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
 from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
-from rtcstack.api.encodings import check_encodings
+from rtcstack.api.encodings import new_encodings
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.negotiationneeded import NegotiationNeeded
-from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
+from rtcstack.api.parameters import RTCRtpTransceiverDirection
 from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
 from rtcstack.api.sctptransport import RTCSctpTransport
 from rtcstack.api.sender import RTCRtpSender, sender_part
-from rtcstack.api.signaling import Signaling, as_session_description
+from rtcstack.api.signaling import Signaling
 from rtcstack.api.states import (
     ConnectionStates,
     RTCIceConnectionState,
@@ -42,7 +43,7 @@ from rtcstack.errors import (
     InvalidStateError,
 )
 from rtcstack.events import EventTarget, HandlerAttribute
-from rtcstack.jsep import Description, SdpType
+from rtcstack.jsep import SdpType
 from rtcstack.jsep import SignalingState as RTCSignalingState
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
@@ -99,7 +100,13 @@ class RTCPeerConnection(Resident, EventTarget):
         self._connection = Connection(
             connection_config(self._configuration), self._observer, self._chain.after
         )
-        self._faces = Faces(self._home, self._chain, self._needed.update, self._opus_parameters)
+        self._faces = Faces(
+            self._home,
+            self._chain,
+            partial(collect, self._connection),
+            self._needed.update,
+            self._opus_parameters,
+        )
         self._states = ConnectionStates(self, self._home, self._faces)
         self._signaling = Signaling(
             self, self._home, self._chain, self._connection, self._faces, self._states, self._needed
@@ -113,32 +120,32 @@ class RTCPeerConnection(Resident, EventTarget):
     @property
     def localDescription(self) -> RTCSessionDescription | None:
         """The pending local description, else the current one, with the candidates gathered so far."""
-        return _shown(self._connection.negotiation.local_description)
+        return self._signaling.local.either
 
     @property
     def currentLocalDescription(self) -> RTCSessionDescription | None:
         """The local description of the last exchange that was completed."""
-        return _shown(self._connection.negotiation.current_local)
+        return self._signaling.local.current
 
     @property
     def pendingLocalDescription(self) -> RTCSessionDescription | None:
         """The local description of the exchange under way."""
-        return _shown(self._connection.negotiation.pending_local)
+        return self._signaling.local.pending
 
     @property
     def remoteDescription(self) -> RTCSessionDescription | None:
         """The pending remote description, else the current one, with the candidates added so far."""
-        return _shown(self._connection.negotiation.remote_description)
+        return self._signaling.remote.either
 
     @property
     def currentRemoteDescription(self) -> RTCSessionDescription | None:
         """The remote description of the last exchange that was completed."""
-        return _shown(self._connection.negotiation.current_remote)
+        return self._signaling.remote.current
 
     @property
     def pendingRemoteDescription(self) -> RTCSessionDescription | None:
         """The remote description of the exchange under way."""
-        return _shown(self._connection.negotiation.pending_remote)
+        return self._signaling.remote.pending
 
     @property
     def canTrickleIceCandidates(self) -> bool | None:
@@ -373,9 +380,10 @@ class RTCPeerConnection(Resident, EventTarget):
         if self._home.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
         init = as_dictionary(RTCDataChannelInit, dataChannelDict, members)
-        first = self._connection.channels is None
-        channel = open_channel(self._connection.channel_set, self._home, label, init)
-        if first:
+        connection = self._connection
+        channel = open_channel(connection.channel_set, self._home, label, init)
+        if not connection.wants_channels:
+            connection.wants_channels = True
             self._needed.update()
         return channel
 
@@ -473,7 +481,7 @@ class RTCPeerConnection(Resident, EventTarget):
         kind = track.kind if track is not None else trackOrKind
         if kind not in ("audio", "video"):
             raise TypeError(f"addTransceiver takes a track, 'audio' or 'video', not {kind!r}")
-        encodings = check_encodings(kind, wanted.sendEncodings or [RTCRtpEncodingParameters()])
+        encodings = new_encodings(kind, wanted.sendEncodings)
         transceiver = self._connection.transceivers.add(
             kind,
             Direction(wanted.direction.value),
@@ -541,11 +549,6 @@ class RTCPeerConnection(Resident, EventTarget):
 
     def __repr__(self) -> str:
         return f"<RTCPeerConnection {self.signalingState} {self.connectionState}>"
-
-
-def _shown(description: Description | None) -> RTCSessionDescription | None:
-    """A description as the application sees it."""
-    return None if description is None else as_session_description(description)
 
 
 def _selected(

@@ -19,8 +19,11 @@ from rtcstack.api.parameters import (
     RTCRtpReceiveParameters,
     RTCRtpSynchronizationSource,
 )
+from rtcstack.api.promises import Operation, promise
+from rtcstack.api.stats import RTCStatsReport
 from rtcstack.clock import timestamp_ms
 from rtcstack.connection.receiving import Receiver
+from rtcstack.connection.stats import Chosen
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.level import linear_level
@@ -47,12 +50,17 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
     onerror = HandlerAttribute("error")
 
     def __init__(
-        self, part: Receiver, home: Home, transport_of: Callable[[TransportEntry], RTCDtlsTransport]
+        self,
+        part: Receiver,
+        home: Home,
+        transport_of: Callable[[TransportEntry], RTCDtlsTransport],
+        collect: Callable[[Chosen], RTCStatsReport],
     ) -> None:
         super().__init__()
         self._part = part
         self._home = home
         self._transport_of = transport_of
+        self._collect = collect
         self._target_ms: float | None = None
         part.observer = _Observer(self)
 
@@ -86,6 +94,14 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
             headerExtensions=extension_parameters(section.receive_extensions),
             rtcp=RTCRtcpParameters(reducedSize=section.rtcp_rsize),
         )
+
+    @at_home
+    def getStats(self) -> Operation[RTCStatsReport]:
+        """Statistics of what is received, and of what that depends on.
+
+        Spec: webrtc-pc, section 5.3.
+        """
+        return promise(lambda: lambda: self._collect(Chosen(None, self._part)))
 
     def getSynchronizationSources(self) -> list[RTCRtpSynchronizationSource]:
         """Who was heard or seen in the last ten seconds, the newest first, by SSRC."""

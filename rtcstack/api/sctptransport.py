@@ -11,7 +11,7 @@ from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.connection.channels import NO_LIMIT, ChannelSet
 from rtcstack.events import EventTarget, HandlerAttribute
 
-__all__ = ["RTCSctpTransport", "RTCSctpTransportState"]
+__all__ = ["RTCSctpTransport", "RTCSctpTransportState", "move_association"]
 
 
 class RTCSctpTransportState(StrEnum):
@@ -62,3 +62,8 @@ class RTCSctpTransport(EventTarget):
     def maxChannels(self) -> int | None:
         """How many channels can be open at once; None before "connected"."""
         return self._channels.max_channels
+
+
+def move_association(association: RTCSctpTransport, transport: RTCDtlsTransport) -> None:
+    """Its section is described over another transport than before."""
+    association._transport = transport

@@ -6,18 +6,29 @@ Spec: webrtc-pc, section 5.2.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rtcstack.api.capabilities import capabilities, codec_parameters, extension_parameters
+from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.dtmf import RTCDTMFSender, end_tones
 from rtcstack.api.encodedtransform import Passage, Transformable
-from rtcstack.api.encodings import check_encodings, shown_encoding
+from rtcstack.api.encodings import changed_encodings, same_codec, shown_encoding
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
-from rtcstack.api.parameters import RTCRtcpParameters, RTCRtpCapabilities, RTCRtpSendParameters
+from rtcstack.api.parameters import (
+    RTCRtcpParameters,
+    RTCRtpCapabilities,
+    RTCRtpEncodingParameters,
+    RTCRtpSendParameters,
+)
 from rtcstack.api.promises import Operation, OperationsChain, Task, promise, rejected
+from rtcstack.api.stats import RTCStatsReport
+from rtcstack.connection.encodings import Encoding
 from rtcstack.connection.sending import Sender
+from rtcstack.connection.stats import Chosen
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.entropy import random_hex
 from rtcstack.errors import InvalidModificationError, InvalidStateError, NotFoundError, ParseError
@@ -27,7 +38,7 @@ from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 
-__all__ = ["RTCRtpSender", "sender_part"]
+__all__ = ["RTCRtpSender", "forget_parameters", "sender_part"]
 
 DEGRADATION_PREFERENCES = (
     "balanced",
@@ -57,6 +68,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         home: Home,
         chain: OperationsChain,
         transport_of: Callable[[TransportEntry], RTCDtlsTransport],
+        collect: Callable[[Chosen], RTCStatsReport],
         on_changed: Callable[[], None],
     ) -> None:
         super().__init__()
@@ -64,8 +76,10 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         self._home = home
         self._chain = chain
         self._transport_of = transport_of
+        self._collect = collect
         self._on_changed = on_changed
-        self._transaction: str | None = None
+        self._last_returned: RTCRtpSendParameters | None = None
+        self._as_returned: RTCRtpSendParameters
         self._dtmf: RTCDTMFSender | None = None
         part.observer = _Observer(self)
 
@@ -159,63 +173,105 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
 
     @at_home
     def getParameters(self) -> RTCRtpSendParameters:
-        """A copy of how it is set, to be changed and given to `setParameters` in the same turn."""
-        if self._transaction is None:
-            self._transaction = random_hex(8)
-            asyncio.get_running_loop().call_soon(self._forget_transaction)
+        """How it is set, to be changed and given to `setParameters` in the same turn; the same object within
+        a turn."""
+        # 2.
+        if self._last_returned is None:
+            # 3. and 4.
+            self._last_returned = self._parameters()
+            self._as_returned = copy.deepcopy(self._last_returned)
+            # 5.
+            asyncio.get_running_loop().call_soon(self._forget_returned, self._last_returned)
+        # 6.
+        return self._last_returned
+
+    def _parameters(self) -> RTCRtpSendParameters:
         part, section = self._part, self._part.section
         return RTCRtpSendParameters(
             codecs=() if section is None else codec_parameters(section.send_codecs),
             headerExtensions=() if section is None else extension_parameters(section.send_extensions),
             rtcp=RTCRtcpParameters(cname=part.cname, reducedSize=section is not None and section.rtcp_rsize),
-            transactionId=self._transaction,
+            transactionId=random_hex(8),
             degradationPreference=part.degradation,
             encodings=[shown_encoding(part.kind, each) for each in part.encodings],
         )
 
-    def _forget_transaction(self) -> None:
-        self._transaction = None
+    def _forget_returned(self, returned: RTCRtpSendParameters | None = None) -> None:
+        if returned is None or returned is self._last_returned:
+            self._last_returned = None
 
     @at_home
-    def setParameters(self, parameters: RTCRtpSendParameters) -> Operation[None]:
+    def setParameters(
+        self, parameters: RTCRtpSendParameters, setParameterOptions: Mapping[str, Any] | None = None
+    ) -> Operation[None]:
         """Change how it sends; needs no negotiation.
+
+        Args:
+            parameters: from `getParameters`, changed.
+            setParameterOptions: may have "encodingOptions", one for each encoding, each with "keyFrame":
+                whether the next picture of that encoding is to be a key frame (webrtc-extensions).
 
         Raises:
             InvalidStateError: stopped, or `getParameters` was not called in this turn.
             InvalidModificationError: the number or the names of the encodings, or something that
-                was negotiated, differ.
-            TypeError, ValueError: see `check_encodings`.
+                was negotiated, differ; or there is not an option for each encoding.
+            TypeError, ValueError: see `changed_encodings`.
         """
-        return self._chain.holding(promise(lambda: self._set_parameters(parameters)))
+        options = dict(setParameterOptions or {})
+        return self._chain.holding(promise(lambda: self._set_parameters(parameters, options)))
 
-    def _set_parameters(self, parameters: RTCRtpSendParameters) -> Task[None]:
+    def _set_parameters(self, parameters: RTCRtpSendParameters, options: Mapping[str, Any]) -> Task[None]:
         part = self._part
+        # 4. and 5.
         if part.stopped:
             raise InvalidStateError("setParameters on a sender that is stopped")
-        if self._transaction is None:
+        if self._last_returned is None:
             raise InvalidStateError("setParameters needs getParameters in the same turn of the loop")
-        current = self.getParameters()
-        if parameters.transactionId != current.transactionId:
+        # 6. Nothing but encodings may differ from what was returned.
+        returned = self._as_returned
+        if parameters.transactionId != returned.transactionId:
             raise InvalidModificationError("the transactionId is not that of the last getParameters")
         for name in ("codecs", "headerExtensions", "rtcp"):
-            if getattr(parameters, name) != getattr(current, name):
+            if getattr(parameters, name) != getattr(returned, name):
                 raise InvalidModificationError(f"{name} cannot be changed")
-        if [e.rid for e in parameters.encodings] != [e.rid for e in part.encodings]:
+        given = [as_dictionary(RTCRtpEncodingParameters, each) for each in parameters.encodings]
+        if [e.rid for e in given] != [e.rid for e in part.encodings]:
             raise InvalidModificationError("encodings cannot be added, removed, renamed or reordered")
-        encodings = check_encodings(part.kind, parameters.encodings)
+        encodings = changed_encodings(part.kind, given)
         preference = parameters.degradationPreference
         if preference is not None and preference not in DEGRADATION_PREFERENCES:
             raise TypeError(f"degradationPreference cannot be {preference!r}")
         for encoding in encodings:
-            if not part.can_send(encoding):
+            if not part.can_send(encoding) or not self._is_known(encoding):
                 assert encoding.codec is not None
                 raise InvalidModificationError(f"{encoding.codec.mime_type} has not been negotiated")
+        key_frames = _key_frames(options, encodings)
 
+        # 7. to 9.
         def configure() -> None:
-            self._transaction = None
+            self._last_returned = None
             part.set_parameters(encodings, preference)
+            for rid in key_frames:
+                part.generate_key_frame(rid)
 
         return configure
+
+    def _is_known(self, encoding: Encoding) -> bool:
+        """Whether the codec of an encoding could be sent, before any was negotiated."""
+        wanted = shown_encoding(self._part.kind, encoding).codec
+        known = capabilities(self._part.kind, send=True)
+        section = self._part.section
+        if wanted is None or known is None or (section is not None and section.send_codecs):
+            return True
+        return any(same_codec(wanted, each) for each in known.codecs)
+
+    @at_home
+    def getStats(self) -> Operation[RTCStatsReport]:
+        """Statistics of what is sent, and of what that depends on.
+
+        Spec: webrtc-pc, section 5.2.
+        """
+        return promise(lambda: lambda: self._collect(Chosen(self._part, None)))
 
     @at_home
     def replaceTrack(self, withTrack: MediaStreamTrack | None) -> Operation[None]:
@@ -274,6 +330,21 @@ class _Observer:
         if sender._dtmf is not None:
             end_tones(sender._dtmf)
         sender.transform = None
+
+
+def _key_frames(options: Mapping[str, Any], encodings: Sequence[Encoding]) -> list[str | None]:
+    """The encodings that are to send a key frame next (webrtc-extensions, RTCSetParameterOptions)."""
+    given = list(options.get("encodingOptions") or ())
+    if not given:
+        return []
+    if len(given) != len(encodings):
+        raise InvalidModificationError(f"{len(given)} encodingOptions for {len(encodings)} encodings")
+    return [each.rid for each, option in zip(encodings, given, strict=True) if option.get("keyFrame")]
+
+
+def forget_parameters(sender: RTCRtpSender) -> None:
+    """An answer has changed what can be set: what was returned before counts no more."""
+    sender._forget_returned()
 
 
 def sender_part(sender: RTCRtpSender) -> Sender:

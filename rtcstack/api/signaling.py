@@ -12,6 +12,7 @@ import asyncio
 
 from rtcstack.api.connectionevents import RTCTrackEvent
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription, parsed_candidate
+from rtcstack.api.descriptionslots import DescriptionSlots, as_session_description
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home
@@ -33,8 +34,9 @@ from rtcstack.errors import InvalidModificationError, InvalidStateError, Operati
 from rtcstack.events import Event, EventTarget
 from rtcstack.jsep import Description, SdpType, Side, SignalingState
 from rtcstack.jsep.states import next_state
+from rtcstack.sdp import Candidate
 
-__all__ = ["Signaling", "as_session_description"]
+__all__ = ["Signaling"]
 
 
 class Signaling:
@@ -47,6 +49,7 @@ class Signaling:
     Attributes:
         is_applying: whether a description is being applied: what that does to transports is told in tasks
             of their own, behind what the description itself is told by.
+        local, remote: the descriptions as objects.
     """
 
     __slots__ = (
@@ -58,6 +61,8 @@ class Signaling:
         "_states",
         "_target",
         "is_applying",
+        "local",
+        "remote",
     )
 
     def __init__(
@@ -71,6 +76,8 @@ class Signaling:
         needed: NegotiationNeeded,
     ) -> None:
         self.is_applying = False
+        self.local = DescriptionSlots(connection.state, is_local=True)
+        self.remote = DescriptionSlots(connection.state, is_local=False)
         self._target = target
         self._home = home
         self._chain = chain
@@ -195,8 +202,13 @@ class Signaling:
             happened = connection.apply(connection.negotiator.propose(side, description))
         finally:
             self.is_applying = False
+        is_answer = description.type is SdpType.ANSWER
+        for each_side, slots_of in ((Side.LOCAL, self.local), (Side.REMOTE, self.remote)):
+            slots_of.advance(was_set=side is each_side, is_answer=is_answer)
         for slots, shown in self._faces.keep(connection.transceivers.all, connection.transports):
             asyncio.get_running_loop().call_soon(self._tell_closed, slots, shown)
+        if description.type in (SdpType.ANSWER, SdpType.PRANSWER):
+            self._faces.forget_parameters()
         if self._state is SignalingState.STABLE:
             # clear the negotiation-needed flag, and update it
             self._needed.clear()
@@ -243,20 +255,18 @@ class Signaling:
 
     def add_ice_candidate(self, candidate: RTCIceCandidate | None) -> Task[None]:
         """The chained steps of addIceCandidate."""
-        negotiator = self._connection.negotiator
         # 1. There must be a remote description.
         if self._connection.negotiation.remote_description is None:
             raise InvalidStateError("addIceCandidate without a remote description")
         if candidate is None:
-            return lambda: negotiator.add_candidate(None, None, None, None)
+            return lambda: self._take(None, None, None, None)
         parsed = parsed_candidate(candidate)
         if candidate.candidate and parsed is None:
             raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
         # 2. to 6.
         mid, index, ufrag = candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
-        return lambda: negotiator.add_candidate(parsed, mid, index, ufrag)
+        return lambda: self._take(parsed, mid, index, ufrag)
 
-
-def as_session_description(description: Description) -> RTCSessionDescription:
-    """A description as the application sees it."""
-    return RTCSessionDescription(RTCSdpType(description.type.value), description.sdp)
+    def _take(self, parsed: Candidate | None, mid: str | None, index: int | None, ufrag: str | None) -> None:
+        self._connection.negotiator.add_candidate(parsed, mid, index, ufrag)
+        self.remote.refresh()

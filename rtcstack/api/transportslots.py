@@ -41,6 +41,12 @@ class TransportSlots:
         return self.entry.agent
 
     @property
+    def is_controlling(self) -> bool | None:
+        """[[IceRole]]: whether this end nominates; None before the first description."""
+        agent = self.entry.agent
+        return agent.controlling if agent.state is not IceState.NEW else self.entry.is_controlling
+
+    @property
     def mid(self) -> str:
         """What candidates are signalled with."""
         return self.entry.mid

@@ -53,7 +53,10 @@ class ConnectionObserver(ChannelSetObserver, Protocol):
         """This machine's addresses have changed, and ICE is to be restarted for it."""
 
     def on_association(self, entry: TransportEntry) -> None:
-        """Data channels were agreed on, over this transport."""
+        """Data channels are described, over this transport."""
+
+    def on_no_association(self) -> None:
+        """Data channels are not described, or not any more."""
 
     def on_peer_left(self) -> None:
         """The peer has closed DTLS on every transport: it has hung up."""
@@ -74,6 +77,7 @@ class Connection:
         state: where the negotiation stands.
         transports, transceivers, negotiator: its parts.
         channels: the data channels, once there was one.
+        wants_channels: whether they are to be negotiated.
         is_closed: whether it is closed.
     """
 
@@ -87,6 +91,7 @@ class Connection:
         "state",
         "transceivers",
         "transports",
+        "wants_channels",
     )
 
     def __init__(
@@ -99,6 +104,7 @@ class Connection:
         self.is_closed = False
         self.state = NegotiationState()
         self.channels: ChannelSet | None = None
+        self.wants_channels = False
         self._observer = observer
         self._peer_left = False
         self.transports = TransportSet(config, self, defer)
@@ -109,7 +115,7 @@ class Connection:
             self.transceivers,
             RemoteTracks(self.transceivers),
             config,
-            lambda: self.channels is not None,
+            lambda: self.wants_channels,
         )
 
     @property
@@ -136,7 +142,7 @@ class Connection:
     # -- data channels ----------------------------------------------------------------------------
 
     def channel_set(self) -> ChannelSet:
-        """The data channels; from here on they are negotiated."""
+        """The data channels; made when they are needed."""
         if self.channels is None:
             self.channels = ChannelSet(self.config.settings, self._observer)
         return self.channels
@@ -146,6 +152,7 @@ class Connection:
         negotiation = self.negotiation
         section = negotiation.session.data_section
         if section is None:
+            self._observer.on_no_association()
             if (
                 self.channels is not None
                 and self.channels.transport is None
@@ -157,14 +164,17 @@ class Connection:
             return
         entry = self.transports.get(section.transport)
         agreement = negotiation.session.transport(section.transport)
-        if entry is None or section.sctp is None or agreement is None or agreement.dtls_role is None:
+        if entry is None or agreement is None:
             return
+        self._observer.on_association(entry)
+        if section.sctp is None or agreement.dtls_role is None:
+            return
+        self.wants_channels = True
         self.channel_set().attach(
             entry.transport,
             is_dtls_client=agreement.dtls_role == DtlsRole.CLIENT,
             remote_max_message_size=section.sctp.max_message_size,
         )
-        self._observer.on_association(entry)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -323,11 +323,17 @@ class Negotiator:
     # -- restart and negotiation needed -----------------------------------------------------------
 
     def restart_ice(self) -> None:
-        """Let the next offer start new ICE generations."""
-        session = self._state.negotiation.stable
-        transports = () if session is None else session.transports
+        """Let the next offer start new ICE generations, of all that are described now.
+
+        Spec: webrtc-pc, section 4.4.2 (restartIce): of the current and the pending local description.
+        """
+        negotiation = self._state.negotiation
         self._credentials_to_replace = frozenset(
-            (t.local.ice_ufrag, t.local.ice_pwd) for t in transports if t.local is not None
+            (t.local.ice_ufrag, t.local.ice_pwd)
+            for session in (negotiation.stable, negotiation.working)
+            if session is not None
+            for t in session.transports
+            if t.local is not None
         )
 
     @property

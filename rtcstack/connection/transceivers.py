@@ -73,8 +73,8 @@ class Transceiver:
 
     @property
     def mid(self) -> str | None:
-        """The tag of its media section; None before it has one."""
-        return self._state.negotiation.mid_of(self.key)
+        """The tag of its media section; None before it has one, and when it has stopped."""
+        return None if self.stopped else self._state.negotiation.mid_of(self.key)
 
     @property
     def section(self) -> Section | None:

@@ -157,6 +157,8 @@ class TransportEntry:
         self.key = key
         self.mid = key
         self.in_use = False
+        self.is_controlling: bool | None = None
+        """Our ICE role as descriptions make it; None before the first."""
         self.transport = Transport(
             owner.config.ice,
             owner.certificate,
@@ -233,6 +235,8 @@ class TransportEntry:
         self.mid = agreement.mid
         self.in_use = True
         local, remote = agreement.local, agreement.remote
+        if self.is_controlling is None:
+            self.is_controlling = agreement.ice_controlling
         if local is not None and (local.ice_ufrag, local.ice_pwd) == self.restart_credentials:
             self.restart_credentials = None
             self.remote_candidates = []

@@ -105,7 +105,8 @@ def rollback(negotiation: Negotiation, intents: Intents) -> Advanced:
     Raises:
         InvalidStateError: there is none, or it has come as far as a provisional answer.
     """
-    state = next_state(negotiation.state, Side.LOCAL, SdpType.ROLLBACK)
+    side = Side.REMOTE if negotiation.state is SignalingState.HAVE_REMOTE_OFFER else Side.LOCAL
+    state = next_state(negotiation.state, side, SdpType.ROLLBACK)
     result = Negotiation(
         state=state,
         stable=negotiation.stable,

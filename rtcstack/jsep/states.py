@@ -59,11 +59,9 @@ TRANSITIONS: dict[tuple[SignalingState, Side, SdpType], SignalingState] = {
     (_S.HAVE_LOCAL_PRANSWER, Side.LOCAL, _T.ANSWER): _S.STABLE,
     (_S.HAVE_REMOTE_PRANSWER, Side.REMOTE, _T.PRANSWER): _S.HAVE_REMOTE_PRANSWER,
     (_S.HAVE_REMOTE_PRANSWER, Side.REMOTE, _T.ANSWER): _S.STABLE,
-    # A rollback means the same whichever side it is set on. JSEP would roll back provisional
-    # answers too; webrtc-pc, section 4.4.1.5, does not, and it is the one that applications see.
+    # Who has set an offer takes it back. JSEP would roll back provisional answers too; webrtc-pc,
+    # section 4.4.1.5, does not, and it is the one that applications see.
     (_S.HAVE_LOCAL_OFFER, Side.LOCAL, _T.ROLLBACK): _S.STABLE,
-    (_S.HAVE_LOCAL_OFFER, Side.REMOTE, _T.ROLLBACK): _S.STABLE,
-    (_S.HAVE_REMOTE_OFFER, Side.LOCAL, _T.ROLLBACK): _S.STABLE,
     (_S.HAVE_REMOTE_OFFER, Side.REMOTE, _T.ROLLBACK): _S.STABLE,
 }
 """All that is legal; whatever is not here is an InvalidStateError."""

@@ -42,6 +42,11 @@ class IceSource:
         self._gatherer = gatherer
 
     @property
+    def is_controlling(self) -> bool | None:
+        """Whether this end nominates: known once it has started."""
+        return None if self.agent.state is IceState.NEW else self.agent.controlling
+
+    @property
     def state(self) -> IceState:
         """How far the path is."""
         return self.agent.state

@@ -248,3 +248,48 @@ async def test_each_part_has_one_object() -> None:
         assert transceiver.sender.transport is None
         await a.setLocalDescription()
         assert transceiver.sender.transport is transceiver.receiver.transport is not None
+
+
+async def test_the_association_is_there_from_the_first_description_with_a_data_section() -> None:
+    async with pair() as (a, b):
+        a.createDataChannel("x")
+        assert a.sctp is None
+        await a.setLocalDescription()
+        association = a.sctp
+        assert association is not None
+        assert association.state == "connecting"
+        assert association.transport.iceTransport.role == "controlling"
+        assert association.maxChannels is None
+        await a.setLocalDescription({"type": "rollback"})
+        assert a.sctp is None
+        await a.setLocalDescription()
+        assert a.sctp is not None
+        await b.setRemoteDescription(a.localDescription)
+        await b.setLocalDescription()
+        assert b.sctp is not None
+        assert b.sctp.transport.iceTransport.role == "controlled"
+        await a.setRemoteDescription(b.localDescription)
+        await until(lambda: a.sctp is not None and a.sctp.state == "connected", a.sctp, "statechange")
+
+
+async def test_a_description_is_the_same_object_until_it_is_another() -> None:
+    async with pair() as (a, b):
+        a.createDataChannel("x")
+        await a.setLocalDescription()
+        offer = a.localDescription
+        assert offer is not None
+        assert a.localDescription is a.pendingLocalDescription is offer
+        before = offer.sdp
+        await until(lambda: a.iceGatheringState == "complete", a, "icegatheringstatechange")
+        assert a.localDescription is offer
+        assert len(offer.sdp) > len(before)  # with the candidates
+        await b.setRemoteDescription(offer)
+        await b.setLocalDescription()
+        await a.setRemoteDescription(b.localDescription)
+        assert a.localDescription is a.currentLocalDescription is offer
+        assert a.pendingLocalDescription is None
+        answer = a.remoteDescription
+        assert a.currentRemoteDescription is answer
+        await negotiate(a, b)
+        assert a.localDescription is not offer
+        assert a.remoteDescription is not answer

@@ -57,11 +57,11 @@ INTERFACES = {
     """,
     "RTCRtpSender": """
         track transport dtmf transform getCapabilities getParameters setParameters replaceTrack setStreams
-        generateKeyFrame
+        generateKeyFrame getStats
         | sendPackets onerror onkeyframerequest
     """,
     "RTCRtpReceiver": """
-        track transport transform jitterBufferTarget getCapabilities getParameters
+        track transport transform jitterBufferTarget getCapabilities getParameters getStats
         getContributingSources getSynchronizationSources
         | encodedTrack simulcastTracks headerExtensionIds setPacketSink requestKeyFrame onerror
     """,

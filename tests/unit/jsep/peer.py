@@ -113,7 +113,9 @@ class Peer:
         received = Description.parse(description.type, description.sdp)
         return self._take(advance(self.negotiation, Side.REMOTE, received, self.intents))
 
-    def rollback(self, side: Side = Side.LOCAL) -> tuple[Effect, ...]:
+    def rollback(self) -> tuple[Effect, ...]:
+        """By the side whose offer is pending."""
+        side = Side.REMOTE if self.negotiation.state == "have-remote-offer" else Side.LOCAL
         description = Description.parse(SdpType.ROLLBACK, "")
         return self._take(advance(self.negotiation, side, description, self.intents))
 

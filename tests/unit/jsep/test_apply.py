@@ -164,7 +164,7 @@ def test_rollback_restores_everything() -> None:
     b.set_remote(offer)
     assert a.negotiation.mid_of(1) == "2"
     a.rollback()
-    b.rollback(Side.REMOTE)
+    b.rollback()
     assert (a.negotiation, b.negotiation) == before
     assert a.negotiation.mid_of(1) is None
     assert [e for e in b.effects if isinstance(e, TransceiverRemoved)] == [TransceiverRemoved(1)]

@@ -144,7 +144,7 @@ class TwoPeers(RuleBasedStateMachine):
         forward = answerer.effects
         there = answerer.negotiation.session
         offerer.rollback()
-        answerer.rollback(Side.REMOTE)
+        answerer.rollback()
         assert (offerer.negotiation, answerer.negotiation) == before
         # a section that the offer rejected has stopped its transceiver, and that is for good
         stopped = {each.key for each in answerer.intents.transceivers if each.stopped}

@@ -14,8 +14,8 @@ from rtcstack.jsep.states import next_state
 TABLE = """
                       local-offer       local-pranswer       local-answer  local-rollback  remote-offer       remote-pranswer       remote-answer  remote-rollback
 stable                have-local-offer  -                    -             -               have-remote-offer  -                     -              -
-have-local-offer      have-local-offer  -                    -             stable          -                  have-remote-pranswer  stable         stable
-have-remote-offer     -                 have-local-pranswer  stable        stable          have-remote-offer  -                     -              stable
+have-local-offer      have-local-offer  -                    -             stable          -                  have-remote-pranswer  stable         -
+have-remote-offer     -                 have-local-pranswer  stable        -               have-remote-offer  -                     -              stable
 have-local-pranswer   -                 have-local-pranswer  stable        -               -                  -                     -              -
 have-remote-pranswer  -                 -                    -             -               -                  have-remote-pranswer  stable         -
 closed                -                 -                    -             -               -                  -                     -              -

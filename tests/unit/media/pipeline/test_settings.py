@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcstack.api.encodings import MAX_BITRATE_BPS, check_encodings
+from rtcstack.api.encodings import MAX_BITRATE_BPS, changed_encodings, new_encodings
 from rtcstack.api.parameters import RTCRtpEncodingParameters
 from rtcstack.connection.encodings import Encoding
 from rtcstack.media.encoded import EncodedMedia
@@ -98,7 +98,7 @@ def test_any_settings(changes: list[list[RTCRtpEncodingParameters]], raw: bool) 
     now, count = 10.0, 0
     for wanted in changes:
         named = [replace(each, rid=f"r{i}") for i, each in enumerate(wanted)]
-        layers = [layer(i, each) for i, each in enumerate(check_encodings("video", named))]
+        layers = [layer(i, each) for i, each in enumerate(changed_encodings("video", named))]
         if outbound is None:
             outbound, engine = outbound_of(layers)
         else:
@@ -136,12 +136,12 @@ def test_any_settings(changes: list[list[RTCRtpEncodingParameters]], raw: bool) 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "1000", [1]])
 def test_bit_rates_that_are_none(value: object) -> None:
     with pytest.raises(TypeError, match="maxBitrate"):
-        check_encodings("video", [{"maxBitrate": value}])
+        new_encodings("video", [{"maxBitrate": value}])
 
 
 def test_bit_rates_fit_what_the_standard_has_for_them() -> None:
-    assert check_encodings("video", [{"maxBitrate": 10**30}])[0].max_bitrate_bps == MAX_BITRATE_BPS
-    assert check_encodings("audio", [{"maxBitrate": 0}])[0].max_bitrate_bps == 0
+    assert new_encodings("video", [{"maxBitrate": 10**30}])[0].max_bitrate_bps == MAX_BITRATE_BPS
+    assert new_encodings("audio", [{"maxBitrate": 0}])[0].max_bitrate_bps == 0
 
 
 def test_a_rate_of_no_pictures_sends_none() -> None:
