@@ -17,6 +17,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
+from rtcstack.codecs.coders.scheduling import ordinary_scheduling
 from rtcstack.codecs.coders.video import (
     CLOCK_RATE,
     EncodedUnit,
@@ -384,7 +385,8 @@ class AvEncoder:
             # stated here, for x264 would go by the maximum bit rate, of which no use is made
             options["level"] = str(h264_level(width, height, self._clock.frame_rate))
         context.options = options
-        context.open(strict=False)
+        with ordinary_scheduling():
+            context.open(strict=False)
         return context
 
     def close(self) -> None:
