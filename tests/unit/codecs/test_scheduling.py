@@ -1,4 +1,4 @@
-"""No coder takes the machine for itself: threads keep the program's priority, also where more is to be had."""
+"""No coder takes the machine for itself: its threads keep the program's priority."""
 
 from __future__ import annotations
 
