@@ -107,7 +107,7 @@ class AioiceAgent:
     @property
     def gathering_state(self) -> GatheringState:
         """The newest generation's gathering state."""
-        return GatheringState.NEW if self._held is not None else self._newest.gathering
+        return self._newest.gathering
 
     @property
     def remote_ufrag(self) -> str | None:
@@ -151,7 +151,7 @@ class AioiceAgent:
 
     def gather_ahead(self) -> None:
         """Start gathering and tell nothing of it until `gather` is called."""
-        if self._newest.gathering is GatheringState.NEW and self._held is None:
+        if not self._newest.is_begun and self._held is None:
             self.gather()
             self._held = []
 
@@ -160,8 +160,8 @@ class AioiceAgent:
         newest = self._newest
         if self._held is not None:
             self._get_loop().call_soon(self._release)
-        elif newest.gathering is GatheringState.NEW and self.state is not IceState.CLOSED:
-            newest.gathering = GatheringState.GATHERING
+        elif not newest.is_begun and self.state is not IceState.CLOSED:
+            newest.is_begun = True
             self._run(self._gather(newest), newest)
 
     def _release(self) -> None:
@@ -176,15 +176,13 @@ class AioiceAgent:
         if self.config.policy is not GatherPolicy.RELAY:
             at.hosts = [each.host for each in host_addresses(self._get_network(), self.config)]
         await at.gather_candidates()
-        at.gathering = GatheringState.COMPLETE
         at.gathered.set()
         self._tell_gathering(at, GatheringState.COMPLETE)
-        self._maybe_completed()
 
     def configure(self, config: IceConfig) -> None:
         """Settings that count from the next generation on, or for this one before it gathers."""
         self.config = config
-        if self._newest.gathering is GatheringState.NEW:
+        if not self._newest.is_begun:
             self._newest.config = config
 
     def restart(self, ufrag: str | None = None, pwd: str | None = None) -> None:
@@ -301,7 +299,6 @@ class AioiceAgent:
                 self._drop(each)
             self._set_state(IceState.FAILED)
             if self.gathering_state is GatheringState.GATHERING:
-                self._newest.gathering = GatheringState.COMPLETE
                 self._tell_gathering(self._newest, GatheringState.COMPLETE)
 
     def abandon(self) -> asyncio.Task[None] | None:
@@ -419,8 +416,13 @@ class AioiceAgent:
             self._tell(lambda o: o.on_ice_state(state))
 
     def _tell_gathering(self, at: AioiceConnection, state: GatheringState) -> None:
-        if at is self._newest:
-            self._tell_later(lambda o: o.on_ice_gathering(state))
+        def told(observer: IceObserver) -> None:
+            at.gathering = state
+            if at is self._newest:
+                observer.on_ice_gathering(state)
+                self._maybe_completed()
+
+        self._tell_later(told)
 
     def _tell_later(self, call: Callable[[IceObserver], None]) -> None:
         """Tell of gathering, once that is wanted."""

@@ -102,7 +102,7 @@ class _Socket(StunProtocol):
             figures.packets_received += 1
             figures.bytes_received += len(data)
             figures.data_received_at = monotonic()
-            super().datagram_received(data, addr)
+            self.receiver.data_received(data, 1)  # aioice might take some of it for STUN
 
     async def request(
         self,
@@ -144,7 +144,8 @@ class AioiceConnection(Connection):
         signalled: the peer's candidates as it has signalled them, by where they are.
         peers: the addresses that may send anything but STUN; at most `MAX_REMOTE_CANDIDATES`.
         selected: the pair nominated last.
-        gathering: how far its candidates are; `gathered` is set with "complete".
+        is_begun: whether it has been told to gather; `gathered` is set when it has.
+        gathering: how far that is, as far as it was told.
         resolving: how many names of the peer's are being looked up.
         remote_ended: whether the peer has no more candidates.
         heard_at: when the peer was heard last.
@@ -167,6 +168,7 @@ class AioiceConnection(Connection):
         self.signalled: dict[Address, Candidate] = {}
         self.peers: set[Address] = set()
         self.selected: CandidatePair | None = None
+        self.is_begun = False
         self.gathering = GatheringState.NEW
         self.gathered = asyncio.Event()
         self.resolving = 0
@@ -289,15 +291,14 @@ class AioiceConnection(Connection):
         if server.scheme.is_secure:
             raise OSError("STUN over TLS shows no address that UDP could use")
         asked = [each for each in made if ":" not in each.local_candidate.host]  # aioice asks by IPv4 alone
-        to = (server.host, server.port)
-        for each in asyncio.as_completed([server_reflexive_candidate(one, to) for one in asked]):
-            found, _ = await each
-            assert found.related_address is not None
-            assert found.related_port is not None
-            local = (found.related_address, found.related_port)
-            self.mappings.append((local, server.url, (found.host, found.port)))
-            if local != (found.host, found.port):  # or it is the host candidate (RFC 8445, section 5.1.3)
-                self._found(found, server)
+        await asyncio.gather(*(self._ask_from(each, server) for each in asked))
+
+    async def _ask_from(self, one: _Socket, server: IceServer) -> None:
+        found, _ = await server_reflexive_candidate(one, (server.host, server.port))
+        local = (one.local_candidate.host, one.local_candidate.port)
+        self.mappings.append((local, server.url, (found.host, found.port)))
+        if local != (found.host, found.port):  # or it is the host candidate (RFC 8445, section 5.1.3)
+            self._found(found, server)
 
     async def _ask_turn(self, server: IceServer) -> None:
         if server.scheme.is_secure and server.transport == "udp":

@@ -33,6 +33,7 @@ class IceFeature(StrEnum):
     """The settings below `_TIMERS`; without it they are what the agent's library has."""
     EARLY_CHECKS = "checks while servers are still asked"
     """Without it a server that does not answer delays the connection."""
+    CANDIDATE_POOL = "candidates that are gathered ahead of their use, and told at once"
     RECOVERY = "another pair, or the same one again, when the selected one goes silent"
     """Without it a path that was silent too long needs a restart."""
     SEEDED = "the same in each run, where chance is seeded"

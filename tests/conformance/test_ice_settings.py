@@ -12,7 +12,7 @@ import pytest
 
 from rtcstack import RTCConfiguration, RTCPeerConnection
 from rtcstack.config import AddressRule, IceSettings, Settings
-from rtcstack.ice import UdpMux
+from rtcstack.ice import IceFeature, UdpMux
 from rtcstack.network import SystemNetwork, monitor
 from rtcstack.testing import VirtualLoop
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
@@ -58,6 +58,7 @@ async def test_own_credentials() -> None:
         assert f"a=ice-pwd:{'p' * 24}\r\n" in a.localDescription.sdp
 
 
+@pytest.mark.needs(IceFeature.LITE)
 @pytest.mark.parametrize("lite_offers", [True, False])
 async def test_a_lite_server(lite_offers: bool) -> None:
     settings = Settings(ice=IceSettings(lite=True))
@@ -71,6 +72,7 @@ async def test_a_lite_server(lite_offers: bool) -> None:
         assert full.sctp.transport.iceTransport.role == "controlling"
 
 
+@pytest.mark.needs(IceFeature.ADDRESS_RULES)
 async def test_rules_reach_the_description() -> None:
     rules = (AddressRule(external=("203.0.113.7",), protocols=("udp4",)),)
     settings = Settings(ice=IceSettings(address_rules=rules), use_ipv6=False)
@@ -82,6 +84,7 @@ async def test_rules_reach_the_description() -> None:
         assert addresses == {"203.0.113.7"}
 
 
+@pytest.mark.needs(IceFeature.HIDDEN_ADDRESSES)
 async def test_no_host() -> None:
     settings = Settings(ice=IceSettings(no_host=True))
     async with pair(RTCConfiguration(settings=settings)) as (a, _):
@@ -107,6 +110,7 @@ async def test_new_servers_count_from_the_restart_on() -> None:
 CREDENTIALS = {"username": "u", "credential": "p"}
 
 
+@pytest.mark.needs(IceFeature.SHARED_PORTS)
 async def test_connections_share_a_port() -> None:
     with stand_on("alice"):
         mux = UdpMux()
