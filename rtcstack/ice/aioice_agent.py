@@ -36,8 +36,8 @@ logger = logging.getLogger("rtcstack.ice.agent")
 MAX_RESOLUTIONS = 4
 """Names in the peer's candidates that are looked up at once; a candidate beyond is not used."""
 
-LINGER_S = 5.0
-"""How long a generation that was replaced hears what is still on its way."""
+LINGER_S, MAX_LINGERING = 5.0, 4
+"""How long a generation that was replaced hears what is still on its way, and how many do."""
 
 GOODBYE_S = 2.0
 """What a relay's server may take to hear that it is not needed any more."""
@@ -77,7 +77,7 @@ class AioiceAgent:
         self._newest = self._make(ufrag, pwd)
         self._old: AioiceConnection | None = None
         """Carries data until the newest does."""
-        self._open = {self._newest}
+        self._open = [self._newest]
         self._held: list[Callable[[IceObserver], None]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -191,7 +191,7 @@ class AioiceAgent:
             return
         before, self._newest = self._newest, self._make(ufrag, pwd)
         self._newest.ice_controlling = before.ice_controlling  # RFC 8445, section 9
-        self._open.add(self._newest)
+        self._open.append(self._newest)
         if self._old is None:
             self._old = before
         else:
@@ -292,7 +292,7 @@ class AioiceAgent:
     # -- the end ----------------------------------------------------------------------------------
 
     def fail(self, reason: str) -> None:
-        """ "failed", for good."""
+        """Drop everything, and tell "failed"; a restart begins anew."""
         if self.state not in (IceState.CLOSED, IceState.FAILED):
             logger.error("%s: given up: %s", self.name, reason)
             for each in list(self._open):
@@ -330,7 +330,7 @@ class AioiceAgent:
     def _drop(self, at: AioiceConnection) -> None:
         """Close a generation."""
         if at in self._open:
-            self._open.discard(at)
+            self._open.remove(at)
             for task in at.tasks:
                 task.cancel()
             self._run(self._shut(at, list(at.tasks)))
@@ -369,6 +369,8 @@ class AioiceAgent:
         if generation is self._newest and old is not None:
             self._old = None
             self._run(self._linger(old), old)
+            for oldest in self._open[: -1 - MAX_LINGERING]:
+                self._drop(oldest)
         view = self.selected_pair = generation.view(pair)
         self.selected_pair_changes += 1
         logger.info("%s: packets take %s", self.name, pair)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -32,6 +31,8 @@ from rtcstack.clock import monotonic
 from rtcstack.engine import Address
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
 from rtcstack.ice.contract import GatheringState, LocalCandidate, PairReport, PairView
+from rtcstack.ice.interfaces import udp_options
+from rtcstack.network.sockets import set_buffers
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
@@ -255,12 +256,9 @@ class AioiceConnection(Connection):
             except OSError as exc:
                 logger.warning("no socket on %s: %s", host, exc)
                 continue
-            sock = one.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.config.receive_buffer_bytes)
-            foundation, priority = (
-                candidate_foundation("host", "udp", host),
-                candidate_priority(component, "host"),
-            )
+            set_buffers(one.transport.get_extra_info("socket"), udp_options(self.config))
+            foundation = candidate_foundation("host", "udp", host)
+            priority = candidate_priority(component, "host")
             port = one.transport.get_extra_info("sockname")[1]
             one.local_candidate = AioiceCandidate(foundation, component, "udp", priority, host, port, "host")
             self._protocols.append(one)
@@ -291,7 +289,10 @@ class AioiceConnection(Connection):
         if server.scheme.is_secure:
             raise OSError("STUN over TLS shows no address that UDP could use")
         asked = [each for each in made if ":" not in each.local_candidate.host]  # aioice asks by IPv4 alone
-        await asyncio.gather(*(self._ask_from(each, server) for each in asked))
+        ends = await asyncio.gather(*(self._ask_from(each, server) for each in asked), return_exceptions=True)
+        for end in ends:  # when all are done: nothing is found after gathering has ended
+            if isinstance(end, BaseException):
+                raise end
 
     async def _ask_from(self, one: _Socket, server: IceServer) -> None:
         found, _ = await server_reflexive_candidate(one, (server.host, server.port))

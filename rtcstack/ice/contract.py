@@ -257,7 +257,7 @@ class AnyIceAgent(Protocol):
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""
 
     def fail(self, reason: str) -> None:
-        """The agent cannot be relied on any more, for a fault of ours: "failed", for good.
+        """What the agent has cannot be relied on any more, for a fault of ours: "failed", and released.
 
         Args:
             reason: for the log.

@@ -24,13 +24,12 @@ from rtcstack.ice import (
     IceServer,
     IceState,
     PairView,
-    UdpMux,
     check_features,
     features,
     make_agent,
     parse_server_uri,
 )
-from rtcstack.ice.aioice_agent import GOODBYE_S, AioiceAgent
+from rtcstack.ice.aioice_agent import GOODBYE_S, LINGER_S, MAX_LINGERING, MAX_RESOLUTIONS, AioiceAgent
 from rtcstack.ice.aioice_connection import MAX_REMOTE_CANDIDATES, AioiceConnection
 from rtcstack.network import network_here
 from rtcstack.sdp.candidate import Candidate
@@ -270,6 +269,24 @@ async def test_a_restart_loses_nothing() -> None:
 
 
 @in_virtual_time
+async def test_old_generations_linger_for_a_while_and_few_of_them() -> None:
+    async with ends() as (a, b):
+        await connect(a, b)
+        for _ in range(2 * MAX_LINGERING):
+            changes = a.agent.selected_pair_changes
+            for each in (a, b):
+                each.agent.restart()
+            for me, other in ((a, b), (b, a)):
+                me.agent.gather()
+                me.agent.start(other.agent.ufrag, other.agent.pwd, controlling=me is a)
+            await a.until(lambda seen=changes: a.agent.selected_pair_changes > seen)
+            await b.until(lambda: b.agent.state is IceState.COMPLETED)
+            assert len(a.agent._open) <= 1 + MAX_LINGERING
+        await asyncio.sleep(LINGER_S)
+        assert a.agent._open == [a.agent._newest]
+
+
+@in_virtual_time
 async def test_a_restart_that_is_cancelled_changes_nothing() -> None:
     async with ends() as (a, b):
         await connect(a, b)
@@ -348,7 +365,10 @@ async def test_bytes_of_every_kind_reach_nobody() -> None:
             stranger.send(data, to)
         await asyncio.sleep(1)
         assert a.data == []
-        assert [reason for _, reason in a.agent.refusals.counts] == ["aioice: not a STUN message", "aioice: error"]
+        assert [reason for _, reason in a.agent.refusals.counts] == [
+            "aioice: not a STUN message",
+            "aioice: error",
+        ]
         stranger.close()
         a.agent.send_runs([Run(b"\x80fine", 5)])
         await b.until(lambda: b.data == [b"\x80fine"])
@@ -367,6 +387,17 @@ async def test_a_peer_has_no_more_candidates_than_the_bound() -> None:
         newest = a.agent._newest
         assert len(newest.remote_candidates) == MAX_REMOTE_CANDIDATES
         assert len(newest._check_list) <= MAX_REMOTE_CANDIDATES * len(a.candidates)
+
+
+@in_virtual_time
+async def test_names_are_looked_up_a_few_at_a_time() -> None:
+    async with ends() as (a, _):
+        a.other = None
+        for i in range(3 * MAX_RESOLUTIONS):
+            a.agent.add_remote_candidate(Candidate.parse(f"1 1 udp 1 {i}.local 9 typ host"))
+        assert a.agent._newest.resolving == MAX_RESOLUTIONS
+        await asyncio.sleep(5)
+        assert a.agent._newest.resolving == 0
 
 
 @in_virtual_time

@@ -234,7 +234,9 @@ def damaged(draw: st.DrawFn) -> bytes:
     """A message of which a few bytes are not what they were, or which was cut."""
     content = draw(contents())
     data = bytearray(
-        written_by_aioice(draw(methods), draw(kinds), draw(transactions), content, draw(st.sampled_from([None, KEY])))
+        written_by_aioice(
+            draw(methods), draw(kinds), draw(transactions), content, draw(st.sampled_from([None, KEY]))
+        )
     )
     if draw(st.booleans()):  # or the fingerprint finds nearly everything
         del data[-8:]
