@@ -225,24 +225,20 @@ async def test_relay_policy_without_a_relay_gathers_nothing() -> None:
 
 @pytest.mark.needs(IceFeature.EARLY_CHECKS)
 async def test_a_dead_server_is_reported_and_delays_nothing() -> None:
-    configuration = {"iceServers": [{"urls": "stun:127.0.0.1:9"}]}
-    a, b = RTCPeerConnection(configuration), RTCPeerConnection()
-    errors: list[Any] = []
-    a.on("icecandidateerror", lambda e: errors.append(e))
-    a.on("icecandidate", lambda e: e.candidate and b.addIceCandidate(e.candidate))
-    b.on("icecandidate", lambda e: e.candidate and a.addIceCandidate(e.candidate))
-    a.createDataChannel("x")
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    await negotiate(a, b)
-    await connected(a)
-    assert loop.time() - started < 2, "well before the server's time-out of 5 s"
-    assert a.iceGatheringState == "gathering"
-    await until(lambda: errors, a, "icecandidateerror")
-    assert errors[0].errorCode == 701
-    assert errors[0].url == "stun:127.0.0.1:9"
-    await a.close()
-    await b.close()
+    configuration = RTCConfiguration(iceServers=[{"urls": "stun:127.0.0.1:9"}])
+    async with pair(configuration, RTCConfiguration()) as (a, b):
+        errors: list[Any] = []
+        a.on("icecandidateerror", lambda e: errors.append(e))
+        a.createDataChannel("x")
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await negotiate(a, b)
+        await connected(a)
+        assert loop.time() - started < 2, "well before the server's time-out of 5 s"
+        assert a.iceGatheringState == "gathering"
+        await until(lambda: errors, a, "icecandidateerror")
+        assert errors[0].errorCode == 701
+        assert errors[0].url == "stun:127.0.0.1:9"
 
 
 async def test_half_a_megabyte_of_candidates() -> None:

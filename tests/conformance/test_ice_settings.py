@@ -6,6 +6,7 @@ Spec: webrtc-pc, sections 4.2.1 (iceCandidatePoolSize) and 4.4.1.7; RFC 8445, se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -115,9 +116,14 @@ async def test_connections_share_a_port() -> None:
     with stand_on("alice"):
         mux = UdpMux()
     settings = Settings(ice=IceSettings(udp_mux=mux))
+    with contextlib.closing(mux):
+        await _share(RTCConfiguration(settings=settings), mux.port)
+
+
+async def _share(configuration: RTCConfiguration, port: int) -> None:
     async with (
-        pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (a, b),
-        pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (c, d),
+        pair(configuration, RTCConfiguration()) as (a, b),
+        pair(configuration, RTCConfiguration()) as (c, d),
     ):
         for one, other in ((a, b), (d, c)):
             mine, theirs = await open_channels(one, other)
@@ -126,8 +132,7 @@ async def test_connections_share_a_port() -> None:
         for server in (a, c):
             assert server.localDescription is not None
             lines = [line for line in server.localDescription.sdp.splitlines() if "candidate:" in line]
-            assert {line.split()[5] for line in lines} == {str(mux.port)}
-    mux.close()
+            assert {line.split()[5] for line in lines} == {str(port)}
 
 
 async def test_another_network_restarts_ice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -59,11 +60,11 @@ async def test_tcp_is_the_only_way(hosts: Hosts, name: str, local_offers: bool) 
 async def test_one_tcp_port(hosts: Hosts) -> None:
     mux = await TcpMux.open()
     settings = Settings(ice=IceSettings(udp=False, tcp=("passive",), tcp_mux=mux))
-    await asyncio.gather(
-        echoed(hosts, "chromium", settings, local_offers=True),
-        echoed(hosts, "wrtc", settings, local_offers=False),
-    )
-    mux.close()
+    with contextlib.closing(mux):
+        await asyncio.gather(
+            echoed(hosts, "chromium", settings, local_offers=True),
+            echoed(hosts, "wrtc", settings, local_offers=False),
+        )
 
 
 @pytest.mark.needs(IceFeature.LITE)
@@ -77,8 +78,8 @@ async def test_a_lite_server(hosts: Hosts, name: str, local_offers: bool) -> Non
 async def test_one_udp_port(hosts: Hosts, lite: bool, local_offers: bool) -> None:
     mux = UdpMux()
     settings = Settings(ice=IceSettings(udp_mux=mux, lite=lite))
-    await asyncio.gather(*(echoed(hosts, name, settings, local_offers=local_offers) for name in BROWSERS))
-    mux.close()
+    with contextlib.closing(mux):
+        await asyncio.gather(*(echoed(hosts, name, settings, local_offers=local_offers) for name in BROWSERS))
 
 
 @pytest.mark.needs(IceFeature.HIDDEN_ADDRESSES)
