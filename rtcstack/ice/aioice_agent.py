@@ -160,7 +160,7 @@ class AioiceAgent:
         newest = self._newest
         if self._held is not None:
             self._get_loop().call_soon(self._release)
-        elif not newest.is_begun and self.state is not IceState.CLOSED:
+        if not newest.is_begun and self.state is not IceState.CLOSED:
             newest.is_begun = True
             self._run(self._gather(newest), newest)
 
@@ -172,7 +172,6 @@ class AioiceAgent:
 
     async def _gather(self, at: AioiceConnection) -> None:
         self._tell_gathering(at, GatheringState.GATHERING)
-        at.hosts = []
         if self.config.policy is not GatherPolicy.RELAY:
             at.hosts = [each.host for each in host_addresses(self._get_network(), self.config)]
         await at.gather_candidates()
