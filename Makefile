@@ -11,10 +11,10 @@ STAMPS := $(VENV)/.stamps
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples
 
-.PHONY: help install system format lint types test unit conformance scenarios portable interop fuzz bench docs demo serve check clean
+.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop fuzz bench docs demo serve check clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 install: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/pion ## Make the environment: browsers, .venv, Node's and Go's peers
 
@@ -67,6 +67,10 @@ scenarios: install ## Whole calls on a virtual internet: losses, outages, NATs, 
 portable: install ## The same over the portable form of the network, which Windows' loop has
 	$(PYTHON) -m pytest tests/conformance --network=portable $(ARGS)
 
+second-agent: install ## Conformance, relays and Chromium once more, over aioice's ICE
+	$(PYTHON) -m pytest tests/conformance tests/interop/test_turn.py --agent=aioice $(ARGS)
+	$(PYTHON) -m pytest tests/interop/test_data_channels.py tests/interop/test_ice.py -k chromium --agent=aioice $(ARGS)
+
 interop: install ## Browsers and other stacks
 	$(PYTHON) -m pytest tests/interop $(ARGS)
 
@@ -86,7 +90,7 @@ demo: install ## Two calls with Chromium: channels, files both ways, a report
 serve: install ## The call page for your own browser, with the bot always there
 	$(PYTHON) -m examples.call.serve $(ARGS)
 
-check: lint types docs test portable ## What CI runs
+check: lint types docs test portable second-agent ## What CI runs
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) $(NODE)/node_modules docs/_build build dist artifacts

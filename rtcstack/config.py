@@ -98,6 +98,8 @@ class IceSettings:
     """How ICE finds its way, where an application must say more than a browser lets it.
 
     Attributes:
+        agent: who makes the checks: "rtcstack", the engine of ours, or "aioice", the library of that name,
+            which lacks some of the following: NotSupportedError where it is asked for; see docs/ice.md.
         lite: answer checks and make none (RFC 8445, section 2.5), for servers with a public address.
         no_host: tell no host candidate, and no address of this machine.
         hide_host_addresses: tell a random ".local" name for each of this machine's addresses, that
@@ -125,6 +127,7 @@ class IceSettings:
         check_interval_s: time between two connectivity checks (Ta of RFC 8445).
     """
 
+    agent: str = "rtcstack"
     lite: bool = False
     no_host: bool = False
     hide_host_addresses: bool = False
@@ -147,6 +150,8 @@ class IceSettings:
     check_interval_s: float = 0.02
 
     def __post_init__(self) -> None:
+        if self.agent not in ("rtcstack", "aioice"):
+            raise ValueError(f'agent must be "rtcstack" or "aioice", not {self.agent!r}')
         for address in self.bind_addresses:
             ip_address(address)
         if self.port_range is not None:

@@ -13,11 +13,12 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from rtcstack.ice import FEATURES
 from rtcstack.network import Form, SystemNetwork
 from rtcstack.platform import Platform, install, uninstall
 from rtcstack.platform.current import loops_with_their_own
 from rtcstack.testing import invariants
-from tests.support import leaks
+from tests.support import agents, leaks
 
 # `make fuzz`: the same properties with many more examples, for as long as it takes
 settings.register_profile("fuzz", max_examples=10_000, deadline=None)
@@ -39,6 +40,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=[str(form) for form in Form],
         help="the form of this machine's network, in all loops; conformance runs on a virtual one without",
     )
+    parser.addoption("--agent", choices=list(FEATURES), help="the ICE agent of all connections")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    agents.use_agent(config.getoption("--agent"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    agents.expect_failures(items)
 
 
 invariants.enable()
@@ -57,7 +67,7 @@ def pytest_runtestloop() -> Generator[None, object, object]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed:
+    if report.failed or hasattr(report, "wasxfail"):
         item.stash[FAILED] = True
     return report
 

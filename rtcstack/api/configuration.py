@@ -17,7 +17,7 @@ from rtcstack.config import Settings
 from rtcstack.connection.config import ConnectionConfig
 from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError
 from rtcstack.errors import SyntaxError as UrlSyntaxError
-from rtcstack.ice import GatherPolicy, IceConfig, IceServer, parse_server_uri, shown_uri
+from rtcstack.ice import GatherPolicy, IceConfig, IceServer, check_features, parse_server_uri, shown_uri
 from rtcstack.jsep import BundlePolicy
 
 __all__ = [
@@ -110,6 +110,7 @@ def validated(value: object) -> RTCConfiguration:
         TypeError: a member has the wrong type or an unknown enumeration value.
         SyntaxError: a server's URL cannot be read.
         InvalidAccessError: a TURN server without credentials, an expired certificate.
+        NotSupportedError: the settings name an ICE agent that lacks what they ask for.
     """
     given = as_dictionary(RTCConfiguration, value)
     servers = [as_dictionary(RTCIceServer, server) for server in given.iceServers or ()]
@@ -130,7 +131,7 @@ def validated(value: object) -> RTCConfiguration:
         iceCandidatePoolSize=enforce_range("iceCandidatePoolSize", given.iceCandidatePoolSize, 0, 255),
         alwaysNegotiateDataChannels=bool(given.alwaysNegotiateDataChannels),
     )
-    _ice_servers(result)
+    check_features(ice_config(result))
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.api.iceparameters import RTCIceParameters
 from rtcstack.events import EventTarget, HandlerAttribute
-from rtcstack.ice import GatheringState, IceAgent, IceState, PairView
+from rtcstack.ice import AnyIceAgent, GatheringState, IceState, PairView
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = [
@@ -63,7 +63,7 @@ class PathSource(Protocol):
         """What the peer has signalled for this generation."""
 
     @property
-    def agent(self) -> IceAgent:
+    def agent(self) -> AnyIceAgent:
         """The ICE agent."""
 
     @property

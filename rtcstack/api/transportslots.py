@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.dtls import DtlsState
-from rtcstack.ice import GatheringState, IceAgent, IceState, PairView
+from rtcstack.ice import AnyIceAgent, GatheringState, IceState, PairView
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["TransportSlots"]
@@ -36,7 +36,7 @@ class TransportSlots:
         self.dtls_state = DtlsState.NEW
 
     @property
-    def agent(self) -> IceAgent:
+    def agent(self) -> AnyIceAgent:
         """The ICE agent."""
         return self.entry.agent
 

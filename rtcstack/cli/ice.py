@@ -193,7 +193,7 @@ async def gather(arguments: IceArguments, report: Report, on_change: Any = None)
     try:
         gatherer.gather()
         await done.wait()
-        report.mappings = source_of(gatherer).agent.engine.newest.gathering.mappings()
+        report.mappings = source_of(gatherer).agent.mappings()
     finally:
         await gatherer.close()
 

@@ -17,7 +17,15 @@ from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, Dtl
 from rtcstack.dtls import Fingerprint as DtlsFingerprint
 from rtcstack.engine import Run
 from rtcstack.entropy import random_bytes
-from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
+from rtcstack.ice import (
+    Address,
+    AnyIceAgent,
+    GatheringState,
+    IceServer,
+    IceState,
+    PairView,
+    make_agent,
+)
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.media.pipeline.carrier import MediaCarrier
@@ -191,7 +199,7 @@ class TransportEntry:
         return self._carrier
 
     @property
-    def agent(self) -> IceAgent:
+    def agent(self) -> AnyIceAgent:
         """The ICE agent."""
         return self.transport.ice
 
@@ -415,7 +423,7 @@ class TransportSet:
         self._certificate: Certificate | None = None
         self._entries: dict[str, TransportEntry] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._pool: list[IceAgent] = []
+        self._pool: list[AnyIceAgent] = []
         self._watch: Watch | None = None
         self._closed = False
         self.fill_pool()
@@ -435,7 +443,7 @@ class TransportSet:
             self._drop(self._pool.pop())
         ufrag, pwd = self.first_credentials
         while len(self._pool) + len(self._entries) < wanted:
-            agent = IceAgent(config, _UNHEARD, ufrag=ufrag, pwd=pwd, network=self.network)
+            agent = make_agent(config, _UNHEARD, ufrag=ufrag, pwd=pwd, network=self.network)
             agent.gather_ahead()
             self._pool.append(agent)
 
@@ -449,7 +457,7 @@ class TransportSet:
             except Exception as exc:  # of a network that the application has installed
                 logger.error("changes of the machine's addresses will not be heard of: %r", exc)
 
-    def take_pooled(self) -> IceAgent | None:
+    def take_pooled(self) -> AnyIceAgent | None:
         """An agent that has begun to gather, if there is one."""
         return self._pool.pop(0) if self._pool else None
 
@@ -458,7 +466,7 @@ class TransportSet:
         while self._pool:
             self._drop(self._pool.pop())
 
-    def _drop(self, agent: IceAgent) -> None:
+    def _drop(self, agent: AnyIceAgent) -> None:
         task = agent.abandon()
         if task is not None:
             self._closing.add(task)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address, Run
-from rtcstack.ice.candidates import PairView
 from rtcstack.ice.carriers import Carrier
-from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
+from rtcstack.ice.config import GatherPolicy, IceConfig
+from rtcstack.ice.contract import IceObserver, IceReport, PairView
 from rtcstack.ice.engine import (
     Arrival,
     CandidateFound,
@@ -35,6 +35,8 @@ from rtcstack.ice.engine import (
 )
 from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
+from rtcstack.ice.features import FEATURES
+from rtcstack.ice.reports import report_of
 from rtcstack.ice.sources import Sources
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
 from rtcstack.network import is_literal, network
@@ -58,30 +60,6 @@ MAX_ROUTES = 256
 
 
 _OF_GATHERING = (CandidateFound, GatheringDone, ServerFailed)
-
-
-class IceObserver(Protocol):
-    """What an agent tells its owner. Calls come from the event loop, never from within a call in."""
-
-    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
-        """A local candidate of the generation with this ufrag was found (by asking `server`)."""
-
-    def on_ice_gathering(self, state: GatheringState) -> None:
-        """The gathering state changed."""
-
-    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """A server failed."""
-
-    def on_ice_state(self, state: IceState) -> None:
-        """The state changed."""
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Packets take another pair from now on."""
-
-    def on_datagrams(
-        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
-    ) -> None:
-        """Packets arrived; see `rtcstack.ice.sorting.Receiver`."""
 
 
 class _Route:
@@ -134,9 +112,7 @@ def _hand_on(receiver: _Route, relayed: list[RelayedArrival], now: float) -> Non
 
 
 class IceAgent:
-    """Finds and keeps a path to one peer.
-
-    Methods must be called from the event loop's thread; none of them blocks or awaits but `close`.
+    """The agent of the engine of ours; see `AnyIceAgent`.
 
     Args:
         config: see `IceConfig`.
@@ -144,6 +120,8 @@ class IceAgent:
         ufrag, pwd: local credentials of the first generation, or None for random ones.
         network: what it is on; None for the network of the code by which it first needs its loop.
     """
+
+    features = FEATURES["rtcstack"]
 
     def __init__(
         self,
@@ -241,6 +219,14 @@ class IceAgent:
     def selected_pair_changes(self) -> int:
         """How often a pair was selected."""
         return self.engine.selected_changes
+
+    def report(self) -> IceReport:
+        """Candidates, pairs and what was counted on them, of the generation that packets take."""
+        return report_of(self.engine)
+
+    def mappings(self) -> list[tuple[Address, str, Address]]:
+        """What STUN servers saw of the newest generation; see `AnyIceAgent`."""
+        return self.engine.newest.gathering.mappings()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -736,7 +722,7 @@ class IceAgent:
                     logger.info("%s: %s", self.name, explain(self.engine))
                 observer.on_ice_state(state)
             case PairSelected(pair):
-                self.selected_pair = PairView(pair)
+                self.selected_pair = PairView(pair.local, pair.remote.candidate)
                 logger.info("%s: packets take %s", self.name, pair)
                 observer.on_ice_selected_pair(self.selected_pair)
             case CandidateFound(ufrag, candidate, server):

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address
-from rtcstack.ice.carriers import HostCarrier, RelayCarrier, StreamCarrier
-from rtcstack.ice.config import GatherPolicy, IceServer
+from rtcstack.ice.carriers import Carrier, HostCarrier, RelayCarrier, StreamCarrier, StreamOwner
+from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
+from rtcstack.ice.engine import IceEngine
 from rtcstack.ice.engine.events import RelayMoved
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.pair import Path
 from rtcstack.ice.interfaces import host_addresses, udp_options
 from rtcstack.ice.mux import UdpMux
-from rtcstack.ice.tcp import TcpListener, listen_tcp
+from rtcstack.ice.tcp import TcpListener, TcpOwner, listen_tcp
 from rtcstack.network.tls import default_context, open_tls
-from rtcstack.platform import HostAddress, Stream
+from rtcstack.platform import HostAddress, Network, Stream
 
-if TYPE_CHECKING:
-    from rtcstack.ice.agent import IceAgent
-
-__all__ = ["Sources"]
+__all__ = ["Sources", "SourcesOwner"]
 
 logger = logging.getLogger("rtcstack.ice.gather")
 
@@ -40,6 +38,37 @@ MAX_REDIRECTIONS = 3
 """Times that a TURN server may send us to another one."""
 
 
+class SourcesOwner(StreamOwner, TcpOwner, Protocol):
+    """What is asked of the agent.
+
+    Attributes:
+        engine: that is fed.
+        config: its settings.
+        relay_news: set whenever a relay's server has sent something: of whoever waits for that.
+    """
+
+    engine: IceEngine
+    config: IceConfig
+    relay_news: set[asyncio.Event]
+
+    @property
+    def network(self) -> Network:
+        """The network that the agent is on."""
+
+    async def publish(self, address: str) -> str:
+        """A name for one of our addresses.
+
+        Raises:
+            OSError: there is none; see `Network.publish`.
+        """
+
+    def keep(self, path: int, carrier: Carrier) -> None:
+        """A carrier was opened for this path."""
+
+    def wake(self) -> None:
+        """Something may have happened inside the engine: tell it from the loop, soon."""
+
+
 class Sources:
     """Feeds one generation's gathering.
 
@@ -48,7 +77,7 @@ class Sources:
         generation: which.
     """
 
-    def __init__(self, agent: IceAgent, generation: Generation) -> None:
+    def __init__(self, agent: SourcesOwner, generation: Generation) -> None:
         self._agent = agent
         self._engine = agent.engine
         self._config = agent.config

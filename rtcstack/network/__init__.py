@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 
 from rtcstack.network.capabilities import Form
 from rtcstack.network.names import is_literal
@@ -11,7 +12,7 @@ from rtcstack.network.system import SystemNetwork
 from rtcstack.platform.current import installed
 from rtcstack.platform.values import Network
 
-__all__ = ["Form", "SystemNetwork", "is_literal", "network", "network_here"]
+__all__ = ["Form", "SystemNetwork", "is_literal", "network", "network_here", "standing_on"]
 
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SystemNetwork] = weakref.WeakKeyDictionary()
 
@@ -41,3 +42,13 @@ def network() -> Network:
     if found is None:
         found = _of_loop[loop] = SystemNetwork()
     return found
+
+
+def standing_on(network: Network) -> AbstractContextManager[object]:
+    """What is called within, and the tasks that are made within, stand on that network's machine.
+
+    For libraries that ask the loop, and not a network: where a loop has several machines, its own calls
+    (`asyncio.loop.create_datagram_endpoint`) are for the one on which the code stands.
+    """
+    place = getattr(network, "host", None)
+    return place if isinstance(place, AbstractContextManager) else nullcontext()

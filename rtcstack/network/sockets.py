@@ -5,16 +5,36 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from typing import Any
 
 from rtcstack.engine import Address
 from rtcstack.entropy import entropy
 from rtcstack.network.capabilities import reuse_address, share_port
 from rtcstack.platform.values import UdpOptions
 
-__all__ = ["bind_in_range", "family_of", "forget_socket", "listening_socket", "stream_socket", "udp_socket"]
+__all__ = [
+    "bind_in_range",
+    "family_of",
+    "forget_socket",
+    "listening_socket",
+    "set_buffers",
+    "stream_socket",
+    "udp_socket",
+]
 
 BACKLOG = 128
 """Connections that the system keeps until they are accepted."""
+
+
+def set_buffers(sock: Any, options: UdpOptions) -> None:
+    """Ask for the buffers of a socket, or of what stands for one.
+
+    The default receive buffer, 208 KB, loses packets as soon as the program is busy.
+    """
+    if options.receive_buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)
+    if options.send_buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -39,11 +59,7 @@ def udp_socket(local: Address, options: UdpOptions) -> socket.socket:
     sock = socket.socket(family_of(local[0]), socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        # The default receive buffer, 208 KB, loses packets as soon as the program is busy.
-        if options.receive_buffer_bytes is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)
-        if options.send_buffer_bytes is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
+        set_buffers(sock, options)
         bind_in_range(sock, local, options.port_range)
     except BaseException:
         sock.close()

@@ -8,7 +8,7 @@ from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
 from rtcstack.api.messageevent import MessageEvent
 from rtcstack.engine import Run
 from rtcstack.events import Event, EventTarget
-from rtcstack.ice import Address, GatheringState, IceAgent, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView, make_agent
 from rtcstack.network import network_here
 from rtcstack.sdp.candidate import Candidate
 
@@ -32,7 +32,7 @@ class IceSource:
 
     def __init__(self, configuration: RTCConfiguration, gatherer: EventTarget) -> None:
         ice = configuration.settings.ice
-        self.agent = IceAgent(
+        self.agent = make_agent(
             ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password, network=network_here()
         )
         self.mid = "0"

@@ -101,6 +101,14 @@ class Surface:
         entries = await self.getaddrinfo(given[0], given[1], family=family, flags=socket.AI_PASSIVE)
         return [entry[4][:2] for entry in entries]
 
+    async def _made(self, transport: asyncio.BaseTransport) -> None:
+        """connection_made comes first; whoever is cancelled meanwhile gets no transport to close."""
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            transport.close()
+            raise
+
     # -- datagrams ------------------------------------------------------------------------------
 
     async def create_datagram_endpoint(
@@ -136,7 +144,7 @@ class Surface:
             local = (network.local_address_for(remote), local[1])
         protocol = protocol_factory()
         transport = VirtualDatagramTransport(self._loop, network, local, remote, protocol)
-        await asyncio.sleep(0)  # connection_made comes first
+        await self._made(transport)
         return transport, protocol
 
     # -- streams --------------------------------------------------------------------------------
@@ -198,7 +206,7 @@ class Surface:
             raise error
         transport, protocol, inner = made[0]
         if waiter is None:
-            await asyncio.sleep(0)  # connection_made comes first
+            await self._made(transport)
             return transport, inner
         try:
             await waiter

@@ -34,7 +34,16 @@ from rtcstack.dtls import (
 )
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
-from rtcstack.ice import Address, GatheringState, IceAgent, IceConfig, IceServer, IceState, PairView
+from rtcstack.ice import (
+    Address,
+    AnyIceAgent,
+    GatheringState,
+    IceConfig,
+    IceServer,
+    IceState,
+    PairView,
+    make_agent,
+)
 from rtcstack.platform import Network, installed
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.events import RtpEvent
@@ -116,7 +125,7 @@ class Transport:
         keylog_path: see `DtlsEngine`.
         ufrag, pwd: local ICE credentials, or None for random ones.
         ice: an agent that has begun to gather, instead of a new one.
-        network: see `IceAgent`.
+        network: see `make_agent`.
     """
 
     def __init__(
@@ -128,12 +137,12 @@ class Transport:
         keylog_path: str | None = None,
         ufrag: str | None = None,
         pwd: str | None = None,
-        ice: IceAgent | None = None,
+        ice: AnyIceAgent | None = None,
         network: Network | None = None,
     ) -> None:
         self.certificate = certificate
         self.observer = observer
-        self.ice = ice or IceAgent(ice_config, self, ufrag=ufrag, pwd=pwd, network=network)
+        self.ice = ice or make_agent(ice_config, self, ufrag=ufrag, pwd=pwd, network=network)
         self.ice.observer = self
         self.dtls = DtlsEngine(certificate, keylog_path=keylog_path)
         self.refusals = self.dtls.refusals = self.ice.refusals

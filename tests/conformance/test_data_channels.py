@@ -22,6 +22,7 @@ from rtcstack import (
     RTCPeerConnection,
     Settings,
 )
+from rtcstack.ice import IceFeature
 from tests.conformance.helpers import FAST, happens, negotiate, open_channels, pair, until
 from tests.support.insides import transports_of
 
@@ -342,6 +343,7 @@ async def test_peer_closes_the_connection() -> None:
         assert events[-1] == "close"
 
 
+@pytest.mark.needs(IceFeature.TIMERS)
 async def test_peer_vanishes() -> None:
     configuration = RTCConfiguration(settings=FAST)
     async with pair(configuration) as (a, b):

@@ -145,6 +145,7 @@ async def test_a_fault_in_dtls_ends_the_transport(verb: str) -> None:
         assert broken.raised == 1
 
 
+@pytest.mark.of_the_engine
 @pytest.mark.usefixtures("expects_faults")
 @pytest.mark.parametrize(
     "verb", ["receive", "handle_timeout", "drain", "events", "next_timeout", "heard", "route"]
@@ -192,6 +193,7 @@ async def test_what_the_observer_raises_costs_nobody_else() -> None:
         assert mine.readyState == "open"
 
 
+@pytest.mark.of_the_engine
 @pytest.mark.usefixtures("expects_faults")
 async def test_a_fault_while_the_connection_is_closed_leaves_no_socket() -> None:
     async with pair() as (a, b):

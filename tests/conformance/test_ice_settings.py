@@ -6,13 +6,14 @@ Spec: webrtc-pc, sections 4.2.1 (iceCandidatePoolSize) and 4.4.1.7; RFC 8445, se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
 from rtcstack import RTCConfiguration, RTCPeerConnection
 from rtcstack.config import AddressRule, IceSettings, Settings
-from rtcstack.ice import UdpMux
+from rtcstack.ice import IceFeature, UdpMux
 from rtcstack.network import SystemNetwork, monitor
 from rtcstack.testing import VirtualLoop
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
@@ -58,6 +59,7 @@ async def test_own_credentials() -> None:
         assert f"a=ice-pwd:{'p' * 24}\r\n" in a.localDescription.sdp
 
 
+@pytest.mark.needs(IceFeature.LITE)
 @pytest.mark.parametrize("lite_offers", [True, False])
 async def test_a_lite_server(lite_offers: bool) -> None:
     settings = Settings(ice=IceSettings(lite=True))
@@ -71,6 +73,7 @@ async def test_a_lite_server(lite_offers: bool) -> None:
         assert full.sctp.transport.iceTransport.role == "controlling"
 
 
+@pytest.mark.needs(IceFeature.ADDRESS_RULES)
 async def test_rules_reach_the_description() -> None:
     rules = (AddressRule(external=("203.0.113.7",), protocols=("udp4",)),)
     settings = Settings(ice=IceSettings(address_rules=rules), use_ipv6=False)
@@ -82,6 +85,7 @@ async def test_rules_reach_the_description() -> None:
         assert addresses == {"203.0.113.7"}
 
 
+@pytest.mark.needs(IceFeature.HIDDEN_ADDRESSES)
 async def test_no_host() -> None:
     settings = Settings(ice=IceSettings(no_host=True))
     async with pair(RTCConfiguration(settings=settings)) as (a, _):
@@ -107,13 +111,19 @@ async def test_new_servers_count_from_the_restart_on() -> None:
 CREDENTIALS = {"username": "u", "credential": "p"}
 
 
+@pytest.mark.needs(IceFeature.SHARED_PORTS)
 async def test_connections_share_a_port() -> None:
     with stand_on("alice"):
         mux = UdpMux()
     settings = Settings(ice=IceSettings(udp_mux=mux))
+    with contextlib.closing(mux):
+        await _share(RTCConfiguration(settings=settings), mux.port)
+
+
+async def _share(configuration: RTCConfiguration, port: int) -> None:
     async with (
-        pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (a, b),
-        pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (c, d),
+        pair(configuration, RTCConfiguration()) as (a, b),
+        pair(configuration, RTCConfiguration()) as (c, d),
     ):
         for one, other in ((a, b), (d, c)):
             mine, theirs = await open_channels(one, other)
@@ -122,8 +132,7 @@ async def test_connections_share_a_port() -> None:
         for server in (a, c):
             assert server.localDescription is not None
             lines = [line for line in server.localDescription.sdp.splitlines() if "candidate:" in line]
-            assert {line.split()[5] for line in lines} == {str(mux.port)}
-    mux.close()
+            assert {line.split()[5] for line in lines} == {str(port)}
 
 
 async def test_another_network_restarts_ice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,6 +226,7 @@ async def test_nobody_hears_of_a_closed_connection_what_a_description_had_set_of
     async with pair() as (a, b):
         a.createDataChannel("x")
         await a.setLocalDescription()
+        await a.gathered()
         await b.setRemoteDescription(a.localDescription)
         await b.setLocalDescription()
         told: list[str] = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from rtcstack import IceSettings, Settings, TcpMux, UdpMux
+from rtcstack.ice import IceFeature
 from tests.interop.conftest import Hosts, Pair
 from tests.support.peers import ChannelOptions
 from tests.support.rtcstack_peer import RtcstackPeer
@@ -47,41 +49,47 @@ def check(selected: dict[str, object], settings: Settings) -> None:
             assert selected["port"] == mux.port
 
 
+@pytest.mark.needs(IceFeature.TCP)
 @pytest.mark.parametrize("name", ["chromium", "wrtc"])
 async def test_tcp_is_the_only_way(hosts: Hosts, name: str, local_offers: bool) -> None:
     settings = Settings(ice=IceSettings(udp=False, tcp=("passive",)))
     await echoed(hosts, name, settings, local_offers=local_offers)
 
 
+@pytest.mark.needs(IceFeature.TCP)
 async def test_one_tcp_port(hosts: Hosts) -> None:
     mux = await TcpMux.open()
     settings = Settings(ice=IceSettings(udp=False, tcp=("passive",), tcp_mux=mux))
-    await asyncio.gather(
-        echoed(hosts, "chromium", settings, local_offers=True),
-        echoed(hosts, "wrtc", settings, local_offers=False),
-    )
-    mux.close()
+    with contextlib.closing(mux):
+        await asyncio.gather(
+            echoed(hosts, "chromium", settings, local_offers=True),
+            echoed(hosts, "wrtc", settings, local_offers=False),
+        )
 
 
+@pytest.mark.needs(IceFeature.LITE)
 @pytest.mark.parametrize("name", BROWSERS)
 async def test_a_lite_server(hosts: Hosts, name: str, local_offers: bool) -> None:
     await echoed(hosts, name, Settings(ice=IceSettings(lite=True)), local_offers=local_offers)
 
 
+@pytest.mark.needs(IceFeature.SHARED_PORTS)
 @pytest.mark.parametrize("lite", [False, True])
 async def test_one_udp_port(hosts: Hosts, lite: bool, local_offers: bool) -> None:
     mux = UdpMux()
     settings = Settings(ice=IceSettings(udp_mux=mux, lite=lite))
-    await asyncio.gather(*(echoed(hosts, name, settings, local_offers=local_offers) for name in BROWSERS))
-    mux.close()
+    with contextlib.closing(mux):
+        await asyncio.gather(*(echoed(hosts, name, settings, local_offers=local_offers) for name in BROWSERS))
 
 
+@pytest.mark.needs(IceFeature.HIDDEN_ADDRESSES)
 @pytest.mark.parametrize("name", BROWSERS)
 async def test_our_addresses_are_hidden(hosts: Hosts, name: str, local_offers: bool) -> None:
     settings = Settings(ice=IceSettings(hide_host_addresses=True), use_ipv6=False)
     await echoed(hosts, name, settings, local_offers=local_offers)
 
 
+@pytest.mark.needs(IceFeature.RENOMINATION)
 @pytest.mark.parametrize("name", BROWSERS)
 async def test_renomination_is_understood_or_ignored(hosts: Hosts, name: str, local_offers: bool) -> None:
     await echoed(hosts, name, Settings(ice=IceSettings(renomination=True)), local_offers=local_offers)

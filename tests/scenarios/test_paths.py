@@ -10,7 +10,7 @@ from rtcstack.config import IceSettings
 from rtcstack.ice.stun import Method
 from rtcstack.testing import Nat, Rule
 from tests.scenarios.world import Call, call, here, turn_server, until
-from tests.support.insides import transports_of
+from tests.support.insides import own_agent, transports_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -129,7 +129,7 @@ async def test_an_address_that_vanishes_is_left_at_once(number: int) -> None:
         await it.begin()
         mover, other = it.parties[number], it.parties[1 - number]
         (entry,) = transports_of(mover.connection)
-        engine = entry.agent.engine
+        engine = own_agent(entry).engine
         await asyncio.sleep(60)
         for _ in range(3):
             before = engine.selected
@@ -178,8 +178,8 @@ async def test_an_address_that_is_said_to_be_gone_and_is_not_is_proved_by_the_pe
     async with call(servers=[], nats=None) as it:
         await it.begin()
         (entry,) = transports_of(it.a.connection)
-        entry.agent.network.interfaces = list  # type: ignore[method-assign]
-        entry.agent._on_addresses()
+        own_agent(entry).network.interfaces = list  # type: ignore[method-assign]
+        own_agent(entry)._on_addresses()
         assert await until(lambda: it.a.connection.connectionState == "disconnected", "disconnected") < 0.1
         assert await until(lambda: it.a.connection.connectionState == "connected", "connected") < 5.0
         await it.all_messages()
@@ -230,10 +230,10 @@ async def test_a_relay_whose_nat_forgets_is_made_anew(number: int) -> None:
             for party in it.parties:
                 assert party.sound is not None
                 assert party.sound.longest_gap_s(began, it.now) < 5.5
-            generation = entry.agent.engine.active
+            generation = own_agent(entry).engine.active
             assert len(generation.checklist) <= 6
             assert len(generation.gathering.local) <= 2
-            assert len(entry.agent._routes) <= 6
+            assert len(own_agent(entry)._routes) <= 6
         assert "failed" not in it.a.states + it.b.states
         await it.all_messages()
         it.assert_contents_are_right()

@@ -6,19 +6,26 @@ from rtcstack import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver, RTCRtpSe
 from rtcstack.api.peerconnection import connection_part
 from rtcstack.api.receiver import receiver_part
 from rtcstack.api.sender import sender_part
-from rtcstack.connection.transports import TransportSet
+from rtcstack.connection.transports import TransportEntry, TransportSet
+from rtcstack.ice.agent import IceAgent
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.sctp.association import SctpAssociation
 
-__all__ = ["association_of", "held_bytes", "inbound_of", "outbound_of", "transports_of"]
+__all__ = ["association_of", "held_bytes", "inbound_of", "outbound_of", "own_agent", "transports_of"]
 
 
 def transports_of(pc: RTCPeerConnection) -> TransportSet:
     """The transports of a connection."""
     return connection_part(pc).transports
+
+
+def own_agent(entry: TransportEntry) -> IceAgent:
+    """A transport's agent, where it is the engine of ours."""
+    assert isinstance(entry.agent, IceAgent)
+    return entry.agent
 
 
 def association_of(pc: RTCPeerConnection) -> SctpAssociation:

@@ -51,7 +51,7 @@ ONLY_IN = {
         *("platform", "network", "workers", "ice", "transport", "media"),
         *("connection", "api", "ortc", "observe", "events", "cli", "testing"),
     },
-    "aioice": {"network"},
+    "aioice": {"network", "ice"},
     "dns": {"network"},
     "ifaddr": {"network"},
     "socket": {"network", "testing"},
@@ -65,6 +65,9 @@ ONLY_IN = {
 
 ENGINES_WITHIN_ICE = ("engine", "turn", "stun.py", "transactions.py", "unfinished.py", "rewriting.py")
 """What of ice/ is an engine; the rest of that room is its shell."""
+
+KNOWS_AIOICE = "ice/aioice_connection.py"
+"""The one file of ice/ that does."""
 
 NOT_IN_ENGINES = {"asyncio", "select", "selectors", "socket", "time"}
 """An engine has no socket, and is told the time."""
@@ -227,6 +230,26 @@ def test_the_engine_of_ice_is_one(path: Path) -> None:
             assert module.split(".")[2] in inside, module
 
 
+def test_one_file_of_ice_knows_aioice() -> None:
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if room_of(path) == "ice"
+        and "aioice" in {m.partition(".")[0] for m in imports(path.read_text(), package_of(path))}
+    ]
+    assert found == [KNOWS_AIOICE]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f for f in FILES if room_of(f) not in ("ice", "testing")],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_nobody_outside_knows_which_agent_there_is(path: Path) -> None:
+    """What is above ice/ uses the contract; `rtcstack.ice` has all that it needs of the room."""
+    assert [m for m in imports(path.read_text(), package_of(path)) if m.startswith("rtcstack.ice.")] == []
+
+
 @pytest.mark.parametrize(
     "path", [f for f in FILES if room_of(f) != "testing"], ids=lambda path: str(path.relative_to(PACKAGE))
 )
@@ -312,7 +335,6 @@ def test_the_rule_of_the_machine_itself(source: str, expected: list[str]) -> Non
 
 KNOWN_CIRCLES = {
     frozenset({"ice.engine.checks", "ice.engine.core", "ice.engine.gathering", "ice.engine.generation"}),
-    frozenset({"ice.agent", "ice.sources"}),
     frozenset({"media.encoded", "media.reader", "media.source", "media.track"}),
     frozenset({"rtp.events", "rtp.receive"}),
     frozenset({"rtp.outgoing", "rtp.pacer", "rtp.send"}),

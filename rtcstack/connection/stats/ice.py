@@ -10,8 +10,7 @@ from typing import Any
 
 from rtcstack.clock import monotonic, timestamp_ms
 from rtcstack.connection.transports import TransportEntry
-from rtcstack.ice import IceAgent, IceServer, IceState
-from rtcstack.ice.engine import Pair
+from rtcstack.ice import AnyIceAgent, IceServer, IceState, PairReport
 from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["add_ice", "ice_role"]
@@ -19,7 +18,7 @@ __all__ = ["add_ice", "ice_role"]
 Add = Callable[[str, str, float, Mapping[str, Any]], str]
 
 
-def ice_role(ice: IceAgent) -> str:
+def ice_role(ice: AnyIceAgent) -> str:
     """RTCIceRole."""
     if ice.state is IceState.NEW:
         return "unknown"
@@ -54,9 +53,9 @@ def _epoch_ms(time_s: float | None) -> float | None:
     return None if not time_s else timestamp_ms() - 1000.0 * (monotonic() - time_s)
 
 
-def _pair_members(pair: Pair) -> dict[str, Any]:
+def _pair_members(pair: PairReport) -> dict[str, Any]:
     return {
-        "state": pair.state.value,
+        "state": pair.state,
         "nominated": pair.nominated,
         "currentRoundTripTime": pair.rtt_s,
         "totalRoundTripTime": pair.rtt_total_s,
@@ -76,6 +75,17 @@ def _pair_members(pair: Pair) -> dict[str, Any]:
     }
 
 
+def _ends(candidate: Candidate) -> tuple[str, int, str]:
+    """Where a candidate is."""
+    return candidate.address, candidate.port, candidate.transport
+
+
+def _name(prefix: str, candidate: Candidate) -> str:
+    """A candidate's id."""
+    tcp_type = candidate.tcp_type if candidate.transport.lower() == "tcp" else ""
+    return f"{prefix}{candidate.address}:{candidate.port}{candidate.type}{tcp_type}"
+
+
 def add_ice(add: Add, entry: TransportEntry, now: float, estimate_bps: float | None) -> str | None:
     """Candidates and pairs of the generation that packets take.
 
@@ -88,40 +98,31 @@ def add_ice(add: Add, entry: TransportEntry, now: float, estimate_bps: float | N
     Returns:
         The id of the selected pair, or None.
     """
-    key, ice = entry.key, entry.transport.ice
-    engine = ice.engine
-    generation = engine.active
+    key, report = entry.key, entry.agent.report()
     transport_id = f"T{key}"
     local_names: dict[tuple[str, int, str], str] = {}
-    for local in generation.gathering.local:
+    for local in report.local:
         candidate = local.candidate
-        ends = candidate.address, candidate.port, candidate.transport
-        name = local_names[ends] = f"I{key}L{candidate.address}:{candidate.port}{candidate.type}"
-        if candidate.transport == "tcp":
-            name = local_names[ends] = f"{name}{candidate.tcp_type}"
-        members = _candidate_members(candidate, transport_id, generation.ufrag, local.server)
-        add("local-candidate", name, now, members)
-    remote_names: dict[int, str] = {}
-    for remote in generation.remotes.values():
-        candidate = remote.candidate
-        name = f"I{key}R{candidate.address}:{candidate.port}{candidate.type}"
-        if candidate.transport.lower() == "tcp":
-            name = f"{name}{candidate.tcp_type}"
-        remote_names[id(remote)] = name
-        members = _candidate_members(candidate, transport_id, generation.remote_ufrag)
-        add("remote-candidate", name, now, members)
+        name = local_names[_ends(candidate)] = _name(f"I{key}L", candidate)
+        add(
+            "local-candidate",
+            name,
+            now,
+            _candidate_members(candidate, transport_id, report.ufrag, local.server),
+        )
+    for candidate in report.remote:
+        members = _candidate_members(candidate, transport_id, report.remote_ufrag)
+        add("remote-candidate", _name(f"I{key}R", candidate), now, members)
     selected = None
-    for pair in generation.checklist:
-        remote_address = pair.remote.address
-        identifier = f"CP{key}{pair.path.id}_{remote_address[0]}:{remote_address[1]}"
-        local_ends = pair.local.address, pair.local.port, pair.local.transport
+    for pair in report.pairs:
+        identifier = f"CP{key}{pair.key}"
         names = {
             "transportId": transport_id,
-            "localCandidateId": local_names.get(local_ends),
-            "remoteCandidateId": remote_names.get(id(pair.remote)),
+            "localCandidateId": local_names.get(_ends(pair.local)),
+            "remoteCandidateId": _name(f"I{key}R", pair.remote),
         }
         members = names | _pair_members(pair)
-        if pair is engine.selected:
+        if pair.is_selected:
             selected = identifier
             members["availableOutgoingBitrate"] = estimate_bps
         add("candidate-pair", identifier, now, members)

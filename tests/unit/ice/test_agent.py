@@ -13,13 +13,13 @@ from rtcstack.engine import Run
 from rtcstack.ice import (
     Address,
     GatheringState,
-    IceAgent,
     IceConfig,
     IceServer,
     IceState,
     PairView,
     parse_server_uri,
 )
+from rtcstack.ice.agent import IceAgent
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import VirtualNetwork

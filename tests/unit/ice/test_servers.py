@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from rtcstack.clock import monotonic
-from rtcstack.ice import GatheringState, IceAgent, IceConfig, IceServer, parse_server_uri
+from rtcstack.ice import GatheringState, IceConfig, IceServer, parse_server_uri
+from rtcstack.ice.agent import IceAgent
 from rtcstack.network import tls
 from rtcstack.testing import START_S, Internet, TurnServer, VirtualNetwork
 from tests.support.virtual import in_virtual_time

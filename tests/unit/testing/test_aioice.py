@@ -43,3 +43,23 @@ def test_two_connections_of_aioice(monkeypatch: pytest.MonkeyPatch) -> None:
             await end.close()
 
     run(main(), internet=internet, limit_s=200)
+
+
+def test_an_endpoint_whose_maker_is_cancelled_is_closed() -> None:
+    """As on asyncio's own loops: nobody else could close it."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        making = asyncio.ensure_future(
+            loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=(loop.host().addresses()[0], 0)
+            )
+        )
+        await asyncio.sleep(0)
+        making.cancel()
+        await asyncio.wait([making])
+        assert making.cancelled()
+        assert [port for port in loop.host().open_ports if not port[0]] == []
+
+    run(main())

@@ -1,0 +1,463 @@
+"""An agent whose candidates, checks, nomination, consent and relays are aioice's.
+
+What is ours: when each generation comes and goes, and what is told of it. Each is a connection of aioice's
+(`aioice_connection.py`); a restart is a second one.
+
+Spec: RFC 8445, RFC 7675, as far as aioice goes; docs/ice.md says how far that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from ipaddress import ip_address
+from typing import Any
+
+from rtcstack.clock import monotonic
+from rtcstack.engine import Address, Run
+from rtcstack.entropy import random_bytes
+from rtcstack.ice.aioice_connection import AioiceConnection
+from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
+from rtcstack.ice.contract import GatheringState, IceObserver, IceReport, IceState, LocalCandidate, PairView
+from rtcstack.ice.features import FEATURES
+from rtcstack.ice.interfaces import host_addresses
+from rtcstack.network import is_literal, network, standing_on
+from rtcstack.platform import Network
+from rtcstack.refusals import Refusals
+from rtcstack.sdp.candidate import Candidate
+
+__all__ = ["AioiceAgent"]
+
+logger = logging.getLogger("rtcstack.ice.agent")
+
+MAX_RESOLUTIONS = 4
+"""Names in the peer's candidates that are looked up at once; a candidate beyond is not used."""
+
+LINGER_S, MAX_LINGERING = 5.0, 4
+"""How long a generation that was replaced hears what is still on its way, and how many do."""
+
+GOODBYE_S = 2.0
+"""What a relay's server may take to hear that it is not needed any more."""
+
+_CONNECTED = (IceState.CONNECTED, IceState.COMPLETED)
+
+
+class AioiceAgent:
+    """See `AnyIceAgent`.
+
+    Args:
+        config: see `IceConfig`.
+        observer: who is told.
+        ufrag, pwd: local credentials of the first generation, or None for random ones.
+        network: what it is on; None for the network of the code by which it first needs its loop.
+    """
+
+    features = FEATURES["aioice"]
+
+    def __init__(
+        self,
+        config: IceConfig,
+        observer: IceObserver,
+        *,
+        ufrag: str | None = None,
+        pwd: str | None = None,
+        network: Network | None = None,
+    ) -> None:
+        self.config = config
+        self.observer = observer
+        self.refusals = Refusals()
+        self.state = IceState.NEW
+        self.selected_pair: PairView | None = None
+        self.selected_pair_changes = 0
+        self._network = network
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._newest = self._make(ufrag, pwd)
+        self._old: AioiceConnection | None = None
+        """Carries data until the newest does."""
+        self._open = [self._newest]
+        self._held: list[Callable[[IceObserver], None]] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self.name = self.ufrag
+
+    def _make(self, ufrag: str | None, pwd: str | None) -> AioiceConnection:
+        text = base64.b64encode(random_bytes(21)).decode("ascii")  # its alphabet is ICE's
+        return AioiceConnection(self, self.config, ufrag or text[:4], pwd or text[4:])
+
+    # -- what it has come to, see `AnyIceAgent` ---------------------------------------------------
+
+    @property
+    def ufrag(self) -> str:
+        """The newest generation's username fragment."""
+        return self._newest.local_username
+
+    @property
+    def pwd(self) -> str:
+        """The newest generation's password."""
+        return self._newest.local_password
+
+    @property
+    def local_candidates(self) -> tuple[Candidate, ...]:
+        """The newest generation's candidates, as far as found."""
+        return () if self._held is not None else tuple(each.candidate for each in self._newest.local)
+
+    @property
+    def gathering_state(self) -> GatheringState:
+        """The newest generation's gathering state."""
+        return self._newest.gathering
+
+    @property
+    def remote_ufrag(self) -> str | None:
+        """The newest generation's remote username fragment, once known."""
+        return self._newest.remote_username
+
+    @property
+    def remote_pwd(self) -> str | None:
+        """The newest generation's remote password, once known."""
+        return self._newest.remote_password
+
+    @property
+    def controlling(self) -> bool:
+        """Whether this end nominates."""
+        return self._newest.ice_controlling
+
+    @property
+    def rtt_s(self) -> float | None:
+        """The last round trip measured on the selected pair, in seconds."""
+        return next((pair.rtt_s for pair in self.report().pairs if pair.is_selected), None)
+
+    def report(self) -> IceReport:
+        """Candidates and pairs of the generation that packets take."""
+        at = self._carrier or self._newest
+        remote = (*at.signalled.values(), *at.learnt)
+        return IceReport(at.local_username, at.remote_username, tuple(at.local), remote, at.report())
+
+    def mappings(self) -> list[tuple[Address, str, Address]]:
+        """What STUN servers saw of the newest generation."""
+        return list(self._newest.mappings)
+
+    @property
+    def _carrier(self) -> AioiceConnection | None:
+        """Whose pair packets take."""
+        for each in (self._newest, self._old):
+            if each is not None and each.selected is not None and each in self._open:
+                return each
+        return None
+
+    # -- life, see `AnyIceAgent` ------------------------------------------------------------------
+
+    def gather_ahead(self) -> None:
+        """Start gathering and tell nothing of it until `gather` is called."""
+        if not self._newest.is_begun and self._held is None:
+            self.gather()
+            self._held = []
+
+    def gather(self) -> None:
+        """Start gathering for the newest generation, once."""
+        newest = self._newest
+        if self._held is not None:
+            self._get_loop().call_soon(self._release)
+        if not newest.is_begun and self.state is not IceState.CLOSED:
+            newest.is_begun = True
+            self._run(self._gather(newest), newest)
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        for call in held or ():
+            if self.state is not IceState.CLOSED:  # by a handler
+                self._tell(call)
+
+    async def _gather(self, at: AioiceConnection) -> None:
+        self._tell_gathering(at, GatheringState.GATHERING)
+        if self.config.policy is not GatherPolicy.RELAY:
+            at.hosts = [each.host for each in host_addresses(self._get_network(), self.config)]
+        await at.gather_candidates()
+        at.gathered.set()
+        self._tell_gathering(at, GatheringState.COMPLETE)
+
+    def configure(self, config: IceConfig) -> None:
+        """Settings that count from the next generation on, or for this one before it gathers."""
+        self.config = config
+        if not self._newest.is_begun:
+            self._newest.config = config
+
+    def restart(self, ufrag: str | None = None, pwd: str | None = None) -> None:
+        """Make a new generation; the old one carries data until the new one's pair is nominated."""
+        if self.state is IceState.CLOSED:
+            return
+        before, self._newest = self._newest, self._make(ufrag, pwd)
+        self._newest.ice_controlling = before.ice_controlling  # RFC 8445, section 9
+        self._open.append(self._newest)
+        if self._old is None:
+            self._old = before
+        else:
+            self._drop(before)
+
+    def cancel_restart(self) -> None:
+        """Drop a generation that `restart` made and that has no pair yet; the old one goes on."""
+        if self._old is not None and self._newest.selected is None:
+            self._drop(self._newest)
+            self._newest, self._old = self._old, None
+
+    def start(self, ufrag: str, pwd: str, *, controlling: bool, remote_is_lite: bool = False) -> None:
+        """Start checks of the newest generation against the peer's credentials, once."""
+        newest = self._newest
+        if newest.remote_username is not None or self.state is IceState.CLOSED:
+            return
+        newest.remote_username, newest.remote_password = ufrag, pwd
+        newest.remote_is_lite = remote_is_lite
+        if self._old is None:
+            newest.ice_controlling = controlling or remote_is_lite
+        self._get_loop().call_soon(self._started)
+        self._run(self._check(newest), newest)
+
+    def _started(self) -> None:
+        if self.state is IceState.COMPLETED:
+            self._set_state(IceState.CONNECTED)
+        elif self.state not in (IceState.CONNECTED, IceState.CLOSED):
+            self._set_state(IceState.CHECKING)
+
+    async def _check(self, at: AioiceConnection) -> None:
+        reason = "no consent"
+        try:
+            async with asyncio.timeout(self.config.failed_timeout_s):
+                await at.gathered.wait()
+                await at.connect()
+            await at.get_event()  # there is one: the end
+        except TimeoutError:
+            reason = "no pair was nominated in time"
+        except ConnectionError as exc:
+            reason = str(exc)
+        logger.info("%s: generation %s has failed: %s", self.name, at.local_username, reason)
+        self._drop(at)
+        if self._carrier is None:
+            self._set_state(IceState.FAILED)
+
+    def add_remote_candidate(self, candidate: Candidate) -> None:
+        """Take a trickled candidate of the peer's newest generation."""
+        wanted = self.config.options.remote_candidate_filter
+        is_usable = candidate.component == 1 and candidate.transport.lower() == "udp" and candidate.port
+        if self.state is IceState.CLOSED or not is_usable or (wanted is not None and not wanted(candidate)):
+            logger.debug("%s: remote candidate %s is not used", self.name, candidate)
+        elif is_literal(candidate.address):
+            self._run(self._add(candidate, self._newest), self._newest)
+        elif self._looks_up(candidate):
+            self._newest.resolving += 1
+            self._run(self._resolve(candidate, self._newest), self._newest)
+
+    def _looks_up(self, candidate: Candidate) -> bool:
+        """Whether a candidate's name is asked for; where only relays are used, nobody is told of the call."""
+        if self.config.policy is GatherPolicy.RELAY or self._newest.resolving >= MAX_RESOLUTIONS:
+            return False
+        return candidate.is_mdns or self.config.options.resolve_remote_names
+
+    async def _add(self, candidate: Candidate, at: AioiceConnection, address: str | None = None) -> None:
+        try:
+            await at.add(candidate, str(ip_address(address or candidate.address)))
+        except ValueError as exc:  # of a kind that aioice does not know, or after the end
+            logger.debug("%s: remote candidate %s is not used: %s", self.name, candidate, exc)
+
+    async def _resolve(self, candidate: Candidate, at: AioiceConnection) -> None:
+        try:
+            address, *_ = await self._get_network().resolve(candidate.address)
+            await self._add(candidate, at, address)
+        except (OSError, ValueError) as exc:  # nobody answers, or it is no name
+            logger.debug("%s: %r is not resolved: %s", self.name, candidate.address, exc)
+        at.resolving -= 1
+        await self._end(at)
+
+    def end_of_remote_candidates(self) -> None:
+        """The peer's newest generation is complete."""
+        if not self._newest.remote_ended and self.state is not IceState.CLOSED:
+            self._newest.remote_ended = True
+            self._run(self._end(self._newest), self._newest)
+
+    async def _end(self, at: AioiceConnection) -> None:
+        if at.remote_ended and not at.resolving:
+            await at.add_remote_candidate(None)
+            self._maybe_completed()
+
+    def send_runs(self, runs: list[Run]) -> None:
+        """Send packets on the selected pair; dropped when there is none."""
+        carrier = self._carrier
+        if carrier is not None:
+            for run in runs:
+                for packet in run.datagrams():
+                    carrier.send(packet)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def fail(self, reason: str) -> None:
+        """Drop everything, and tell "failed"; a restart begins anew."""
+        if self.state not in (IceState.CLOSED, IceState.FAILED):
+            logger.error("%s: given up: %s", self.name, reason)
+            for each in list(self._open):
+                self._drop(each)
+            self._set_state(IceState.FAILED)
+            if self.gathering_state is GatheringState.GATHERING:
+                self._tell_gathering(self._newest, GatheringState.COMPLETE)
+
+    def abandon(self) -> asyncio.Task[None] | None:
+        """Close at once; see `AnyIceAgent`."""
+        if self.state is not IceState.CLOSED:
+            self.state = IceState.CLOSED
+            loop = self._loop
+            if loop is not None and asyncio._get_running_loop() is loop:
+                self._closing = loop.create_task(self._close())
+            else:
+                for each in self._open:
+                    each.abort()
+                for task in self._tasks if loop is not None and not loop.is_closed() else ():
+                    task.cancel()
+        return self._closing
+
+    async def close(self) -> None:
+        """Close, and wait until every socket and task is gone."""
+        task = self.abandon()
+        if task is not None:
+            await asyncio.shield(task)
+
+    async def _close(self) -> None:
+        for each in list(self._open):
+            self._drop(each)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _drop(self, at: AioiceConnection) -> None:
+        """Close a generation."""
+        if at in self._open:
+            self._open.remove(at)
+            for task in at.tasks:
+                task.cancel()
+            self._run(self._shut(at, list(at.tasks)))
+
+    async def _linger(self, at: AioiceConnection) -> None:
+        await asyncio.sleep(LINGER_S)
+        self._drop(at)
+
+    async def _shut(self, at: AioiceConnection, tasks: list[asyncio.Task[None]]) -> None:
+        if tasks:
+            await asyncio.wait(tasks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await at.close()
+
+    # -- AioiceOwner ------------------------------------------------------------------------------
+
+    def on_found(self, generation: AioiceConnection, local: LocalCandidate) -> None:
+        """A candidate was found."""
+        ufrag = generation.local_username
+        logger.debug("%s: local candidate %s", self.name, local.candidate)
+        self._tell_later(lambda o: o.on_ice_candidate(local.candidate, ufrag, local.server))
+
+    def on_server_failed(self, generation: AioiceConnection, server: IceServer, code: int, text: str) -> None:
+        """A server gave none."""
+        logger.info("%s: %s: %d %s", self.name, server.url, code, text)
+        self._tell_later(lambda o: o.on_ice_server_error(server, None, code, text))
+
+    def on_nominated(self, generation: AioiceConnection) -> None:
+        """Packets take another pair."""
+        pair = generation.selected
+        if pair is None or generation not in (self._newest, self._carrier):
+            return
+        generation.heard_at = monotonic()
+        old = self._old
+        if generation is self._newest and old is not None:
+            self._old = None
+            self._run(self._linger(old), old)
+            for oldest in self._open[: -1 - MAX_LINGERING]:
+                self._drop(oldest)
+        view = self.selected_pair = generation.view(pair)
+        self.selected_pair_changes += 1
+        logger.info("%s: packets take %s", self.name, pair)
+        self._tell(lambda o: o.on_ice_selected_pair(view))
+        if self.state not in (*_CONNECTED, IceState.CLOSED):
+            self._set_state(IceState.CONNECTED)
+        self._maybe_completed()
+
+    def on_heard(self, generation: AioiceConnection, *, silence: bool = False) -> None:
+        """The peer has answered or asked; or, with `silence`, not answered."""
+        now = monotonic()
+        if generation is not self._carrier:
+            return
+        if not silence:
+            generation.heard_at = now
+            if self.state is IceState.DISCONNECTED:
+                self._set_state(IceState.CONNECTED)
+                self._maybe_completed()
+        elif self.state in _CONNECTED and now - generation.heard_at >= self.config.disconnected_timeout_s:
+            self._set_state(IceState.DISCONNECTED)
+
+    def on_data(self, generation: AioiceConnection, data: bytes) -> None:
+        """One packet that is not STUN."""
+        if self.state is IceState.CLOSED:
+            return
+        now = generation.heard_at = monotonic()
+        if 20 <= data[0] < 64:
+            self.observer.on_datagrams([Run(data, len(data))], [], now)
+        elif 128 <= data[0] < 192:
+            self.observer.on_datagrams([], [data], now)
+
+    # -- telling and running ----------------------------------------------------------------------
+
+    def _maybe_completed(self) -> None:
+        newest = self._newest
+        is_complete = newest.gathering is GatheringState.COMPLETE
+        has_ended = newest.remote_ended and not newest.resolving
+        if self.state is IceState.CONNECTED and newest.selected is not None and is_complete and has_ended:
+            self._set_state(IceState.COMPLETED)
+
+    def _set_state(self, state: IceState) -> None:
+        if state is not self.state and self.state is not IceState.CLOSED:
+            self.state = state
+            logger.info("%s: %s", self.name, state)
+            self._tell(lambda o: o.on_ice_state(state))
+
+    def _tell_gathering(self, at: AioiceConnection, state: GatheringState) -> None:
+        def told(observer: IceObserver) -> None:
+            at.gathering = state
+            if at is self._newest:
+                observer.on_ice_gathering(state)
+                self._maybe_completed()
+
+        self._tell_later(told)
+
+    def _tell_later(self, call: Callable[[IceObserver], None]) -> None:
+        """Tell of gathering, once that is wanted."""
+        if self._held is not None:
+            self._held.append(call)
+        else:
+            self._tell(call)
+
+    def _tell(self, call: Callable[[IceObserver], None]) -> None:
+        try:
+            call(self.observer)
+        except Exception as exc:  # a fault of ours, in what was told
+            logger.error("%s: a fault while telling", self.name, exc_info=exc)
+
+    def _get_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _get_network(self) -> Network:
+        if self._network is None:
+            self._network = network()
+        return self._network
+
+    def _run(self, coroutine: Coroutine[Any, Any, None], at: AioiceConnection | None = None) -> None:
+        loop = self._get_loop()
+        with standing_on(self._get_network()):  # aioice asks the loop
+            task = loop.create_task(coroutine)
+        for tasks in (self._tasks, *([] if at is None else [at.tasks])):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            logger.error("%s: a fault in ICE", self.name, exc_info=exc)
+            self.fail(f"an internal fault in ICE: {exc!r}")
