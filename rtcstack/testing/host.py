@@ -31,7 +31,7 @@ __all__ = [
     "Host",
     "Interface",
     "LinkSettings",
-    "SegmentTaker",
+    "TcpConnection",
     "World",
     "current_host",
 ]
@@ -65,8 +65,20 @@ class World(Net, Protocol):
     trace: Trace | None
 
 
-class SegmentTaker(Protocol):
+class TcpConnection(Protocol):
     """One end of a connection of TCP, as its host knows it."""
+
+    @property
+    def sockname(self) -> Address:
+        """This end."""
+
+    @property
+    def peername(self) -> Address:
+        """The other end."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over, or will be as soon as what was written has left."""
 
     def take(self, segment: Segment) -> None:
         """A segment has come for it."""
@@ -180,7 +192,7 @@ class Host:
         self.interfaces: dict[str, Interface] = {}
         self.random = source_of(internet.seed, "host", name)
         self.unreachable = 0
-        self.connections: dict[tuple[Address, Address], SegmentTaker] = {}
+        self.connections: dict[tuple[Address, Address], TcpConnection] = {}
         self.local_names: dict[str, str] = {}
         self._agenda = internet.agenda
         self._watchers: list[Callable[[], None]] = []
