@@ -13,7 +13,6 @@ from rtcstack.refusals import Refusals
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.demux import Rank
-from rtcstack.rtp.events import FrameReceived, RtpEvent
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
 from rtcstack.rtp.keyframes import KeyFrameRequester
@@ -51,7 +50,7 @@ class ReceiveStream:
         rid: its simulcast stream, or None.
         codec: of its first packet.
         extension_ids: numbers of the header extensions.
-        events: gets `FrameReceived`.
+        emit: gets each whole frame, as soon as it is one.
         wake: called when the stream wants to be looked at (`next_at`).
         rtt_s: round-trip time as known so far.
         missing: counts the missing packets of all streams of the transport.
@@ -87,7 +86,7 @@ class ReceiveStream:
     __slots__ = (
         "_codecs",
         "_early",
-        "_events",
+        "_frame_made",
         "_last_timestamp",
         "_reader",
         "_restarts",
@@ -133,7 +132,7 @@ class ReceiveStream:
         rid: str | None,
         codec: ReceiveCodec,
         extension_ids: ExtensionIds,
-        events: list[RtpEvent],
+        emit: Callable[[ReceiveStream, EncodedFrame], None],
         *,
         wake: Callable[[ReceiveStream], None],
         rtt_s: float = 0.1,
@@ -170,7 +169,7 @@ class ReceiveStream:
         self.pli_count = 0
         self.fir_count = 0
         self.nack_count = 0
-        self._events = events
+        self._frame_made = emit
         self._wake = wake
         self._restarts = 0
         self._last_timestamp = -1
@@ -393,7 +392,7 @@ class ReceiveStream:
         self._emit(frame)
 
     def _emit(self, frame: EncodedFrame) -> None:
-        self._events.append(FrameReceived(self, frame))
+        self._frame_made(self, frame)
 
     # -- feedback and time ------------------------------------------------------------------------
 

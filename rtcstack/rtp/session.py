@@ -19,8 +19,9 @@ from rtcstack.rtp.bwe.estimator import BandwidthEstimator
 from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.control import Control
 from rtcstack.rtp.demux import Demux, Rank, Role, Route, Trait, Verdict
-from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
+from rtcstack.rtp.events import FrameReceived, PacketsReceived, RtpEvent, StreamEnded, StreamStarted
 from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
@@ -335,7 +336,7 @@ class RtpSession:
         """Let a stream send, or not; its share of the bandwidth goes to the others."""
         stream.active = active
         if not active:
-            self.sending.pacer.drop([stream])
+            self.sending.pacer.drop([stream.counts])
         self.sending.set_streams(self.send_streams, self._now)
 
     def remove_send_stream(self, stream: SendStream) -> None:
@@ -349,7 +350,7 @@ class RtpSession:
         for ssrc in gone:
             del self._send_streams[ssrc]
         stream.active = False
-        self.sending.pacer.drop([stream])
+        self.sending.pacer.drop([stream.counts])
         self.sending.set_streams(self.send_streams, self._now)
         if self._started:
             self.control.say_goodbye(gone)
@@ -359,7 +360,7 @@ class RtpSession:
         self._now = now
         if self._started and self._send_streams:
             self.control.say_goodbye(list(self._send_streams), reason)
-        self.sending.pacer.drop(self.send_streams)
+        self.sending.pacer.drop([stream.counts for stream in self.send_streams])
         self._send_streams.clear()
         self.sending.set_streams([], now)
         self._woken.clear()
@@ -586,7 +587,7 @@ class RtpSession:
             route.rid,
             route.codec,
             self._demux.ids,
-            self._events,
+            self._on_frame,
             wake=self._wake,
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
             missing=self._missing,
@@ -605,6 +606,9 @@ class RtpSession:
             self._arrivals.media_ssrc = ssrc
         self._schedule_reports(now)
         return stream
+
+    def _on_frame(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
+        self._events.append(FrameReceived(stream, frame))
 
     def _consider(self, stream: ReceiveStream, now: float) -> None:
         """A stream flows that has not its place: is it to have it now?"""

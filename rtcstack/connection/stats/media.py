@@ -81,6 +81,7 @@ class MediaStatistics:
                 "transportId": transport_id,
                 "codecId": codec_id,
             }
+            counts = stream.counts
             remote_id = self._remote_inbound(stream, name, shared)
             self._add(
                 "outbound-rtp",
@@ -95,12 +96,12 @@ class MediaStatistics:
                     "remoteId": remote_id,
                     "rtxSsrc": parameters.rtx_ssrc,
                     "active": stream.active,
-                    "packetsSent": stream.packets_sent,
-                    "bytesSent": stream.bytes_sent,
-                    "headerBytesSent": stream.header_bytes_sent,
+                    "packetsSent": counts.packets,
+                    "bytesSent": counts.bytes,
+                    "headerBytesSent": counts.header_bytes,
                     # asked for, or sent again to probe for bandwidth
-                    "retransmittedPacketsSent": stream.repeated_packets + stream.padding_repetitions,
-                    "retransmittedBytesSent": stream.repeated_bytes + stream.padding_bytes,
+                    "retransmittedPacketsSent": counts.repeated_packets + counts.padding_repetitions,
+                    "retransmittedBytesSent": counts.repeated_bytes + counts.padding_bytes,
                     "nackCount": stream.nack_count,
                     **more,
                 },
