@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rtcstack.codecs.payload.annexb import nal_units
 from rtcstack.codecs.registry import video_depacketizer
 from rtcstack.rtp.packet import RtpPacket
-from rtcstack.rtp.video import MAX_LEADING_BYTES, MAX_QUIET_S, MIN_QUIET_S, TRUST_AFTER
+from rtcstack.rtp.pictures import MAX_QUIET_S, MIN_QUIET_S, TRUST_AFTER
+from rtcstack.rtp.video import MAX_LEADING_BYTES
 from tests.unit.rtp.test_video import Bench, packet
 
 Units = list[bytes]
