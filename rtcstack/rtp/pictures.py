@@ -366,8 +366,7 @@ class Pictures:
     def be_quiet(self, now: float) -> None:
         """Nothing came for a while: the newest picture is over if nothing of it is missing."""
         picture = self.where.get(self.top)
-        believed = self._has_shown and not self._markers_lie
-        if picture is None or picture.end >= 0 or (believed and not picture.markers):
+        if picture is None or picture.end >= 0 or not self._silence_ends(picture):
             self.quiet_due = None
             return
         due = self._last_at + self._silence_s
@@ -375,13 +374,21 @@ class Pictures:
             self.quiet_due = due
             return
         self.quiet_due = None
-        last = picture.parts[self.top]
-        if picture.is_picture and (last is None or not last.continued):
+        if self._may_be_over(picture):
             picture.end = self.top
             self._check(picture, now)
             held = self.where.get(self.top) is picture
             if held and self.whole.get(picture.start) is not picture:
                 picture.end = -1  # something of it is missing
+
+    def _silence_ends(self, picture: Picture) -> bool:
+        """Whether a picture's end may be told by nothing else."""
+        return not self._has_shown or self._markers_lie or picture.markers > 0
+
+    def _may_be_over(self, picture: Picture) -> bool:
+        """Whether the newest packet may be the last one of its picture."""
+        last = picture.parts[self.top]
+        return picture.is_picture and (last is None or not last.continued)
 
     # -- pictures that are whole ------------------------------------------------------------------
 
@@ -516,16 +523,28 @@ class Pictures:
         self.fillers.clear()
         self.following = max(self.following, self.top + 1)
 
-    def begin_unmarked(self) -> Picture | None:
+    def begin_unmarked(self, now: float) -> Picture | None:
         """A whole key frame whose start nothing tells, now that what may stand before it had its time.
 
         Some senders of H.264 give parameter sets in the description only; and the packet that told where
-        the picture before it ends may be lost for good.
+        the picture before it ends may be lost for good. If it is the newest, silence may tell its end.
         """
+        newest = self.where.get(self.top)
+        ended = (
+            newest is not None
+            and newest.end < 0
+            and now >= self._last_at + self._silence_s
+            and self._silence_ends(newest)
+            and self._may_be_over(newest)
+        )
+        if newest is not None and ended:
+            newest.end = self.top
         picture = self._unmarked_before(self.top + 1)
         if picture is not None:
             picture.start = picture.lowest
             self.whole[picture.start] = picture
+        if newest is not None and ended and picture is not newest:
+            newest.end = -1
         return picture
 
     def _unmarked_before(self, index: int) -> Picture | None:

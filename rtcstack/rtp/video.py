@@ -378,7 +378,7 @@ class VideoAssembler:
                 self._jump(picture)
                 self._advance(now)
                 return
-        unmarked = pictures.begin_unmarked()
+        unmarked = pictures.begin_unmarked(now)
         if unmarked is not None:
             self._jump(unmarked)
             self._advance(now)

@@ -296,6 +296,20 @@ def test_a_key_frame_behind_a_packet_that_is_lost_for_good_is_used(
 
 
 @codecs
+@pytest.mark.parametrize("sets", [True, False], ids=["sets", "no sets"])
+def test_a_pause_behind_a_key_frame_that_follows_a_gap_ends_it(codec: Codec, sets: bool) -> None:
+    """Without markers nothing tells where it starts, nor where it ends."""
+    bench = Bench(codec.format)
+    pictures = film(codec, 3, 2)
+    pictures.append((9000, [*(codec.sets if sets else []), *codec.picture(3, 2, key=True)]))
+    units = stream(codec, pictures, MARKINGS["never"])
+    bench.put(*units[0], *units[1], *units[2][:-1], *units[3])
+    bench.wait(MAX_QUIET_S)
+    assert whole(bench)[-1] == pictures[3][1]
+    assert bench.assembler.held_packets == 0
+
+
+@codecs
 def test_a_key_frame_waits_for_its_beginning_while_that_may_still_come(codec: Codec) -> None:
     bench = Bench(codec.format)
     pictures = [(n * 3000, codec.picture(n, 3, key=n in (0, 5))) for n in range(7)]
