@@ -172,7 +172,7 @@ class MediaStatistics:
                     "rid": stream.rid,
                     "trackIdentifier": receiver.track.id,
                     "remoteId": self._remote_outbound(stream, name, shared),
-                    "rtxSsrc": None if stream.rtx is None else stream.rtx.ssrc,
+                    "rtxSsrc": stream.rtx_ssrc,
                     "packetsReceived": stream.packets_received,
                     "packetsLost": reception.packets_lost,
                     "packetsDiscarded": _discarded(stream),

@@ -79,7 +79,7 @@ def test_without_rtx_packets_are_sent_again_as_they_are() -> None:
     call.run(12)
     check(call, share=1.0, key_frames=1)
     (stream,) = call.receiver.receive_streams
-    assert stream.rtx is None
+    assert stream.rtx_ssrc is None
     assert stream.reception.packets_lost < 10
 
 
