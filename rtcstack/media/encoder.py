@@ -26,7 +26,7 @@ from rtcstack.media.pipeline.audio_out import AudioCoder, AudioResult
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.level import dbov
 from rtcstack.media.pipeline.told import ToldOnce
-from rtcstack.media.pipeline.video_out import VideoCoder
+from rtcstack.media.pipeline.video_coding import VideoCoder
 from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["KEY_FRAME_INTERVAL_S", "MediaEncoder"]

@@ -290,11 +290,11 @@ def _received_audio(inbound: AudioInbound, stream: ReceiveStream) -> dict[str, A
 
 
 def _received_video(feed: VideoFeed, stream: ReceiveStream, now: float) -> dict[str, Any]:
-    smoothness = feed.smoothness
+    smoothness = feed.display.smoothness
     return {
         "frameWidth": feed.width or None,
         "frameHeight": feed.height or None,
-        "framesPerSecond": feed.frame_rate.per_second(now),
+        "framesPerSecond": feed.display.frame_rate.per_second(now),
         "framesReceived": feed.frames_received,
         "framesDecoded": feed.frames_decoded,
         "keyFramesDecoded": feed.key_frames_decoded,
