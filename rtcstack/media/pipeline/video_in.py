@@ -30,6 +30,7 @@ from rtcstack.media.pipeline.inbound import (
     as_encoded,
 )
 from rtcstack.media.pipeline.video_decoding import Decoded, DecodingJob, DecodingThread, cost_s, starts
+from rtcstack.media.pipeline.video_layers import ShownLayer
 from rtcstack.media.playout.display import Display
 from rtcstack.media.playout.later import AHEAD_S, Later
 from rtcstack.media.playout.sync import PlayoutSync
@@ -38,15 +39,6 @@ from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.receive import ReceiveStream
 
 __all__ = ["VideoFeed", "VideoInbound"]
-
-_LAYER_SILENT_S = 1.0
-"""A simulcast layer that is silent for so long is not shown any more if another comes."""
-
-_LAYER_MISSED_FRAMES = 4
-"""So many frames of others, for each layer, must have come meanwhile: pictures may be seconds apart."""
-
-_LARGER_ASKED_S = 1.0
-"""A larger layer that comes again, and without a key frame, is asked for one so often."""
 
 
 class VideoFeed:
@@ -331,7 +323,6 @@ class VideoInbound:
 
     Attributes:
         feeds: by rid; None for a stream without one.
-        shown: the feed that the receiver's track shows.
         is_receiving: whether what was agreed lets pictures come.
         min_delay_s: least time that pictures wait, from jitterBufferTarget.
     """
@@ -351,14 +342,18 @@ class VideoInbound:
         self.wake = wake
         self.tell_error = on_error
         self.feeds: dict[str | None, VideoFeed] = {}
-        self.shown: VideoFeed | None = None
-        self._missed = 0  # frames of other layers since the last of the one that is shown
+        self._layers = ShownLayer(self.feeds)
         self._codecs: Mapping[int, ReceivedCodec] = {}
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
         self.is_receiving = False
         self.min_delay_s = 0.0
         self.sync = sync
+
+    @property
+    def shown(self) -> VideoFeed | None:
+        """The feed that the receiver's track shows."""
+        return self._layers.shown
 
     @property
     def sync(self) -> PlayoutSync:
@@ -392,8 +387,8 @@ class VideoInbound:
             found = self.feeds[rid] = VideoFeed(self, rid, label, mime_type)
             found.encoded.negotiated(self.codecs.values())
             found.main.capture_clock = found.encoded.capture_clock = self._sync
-            if self.shown is None:
-                self._show(found)
+            if self._layers.shown is None:
+                self._layers.show(found)
         return found
 
     def set_rids(self, rids: tuple[str, ...]) -> None:
@@ -404,8 +399,8 @@ class VideoInbound:
             gone.release()
             gone.main.end()
             gone.encoded.end()
-            if self.shown is gone:
-                self.shown = None
+            if self._layers.shown is gone:
+                self._layers.shown = None
         for each in wanted:
             self.feed(each)
 
@@ -468,58 +463,8 @@ class VideoInbound:
             feed.keep_aside(stream, frame)
             return
         if len(self.feeds) > 1:
-            self._compare(feed, frame, now)
+            self._layers.compare(feed, frame, now)
         feed.take(frame, codec, now)
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:
         """Taken by the receiver itself."""
-
-    def _compare(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
-        """Of several layers one is shown: see whether it still comes, and whether there is a better one."""
-        if feed is self.shown:
-            self._missed = 0
-        else:
-            self._missed += 1
-        if frame.key_frame:
-            self._choose(feed, frame, now)
-        shown = self.shown
-        if shown is feed or shown is None:
-            return
-        if self._is_silent(shown, now):
-            if feed is self._best(now):
-                feed.request_key_frame()  # with it this one is taken
-        elif feed.pixels > shown.pixels and now - feed.asked_at >= _LARGER_ASKED_S:
-            feed.asked_at = now
-            feed.request_key_frame()
-
-    def _is_silent(self, shown: VideoFeed, now: float) -> bool:
-        if shown.stream is None:
-            return True
-        missed = self._missed >= _LAYER_MISSED_FRAMES * len(self.feeds)
-        return missed and now - shown.last_frame_at > _LAYER_SILENT_S
-
-    def _best(self, now: float) -> VideoFeed | None:
-        """The largest layer that comes; of those whose size is not known the first."""
-        live = [
-            feed
-            for feed in self.feeds.values()
-            if feed.stream is not None and now - feed.stream.last_packet_at <= _LAYER_SILENT_S
-        ]
-        return max(live, key=lambda feed: feed.pixels, default=None)
-
-    def _choose(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
-        """Of several layers, show the largest that comes."""
-        if frame.width and frame.height:
-            feed.width, feed.height = frame.width, frame.height
-        shown = self.shown
-        if shown is feed:
-            return
-        if shown is None or self._is_silent(shown, now) or feed.pixels > shown.pixels:
-            self._show(feed)
-
-    def _show(self, feed: VideoFeed) -> None:
-        before, self.shown = self.shown, feed
-        self._missed = 0
-        if before is not None:
-            before.update_demand()
-        feed.update_demand()
