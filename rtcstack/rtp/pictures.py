@@ -172,8 +172,12 @@ class Pictures:
 
     # -- packets in -------------------------------------------------------------------------------
 
-    def add(self, packet: RtpPacket, part: PayloadInfo, depacketizer: Depacketizer, now: float) -> None:
-        """Take a packet, what its payload holds, and who read that."""
+    def add(self, packet: RtpPacket, part: PayloadInfo, depacketizer: Depacketizer, now: float) -> bool:
+        """Take a packet, what its payload holds, and who read that.
+
+        Returns:
+            False for one in order in a picture's midst: where there was no gap before, there is none now.
+        """
         index = packet.index
         following = self.following
         timestamp = packet.timestamp
@@ -223,7 +227,8 @@ class Pictures:
             picture.end = index
         elif after is None and picture.end < 0 and index + 1 in self.fillers:
             after = self._absorb(picture, index + 1)
-        if index > self.top:
+        top = self.top
+        if index > top:
             self.top = index
             self._last_at = now
             if picture.end < 0 and (self._markers_lie or not self._has_shown):
@@ -232,6 +237,7 @@ class Pictures:
             self._check(picture, now)
         if after is not None and after is not picture and after.start < 0:
             self._starts_behind(after, picture, now)
+        return before is not picture or index != top + 1 or picture.end >= 0
 
     def _starts_behind(self, picture: Picture, before: Picture, now: float) -> None:
         """The picture before this one ended: now it is known where this one starts."""

@@ -86,9 +86,11 @@ class ReceiveStream:
         "_early",
         "_frame_made",
         "_last_timestamp",
+        "_pictures_in",
         "_reader",
         "_restarts",
         "_sink",
+        "_sound_in",
         "_wake",
         "assembler",
         "bytes_received",
@@ -176,6 +178,8 @@ class ReceiveStream:
         self._early: set[int] | None = None
         self._reader = HeaderReader(extension_ids, codec.clock_rate)
         self._codecs: dict[int, ReceiveCodec] = {}
+        self._pictures_in: dict[int, Depacketizer] = {}  # who reads payloads, by payload type
+        self._sound_in: dict[int, AudioDepacketizer] = {}
         self._sink: Sink = self._drop
         self.update(section, extension_ids)
 
@@ -197,6 +201,13 @@ class ReceiveStream:
         self._reader.ids = extension_ids
         self.layout = None
         self._codecs = {codec.payload_type: codec for codec in section.codecs if codec.apt is None}
+        formats = {
+            n: codec.depacketizer for n, codec in self._codecs.items() if codec.depacketizer is not None
+        }
+        if section.kind == "video":
+            self._pictures_in = cast(dict[int, Depacketizer], formats)
+        else:
+            self._sound_in = cast(dict[int, AudioDepacketizer], formats)
         codec = self._codecs.get(self.payload_type)
         if codec is not None:
             self.nack.asks = codec.nack
@@ -374,14 +385,16 @@ class ReceiveStream:
         packets.append(packet)
 
     def _assemble(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
-        if codec.depacketizer is not None and self.assembler is not None:
-            self.assembler.insert(packet, cast(Depacketizer, codec.depacketizer), now)
+        depacketizer = self._pictures_in.get(codec.payload_type)
+        if depacketizer is not None and self.assembler is not None:
+            self.assembler.insert(packet, depacketizer, now)
 
     def _buffer(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         if self.playout is None:
             return
-        if codec.depacketizer is not None:
-            self.playout.insert(packet, cast(AudioDepacketizer, codec.depacketizer), self._reader, now)
+        depacketizer = self._sound_in.get(codec.payload_type)
+        if depacketizer is not None:
+            self.playout.insert(packet, depacketizer, self._reader, now)
         else:
             self.playout.insert_event(packet)
 

@@ -172,10 +172,10 @@ class VideoAssembler:
             self._refusals.add("rtp", error.reason, packet.data)
             self._start_again(now)
             return
-        pictures.add(packet, part, depacketizer, now)
+        may_have_gap = pictures.add(packet, part, depacketizer, now)
         if len(pictures.where) > MAX_HELD_PACKETS:
             self._overflow(now)
-        elif self._wait is None and (pictures.awaits_key_frame or pictures.has_gap):
+        elif self._wait is None and (pictures.awaits_key_frame or (may_have_gap and pictures.has_gap)):
             self._block(now)
 
     def _fill(self, packet: RtpPacket, now: float) -> None:
