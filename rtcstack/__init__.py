@@ -78,7 +78,8 @@ from rtcstack.errors import (
 )
 from rtcstack.events import Event, EventTarget
 from rtcstack.ice import TcpMux, UdpMux
-from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.encoder import MediaEncoder
 from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
 from rtcstack.media.player import MediaPlayer, camera, microphone, screen

@@ -17,9 +17,9 @@ from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceiverSource, ReceiveTransform
-from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.pipeline.video_in import VideoInbound
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted

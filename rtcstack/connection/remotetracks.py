@@ -13,7 +13,7 @@ from rtcstack.connection.receiving import Receiver
 from rtcstack.connection.transceivers import Transceiver, TransceiverSet
 from rtcstack.entropy import random_uuid
 from rtcstack.jsep.session import Section
-from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.stream import MediaStream
 
 __all__ = ["RemoteTracks"]

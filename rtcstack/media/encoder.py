@@ -19,13 +19,14 @@ from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderStream
 from rtcstack.codecs.registry import can_encode
 from rtcstack.errors import OperationError
-from rtcstack.media.encoded import RTP_CLOCK_RATES, EncodedMedia, EncodedSource
+from rtcstack.media.encoded import RTP_CLOCK_RATES, EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
 from rtcstack.media.pipeline.audio_out import AudioCoder, AudioResult
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.level import dbov
 from rtcstack.media.pipeline.told import ToldOnce
-from rtcstack.media.pipeline.video_out import VideoCoder
+from rtcstack.media.pipeline.video_coding import VideoCoder
 from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["KEY_FRAME_INTERVAL_S", "MediaEncoder"]

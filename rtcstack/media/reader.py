@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rtcstack.errors import InvalidStateError
+from rtcstack.media.feed import TrackSink
 from rtcstack.media.frames import Frame
 
-if TYPE_CHECKING:
-    from rtcstack.media.track import MediaStreamTrack
-
-__all__ = ["MAX_QUEUED", "TrackReader"]
+__all__ = ["MAX_QUEUED", "ReadableTrack", "TrackReader"]
 
 MAX_QUEUED = {"video": 4, "audio": 50}
 """Frames that wait for a reader: a slow one sees new pictures and hears the last second."""
+
+
+class ReadableTrack(Protocol):
+    """A track, as its readers know it."""
+
+    def add_sink(self, sink: TrackSink) -> None:
+        """Have each frame brought, from now on."""
+
+    def remove_sink(self, sink: TrackSink) -> None:
+        """Bring no more frames."""
+
+    def frame_read(self) -> None:
+        """A frame that waited was taken: there may be room again."""
 
 
 class TrackReader:
@@ -30,7 +41,7 @@ class TrackReader:
 
     __slots__ = ("__weakref__", "_ended", "_queue", "_track", "_waiters", "dropped")
 
-    def __init__(self, track: MediaStreamTrack, max_queued: int) -> None:
+    def __init__(self, track: ReadableTrack, max_queued: int) -> None:
         self._queue: deque[Frame] = deque(maxlen=max(1, max_queued))
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._track = track
@@ -63,7 +74,7 @@ class TrackReader:
                     self._waiters.remove(waiter)
                 raise
         frame = self._queue.popleft()
-        self._track.source.consumed()
+        self._track.frame_read()
         return frame
 
     @property

@@ -21,7 +21,8 @@ from rtcstack.clock import monotonic
 from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.errors import InvalidStateError, OperationError
-from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.files import is_at_hand, open_output
 from rtcstack.media.frames import Frame
 from rtcstack.media.timeline import Distance

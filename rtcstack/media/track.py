@@ -14,9 +14,9 @@ from rtcstack.clock import monotonic
 from rtcstack.entropy import random_uuid
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.feed import Feed, TrackSink
 from rtcstack.media.frames import Frame, blank
 from rtcstack.media.reader import MAX_QUEUED, TrackReader
-from rtcstack.media.source import TrackSink, TrackSource
 from rtcstack.media.timeline import MAX_STEP_S, Timeline
 
 __all__ = ["MediaStreamTrack", "MediaStreamTrackState"]
@@ -68,7 +68,7 @@ class MediaStreamTrack(EventTarget):
         *,
         label: str = "",
         muted: bool = False,
-        source: TrackSource | None = None,
+        source: Feed[MediaStreamTrack] | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("audio", "video"):
@@ -76,7 +76,7 @@ class MediaStreamTrack(EventTarget):
         self._kind = kind
         self._id = random_uuid() if id is None else id
         self._label = label
-        self._source = TrackSource(kind, label, muted=muted) if source is None else source
+        self._source: Feed[MediaStreamTrack] = Feed(kind, label, muted=muted) if source is None else source
         self._state = MediaStreamTrackState.LIVE
         self._content_hint = ""
         self._sinks: tuple[TrackSink, ...] = ()
@@ -124,7 +124,7 @@ class MediaStreamTrack(EventTarget):
             self._content_hint = value
 
     @property
-    def source(self) -> TrackSource:
+    def source(self) -> Feed[MediaStreamTrack]:
         """What gives the frames, to this track and its clones."""
         return self._source
 
@@ -251,6 +251,10 @@ class MediaStreamTrack(EventTarget):
         pump, self._pump = self._pump, None
         if pump is not None:
             pump.cancel()
+
+    def frame_read(self) -> None:
+        """For readers: one took a frame that waited, and there may be room again."""
+        self._source.consumed()
 
     # -- for sources ----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from rtcstack.errors import ParseError
 from rtcstack.refusals import Refusals
 from rtcstack.rtp.events import KeyFrameRequested, RtpEvent
-from rtcstack.rtp.receive import ReceiveStream, RtxStream
+from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.rtp.reports import MAX_RTCP_BYTES, ReportTimer, compounds, goodbye, round_trip_s
 from rtcstack.rtp.rtcp.compound import RtcpPacket, parse
 from rtcstack.rtp.rtcp.feedback import (
@@ -31,6 +31,7 @@ from rtcstack.rtp.rtcp.reports import (
 )
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.rtcp.xr import DelayBlock, ExtendedReport
+from rtcstack.rtp.rtx import AnyReceiveStream
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["MAX_NACKED", "MAX_PENDING", "MAX_REFERENCE_TIMES", "Control"]
@@ -102,7 +103,7 @@ class Control:
     def __init__(
         self,
         send_streams: dict[int, SendStream],
-        receive_streams: dict[int, ReceiveStream | RtxStream],
+        receive_streams: dict[int, AnyReceiveStream],
         events: list[RtpEvent],
         *,
         rng: random.Random,

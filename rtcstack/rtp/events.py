@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
-
-if TYPE_CHECKING:
-    from rtcstack.rtp.receive import ReceiveStream
-    from rtcstack.rtp.send import SendStream
+from rtcstack.rtp.receive import ReceiveStream
+from rtcstack.rtp.send import SendStream
 
 __all__ = [
     "BitrateAllocated",

@@ -1,24 +1,79 @@
-"""A packet on its way out."""
+"""A packet on its way out, and the counts of the stream that it is of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rtcstack.rtp.header import Header
 
-if TYPE_CHECKING:
-    from rtcstack.rtp.send import SendStream
-
-__all__ = ["NEVER", "Outgoing"]
+__all__ = ["MAX_RESEND_CREDIT_BYTES", "NEVER", "START_RESEND_CREDIT_BYTES", "Outgoing", "SendCounts"]
 
 NEVER = float("inf")
+
+MAX_RESEND_CREDIT_BYTES = 512 * 1024
+"""A stream repeats as much as it sent, not more: this much of that may be saved up."""
+
+START_RESEND_CREDIT_BYTES = 64 * 1024
+
+
+class SendCounts:
+    """What has left of one stream. Its packets bear it, and so tell whose they are.
+
+    Attributes:
+        packets, bytes, header_bytes: payload and headers apart; repeated packets included.
+        repeated_packets, repeated_bytes: of these, those sent again because the peer asked.
+        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
+        padding_repetitions: of these packets, those that carry what was sent before.
+        resend_credit_bytes: as much may be sent again.
+    """
+
+    __slots__ = (
+        "bytes",
+        "header_bytes",
+        "packets",
+        "padding_bytes",
+        "padding_packets",
+        "padding_repetitions",
+        "repeated_bytes",
+        "repeated_packets",
+        "resend_credit_bytes",
+    )
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.header_bytes = 0
+        self.repeated_packets = 0
+        self.repeated_bytes = 0
+        self.padding_packets = 0
+        self.padding_bytes = 0
+        self.padding_repetitions = 0
+        self.resend_credit_bytes = START_RESEND_CREDIT_BYTES
+
+    def has_left(self, packet: Outgoing) -> None:
+        """A packet of the stream has left."""
+        size, payload_size = packet.size, len(packet.payload)
+        self.packets += 1
+        self.bytes += payload_size
+        self.header_bytes += size - payload_size
+        if not packet.repeats:
+            self.resend_credit_bytes = min(self.resend_credit_bytes + size, MAX_RESEND_CREDIT_BYTES)
+            return
+        origin = packet.origin
+        if origin is not None:
+            origin.resent_at = packet.sent_at
+        if packet.padding or packet.pads:
+            self.padding_packets += 1
+            self.padding_bytes += payload_size
+            self.padding_repetitions += origin is not None
+        else:
+            self.repeated_packets += 1
+            self.repeated_bytes += payload_size
 
 
 class Outgoing:
     """What a packet is made of; its bytes are made when it leaves.
 
     Attributes:
-        stream: that it belongs to.
+        counts: of its stream.
         header: of its frame.
         second: second byte of the header: marker and payload type.
         sequence_number: unwrapped.
@@ -37,6 +92,7 @@ class Outgoing:
     """
 
     __slots__ = (
+        "counts",
         "header",
         "keep",
         "origin",
@@ -50,14 +106,13 @@ class Outgoing:
         "sent_at",
         "sequence_number",
         "size",
-        "stream",
         "timestamp",
         "wire",
     )
 
     def __init__(
         self,
-        stream: SendStream,
+        counts: SendCounts,
         header: Header,
         second: int,
         sequence_number: int,
@@ -67,7 +122,7 @@ class Outgoing:
         repeats: bool = False,
         padding: int = 0,
     ) -> None:
-        self.stream = stream
+        self.counts = counts
         self.header = header
         self.second = second
         self.sequence_number = sequence_number

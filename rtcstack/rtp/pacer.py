@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-from rtcstack.rtp.outgoing import Outgoing
-
-if TYPE_CHECKING:
-    from rtcstack.rtp.send import SendStream
+from rtcstack.rtp.outgoing import Outgoing, SendCounts
 
 __all__ = [
     "BURST_S",
@@ -160,20 +156,20 @@ class Pacer:
         """Whether pictures wait."""
         return bool(self._lanes[2])
 
-    def drop(self, streams: Iterable[object], lanes: Iterable[Lane] = tuple(Lane)) -> set[SendStream]:
-        """Forget what is queued of these streams, in these lanes.
+    def drop(self, streams: Iterable[SendCounts], lanes: Iterable[Lane] = tuple(Lane)) -> set[SendCounts]:
+        """Forget what is queued of the streams with these counts, in these lanes.
 
         Returns:
             Those of which something was.
         """
-        gone = set(map(id, streams))
-        found: set[SendStream] = set()
+        gone = set(streams)
+        found: set[SendCounts] = set()
         for queue in [self._lanes[lane] for lane in lanes]:
             for packet in queue:
-                if id(packet.stream) in gone:
-                    found.add(packet.stream)
+                if packet.counts in gone:
+                    found.add(packet.counts)
                     packet.is_dropped()
-            kept = [packet for packet in queue if id(packet.stream) not in gone]
+            kept = [packet for packet in queue if packet.counts not in gone]
             queue.clear()
             queue.extend(kept)
         self.queued_bytes = sum(packet.size for queue in self._lanes for packet in queue)

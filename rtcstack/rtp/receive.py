@@ -1,19 +1,17 @@
 """One stream that is received: from its packets to what its owner wants of them.
 
-Spec: RFC 3550, sections 5.1 and 6.4; RFC 4588, section 4 (retransmissions).
+Spec: RFC 3550, sections 5.1 and 6.4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
 from typing import cast
 
 from rtcstack.refusals import Refusals
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.demux import Rank
-from rtcstack.rtp.events import FrameReceived, RtpEvent
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
 from rtcstack.rtp.keyframes import KeyFrameRequester
@@ -26,7 +24,7 @@ from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.rtp.video import VideoAssembler
 from rtcstack.serial import unwrap
 
-__all__ = ["EARLY_PACKETS", "MAX_UNTAKEN_PACKETS", "ReceiveStream", "RtxStream"]
+__all__ = ["EARLY_PACKETS", "MAX_UNTAKEN_PACKETS", "ReceiveStream"]
 
 MAX_UNTAKEN_PACKETS = 1024
 """Packets of one pass kept for an owner that wants packets; the oldest are dropped first."""
@@ -36,8 +34,6 @@ EARLY_PACKETS = 16
 
 OUTAGE_S = 1.0
 """After so long without a packet senders have forgotten what was lost: a key frame is asked for."""
-
-_ORIGINAL_SEQUENCE_NUMBER = Struct("!H").unpack_from
 
 Sink = Callable[[RtpPacket, ReceiveCodec, float], None]
 
@@ -51,7 +47,7 @@ class ReceiveStream:
         rid: its simulcast stream, or None.
         codec: of its first packet.
         extension_ids: numbers of the header extensions.
-        events: gets `FrameReceived`.
+        emit: gets each whole frame, as soon as it is one.
         wake: called when the stream wants to be looked at (`next_at`).
         rtt_s: round-trip time as known so far.
         missing: counts the missing packets of all streams of the transport.
@@ -65,7 +61,8 @@ class ReceiveStream:
         assembler: makes video frames, or None.
         playout: the jitter buffer of audio that is pulled, or None.
         packets: those not yet told, when the section wants packets.
-        rtx: its retransmissions, or None.
+        rtx_ssrc: of its retransmissions, once they come; None before.
+        rtx_packet_at: when the last of them came.
         layout: the shape of the newest packet's header extension.
         mid_bytes: the section's MID as packets name it.
         cname: of its sender, once told.
@@ -87,11 +84,13 @@ class ReceiveStream:
     __slots__ = (
         "_codecs",
         "_early",
-        "_events",
+        "_frame_made",
         "_last_timestamp",
+        "_pictures_in",
         "_reader",
         "_restarts",
         "_sink",
+        "_sound_in",
         "_wake",
         "assembler",
         "bytes_received",
@@ -121,7 +120,8 @@ class ReceiveStream:
         "retransmitted_bytes",
         "retransmitted_packets",
         "rid",
-        "rtx",
+        "rtx_packet_at",
+        "rtx_ssrc",
         "section",
         "ssrc",
     )
@@ -133,7 +133,7 @@ class ReceiveStream:
         rid: str | None,
         codec: ReceiveCodec,
         extension_ids: ExtensionIds,
-        events: list[RtpEvent],
+        emit: Callable[[ReceiveStream, EncodedFrame], None],
         *,
         wake: Callable[[ReceiveStream], None],
         rtt_s: float = 0.1,
@@ -151,7 +151,8 @@ class ReceiveStream:
         self.assembler: VideoAssembler | None = None
         self.playout: AudioJitterBuffer | None = None
         self.packets: list[RtpPacket] = []
-        self.rtx: RtxStream | None = None
+        self.rtx_ssrc: int | None = None
+        self.rtx_packet_at = 0.0
         self.layout: Layout | None = None
         self.cname: str | None = None
         self.packets_received = 0
@@ -170,13 +171,15 @@ class ReceiveStream:
         self.pli_count = 0
         self.fir_count = 0
         self.nack_count = 0
-        self._events = events
+        self._frame_made = emit
         self._wake = wake
         self._restarts = 0
         self._last_timestamp = -1
         self._early: set[int] | None = None
         self._reader = HeaderReader(extension_ids, codec.clock_rate)
         self._codecs: dict[int, ReceiveCodec] = {}
+        self._pictures_in: dict[int, Depacketizer] = {}  # who reads payloads, by payload type
+        self._sound_in: dict[int, AudioDepacketizer] = {}
         self._sink: Sink = self._drop
         self.update(section, extension_ids)
 
@@ -198,6 +201,13 @@ class ReceiveStream:
         self._reader.ids = extension_ids
         self.layout = None
         self._codecs = {codec.payload_type: codec for codec in section.codecs if codec.apt is None}
+        formats = {
+            n: codec.depacketizer for n, codec in self._codecs.items() if codec.depacketizer is not None
+        }
+        if section.kind == "video":
+            self._pictures_in = cast(dict[int, Depacketizer], formats)
+        else:
+            self._sound_in = cast(dict[int, AudioDepacketizer], formats)
         codec = self._codecs.get(self.payload_type)
         if codec is not None:
             self.nack.asks = codec.nack
@@ -247,6 +257,11 @@ class ReceiveStream:
         else:
             self._sink = self._drop
 
+    @property
+    def heard_at(self) -> float:
+        """When it was heard last, or its retransmissions were: the one goes with the other."""
+        return max(self.last_packet_at, self.rtx_packet_at)
+
     # -- packets in -------------------------------------------------------------------------------
 
     def receive(self, packet: RtpPacket, now: float) -> None:
@@ -277,14 +292,16 @@ class ReceiveStream:
             reception.arrived(timestamp, now)
         self._sink(packet, codec, now)
 
-    def count_apart(self, size: int, payload_size: int) -> None:
+    def count_apart(self, size: int, payload_size: int, now: float) -> None:
         """Count a packet of the SSRC of its retransmissions, as webrtc-stats wants it: also one that nobody
         needs, and one that carries nothing.
 
         Args:
             size: of the packet, in bytes.
             payload_size: of its payload, the number of the original included.
+            now: monotonic seconds.
         """
+        self.rtx_packet_at = now
         self.packets_received += 1
         self.bytes_received += payload_size
         self.header_bytes_received += size - payload_size
@@ -368,14 +385,16 @@ class ReceiveStream:
         packets.append(packet)
 
     def _assemble(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
-        if codec.depacketizer is not None and self.assembler is not None:
-            self.assembler.insert(packet, cast(Depacketizer, codec.depacketizer), now)
+        depacketizer = self._pictures_in.get(codec.payload_type)
+        if depacketizer is not None and self.assembler is not None:
+            self.assembler.insert(packet, depacketizer, now)
 
     def _buffer(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         if self.playout is None:
             return
-        if codec.depacketizer is not None:
-            self.playout.insert(packet, cast(AudioDepacketizer, codec.depacketizer), self._reader, now)
+        depacketizer = self._sound_in.get(codec.payload_type)
+        if depacketizer is not None:
+            self.playout.insert(packet, depacketizer, self._reader, now)
         else:
             self.playout.insert_event(packet)
 
@@ -393,7 +412,7 @@ class ReceiveStream:
         self._emit(frame)
 
     def _emit(self, frame: EncodedFrame) -> None:
-        self._events.append(FrameReceived(self, frame))
+        self._frame_made(self, frame)
 
     # -- feedback and time ------------------------------------------------------------------------
 
@@ -436,88 +455,3 @@ class ReceiveStream:
         if other is not None and (due is None or other < due):
             due = other
         return due
-
-
-class RtxStream:
-    """The retransmissions of a stream: they come with numbers of their own.
-
-    Args:
-        ssrc: of the retransmissions.
-        primary: the stream that they restore.
-
-    Attributes:
-        reception: numbers and losses of the retransmissions themselves.
-        malformed: retransmissions of nothing that is agreed.
-        is_current, rank: of no meaning here; as of a stream that need not be considered.
-
-    Spec: RFC 4588, section 4.
-    """
-
-    __slots__ = (
-        "_original_types",
-        "bytes_received",
-        "is_current",
-        "last_packet_at",
-        "layout",
-        "malformed",
-        "mid_bytes",
-        "packets_received",
-        "primary",
-        "rank",
-        "reception",
-        "section",
-        "ssrc",
-    )
-
-    def __init__(self, ssrc: int, primary: ReceiveStream) -> None:
-        self.ssrc = ssrc
-        self.primary = primary
-        self.section = primary.section
-        self.reception = Reception(ssrc, primary.reception.clock_rate)
-        self.layout: Layout | None = None
-        self.last_packet_at = 0.0
-        self.packets_received = 0
-        self.bytes_received = 0
-        self.malformed = 0
-        self.is_current = True
-        self.rank = Rank.ANNOUNCED
-        self._original_types: dict[int, int] = {}
-        self.update(primary.section)
-
-    def update(self, section: ReceiveSection) -> None:
-        """Bind to what is agreed now."""
-        self.section = section
-        self.mid_bytes = section.mid.encode()
-        self._original_types = {
-            codec.payload_type: codec.apt for codec in section.codecs if codec.apt is not None
-        }
-        self.layout = None
-
-    # The payload of a retransmission packet:
-    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-    # |            OSN                |                               |
-    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+                               |
-    # |                  Original RTP Packet Payload                  |
-    # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-    def receive(self, packet: RtpPacket, now: float) -> None:
-        """Take a packet of this SSRC and hand its original to the stream."""
-        if self.reception.locate(packet.sequence_number) < 0:
-            return
-        self.last_packet_at = now
-        self.packets_received += 1
-        size = packet.payload_end - packet.payload_start
-        self.bytes_received += size
-        self.primary.count_apart(len(packet.data), size)
-        if not size:
-            return  # padding, to probe for bandwidth
-        original_type = self._original_types.get(packet.payload_type)
-        if original_type is None or size < 2:
-            self.malformed += 1
-            self.primary.refusals.add("rtp", "a retransmission of nothing that is agreed", packet.data)
-            return
-        packet.sequence_number = _ORIGINAL_SEQUENCE_NUMBER(packet.data, packet.payload_start)[0]
-        packet.payload_start += 2
-        packet.payload_type = original_type
-        packet.ssrc = self.primary.ssrc
-        packet.retransmitted = True
-        self.primary.receive_restored(packet, now)

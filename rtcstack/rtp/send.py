@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from struct import Struct
 
 from rtcstack.rtp.extensions import (
     AbsCaptureTime,
@@ -20,29 +19,15 @@ from rtcstack.rtp.extensions import (
 )
 from rtcstack.rtp.forward import Renumbering
 from rtcstack.rtp.header import Header, make_header
-from rtcstack.rtp.outgoing import NEVER, Outgoing
+from rtcstack.rtp.history import History
+from rtcstack.rtp.outgoing import Outgoing, SendCounts
 from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import SendParameters
 from rtcstack.rtp.remote import RemoteReception
 from rtcstack.rtp.rtcp.reports import SenderReport
-from rtcstack.serial import unwrap
 
-__all__ = ["MAX_HISTORY_PACKETS", "MIN_HISTORY_S", "SendStream"]
-
-MAX_HISTORY_PACKETS = 9600
-"""Packets kept in case the peer asks for them again."""
-
-MIN_HISTORY_S = 1.0
-"""How long they are kept at least; three round trips if that is longer."""
-
-MIN_RESEND_S = 0.005
-"""Between two repetitions of one packet, however short the round trip is said to be."""
-
-MAX_RESEND_CREDIT_BYTES = 512 * 1024
-"""A stream repeats as much as it sent, not more: this much of that may be saved up."""
-
-START_RESEND_CREDIT_BYTES = 64 * 1024
+__all__ = ["SendStream"]
 
 KEY_FRAME_INTERVAL_S = 0.3
 """Requests for a key frame that come sooner than this after one are taken for the same."""
@@ -53,11 +38,6 @@ MAX_HEADERS = 512
 ABSOLUTE_INTERVAL_S = 1.0
 """Between two frames that tell their capture time; receivers reckon those between from them."""
 
-MAX_PADDING_BYTES = 224
-
-PADDING_CHOICE = 32
-"""How many of the newest packets are looked at for one long enough to probe with."""
-
 FORWARDED = (
     Extension.AUDIO_LEVEL,
     Extension.VIDEO_ORIENTATION,
@@ -66,8 +46,6 @@ FORWARDED = (
     Extension.DEPENDENCY_DESCRIPTOR,
 )
 """Header extensions that say something of the media itself, not of the way that it takes."""
-
-_OSN = Struct("!H").pack
 
 
 class SendStream:
@@ -85,15 +63,11 @@ class SendStream:
     Attributes:
         parameters: as above.
         timestamp_offset: added to all timestamps that are handed in.
+        counts: what has left of it.
+        history: what was sent, and its retransmissions.
         remote: what the peer reports of this stream.
-        packets_sent, bytes_sent, header_bytes_sent: payload and headers apart; repeated packets
-            included.
-        repeated_packets, repeated_bytes: of these, those sent again because the peer asked.
-        padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
-        padding_repetitions: of these packets, those that carry what was sent before.
         frames_sent, key_frames_sent, frames_refused: frames, and those for which there was no room.
         nack_count, pli_count, fir_count: requests received.
-        nacks_unknown: packets that were asked for and are not kept any more.
         bitrate_bps: its share of the estimate, None while there is no congestion control.
         active: an inactive stream gets no share and sends nothing.
     """
@@ -103,7 +77,7 @@ class SendStream:
         "_acknowledged",
         "_fir_number",
         "_headers",
-        "_history",
+        "_keeps_wire",
         "_key_frame_asked_at",
         "_key_frame_owed",
         "_last_captured_at",
@@ -112,35 +86,22 @@ class SendStream:
         "_ntp_offset_s",
         "_numbered",
         "_numbers",
-        "_oldest",
         "_pacer",
         "_renumbering",
-        "_resend_credit",
-        "_resend_from",
-        "_rtx_header",
-        "_rtx_next",
-        "_rtx_ssrc",
         "_static",
         "active",
         "bitrate_bps",
-        "bytes_sent",
+        "counts",
         "extension_ids",
         "fir_count",
         "frames_refused",
         "frames_sent",
-        "header_bytes_sent",
+        "history",
         "key_frames_sent",
         "nack_count",
-        "nacks_unknown",
-        "packets_sent",
-        "padding_bytes",
-        "padding_packets",
-        "padding_repetitions",
         "parameters",
         "pli_count",
         "remote",
-        "repeated_bytes",
-        "repeated_packets",
         "rtt_s",
         "timestamp_offset",
     )
@@ -162,13 +123,9 @@ class SendStream:
         self._ntp_offset_s = ntp_offset_s
         # Below half of the space, so that SRTP's roll-over counter is never guessed wrong.
         self._next = self._numbers.get(parameters.ssrc) or rng.randrange(1, 1 << 15)
-        self._rtx_next = rng.randrange(1, 1 << 15)
-        self._rtx_ssrc: int | None = None
+        self.counts = SendCounts()
+        self.history = History(self.counts, pacer, self._next, rng.randrange(1, 1 << 15), self._numbers)
         self.timestamp_offset = rng.randrange(1 << 32)
-        self._history: dict[int, Outgoing] = {}
-        self._oldest = self._next
-        self._resend_credit = START_RESEND_CREDIT_BYTES
-        self._resend_from = 0
         self._key_frame_owed = False
         self._last_timestamp: int | None = None
         self._last_captured_at = 0.0
@@ -179,21 +136,12 @@ class SendStream:
         self._renumbering: Renumbering | None = None
         self.remote = RemoteReception()
         self.rtt_s = rtt_s
-        self.packets_sent = 0
-        self.bytes_sent = 0
-        self.header_bytes_sent = 0
-        self.repeated_packets = 0
-        self.repeated_bytes = 0
-        self.padding_packets = 0
-        self.padding_bytes = 0
-        self.padding_repetitions = 0
         self.frames_sent = 0
         self.key_frames_sent = 0
         self.frames_refused = 0
         self.nack_count = 0
         self.pli_count = 0
         self.fir_count = 0
-        self.nacks_unknown = 0
         self.bitrate_bps: int | None = None
         self.active = True
         self.update(parameters, extension_ids)
@@ -224,24 +172,17 @@ class SendStream:
                 repaired.append((ids.repaired_rid, parameters.rid.encode()))
         self._acknowledged = False
         self._headers: dict[tuple[bool, tuple[tuple[int, bytes], ...]], Header] = {}
-        self._rtx_header: Header | None = None
-        self._bind_rtx(parameters.rtx_ssrc)
+        rtx_header: Header | None = None
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
-            self._rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
-
-    def _bind_rtx(self, ssrc: int | None) -> None:
-        """Retransmissions go by this SSRC from now on; where another stream's have ended, they go on."""
-        if ssrc is not None and ssrc != self._rtx_ssrc:
-            if self._rtx_ssrc is not None:
-                self._numbers[self._rtx_ssrc] = self._rtx_next
-            self._rtx_ssrc = ssrc
-            self._rtx_next = self._numbers.get(ssrc, self._rtx_next & 0x7FFF)
+            rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
+        self.history.bind(parameters.rtx_ssrc, parameters.rtx_payload_type, rtx_header)
+        # Without an SSRC of their own, retransmissions are the very bytes that left.
+        self._keeps_wire = parameters.nack and rtx_header is None
 
     def note_numbers(self) -> None:
         """The stream ends: whoever has its SSRCs after it goes on behind its numbers."""
         self._numbers[self.ssrc] = self._next
-        if self._rtx_ssrc is not None:
-            self._numbers[self._rtx_ssrc] = self._rtx_next
+        self.history.note_numbers()
 
     def set_numbered(self, numbered: bool) -> None:
         """Let packets bear transport-wide numbers, as far as they are agreed, or not."""
@@ -319,9 +260,10 @@ class SendStream:
             payload_type = parameters.payload_type
         wire_timestamp = (timestamp + self.timestamp_offset) & 0xFFFF_FFFF
         number = self._next
-        keep = parameters.nack and self._rtx_header is None
+        keep = self._keeps_wire
+        counts = self.counts
         packets = [
-            Outgoing(self, header, payload_type, number + i, wire_timestamp, payload, keep)
+            Outgoing(counts, header, payload_type, number + i, wire_timestamp, payload, keep)
             for i, payload in enumerate(payloads)
         ]
         if marker:
@@ -332,7 +274,7 @@ class SendStream:
             return False
         self._next = number + len(packets)
         if parameters.nack:
-            self._remember(packets, now)
+            self.history.add(packets, self._next, now, self.rtt_s)
         if tells_time:
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now if captured_at is None else captured_at
@@ -340,11 +282,8 @@ class SendStream:
         if key_frame:
             self.key_frames_sent += 1
             if self._key_frame_owed:
-                # The peer's decoder goes on from here: what was before is of no use to it any more,
-                # and would only keep this waiting.
                 self._key_frame_owed = False
-                self._resend_from = number
-                self._pacer.drop([self], (Lane.REPEATED,))
+                self.history.begin_at(number)
         return True
 
     def _elements(
@@ -404,7 +343,6 @@ class SendStream:
         number, timestamp = place
         second = self.parameters.payload_type | packet.marker << 7
         wire_timestamp = (timestamp + self.timestamp_offset) & 0xFFFF_FFFF
-        keep = self.parameters.nack and self._rtx_header is None
         elements: tuple[tuple[int, bytes], ...] = ()
         if source_ids is not None and packet.extension_start:
             elements = tuple(
@@ -414,7 +352,9 @@ class SendStream:
                 and (value := packet.extension(source_ids.by_name.get(name, 0)))
             )
         header = self._header(elements, False)
-        outgoing = Outgoing(self, header, second, number, wire_timestamp, packet.payload, keep)
+        outgoing = Outgoing(
+            self.counts, header, second, number, wire_timestamp, packet.payload, self._keeps_wire
+        )
         lane = Lane.AUDIO if self.parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push([outgoing], lane):
             self.frames_refused += 1
@@ -423,143 +363,24 @@ class SendStream:
             self._next = number + 1
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now
-        if self.parameters.nack and number >= self._oldest:  # nobody looks before that, nor tidies up
-            self._remember([outgoing], now)
+            if self.parameters.nack:
+                self.history.add((outgoing,), self._next, now, self.rtt_s)
+        elif self.parameters.nack:
+            self.history.add_late(outgoing)
         if packet.marker:
             self.frames_sent += 1
         return True
 
     # -- repetitions ------------------------------------------------------------------------------
 
-    def _remember(self, packets: Sequence[Outgoing], now: float) -> None:
-        history = self._history
-        for packet in packets:
-            history[packet.sequence_number] = packet
-        horizon = now - max(MIN_HISTORY_S, 3 * self.rtt_s)
-        oldest = self._oldest
-        while oldest < self._next:
-            old = history.get(oldest)
-            if old is not None:
-                if (old.sent_at > horizon) and len(history) <= MAX_HISTORY_PACKETS:
-                    break
-                del history[oldest]
-            oldest += 1
-        self._oldest = oldest
-
-    @property
-    def history_packets(self) -> int:
-        """How many packets are kept."""
-        return len(self._history)
-
     def on_nack(self, sequence_numbers: Sequence[int], now: float) -> None:
-        """The peer misses packets: send again those that are kept.
-
-        A packet is repeated at most once per round trip, and the stream never repeats more than
-        it sent, whatever the peer asks for.
-        """
+        """The peer misses packets: send again those that are kept; see `History.resend`."""
         self.nack_count += 1
-        again_after = now - max(self.rtt_s * 0.9, MIN_RESEND_S)
-        out: list[Outgoing] = []
-        reference = self._next - 1
-        for number in sequence_numbers:
-            index = unwrap(number, reference, 16)
-            packet = self._history.get(index)
-            if packet is None:
-                self.nacks_unknown += 1
-                continue
-            if index < self._resend_from:
-                continue
-            if self._rtx_header is None and packet.wire is None:
-                continue  # its bytes are gone, and under its number no others may be sent
-            if packet.sent_at == NEVER or packet.resent_at > again_after:
-                continue
-            if packet.size > self._resend_credit:
-                break
-            self._resend_credit -= packet.size
-            packet.resent_at = NEVER
-            out.append(self._repetition(packet))
-        if out and not self._pacer.push(out, Lane.REPEATED):
-            for repetition in out:
-                repetition.is_dropped()
+        self.history.resend(sequence_numbers, now, self.rtt_s)
 
-    def _repetition(self, packet: Outgoing) -> Outgoing:
-        if self._rtx_header is None:
-            # Unchanged to the last bit: SRTP's numbers may not be used for other bytes again.
-            again = Outgoing(
-                self,
-                packet.header,
-                packet.second,
-                packet.sequence_number,
-                packet.timestamp,
-                packet.payload,
-                repeats=True,
-            )
-            again.wire = packet.wire
-            again.origin = packet
-            return again
-        rtx_type = self.parameters.rtx_payload_type
-        assert rtx_type is not None
-        number = self._rtx_next
-        self._rtx_next = number + 1
-        again = Outgoing(
-            self,
-            self._rtx_header,
-            rtx_type | packet.second & 0x80,
-            number,
-            packet.timestamp,
-            _OSN(packet.sequence_number & 0xFFFF) + packet.payload,
-            repeats=True,
-        )
-        again.origin = packet
-        return again
-
-    @property
-    def has_rtx(self) -> bool:
-        """Whether its retransmissions, and padding, have an SSRC of their own."""
-        return self._rtx_header is not None
-
-    def make_padding(self, wanted_bytes: int, now: float) -> list[Outgoing]:
-        """Packets that carry nothing new, for probing: what was sent last, or plain padding.
-
-        Only on the SSRC of retransmissions, where they disturb nothing; without one there are none.
-        """
-        header = self._rtx_header
-        if header is None or wanted_bytes <= 0 or not self.packets_sent:
-            return []
-        out: list[Outgoing] = []
-        size = 0
-        for number in range(self._next - 1, max(self._oldest, self._next - PADDING_CHOICE) - 1, -1):
-            packet = self._history.get(number)
-            if packet is None or packet.sent_at == NEVER or len(packet.payload) < MAX_PADDING_BYTES:
-                continue
-            out.append(self._repetition(packet))
-            out[-1].pads = True
-            size += out[-1].size
-            if size >= wanted_bytes:
-                return out
-        rtx_type = self.parameters.rtx_payload_type
-        assert rtx_type is not None
-        while size < wanted_bytes:
-            number = self._rtx_next
-            self._rtx_next = number + 1
-            out.append(
-                Outgoing(
-                    self,
-                    header,
-                    rtx_type,
-                    number,
-                    self._last_timestamp or 0,
-                    b"",
-                    repeats=True,
-                    padding=MAX_PADDING_BYTES,
-                )
-            )
-            size += out[-1].size
-        return out
-
-    def earn_resend_credit(self, sent_bytes: int) -> None:
-        """New media has left: as much may be repeated."""
-        self._resend_credit = min(self._resend_credit + sent_bytes, MAX_RESEND_CREDIT_BYTES)
+    def make_padding(self, wanted_bytes: int) -> list[Outgoing]:
+        """Packets that carry nothing new, for probing; see `History.make_padding`."""
+        return self.history.make_padding(wanted_bytes, self._last_timestamp or 0)
 
     # -- the peer's feedback ----------------------------------------------------------------------
 
@@ -602,12 +423,13 @@ class SendStream:
 
     def sender_report(self, now: float) -> SenderReport | None:
         """The report on this stream, without blocks; None before the first packet."""
-        if self._last_timestamp is None or not self.packets_sent:
+        counts = self.counts
+        if self._last_timestamp is None or not counts.packets:
             return None
         ntp = int((now + self._ntp_offset_s) * (1 << 32)) & 0xFFFF_FFFF_FFFF_FFFF
         elapsed = int((now - self._last_captured_at) * self.parameters.clock_rate)
-        packets, octets = self.packets_sent, self.bytes_sent
-        if self._rtx_header is not None:  # what is repeated has an SSRC of its own
-            packets -= self.repeated_packets + self.padding_packets
-            octets -= self.repeated_bytes + self.padding_bytes
+        packets, octets = counts.packets, counts.bytes
+        if self.history.has_rtx:  # what is repeated has an SSRC of its own
+            packets -= counts.repeated_packets + counts.padding_packets
+            octets -= counts.repeated_bytes + counts.padding_bytes
         return SenderReport(self.ssrc, ntp, (self._last_timestamp + elapsed) & 0xFFFF_FFFF, packets, octets)

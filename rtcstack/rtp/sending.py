@@ -125,9 +125,9 @@ class Sending:
         if self.estimator is None:
             self.estimator = self._make()
         active = [s for s in streams if s.active]
-        padding = [s for s in active if s.parameters.kind == "video" and s.has_rtx]
+        padding = [s for s in active if s.parameters.kind == "video" and s.history.has_rtx]
         self._may_pad = bool(padding)
-        self._can_pad = any(s.packets_sent for s in padding)
+        self._can_pad = any(s.counts.packets for s in padding)
         most = sum(_most(s) for s in active)
         self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
         self._told_estimate = 0
@@ -164,7 +164,6 @@ class Sending:
         send_time = int(now * 262_144) & 0xFF_FFFF
         total = 0
         for packet in packets:
-            stream = packet.stream
             payload = packet.payload
             data = packet.wire
             if data is None:
@@ -186,15 +185,8 @@ class Sending:
                     packet.wire = data
             packet.sent_at = now
             append(data)
-            size = packet.size
-            total += size
-            stream.packets_sent += 1
-            stream.bytes_sent += len(payload)
-            stream.header_bytes_sent += size - len(payload)
-            if packet.repeats:
-                _count_repeated(stream, packet)
-            else:
-                stream.earn_resend_credit(size)
+            total += packet.size
+            packet.counts.has_left(packet)
         if estimator is not None:
             estimator.on_sent(total, now)
             self._take_up_probes(estimator)  # which what was sent may have called for: they are due at once
@@ -211,7 +203,7 @@ class Sending:
     def _pad(self, wanted_bytes: int, now: float) -> list[Outgoing]:
         for stream in self._streams:
             if stream.active and stream.parameters.kind == "video":
-                packets = stream.make_padding(wanted_bytes, now)
+                packets = stream.make_padding(wanted_bytes)
                 if packets:
                     return packets
         return []
@@ -244,13 +236,15 @@ class Sending:
         """Nothing came through for a while: go on with a key frame instead of repairing the past."""
         self._drop_stale(now)
         for stream in self._streams:
-            if stream.active and stream.parameters.kind == "video" and stream.packets_sent:
+            if stream.active and stream.parameters.kind == "video" and stream.counts.packets:
                 self._want_key_frame(stream, now)
 
     def _drop_stale(self, now: float) -> None:
         if self.pacer.queue_s > STALE_QUEUE_S:
-            for stream in self.pacer.drop(self._streams, (Lane.REPEATED, Lane.VIDEO)):
-                self._want_key_frame(stream, now)
+            dropped = self.pacer.drop([s.counts for s in self._streams], (Lane.REPEATED, Lane.VIDEO))
+            for stream in self._streams:
+                if stream.counts in dropped:
+                    self._want_key_frame(stream, now)
 
     def _want_key_frame(self, stream: SendStream, now: float) -> None:
         if stream.parameters.kind == "video" and stream.want_key_frame(now):
@@ -369,15 +363,3 @@ def _most(stream: SendStream) -> int:
 def _padded(header: bytes, padding: int) -> bytes:
     first = header[0] | 0x20
     return bytes((first,)) + header[1:] + bytes(padding - 1) + bytes((padding,))
-
-
-def _count_repeated(stream: SendStream, packet: Outgoing) -> None:
-    if packet.origin is not None:
-        packet.origin.resent_at = packet.sent_at
-    if packet.padding or packet.pads:
-        stream.padding_packets += 1
-        stream.padding_bytes += len(packet.payload)
-        stream.padding_repetitions += packet.origin is not None
-    else:
-        stream.repeated_packets += 1
-        stream.repeated_bytes += len(packet.payload)

@@ -8,70 +8,38 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from heapq import heapify, heappop, heappush, nsmallest
 
 from rtcstack.engine import Buffer
 from rtcstack.entropy import entropy
 from rtcstack.errors import ParseError
 from rtcstack.refusals import Refusals
-from rtcstack.rtp.bwe.arrivals import TransportArrivals
+from rtcstack.rtp.attention import Attention
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator
-from rtcstack.rtp.bwe.receiving import ReceivingEstimator
 from rtcstack.rtp.control import Control
 from rtcstack.rtp.demux import Demux, Rank, Role, Route, Trait, Verdict
-from rtcstack.rtp.events import PacketsReceived, RtpEvent, StreamEnded, StreamStarted
+from rtcstack.rtp.events import FrameReceived, PacketsReceived, RtpEvent
 from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.feedback import ArrivalFeedback
+from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
 from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
-from rtcstack.rtp.receive import ReceiveStream, RtxStream
+from rtcstack.rtp.receive import ReceiveStream
+from rtcstack.rtp.received import ReceivedStreams
 from rtcstack.rtp.retired import Retired
-from rtcstack.rtp.rtcp.feedback import ReceiverEstimate
+from rtcstack.rtp.rtx import AnyReceiveStream, RtxStream
 from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.sending import Sending
 
-__all__ = ["MAX_RECEIVE_STREAMS", "MAX_STREAMS_PER_SECTION", "Drop", "RtpSession"]
-
-MAX_RECEIVE_STREAMS = 1024
-"""Streams received on one transport; the one that is silent longest gives way to a new one."""
-
-MAX_STREAMS_PER_SECTION = 16
-"""Streams received for one section, likewise: a simulcast's layers, and those they replaced."""
+__all__ = ["Drop", "RtpSession"]
 
 MAX_USED_SSRCS = 65_536
 """SSRCs of streams that were sent and are not any more, remembered so that none uses its numbers again;
 the oldest are forgotten."""
 
-QUIET_STREAMS = 32
-"""Of the streams that are silent longest so many are found at once, for those that come next."""
-
-MAX_TOLD = 32
-"""Streams that one estimate names; it holds for the transport anyway."""
-
-SILENT_S = 2.0
-"""A stream that another took the place of is forgotten when it was silent for so long."""
-
-SERVE_AGAIN_S = 0.001
-"""A stream that was looked at and would be looked at again at once waits for so long."""
-
-SWITCH_S = 0.5
-"""A stream that is silent for so long gives its place to another that flows, if that is as well known;"""
-
-SWITCH_TO_WORSE_S = 2.0
-"""to one that is known worse, a stray one perhaps, after so long."""
-
 DEFAULT_RTT_S = 0.1
 """Round-trip time while none was measured."""
-
-
-def _last_packet_at(stream: ReceiveStream | RtxStream) -> float:
-    """When a stream or its retransmissions were heard last: the one goes with the other."""
-    primary = stream if isinstance(stream, ReceiveStream) else stream.primary
-    repeated = primary.rtx
-    if repeated is None:
-        return primary.last_packet_at
-    return max(primary.last_packet_at, repeated.last_packet_at)
 
 
 class Drop(StrEnum):
@@ -114,28 +82,21 @@ class RtpSession:
     """
 
     __slots__ = (
-        "_arrivals",
-        "_current",
-        "_deadlines",
+        "_attention",
         "_demux",
-        "_estimator",
         "_events",
+        "_feedback",
         "_has_video",
-        "_looks",
         "_missing",
         "_now",
         "_ntp_offset_s",
         "_numbers",
-        "_of_section",
-        "_quiet",
-        "_receive_streams",
+        "_received",
         "_refusals",
         "_retired",
         "_rng",
         "_send_streams",
         "_started",
-        "_untold",
-        "_woken",
         "control",
         "drops",
         "rtp_packets_received",
@@ -157,34 +118,27 @@ class RtpSession:
         self._started = False
         self._events: list[RtpEvent] = []
         self._demux = Demux()
-        self._receive_streams: dict[int, ReceiveStream | RtxStream] = {}
-        self._current: dict[tuple[str, str | None], ReceiveStream] = {}
+        self._attention = Attention()
+        self._received = ReceivedStreams(self._events, self._attention)
         self._send_streams: dict[int, SendStream] = {}
         self._numbers: dict[int, int] = {}
-        self._of_section: dict[str, dict[int, ReceiveStream | RtxStream]] = {}
-        self._quiet: list[tuple[float, ReceiveStream | RtxStream]] = []  # those silent longest, last first
         self._missing = MissingCount()
         self._has_video = False
-        self._woken: dict[ReceiveStream, None] = {}  # to be looked at now,
-        self._deadlines: list[tuple[float, int, ReceiveStream]] = []  # or then; a heap
-        self._looks = 0
-        self._untold: dict[ReceiveStream, None] = {}  # packets that nobody was told of
-        self._arrivals: TransportArrivals | None = None
-        self._estimator: ReceivingEstimator | None = None  # for peers without one of their own
         self.sending = Sending(self._events, make_estimator)
         self.control = Control(
             self._send_streams,
-            self._receive_streams,
+            self._received.by_ssrc,
             self._events,
             rng=self._rng,
             ntp_offset_s=ntp_offset_s,
-            on_goodbye=self._on_goodbye,
+            on_goodbye=self._received.on_goodbye,
             on_feedback=self.sending.on_feedback,
             on_estimate=self.sending.on_remote_estimate,
             on_loss=self.sending.on_loss,
             on_rtt=self._on_rtt,
             refusals=self._refusals,
         )
+        self._feedback = ArrivalFeedback(self.control)
         self._retired = Retired()
         self.drops: dict[Drop, int] = {}
         self.rtp_packets_received = 0
@@ -220,7 +174,7 @@ class RtpSession:
         """Receive for a section no more: its streams end."""
         section = self._demux.sections.get(mid)
         if section is not None:
-            ssrcs = {ssrc for ssrc, each in self._receive_streams.items() if each.section.mid == mid}
+            ssrcs = {ssrc for ssrc, each in self._received.by_ssrc.items() if each.section.mid == mid}
             for source in section.sources:
                 ssrcs.add(source.ssrc)
                 if source.rtx_ssrc is not None:
@@ -229,43 +183,35 @@ class RtpSession:
         self._demux.remove_section(mid)
         for stream in self.receive_streams:
             if stream.section.mid == mid:
-                self._end(stream, "removed")
+                self._received.end(stream, "removed")
         self._rebind()
 
     def _announced(self, mid: str, source: Source) -> None:
         """A description names a source that it did not name before: it may have come already."""
-        stream = self._receive_streams.get(source.ssrc)
+        stream = self._received.by_ssrc.get(source.ssrc)
         if stream is not None and stream.section.mid != mid:
-            self._move(stream)
-        repeated = None if source.rtx_ssrc is None else self._receive_streams.get(source.rtx_ssrc)
+            self._received.move(stream)
+        repeated = None if source.rtx_ssrc is None else self._received.by_ssrc.get(source.rtx_ssrc)
         if isinstance(repeated, RtxStream) and repeated.primary.ssrc != source.ssrc:
-            self._move(repeated)
+            self._received.move(repeated)
 
     def _rebind(self) -> None:
         sections = self._demux.sections
-        for stream in list(self._receive_streams.values()):
+        for stream in list(self._received.by_ssrc.values()):
             if isinstance(stream, ReceiveStream):
                 stream.rank = self._demux.rank(stream.ssrc, stream.section.mid, stream.rank)
                 other = self._demux.section_by_payload_type(stream.payload_type)
                 if stream.rank is Rank.TYPED and other is not None and other.mid != stream.section.mid:
-                    self._move(stream)  # its payload type was all that was known of it
+                    self._received.move(stream)  # its payload type was all that was known of it
                     continue
             section = sections.get(stream.section.mid)
-            if section is not None and self._receive_streams.get(stream.ssrc) is stream:
+            if section is not None and self._received.by_ssrc.get(stream.ssrc) is stream:
                 if isinstance(stream, ReceiveStream):
                     stream.update(section, self._demux.ids)
                 else:
                     stream.update(section)
         has = self._demux.has
-        wanted = has(Trait.TRANSPORT_CC)
-        if wanted and self._arrivals is None:
-            self._arrivals = TransportArrivals()
-        elif not wanted:
-            self._arrivals = None
-        if wanted or not has(Trait.REMB):
-            self._estimator = None
-        elif self._estimator is None:
-            self._estimator = ReceivingEstimator()
+        self._feedback.agree(transport_cc=has(Trait.TRANSPORT_CC), remb=has(Trait.REMB))
         self.control.receiver_time = has(Trait.RECEIVER_TIME)
         self._agree_size()
 
@@ -335,7 +281,7 @@ class RtpSession:
         """Let a stream send, or not; its share of the bandwidth goes to the others."""
         stream.active = active
         if not active:
-            self.sending.pacer.drop([stream])
+            self.sending.pacer.drop([stream.counts])
         self.sending.set_streams(self.send_streams, self._now)
 
     def remove_send_stream(self, stream: SendStream) -> None:
@@ -349,7 +295,7 @@ class RtpSession:
         for ssrc in gone:
             del self._send_streams[ssrc]
         stream.active = False
-        self.sending.pacer.drop([stream])
+        self.sending.pacer.drop([stream.counts])
         self.sending.set_streams(self.send_streams, self._now)
         if self._started:
             self.control.say_goodbye(gone)
@@ -359,13 +305,11 @@ class RtpSession:
         self._now = now
         if self._started and self._send_streams:
             self.control.say_goodbye(list(self._send_streams), reason)
-        self.sending.pacer.drop(self.send_streams)
+        self.sending.pacer.drop([stream.counts for stream in self.send_streams])
         self._send_streams.clear()
         self.sending.set_streams([], now)
-        self._woken.clear()
-        self._deadlines.clear()
-        self._untold.clear()
-        self._arrivals = self._estimator = None
+        self._attention.clear()
+        self._feedback.close()
         self.control.timer.stop()
 
     @property
@@ -381,11 +325,11 @@ class RtpSession:
     @property
     def receive_streams(self) -> list[ReceiveStream]:
         """The streams that are received, in the order of their first packets."""
-        return [s for s in self._receive_streams.values() if isinstance(s, ReceiveStream)]
+        return self._received.streams
 
     def current_stream(self, mid: str, rid: str | None = None) -> ReceiveStream | None:
         """The stream that has its place: the one that is known best, and of those the one that flows."""
-        return self._current.get((mid, rid))
+        return self._received.current.get((mid, rid))
 
     @property
     def header_extension_ids(self) -> ExtensionIds:
@@ -395,7 +339,8 @@ class RtpSession:
     @property
     def receive_estimate_bps(self) -> int | None:
         """What the peer is told that it may send (REMB); None where it estimates itself."""
-        return self._estimator.estimate_bps if self._estimator is not None else None
+        estimator = self._feedback.estimator
+        return estimator.estimate_bps if estimator is not None else None
 
     # -- the five verbs ---------------------------------------------------------------------------
 
@@ -411,10 +356,10 @@ class RtpSession:
         self._now = now
         if arrived_at is None:
             arrived_at = now
-        streams = self._receive_streams
+        streams = self._received.by_ssrc
         ids = self._demux.ids
         wide_id, mid_id = ids.transport_cc, ids.mid
-        estimator = self._estimator
+        arrivals, estimator = self._feedback.arrivals, self._feedback.estimator
         numbers: list[int] = []
         size = 0
         for data in datagrams:
@@ -454,7 +399,7 @@ class RtpSession:
                 if layout.mid is not None and stream is not None:
                     first, end = layout.mid
                     if block[first:end] != stream.mid_bytes:
-                        self._move(stream)
+                        self._received.move(stream)
                         stream = None
                     elif not stream.rank:
                         stream.rank = Rank.NAMED
@@ -462,18 +407,18 @@ class RtpSession:
                 self._begin(packet, now)
             else:
                 if not stream.is_current and isinstance(stream, ReceiveStream):
-                    self._consider(stream, now)
+                    self._received.consider(stream, now)
                 stream.receive(packet, now)
-        if numbers and self._arrivals is not None:
-            self._arrivals.arrived(numbers, size, now, arrived_at)
+        if numbers and arrivals is not None:
+            arrivals.arrived(numbers, size, now, arrived_at)
         self.sending.settle(now)
-        if self._woken:
+        if self._attention.woken:
             self._serve(now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         self._now = now
-        if self._woken or self._deadlines:
+        if self._attention.woken or self._attention.deadlines:
             self._serve(now)
         self._give_feedback(now)
         if self._started:
@@ -481,7 +426,7 @@ class RtpSession:
             if due is not None and now >= due:
                 self.control.bandwidth_bps = self.sending.estimate_bps
                 self.control.report(now)
-                self._forget_silent(now)
+                self._received.forget_silent(now)
         self.sending.handle_timeout(now)
 
     def next_timeout(self) -> float | None:
@@ -489,19 +434,12 @@ class RtpSession:
         now = self._now
         if self._started and self.control.is_pending:
             return now
-        due = self._arrivals.due_at if self._arrivals is not None else None
-        if self._estimator is not None:
-            due = self._estimator.due_at
-        if self._woken:
+        due = self._feedback.due_at
+        if self._attention.woken:
             return now
-        deadlines = self._deadlines
-        while deadlines:
-            look_at, _, stream = deadlines[0]
-            if stream.look_at == look_at:
-                if due is None or look_at < due:
-                    due = look_at
-                break
-            heappop(deadlines)  # it has another by now, or none
+        look_at = self._attention.next_at()
+        if look_at is not None and (due is None or look_at < due):
+            due = look_at
         if self._started:
             other = self.control.timer.due_at
             if other is not None and (due is None or other < due):
@@ -523,11 +461,11 @@ class RtpSession:
 
     def events(self) -> list[RtpEvent]:
         """Take what happened, oldest first."""
-        for stream in self._untold:
+        for stream in self._attention.untold:
             if stream.packets:
                 self._events.append(PacketsReceived(stream, stream.packets))
                 stream.packets = []
-        self._untold.clear()
+        self._attention.untold.clear()
         if not self._events:
             return []
         events = self._events[:]
@@ -538,8 +476,7 @@ class RtpSession:
         """Packets take another way from now on: another pair of addresses was selected."""
         self._now = now
         self.control.on_path_change()
-        if self._estimator is not None:
-            self._estimator.on_path_change()
+        self._feedback.on_path_change()
         if self._started:
             self.sending.on_path_change(now)
             self._schedule_reports(now)
@@ -560,7 +497,7 @@ class RtpSession:
         if isinstance(route, Verdict):
             self._drop(Drop(route.value), packet.data)
             return
-        stream: ReceiveStream | RtxStream | None
+        stream: AnyReceiveStream | None
         if route.role is Role.REPEATED:
             stream = self._begin_repeated(packet.ssrc, route)
         else:
@@ -579,183 +516,70 @@ class RtpSession:
 
     def _begin_media(self, ssrc: int, route: Route, now: float) -> ReceiveStream:
         section = route.section
-        self._make_room(section.mid)
+        self._received.make_room(section.mid)
         stream = ReceiveStream(
             section,
             ssrc,
             route.rid,
             route.codec,
             self._demux.ids,
-            self._events,
-            wake=self._wake,
+            self._on_frame,
+            wake=self._attention.wake,
             rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
             missing=self._missing,
             refusals=self._refusals,
         )
-        self._enter(stream)
+        self._received.enter(stream)
         stream.rank = Rank.ANNOUNCED if route.announced else Rank.NAMED if route.named else Rank.TYPED
         stream.last_packet_at = now
-        current = self._current.get((section.mid, route.rid))
+        current = self._received.current.get((section.mid, route.rid))
         if current is None or (stream.rank and stream.rank >= current.rank):
-            self._take_place(stream, current)
+            self._received.give_place(stream, current)
         else:
-            self._consider(stream, now)
+            self._received.consider(stream, now)
         stream.is_under_way = True
-        if self._arrivals is not None and not self._arrivals.media_ssrc:
-            self._arrivals.media_ssrc = ssrc
+        self._feedback.begins(ssrc)
         self._schedule_reports(now)
         return stream
 
-    def _consider(self, stream: ReceiveStream, now: float) -> None:
-        """A stream flows that has not its place: is it to have it now?"""
-        current = self._current.get((stream.section.mid, stream.rid))
-        if current is None or stream.rank > current.rank:
-            self._take_place(stream, current)
-            return
-        silent_s = now - current.last_packet_at
-        if silent_s > (SWITCH_S if stream.rank == current.rank else SWITCH_TO_WORSE_S):
-            self._take_place(stream, current)
-
-    def _take_place(self, stream: ReceiveStream, current: ReceiveStream | None) -> None:
-        if current is not None:
-            current.is_current = False
-        stream.take_place()
-        self._current[stream.section.mid, stream.rid] = stream
-        self._events.append(StreamStarted(stream, current, stream.is_under_way))
+    def _on_frame(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
+        self._events.append(FrameReceived(stream, frame))
 
     def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
-        primary: ReceiveStream | RtxStream | None
+        primary: AnyReceiveStream | None
         if route.primary_ssrc is not None:
-            primary = self._receive_streams.get(route.primary_ssrc)
+            primary = self._received.by_ssrc.get(route.primary_ssrc)
         else:
-            primary = self._current.get((route.section.mid, route.rid))
+            primary = self._received.current.get((route.section.mid, route.rid))
         if not isinstance(primary, ReceiveStream):
             return None
-        self._make_room(route.section.mid)
-        if primary.rtx is not None:
-            self._leave(primary.rtx)
+        self._received.make_room(route.section.mid)
+        if self._received.by_ssrc.get(primary.ssrc) is not primary:
+            return None  # it was the one that gave way
         stream = RtxStream(ssrc, primary)
-        stream.last_packet_at = self._now
-        primary.rtx = stream
-        self._enter(stream)
+        self._received.enter(stream)
+        primary.rtx_packet_at = self._now
         return stream
-
-    def _enter(self, stream: ReceiveStream | RtxStream) -> None:
-        self._receive_streams[stream.ssrc] = stream
-        self._of_section.setdefault(stream.section.mid, {})[stream.ssrc] = stream
-
-    def _leave(self, stream: ReceiveStream | RtxStream) -> None:
-        if self._receive_streams.get(stream.ssrc) is stream:
-            del self._receive_streams[stream.ssrc]
-            of_section = self._of_section[stream.section.mid]
-            del of_section[stream.ssrc]
-            if not of_section:
-                del self._of_section[stream.section.mid]
-
-    def _make_room(self, mid: str) -> None:
-        """Let the stream that is silent longest give way, if there are too many."""
-        of_section = self._of_section.get(mid, {})
-        if len(of_section) >= 2 * MAX_STREAMS_PER_SECTION:  # each with its retransmissions
-            self._evict(min(of_section.values(), key=_last_packet_at))
-        elif len(self._receive_streams) >= MAX_RECEIVE_STREAMS:
-            self._evict(self._quietest())
-
-    def _quietest(self) -> ReceiveStream | RtxStream:
-        """The stream that is silent longest: of those that were when all were looked at, if it still is."""
-        for _ in range(2):
-            while self._quiet:
-                last_packet_at, stream = self._quiet.pop()
-                is_there = self._receive_streams.get(stream.ssrc) is stream
-                if is_there and _last_packet_at(stream) == last_packet_at:
-                    return stream
-            some = nsmallest(QUIET_STREAMS, self._receive_streams.values(), key=_last_packet_at)
-            self._quiet = [(_last_packet_at(stream), stream) for stream in reversed(some)]
-        return next(iter(self._receive_streams.values()))
-
-    def _evict(self, oldest: ReceiveStream | RtxStream) -> None:
-        self._end(oldest if isinstance(oldest, ReceiveStream) else oldest.primary, "evicted")
-
-    def _end(self, stream: ReceiveStream, reason: str, text: str = "") -> None:
-        self._leave(stream)
-        if stream.rtx is not None:
-            self._leave(stream.rtx)
-        place = (stream.section.mid, stream.rid)
-        if stream.is_current:
-            stream.is_current = False
-            del self._current[place]
-        stream.nack.clear()
-        stream.look_at = None
-        self._woken.pop(stream, None)
-        self._untold.pop(stream, None)
-        if stream.packets:
-            self._events.append(PacketsReceived(stream, stream.packets))
-            stream.packets = []
-        if stream.had_place:
-            self._events.append(StreamEnded(stream, reason, text))
-
-    def _move(self, stream: ReceiveStream | RtxStream) -> None:
-        """A known SSRC belongs to another section: it is a stream of that one from its next packet on."""
-        if isinstance(stream, ReceiveStream):
-            self._end(stream, "moved")
-        else:
-            self._leave(stream)
-            stream.primary.rtx = None
-
-    def _forget_silent(self, now: float) -> None:
-        for stream in self.receive_streams:
-            current = self._current.get((stream.section.mid, stream.rid))
-            if current is not stream and now - stream.last_packet_at > SILENT_S:
-                self._end(stream, "replaced")
-
-    def _on_goodbye(self, ssrc: int, text: str) -> None:
-        stream = self._receive_streams.get(ssrc)
-        if isinstance(stream, ReceiveStream):
-            self._end(stream, "bye", text)
-        elif stream is not None:
-            self._leave(stream)
-            stream.primary.rtx = None
 
     # -- time -------------------------------------------------------------------------------------
 
     def _schedule_reports(self, now: float) -> None:
-        has_streams = bool(self._receive_streams or self._send_streams)
+        has_streams = bool(self._received.by_ssrc or self._send_streams)
         if self._started and has_streams and (self.control.timer.due_at is None or self._has_video):
             self.control.timer.start(now, has_video=self._has_video)
 
-    def _wake(self, stream: ReceiveStream) -> None:
-        self._woken[stream] = None
-
     def _serve(self, now: float) -> None:
-        """Look after the streams that miss something or have something to tell, and after no others."""
-        woken, self._woken = self._woken, {}
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            due, _, stream = heappop(deadlines)
-            if stream.look_at == due:
-                woken[stream] = None
-        for stream in woken:
-            if self._receive_streams.get(stream.ssrc) is not stream:
+        """Look after the streams that want it."""
+        attention = self._attention
+        for stream in attention.take(now):
+            if self._received.by_ssrc.get(stream.ssrc) is not stream:
                 continue
             self._update_rtt(stream)
             stream.handle_timeout(now)
             self.control.ask(stream, now)
             if stream.packets:
-                self._untold[stream] = None
-            due_at = stream.next_at(now)
-            if due_at is not None and due_at <= now:
-                due_at = now + SERVE_AGAIN_S
-            if due_at is not None and due_at != stream.look_at:
-                self._looks += 1
-                heappush(deadlines, (due_at, self._looks, stream))
-            stream.look_at = due_at
-        if len(deadlines) > 4 * MAX_RECEIVE_STREAMS:
-            self._tidy_deadlines()
-
-    def _tidy_deadlines(self) -> None:
-        """Streams whose deadlines move leave the old ones behind."""
-        current = {entry[2]: entry for entry in self._deadlines if entry[2].look_at == entry[0]}
-        self._deadlines = list(current.values())
-        heapify(self._deadlines)
+                attention.untold[stream] = None
+            attention.look_again(stream, stream.next_at(now), now)
 
     def _update_rtt(self, stream: ReceiveStream) -> None:
         rtt_s = self.control.rtt_s
@@ -763,21 +587,11 @@ class RtpSession:
             stream.set_rtt(rtt_s)
 
     def _give_feedback(self, now: float) -> None:
-        """Tell the peer what arrived, or what it may send."""
-        arrivals, estimator = self._arrivals, self._estimator
-        if arrivals is not None and arrivals.due_at is not None and now >= arrivals.due_at:
-            arrivals.sender_ssrc = self.control.reporter
-            for feedback in arrivals.feedback(now):
-                self.control.feed_back(feedback.to_bytes())
-        if estimator is not None and estimator.due_at is not None and now >= estimator.due_at:
-            estimate = estimator.take(now)
-            sources = [stream.ssrc for stream in self.receive_streams if stream.section.remb]
-            if estimate is not None and sources:
-                packet = ReceiverEstimate(self.control.reporter, estimate, tuple(sources[:MAX_TOLD]))
-                self.control.feed_back(packet.to_bytes())
+        due = self._feedback.due_at
+        if due is not None and now >= due:
+            self._feedback.give(self.receive_streams, now)
 
     def _on_rtt(self, rtt_s: float) -> None:
         # Streams learn of it when they are looked at: none of them is touched for a report's sake.
-        if self._estimator is not None:
-            self._estimator.set_rtt(rtt_s)
+        self._feedback.on_rtt(rtt_s)
         self.sending.on_rtt(rtt_s)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import random
 
-from rtcstack.testing.standing import current_host
+from rtcstack.testing.host import current_host
+from rtcstack.testing.seeds import source_of
 
-__all__ = ["VirtualEntropy", "source_of"]
-
-
-def source_of(seed: object, *names: object) -> random.Random:
-    """A generator of its own for whatever has these names: what others draw does not change it."""
-    if isinstance(seed, int) and not names:
-        return random.Random(seed)
-    return random.Random(" ".join(str(part) for part in (seed, *names)))
+__all__ = ["VirtualEntropy"]
 
 
 class VirtualEntropy:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from contextvars import ContextVar
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from rtcstack.engine import Address
-from rtcstack.testing import standing
-from rtcstack.testing.entropy import source_of
 from rtcstack.testing.link import BurstLoss, Link
 from rtcstack.testing.nets import Net
 from rtcstack.testing.packets import (
@@ -22,12 +21,20 @@ from rtcstack.testing.packets import (
     is_loopback,
     size_of,
 )
+from rtcstack.testing.seeds import source_of
+from rtcstack.testing.trace import Trace
 
-if TYPE_CHECKING:
-    from rtcstack.testing.internet import Internet
-    from rtcstack.testing.tcp import TcpEnd
-
-__all__ = ["ACCESS_DELAY_S", "FIRST_EPHEMERAL_PORT", "LOOPBACK_DELAY_S", "Host", "Interface", "LinkSettings"]
+__all__ = [
+    "ACCESS_DELAY_S",
+    "FIRST_EPHEMERAL_PORT",
+    "LOOPBACK_DELAY_S",
+    "Host",
+    "Interface",
+    "LinkSettings",
+    "TcpConnection",
+    "World",
+    "current_host",
+]
 
 ACCESS_DELAY_S = 0.0002
 """Bound of the random wait before a host's own links; see `Link.access_delay_s`."""
@@ -42,6 +49,49 @@ T = TypeVar("T")
 
 PortOwner = Callable[[Address, Address, Payload], None]
 """Takes what comes to a port: its own address, from where, what."""
+
+
+class World(Net, Protocol):
+    """The internet as its hosts know it: the public net, and what they have in common.
+
+    Attributes:
+        seed: of all that is random in it and on its hosts.
+        names: what the domain name system knows.
+        trace: is told of every packet that a host sends, if set.
+    """
+
+    seed: int
+    names: dict[str, list[str]]
+    trace: Trace | None
+
+
+class TcpConnection(Protocol):
+    """One end of a connection of TCP, as its host knows it."""
+
+    @property
+    def sockname(self) -> Address:
+        """This end."""
+
+    @property
+    def peername(self) -> Address:
+        """The other end."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over, or will be as soon as what was written has left."""
+
+    def take(self, segment: Segment) -> None:
+        """A segment has come for it."""
+
+
+_standing: ContextVar[tuple[Host, ...]] = ContextVar("rtcstack.testing.host", default=())
+"""The hosts that were entered, the innermost last. Tasks, callbacks and timers inherit it, as any context."""
+
+
+def current_host() -> Host | None:
+    """The host on which the running code stands; None if nobody has said."""
+    hosts = _standing.get()
+    return hosts[-1] if hosts else None
 
 
 class LinkSettings(TypedDict, total=False):
@@ -136,13 +186,13 @@ class Host:
         local_names: names ending in ".local" that it answers for, and their addresses.
     """
 
-    def __init__(self, internet: Internet, name: str) -> None:
+    def __init__(self, internet: World, name: str) -> None:
         self.internet = internet
         self.name = name
         self.interfaces: dict[str, Interface] = {}
         self.random = source_of(internet.seed, "host", name)
         self.unreachable = 0
-        self.connections: dict[tuple[Address, Address], TcpEnd] = {}
+        self.connections: dict[tuple[Address, Address], TcpConnection] = {}
         self.local_names: dict[str, str] = {}
         self._agenda = internet.agenda
         self._watchers: list[Callable[[], None]] = []
@@ -156,11 +206,14 @@ class Host:
     # -- a place to stand on --------------------------------------------------------------------
 
     def __enter__(self) -> Host:
-        standing.enter(self)
+        _standing.set((*_standing.get(), self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        standing.leave(self)
+        hosts = _standing.get()
+        if not hosts or hosts[-1] is not self:
+            raise RuntimeError(f"{self!r} is left in another order than entered, or in another task")
+        _standing.set(hosts[:-1])
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function that stands on this host."""

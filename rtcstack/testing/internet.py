@@ -8,11 +8,11 @@ from typing import Any
 
 from rtcstack.engine import Address
 from rtcstack.testing.agenda import Agenda
-from rtcstack.testing.entropy import source_of
 from rtcstack.testing.host import Host
 from rtcstack.testing.link import Link
 from rtcstack.testing.nets import Net, must_be_free
 from rtcstack.testing.packets import HEADERS_BYTES, Packet, Payload, Receiver
+from rtcstack.testing.seeds import source_of
 from rtcstack.testing.settings import Setting
 from rtcstack.testing.trace import Trace
 

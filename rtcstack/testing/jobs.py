@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 
 from rtcstack.testing.agenda import Agenda
-from rtcstack.testing.standing import current_host
+from rtcstack.testing.host import current_host
 
 __all__ = ["DEFAULT_COST_S", "WORKERS", "VirtualJobs", "must_be_somebody"]
 

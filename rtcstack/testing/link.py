@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtcstack.testing.agenda import Agenda
-from rtcstack.testing.entropy import source_of
+from rtcstack.testing.seeds import source_of
 from rtcstack.testing.settings import Setting, checked
 
 __all__ = ["BurstLoss", "Link"]

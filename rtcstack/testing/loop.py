@@ -14,14 +14,13 @@ from rtcstack import platform
 from rtcstack.testing.clock import VirtualClock
 from rtcstack.testing.entropy import VirtualEntropy
 from rtcstack.testing.errors import NothingHappensError, TimeLimitError
-from rtcstack.testing.host import Host
+from rtcstack.testing.host import Host, current_host
 from rtcstack.testing.identities import IDENTITIES
 from rtcstack.testing.internet import Internet
 from rtcstack.testing.invariants import LooksOn, are_enabled
 from rtcstack.testing.jobs import WORKERS, VirtualJobs, must_be_somebody
 from rtcstack.testing.network import VirtualNetwork
 from rtcstack.testing.refusals import RefusesTheRealWorld
-from rtcstack.testing.standing import current_host
 from rtcstack.testing.surface import Surface
 from rtcstack.testing.waiting import what_waits
 

@@ -16,7 +16,6 @@ from enum import Enum
 
 from rtcstack.engine import Address
 from rtcstack.platform import StreamSink
-from rtcstack.testing import standing
 from rtcstack.testing.host import Host
 from rtcstack.testing.packets import Payload, Segment
 
@@ -357,11 +356,8 @@ class TcpEnd:
     # -- the end --------------------------------------------------------------------------------
 
     def _told(self, call: Callable[..., None], *arguments: object) -> None:
-        standing.enter(self.host)
-        try:
+        with self.host:
             call(*arguments)
-        finally:
-            standing.leave(self.host)
 
     def _lost(self, reason: str, code: int | None) -> None:
         was_opening, sink = self._state is _State.OPENING, self.sink

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from rtcstack.engine import Address, Run
 from rtcstack.platform import Counters, Received, UdpFeatures, UdpOptions, UdpSink
-from rtcstack.testing import standing
 from rtcstack.testing.host import Host
 from rtcstack.testing.packets import Payload, family_of
 
@@ -143,11 +142,8 @@ class VirtualUdp:
         self.counters.packets_received += len(inbox)
         self.counters.bytes_received += sum(len(data) for _, data in inbox)
         batch = _in_runs(inbox, now) if self._coalesces else [(d, len(d), source, now) for source, d in inbox]
-        standing.enter(self._host)
-        try:
+        with self._host:
             self._sink.on_batch(batch, now)
-        finally:
-            standing.leave(self._host)
 
 
 def _in_runs(inbox: list[tuple[Address, bytes]], now: float) -> list[Received]:

@@ -189,9 +189,9 @@ async def test_direction_changes_hold_and_resume() -> None:
         await negotiate(a, b)
         await muted
         assert track.muted
-        sent = outbound_of(a.getSenders()[0]).streams[0].packets_sent  # type: ignore[union-attr]
+        sent = outbound_of(a.getSenders()[0]).streams[0].counts.packets  # type: ignore[union-attr]
         await asyncio.sleep(0.2)
-        assert outbound_of(a.getSenders()[0]).streams[0].packets_sent == sent  # type: ignore[union-attr]
+        assert outbound_of(a.getSenders()[0]).streams[0].counts.packets == sent  # type: ignore[union-attr]
         transceiver.direction = "sendrecv"
         unmuted = asyncio.ensure_future(happens(track, "unmute"))
         await asyncio.sleep(0)
@@ -523,7 +523,7 @@ async def test_silence_is_not_sent_with_dtx() -> None:
             await asyncio.sleep(0)
         await until_true(lambda: outbound_of(sender)._jobs.queued == 0)  # type: ignore[union-attr]
         await asyncio.sleep(0.05)
-        assert outbound_of(sender).streams[0].packets_sent < 40  # type: ignore[union-attr]
+        assert outbound_of(sender).streams[0].counts.packets < 40  # type: ignore[union-attr]
 
 
 async def test_packet_times_are_set() -> None:

@@ -24,8 +24,9 @@ from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 from rtcstack.rtp.nack import MAX_MISSING
 from rtcstack.rtp.packet import parse as parse_rtp
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
+from rtcstack.rtp.received import MAX_STREAMS_PER_SECTION
 from rtcstack.rtp.rtcp import parse as parse_rtcp
-from rtcstack.rtp.session import MAX_STREAMS_PER_SECTION, RtpSession
+from rtcstack.rtp.session import RtpSession
 from rtcstack.rtp.video import MAX_HELD_PACKETS
 from tests.fuzz.closing import assert_silent
 

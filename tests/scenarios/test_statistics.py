@@ -414,7 +414,7 @@ async def test_what_probes_for_bandwidth_is_counted_as_what_it_is(size: int) -> 
         outbound: Any = outbound_of(it.a.getSenders()[0])
         stream = outbound.layers[0].stream
         wire = Wire(it.link, sent["ssrc"], sent["rtxSsrc"])
-        padding = [stream.make_padding(3000, asyncio.get_running_loop().time())]
+        padding = [stream.make_padding(3000)]
         assert stream._pacer.push(padding[0], Lane.REPEATED)
         outbound.carrier.wake()
         await asyncio.sleep(0.5)

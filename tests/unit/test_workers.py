@@ -13,7 +13,7 @@ import pytest
 
 from rtcstack import testing as virtual
 from rtcstack.media.pipeline.coders import coder_pool
-from rtcstack.media.pipeline.metronome import metronome
+from rtcstack.media.playout.metronome import metronome
 from rtcstack.platform import Jobs, Platform, install, one_for_loop, uninstall
 from rtcstack.testing import Internet
 from rtcstack.workers import MAX_WORKERS, Threads, dedicated, jobs, run

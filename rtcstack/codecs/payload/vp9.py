@@ -44,6 +44,9 @@ _M = 0x80
 #        +-+-+-+-+-+-+-+-+
 _Y, _G = 0x10, 0x08
 
+_MAX_STRUCTURE_SIZE = 0xFFFF
+"""Width or height that the structure can tell; a frame's own header can tell one more."""
+
 _MAX_REFERENCES = 3
 """P_DIFFs of one payload (RFC 9628, section 4.2)."""
 
@@ -178,7 +181,9 @@ class Vp9Packetizer:
             rest += bytes(((temporal_id & 7) << 5 | (0x10 if layer_sync else 0), tl0_pic_idx))
         structure = b""
         if key_frame and (size := vp9_frame_size(superframe_frames(frame)[-1])) is not None:
-            structure = b"\x10" + size[0].to_bytes(2, "big") + size[1].to_bytes(2, "big")
+            width, height = size
+            if width <= _MAX_STRUCTURE_SIZE and height <= _MAX_STRUCTURE_SIZE:
+                structure = b"\x10" + width.to_bytes(2, "big") + height.to_bytes(2, "big")
         # every piece leaves room for the structure: the sizes stay equal, and it is five octets
         pieces = split_evenly(len(frame), max_payload_bytes - 1 - len(rest) - len(structure))
         last = len(pieces) - 1

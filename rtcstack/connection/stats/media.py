@@ -81,6 +81,7 @@ class MediaStatistics:
                 "transportId": transport_id,
                 "codecId": codec_id,
             }
+            counts = stream.counts
             remote_id = self._remote_inbound(stream, name, shared)
             self._add(
                 "outbound-rtp",
@@ -95,12 +96,12 @@ class MediaStatistics:
                     "remoteId": remote_id,
                     "rtxSsrc": parameters.rtx_ssrc,
                     "active": stream.active,
-                    "packetsSent": stream.packets_sent,
-                    "bytesSent": stream.bytes_sent,
-                    "headerBytesSent": stream.header_bytes_sent,
+                    "packetsSent": counts.packets,
+                    "bytesSent": counts.bytes,
+                    "headerBytesSent": counts.header_bytes,
                     # asked for, or sent again to probe for bandwidth
-                    "retransmittedPacketsSent": stream.repeated_packets + stream.padding_repetitions,
-                    "retransmittedBytesSent": stream.repeated_bytes + stream.padding_bytes,
+                    "retransmittedPacketsSent": counts.repeated_packets + counts.padding_repetitions,
+                    "retransmittedBytesSent": counts.repeated_bytes + counts.padding_bytes,
                     "nackCount": stream.nack_count,
                     **more,
                 },
@@ -171,7 +172,7 @@ class MediaStatistics:
                     "rid": stream.rid,
                     "trackIdentifier": receiver.track.id,
                     "remoteId": self._remote_outbound(stream, name, shared),
-                    "rtxSsrc": None if stream.rtx is None else stream.rtx.ssrc,
+                    "rtxSsrc": stream.rtx_ssrc,
                     "packetsReceived": stream.packets_received,
                     "packetsLost": reception.packets_lost,
                     "packetsDiscarded": _discarded(stream),
@@ -289,11 +290,11 @@ def _received_audio(inbound: AudioInbound, stream: ReceiveStream) -> dict[str, A
 
 
 def _received_video(feed: VideoFeed, stream: ReceiveStream, now: float) -> dict[str, Any]:
-    smoothness = feed.smoothness
+    smoothness = feed.display.smoothness
     return {
         "frameWidth": feed.width or None,
         "frameHeight": feed.height or None,
-        "framesPerSecond": feed.frame_rate.per_second(now),
+        "framesPerSecond": feed.display.frame_rate.per_second(now),
         "framesReceived": feed.frames_received,
         "framesDecoded": feed.frames_decoded,
         "keyFramesDecoded": feed.key_frames_decoded,

@@ -33,8 +33,8 @@ from rtcstack.media.pipeline.inbound import (
     time_base,
 )
 from rtcstack.media.pipeline.level import mean_power
-from rtcstack.media.pipeline.metronome import Metronome, metronome
-from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.media.playout.metronome import Metronome, metronome
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.rtp.audio import Playout, Pulled
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame

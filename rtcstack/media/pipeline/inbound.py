@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from rtcstack.clock import NTP_EPOCH_S
-from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.source import TrackSource
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.receive import ReceiveStream

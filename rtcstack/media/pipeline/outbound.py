@@ -9,7 +9,8 @@ from typing import Protocol
 
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
-from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.told import ToldOnce

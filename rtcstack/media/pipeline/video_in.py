@@ -9,22 +9,15 @@ Spec: webrtc-pc, section 5.3; RFC 8853.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import NamedTuple
 
 import av
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
 from rtcstack.codecs.coders.limits import DecoderLimits
-from rtcstack.codecs.coders.video_decoder import VideoDecoder
-from rtcstack.codecs.costs import decoding_s
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.codecs.payload.superframe import LayerChoice
 from rtcstack.codecs.pool import MAX_QUEUED_DECODES, CoderPool, CoderStream
-from rtcstack.codecs.registry import video_decoder
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import set_capture_time, set_rotation
 from rtcstack.media.pipeline.inbound import (
@@ -36,117 +29,16 @@ from rtcstack.media.pipeline.inbound import (
     SourceNotes,
     as_encoded,
 )
-from rtcstack.media.pipeline.later import AHEAD_S, Later
-from rtcstack.media.pipeline.rate import FrameRate
-from rtcstack.media.pipeline.smoothness import Smoothness
-from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.media.pipeline.video_decoding import Decoded, DecodingJob, DecodingThread, cost_s, starts
+from rtcstack.media.pipeline.video_layers import ShownLayer
+from rtcstack.media.playout.display import Display
+from rtcstack.media.playout.later import AHEAD_S, Later
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.receive import ReceiveStream
 
-__all__ = ["MAX_WAITING", "VideoFeed", "VideoInbound"]
-
-MAX_WAITING = 30
-"""Decoded pictures that wait for their sound; the oldest is shown early when there are more."""
-
-MAX_HELD = 64
-"""Frames whose pictures a decoder holds back, to bring them in order; more than any codec does."""
-
-MAX_SILENT = 60
-"""Frames in a row that may give no picture: not shown, or held back. After that decoding has failed."""
-
-_LAYER_SILENT_S = 1.0
-"""A simulcast layer that is silent for so long is not shown any more if another comes."""
-
-_LAYER_MISSED_FRAMES = 4
-"""So many frames of others, for each layer, must have come meanwhile: pictures may be seconds apart."""
-
-_LARGER_ASKED_S = 1.0
-"""A larger layer that comes again, and without a key frame, is asked for one so often."""
-
-
-class _Job(NamedTuple):
-    frame: EncodedFrame
-    codec: ReceivedCodec
-
-
-def _cost_s(job: _Job) -> float:
-    frame = job.frame
-    return decoding_s(frame.width, frame.height, len(frame.data))
-
-
-class _Picture(NamedTuple):
-    picture: av.VideoFrame
-    frame: EncodedFrame  # that it was in; without its data if it was held back
-
-
-class _Pictures(NamedTuple):
-    pictures: list[_Picture]
-    has_failed: bool
-    refusal: str | None
-
-
-class _Decoder:
-    """What belongs to the decoder's thread."""
-
-    __slots__ = ("_codec", "_decoder", "_held", "_limits", "_silent", "decode_time_s", "implementation")
-
-    def __init__(self, limits: DecoderLimits) -> None:
-        self._limits = limits
-        self._codec: ReceivedCodec | None = None
-        self._decoder: VideoDecoder | None = None
-        self._held: dict[int, EncodedFrame] = {}  # by timestamp: their pictures come later, or never
-        self._silent = 0
-        self.decode_time_s = 0.0
-        self.implementation = ""
-
-    def decode(self, job: _Job) -> _Pictures:
-        """On the thread: one frame."""
-        began = monotonic()
-        decoder = self._decoder
-        if decoder is None or job.codec != self._codec:
-            if decoder is not None:
-                decoder.close()
-            decoder = self._decoder = video_decoder(job.codec.name, limits=self._limits)
-            self._codec = job.codec
-            self._held.clear()
-            self.implementation = decoder.implementation
-        frame = job.frame
-        failures = decoder.failures
-        pictures = decoder.decode(frame.data, frame.timestamp, key_frame=frame.key_frame)
-        has_failed = decoder.failures != failures and decoder.refusal is None
-        if pictures:
-            self._silent = 0
-        elif not has_failed and decoder.refusal is None:
-            # not to be shown, or to be shown later; but one of these must come some time
-            self._silent += 1
-            if self._silent >= MAX_SILENT:
-                self._silent = 0
-                has_failed = True
-        made = self._matched(pictures, frame)
-        self.decode_time_s += monotonic() - began
-        return _Pictures(made, has_failed, decoder.refusal)
-
-    def _matched(self, pictures: list[av.VideoFrame], frame: EncodedFrame) -> list[_Picture]:
-        """Each picture with the frame that it was in: decoders hold some back to bring them in order."""
-        held = self._held
-        if not held and len(pictures) == 1 and pictures[0].pts == frame.timestamp:
-            return [_Picture(pictures[0], frame)]
-        if len(held) >= MAX_HELD:
-            del held[next(iter(held))]
-        held[frame.timestamp] = replace(frame, data=b"")
-        made = []
-        for picture in pictures:
-            its = None if picture.pts is None else held.pop(picture.pts, None)
-            made.append(_Picture(picture, frame if its is None else its))
-        return made
-
-    def close(self) -> None:
-        """On the thread."""
-        if self._decoder is not None:
-            self._decoder.close()
-        self._decoder = None
-        self._held.clear()
+__all__ = ["VideoFeed", "VideoInbound"]
 
 
 class VideoFeed:
@@ -163,7 +55,7 @@ class VideoFeed:
         frames_dropped: frames that nobody decoded in time.
         failures: frames that could not be decoded.
         frames_refused: frames that no decoder was given, for what their pictures would take of memory.
-        smoothness: how evenly they were shown.
+        display: shows them.
         assembled, assembly_s: pictures that came in several packets, and the sum over these of the time
             from the first packet to the last.
         processing_s: sum over pictures of the time from a frame's first packet to its decoding.
@@ -195,13 +87,12 @@ class VideoFeed:
         self.processing_s = 0.0
         self.last_frame_at = 0.0
         self.asked_at = 0.0
-        self.frame_rate = FrameRate()
         self.waiting_s = 0.0
-        self.smoothness = Smoothness()
+        self.display = Display(self._show, owner.limits.budget)
         self._dropped_before = 0
         self._time_before = 0.0
-        self._decoder: _Decoder | None = None
-        self._jobs: CoderStream[_Job, _Pictures] | None = None
+        self._decoder: DecodingThread | None = None
+        self._jobs: CoderStream[DecodingJob, Decoded] | None = None
         self._needs_key_frame = True
         self._sets: ParameterSets | None = None
         self._told_sets: tuple[bytes, ...] = ()
@@ -209,8 +100,6 @@ class VideoFeed:
         self._aside = Aside(self._reserve_aside)
         self._catches_up = False
         self._was_demanded = False
-        self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
         self._later: Later[ReceivedCodec] = Later(self._decode)
 
     @property
@@ -325,7 +214,7 @@ class VideoFeed:
     def _decode(self, frame: EncodedFrame, codec: ReceivedCodec) -> None:
         jobs = self._jobs
         if jobs is None:
-            decoder = self._decoder = _Decoder(self._owner.limits)
+            decoder = self._decoder = DecodingThread(self._owner.limits)
             jobs = self._jobs = self._owner.pool.stream(
                 decoder.decode,
                 self._decoded,
@@ -333,13 +222,13 @@ class VideoFeed:
                 on_dropped=self._overrun,
                 finish=decoder.close,
                 limit=MAX_QUEUED_DECODES,
-                starts=_starts,
-                cost_of=_cost_s,
+                starts=starts,
+                cost_of=cost_s,
             )
         if self._catches_up:
-            jobs.submit(_Job(frame, codec), beyond_limit=True)
+            jobs.submit(DecodingJob(frame, codec), beyond_limit=True)
         else:
-            jobs.submit(_Job(frame, codec))
+            jobs.submit(DecodingJob(frame, codec))
 
     def _prepare(self, frame: EncodedFrame, codec: ReceivedCodec) -> bool:
         """Bring a frame into a form that can be decoded by itself; whether it is of use."""
@@ -374,7 +263,7 @@ class VideoFeed:
         self.failures += 1
         self._owner.tell_error(error)
 
-    def _decoded(self, result: _Pictures) -> None:
+    def _decoded(self, result: Decoded) -> None:
         now = monotonic()
         if result.refusal is not None:
             # nothing is asked for: what came would be as large
@@ -400,45 +289,9 @@ class VideoFeed:
             if frame.packet_count > 1:
                 self.assembled += 1
                 self.assembly_s += frame.received_at - frame.first_received_at
-            if wait_s > 0 or self._waiting:
-                self._hold(picture, now + wait_s, now)
-            else:
-                self._show(picture, now)
+            self.display.add(picture, wait_s, now)
 
-    def _hold(self, picture: av.VideoFrame, due: float, now: float) -> None:
-        waiting = self._waiting
-        if waiting:
-            due = max(due, waiting[-1][0])
-        waiting.append((due, picture))
-        while len(waiting) > MAX_WAITING or (len(waiting) > 1 and not self._reserve()):
-            self._show(waiting.popleft()[1], now)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(waiting[0][0] - monotonic(), self._due)
-
-    def _reserve(self) -> bool:
-        """Whether there is memory left for the pictures that wait."""
-        budget, waiting = self._owner.limits.budget, self._waiting
-        if budget is None:
-            return True
-        if not waiting:
-            budget.release(self)
-            return True
-        size = self.width * self.height * 3 // 2
-        return budget.reserve(self, size * (len(waiting) - 1))  # one is among those that are on their way
-
-    def _due(self) -> None:
-        self._timer = None
-        now = monotonic()
-        waiting = self._waiting
-        while waiting and waiting[0][0] <= now + 0.001:
-            self._show(waiting.popleft()[1], now)
-        self._reserve()
-        if waiting:
-            self._timer = asyncio.get_running_loop().call_later(waiting[0][0] - monotonic(), self._due)
-
-    def _show(self, picture: av.VideoFrame, now: float) -> None:
-        self.smoothness.shown(now)
-        self.frame_rate.count(now)
+    def _show(self, picture: av.VideoFrame) -> None:
         self.main.push(picture)
         if self._owner.shown is self:
             self._owner.main.push(picture)
@@ -453,17 +306,8 @@ class VideoFeed:
         self._jobs = None
         self._decoder = None
         self._later.clear()
-        self._waiting.clear()
-        self._reserve()
         self._aside.clear()
-        self.smoothness.interrupt()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-def _starts(job: _Job) -> bool:
-    return job.frame.key_frame
+        self.display.clear()
 
 
 class VideoInbound:
@@ -479,7 +323,6 @@ class VideoInbound:
 
     Attributes:
         feeds: by rid; None for a stream without one.
-        shown: the feed that the receiver's track shows.
         is_receiving: whether what was agreed lets pictures come.
         min_delay_s: least time that pictures wait, from jitterBufferTarget.
     """
@@ -499,14 +342,18 @@ class VideoInbound:
         self.wake = wake
         self.tell_error = on_error
         self.feeds: dict[str | None, VideoFeed] = {}
-        self.shown: VideoFeed | None = None
-        self._missed = 0  # frames of other layers since the last of the one that is shown
+        self._layers = ShownLayer(self.feeds)
         self._codecs: Mapping[int, ReceivedCodec] = {}
         self.notes = SourceNotes()
         self.transform: ReceiveTransform | None = None
         self.is_receiving = False
         self.min_delay_s = 0.0
         self.sync = sync
+
+    @property
+    def shown(self) -> VideoFeed | None:
+        """The feed that the receiver's track shows."""
+        return self._layers.shown
 
     @property
     def sync(self) -> PlayoutSync:
@@ -540,8 +387,8 @@ class VideoInbound:
             found = self.feeds[rid] = VideoFeed(self, rid, label, mime_type)
             found.encoded.negotiated(self.codecs.values())
             found.main.capture_clock = found.encoded.capture_clock = self._sync
-            if self.shown is None:
-                self._show(found)
+            if self._layers.shown is None:
+                self._layers.show(found)
         return found
 
     def set_rids(self, rids: tuple[str, ...]) -> None:
@@ -552,8 +399,8 @@ class VideoInbound:
             gone.release()
             gone.main.end()
             gone.encoded.end()
-            if self.shown is gone:
-                self.shown = None
+            if self._layers.shown is gone:
+                self._layers.shown = None
         for each in wanted:
             self.feed(each)
 
@@ -616,58 +463,8 @@ class VideoInbound:
             feed.keep_aside(stream, frame)
             return
         if len(self.feeds) > 1:
-            self._compare(feed, frame, now)
+            self._layers.compare(feed, frame, now)
         feed.take(frame, codec, now)
 
     def on_packets(self, event: PacketsReceived, now: float) -> None:
         """Taken by the receiver itself."""
-
-    def _compare(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
-        """Of several layers one is shown: see whether it still comes, and whether there is a better one."""
-        if feed is self.shown:
-            self._missed = 0
-        else:
-            self._missed += 1
-        if frame.key_frame:
-            self._choose(feed, frame, now)
-        shown = self.shown
-        if shown is feed or shown is None:
-            return
-        if self._is_silent(shown, now):
-            if feed is self._best(now):
-                feed.request_key_frame()  # with it this one is taken
-        elif feed.pixels > shown.pixels and now - feed.asked_at >= _LARGER_ASKED_S:
-            feed.asked_at = now
-            feed.request_key_frame()
-
-    def _is_silent(self, shown: VideoFeed, now: float) -> bool:
-        if shown.stream is None:
-            return True
-        missed = self._missed >= _LAYER_MISSED_FRAMES * len(self.feeds)
-        return missed and now - shown.last_frame_at > _LAYER_SILENT_S
-
-    def _best(self, now: float) -> VideoFeed | None:
-        """The largest layer that comes; of those whose size is not known the first."""
-        live = [
-            feed
-            for feed in self.feeds.values()
-            if feed.stream is not None and now - feed.stream.last_packet_at <= _LAYER_SILENT_S
-        ]
-        return max(live, key=lambda feed: feed.pixels, default=None)
-
-    def _choose(self, feed: VideoFeed, frame: EncodedFrame, now: float) -> None:
-        """Of several layers, show the largest that comes."""
-        if frame.width and frame.height:
-            feed.width, feed.height = frame.width, frame.height
-        shown = self.shown
-        if shown is feed:
-            return
-        if shown is None or self._is_silent(shown, now) or feed.pixels > shown.pixels:
-            self._show(feed)
-
-    def _show(self, feed: VideoFeed) -> None:
-        before, self.shown = self.shown, feed
-        self._missed = 0
-        if before is not None:
-            before.update_demand()
-        feed.update_demand()

@@ -146,7 +146,7 @@ class LossModel:
         bandwidth_bps = max(bandwidth_bps, MIN_RATE_BPS)
         seen: list[tuple[float, float, float]] = []  # lost, arrived, share that does not fit through
         weight = 1.0
-        packets: float = 0
+        packets = 0.0
         for count, lost, rate_bps in reversed(self._observations):
             excess = 1 - bandwidth_bps / rate_bps if rate_bps > bandwidth_bps else 0.0
             seen.append((weight * lost, weight * (count - lost), excess))

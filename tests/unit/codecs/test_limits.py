@@ -187,7 +187,7 @@ async def test_pictures_that_wait_for_their_sound_are_within_the_budget() -> Non
     for _, data, key in frames:
         receiver.receive(data, key_frame=key)
         assert budget.used_bytes <= budget.limit_bytes
-    assert len(receiver.feed._waiting) == 6
+    assert len(receiver.feed.display) == 6
     assert len(seen.frames) == 14
     receiver.inbound.close()
     assert budget.used_bytes == 0

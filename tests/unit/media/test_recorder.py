@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from rtcstack.errors import OperationError
-from rtcstack.media.encoded import EncodedMedia, EncodedSource
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import audio_frame, video_frame
 from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceivedCodec
 from rtcstack.media.player import MediaPlayer

@@ -18,6 +18,7 @@ from rtcstack.rtp.control import MAX_PENDING
 from rtcstack.rtp.demux import Demux
 from rtcstack.rtp.nack import MAX_MISSING, MAX_MISSING_IN_ALL, MissingCount, NackGenerator
 from rtcstack.rtp.parameters import Delivery
+from rtcstack.rtp.received import MAX_RECEIVE_STREAMS
 from rtcstack.rtp.rtcp import (
     DelayBlock,
     ExtendedReport,
@@ -26,7 +27,7 @@ from rtcstack.rtp.rtcp import (
     ReceiverReport,
     ReportBlock,
 )
-from rtcstack.rtp.session import MAX_RECEIVE_STREAMS, RtpSession
+from rtcstack.rtp.session import RtpSession
 from tests.unit.rtp.media import NTP_OFFSET_S, START, audio_section, video_parameters, video_section
 from tests.unit.rtp.test_session import Receiver, rtp
 
@@ -124,7 +125,7 @@ def test_round_trips_reach_the_streams_that_use_them() -> None:
     rtt_s = busy.session.control.rtt_s
     assert rtt_s == pytest.approx(0.05, abs=0.01)
     busy.put(rtp(1000, 9, bytes((START,)) + b"x", mid=b"0"))
-    stream = busy.session._receive_streams[1000]
+    stream = busy.session._received.by_ssrc[1000]
     assert stream.nack.rtt_s == stream.assembler.rtt_s == rtt_s  # type: ignore[union-attr]
     busy.put(nacks(busy, 2))
     assert busy.session.send_streams[0].rtt_s == rtt_s
@@ -180,7 +181,7 @@ def test_the_second_after_many_gaps_has_bounded_work() -> None:
         raise AssertionError("deadlines without end")
     asked = sum(stream.nack.requested for stream in busy.session.receive_streams)
     assert asked <= 10 * MAX_MISSING_IN_ALL
-    assert len(busy.session._deadlines) <= 4 * MAX_RECEIVE_STREAMS
+    assert len(busy.session._attention.deadlines) <= 4 * MAX_RECEIVE_STREAMS
 
 
 def test_what_is_missing_of_streams_that_end_is_not_counted_any_more() -> None:
@@ -199,8 +200,8 @@ def test_new_sources_cost_the_same_however_many_there_are() -> None:
     cost = steps(lambda: few.put(one))
     many = [rtp(50_000 + i, 1, mid=b"%d" % (i % SECTIONS)) for i in range(320)]
     assert steps(lambda: [busy.put(each) for each in many]) < 2 * 320 * cost
-    assert len(busy.session._receive_streams) <= MAX_RECEIVE_STREAMS
-    assert sum(map(len, busy.session._of_section.values())) == len(busy.session._receive_streams)
+    assert len(busy.session._received.by_ssrc) <= MAX_RECEIVE_STREAMS
+    assert sum(map(len, busy.session._received.of_section.values())) == len(busy.session._received.by_ssrc)
 
 
 def test_packets_are_told_once_while_others_wait() -> None:

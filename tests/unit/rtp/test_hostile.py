@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcstack.rtp import session as session_module
+from rtcstack.rtp import received as received_module
 from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.nack import MAX_MISSING_IN_ALL
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source
@@ -207,12 +207,12 @@ def section(mid: str, how: int, ssrcs: list[int]) -> Any:
 @contextmanager
 def small_bounds() -> Iterator[None]:
     """So that streams give way to others all the time."""
-    saved = session_module.MAX_RECEIVE_STREAMS, session_module.MAX_STREAMS_PER_SECTION
-    session_module.MAX_RECEIVE_STREAMS, session_module.MAX_STREAMS_PER_SECTION = 6, 2
+    saved = received_module.MAX_RECEIVE_STREAMS, received_module.MAX_STREAMS_PER_SECTION
+    received_module.MAX_RECEIVE_STREAMS, received_module.MAX_STREAMS_PER_SECTION = 6, 2
     try:
         yield
     finally:
-        session_module.MAX_RECEIVE_STREAMS, session_module.MAX_STREAMS_PER_SECTION = saved
+        received_module.MAX_RECEIVE_STREAMS, received_module.MAX_STREAMS_PER_SECTION = saved
 
 
 class Victim:
@@ -290,17 +290,17 @@ class Victim:
 
     def check(self) -> None:
         engine = self.session
-        assert len(engine._receive_streams) <= 7
-        for ssrc, stream in engine._receive_streams.items():
+        assert len(engine._received.by_ssrc) <= 7
+        for ssrc, stream in engine._received.by_ssrc.items():
             assert stream.ssrc == ssrc
-            assert engine._of_section[stream.section.mid][ssrc] is stream
-        assert sum(map(len, engine._of_section.values())) == len(engine._receive_streams)
+            assert engine._received.of_section[stream.section.mid][ssrc] is stream
+        assert sum(map(len, engine._received.of_section.values())) == len(engine._received.by_ssrc)
         missing = sum(len(stream.nack) for stream in engine.receive_streams)
         assert engine._missing.packets == missing <= MAX_MISSING_IN_ALL
-        for place, current in engine._current.items():
-            assert engine._receive_streams.get(current.ssrc) is current
+        for place, current in engine._received.current.items():
+            assert engine._received.by_ssrc.get(current.ssrc) is current
             assert (current.section.mid, current.rid) == place
-        for waiting in (engine._woken, engine._untold):
+        for waiting in (engine._attention.woken, engine._attention.untold):
             assert set(waiting) <= set(engine.receive_streams)
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rtcstack.codecs.payload.annexb import nal_units
 from rtcstack.codecs.registry import video_depacketizer
 from rtcstack.rtp.packet import RtpPacket
-from rtcstack.rtp.video import MAX_LEADING_BYTES, MAX_QUIET_S, MIN_QUIET_S, TRUST_AFTER
+from rtcstack.rtp.pictures import MAX_QUIET_S, MIN_QUIET_S, TRUST_AFTER
+from rtcstack.rtp.video import MAX_LEADING_BYTES
 from tests.unit.rtp.test_video import Bench, packet
 
 Units = list[bytes]
@@ -291,6 +292,20 @@ def test_a_key_frame_behind_a_packet_that_is_lost_for_good_is_used(
     rest = pictures[49][1][1:]
     got = [units for units in whole(bench) if units != rest]
     assert got == [units for number, (_, units) in enumerate(pictures) if number != 49]
+    assert bench.assembler.held_packets == 0
+
+
+@codecs
+@pytest.mark.parametrize("sets", [True, False], ids=["sets", "no sets"])
+def test_a_pause_behind_a_key_frame_that_follows_a_gap_ends_it(codec: Codec, sets: bool) -> None:
+    """Without markers nothing tells where it starts, nor where it ends."""
+    bench = Bench(codec.format)
+    pictures = film(codec, 3, 2)
+    pictures.append((9000, [*(codec.sets if sets else []), *codec.picture(3, 2, key=True)]))
+    units = stream(codec, pictures, MARKINGS["never"])
+    bench.put(*units[0], *units[1], *units[2][:-1], *units[3])
+    bench.wait(MAX_QUIET_S)
+    assert whole(bench)[-1] == pictures[3][1]
     assert bench.assembler.held_packets == 0
 
 

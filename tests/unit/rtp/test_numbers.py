@@ -46,7 +46,7 @@ def test_a_stream_without_rtx_any_more_repeats_nothing_that_went_with_it() -> No
     )
     sender.now += 0.5
     assert sender.nack(*numbers) == []
-    assert sender.stream.make_padding(1000, sender.now) == []
+    assert sender.stream.make_padding(1000) == []
     later = sender.send(2)[0]
     sender.now += 0.5
     again = [p for p in sender.nack(later.sequence_number) if p.sequence_number == later.sequence_number]
@@ -202,7 +202,7 @@ def test_no_number_ever_leaves_with_other_bytes(steps: list[Any], seed: int) -> 
             numbers = watched.numbers.get(stream.ssrc, [0])[-1 - how :]
             engine.receive([Nack(1, stream.ssrc, tuple(numbers)).to_bytes()], now)
         elif what == "pad":
-            engine.sending.pacer.push(stream.make_padding(how, now), 1)
+            engine.sending.pacer.push(stream.make_padding(how), 1)
         elif what == "remove":
             engine.remove_send_stream(streams.pop(which))
         else:

@@ -101,10 +101,10 @@ def test_a_peer_that_only_knows_remb(outage_s: float) -> None:
 def test_without_feedback_on_the_way_back_nothing_is_probed_until_it_is_there() -> None:
     call = Interrupted(2e6, 20)
     call.run(call.end - 15)
-    before = call.stream.padding_packets  # of the probes at the beginning
+    before = call.stream.counts.padding_packets  # of the probes at the beginning
     call.run(call.end - 0.1)
     assert call.sender.sending.estimate_bps == 30_000
-    assert call.stream.padding_packets == before
+    assert call.stream.counts.padding_packets == before
 
 
 def test_another_way_is_probed_at_once() -> None:
@@ -296,7 +296,7 @@ def test_what_a_key_frame_on_request_leaves_behind_is_not_sent_again() -> None:
     sender.drain()
     sender.now += 0.5
     assert sender.nack(*numbers) == []
-    assert all(p.resent_at != NEVER for p in sender.stream._history.values())
+    assert all(p.resent_at != NEVER for p in sender.stream.history._packets.values())
 
 
 class Plainest:

@@ -18,16 +18,12 @@ from rtcstack.rtp.extensions import (
 )
 from rtcstack.rtp.forward import MAX_SOURCES_LEFT
 from rtcstack.rtp.header import make_header
-from rtcstack.rtp.outgoing import Outgoing
+from rtcstack.rtp.history import MAX_HISTORY_PACKETS
+from rtcstack.rtp.outgoing import MAX_RESEND_CREDIT_BYTES, START_RESEND_CREDIT_BYTES, Outgoing
 from rtcstack.rtp.pacer import BURST_S, MAX_QUEUE_S, MAX_QUEUED, Lane, Pacer, Probe
 from rtcstack.rtp.packet import RtpPacket, is_rtcp, parse
 from rtcstack.rtp.rtcp import FullIntraRequest, Nack, PictureLossIndication, ReceiverReport, ReportBlock
-from rtcstack.rtp.send import (
-    MAX_HISTORY_PACKETS,
-    MAX_RESEND_CREDIT_BYTES,
-    START_RESEND_CREDIT_BYTES,
-    SendStream,
-)
+from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.session import RtpSession
 from tests.unit.rtp.media import IDS, NTP_OFFSET_S, audio_parameters, session, video_parameters
 
@@ -68,8 +64,8 @@ def test_a_frame() -> None:
     assert [p.sequence_number for p in packets] == [first, first + 1, first + 2]
     assert {p.timestamp for p in packets} == {(1000 + sender.stream.timestamp_offset) & 0xFFFFFFFF}
     s = sender.stream
-    assert (s.packets_sent, s.bytes_sent, s.frames_sent) == (3, 3000, 1)
-    assert s.header_bytes_sent == sum(p.payload_start for p in packets)
+    assert (s.counts.packets, s.counts.bytes, s.frames_sent) == (3, 3000, 1)
+    assert s.counts.header_bytes == sum(p.payload_start for p in packets)
 
 
 def test_nothing_leaves_before_the_start() -> None:
@@ -133,7 +129,7 @@ def test_repeated_as_rtx() -> None:
     assert (again.ssrc, again.payload_type) == (1002, 97)
     assert again.payload == original.sequence_number.to_bytes(2, "big") + original.payload
     assert (again.timestamp, again.marker) == (original.timestamp, original.marker)
-    assert (sender.stream.repeated_packets, sender.stream.repeated_bytes) == (1, 1002)
+    assert (sender.stream.counts.repeated_packets, sender.stream.counts.repeated_bytes) == (1, 1002)
     assert sender.stream.nack_count == 1
 
 
@@ -150,7 +146,7 @@ def test_not_repeated_when_not_agreed() -> None:
     original = sender.send(3)[1]
     sender.now += 0.2
     assert sender.nack(original.sequence_number) == []
-    assert sender.stream.history_packets == 0
+    assert len(sender.stream.history) == 0
 
 
 def test_at_most_once_per_round_trip() -> None:
@@ -167,20 +163,20 @@ def test_at_most_once_per_round_trip() -> None:
 def test_a_storm_of_requests_gets_no_more_than_was_sent() -> None:
     sender = Sender()
     numbers = [p.sequence_number for _ in range(20) for p in sender.send(10)]
-    sent = sender.stream.bytes_sent
+    sent = sender.stream.counts.bytes
     repeated = 0
     for _ in range(200):
         sender.now += 0.1
         repeated += sum(len(p.data) for p in sender.nack(*numbers))
     assert repeated <= START_RESEND_CREDIT_BYTES + sent * 1.1
-    assert sender.stream._resend_credit <= MAX_RESEND_CREDIT_BYTES
+    assert sender.stream.counts.resend_credit_bytes <= MAX_RESEND_CREDIT_BYTES
 
 
 def test_requests_for_what_was_never_sent() -> None:
     sender = Sender()
     sender.send(3)
     assert sender.nack(*range(0, 65536, 50)[:1000]) == []
-    assert sender.stream.nacks_unknown > 900
+    assert sender.stream.history.unknown > 900
 
 
 def test_the_history_is_bounded_in_time_and_number() -> None:
@@ -188,10 +184,10 @@ def test_the_history_is_bounded_in_time_and_number() -> None:
     for _ in range(300):
         sender.send(2, size=10)
         sender.now += 0.02
-    assert sender.stream.history_packets <= 2 * 52
+    assert len(sender.stream.history) <= 2 * 52
     for _ in range(MAX_HISTORY_PACKETS // 20):
         sender.send(30, size=10)
-    assert sender.stream.history_packets <= MAX_HISTORY_PACKETS + 30
+    assert len(sender.stream.history) <= MAX_HISTORY_PACKETS + 30
 
 
 def test_numbers_wrap_and_are_still_found() -> None:
@@ -300,10 +296,10 @@ def test_late_packets_move_no_clock_and_are_not_kept_for_ever() -> None:
         assert stream.send_rtp(source_packet(5, 1000 + index, index * 90), sender.now)
         sender.drain()
     report = stream.sender_report(sender.now)
-    kept = stream.history_packets
+    kept = len(stream.history)
     for index in range(5001, 5999, 2):
         assert stream.send_rtp(source_packet(5, 1000 + index, index * 90), sender.now)
-    assert stream.history_packets <= kept + 500
+    assert len(stream.history) <= kept + 500
     sender.drain()
     again = stream.sender_report(sender.now)
     assert report is not None
@@ -313,15 +309,15 @@ def test_late_packets_move_no_clock_and_are_not_kept_for_ever() -> None:
         sender.now += 0.01
         stream.send_rtp(source_packet(5, 1000 + index, index * 90), sender.now)
         sender.drain()
-    assert min(stream._history) >= stream._oldest
-    assert stream.history_packets <= kept + 1
+    assert min(stream.history._packets) >= stream.history._oldest
+    assert len(stream.history) <= kept + 1
 
 
 # -- pace -----------------------------------------------------------------------------------------
 
 
 def outgoing(stream: SendStream, size: int = 1000) -> Outgoing:
-    return Outgoing(stream, make_header(1), 96, 1, 1, bytes(size - 12))
+    return Outgoing(stream.counts, make_header(1), 96, 1, 1, bytes(size - 12))
 
 
 @pytest.fixture
@@ -447,14 +443,14 @@ def test_a_probe_without_anything_to_send_is_given_up(stream: SendStream) -> Non
 
 def test_padding_repeats_what_was_sent_or_is_plain() -> None:
     sender = Sender()
-    assert sender.stream.make_padding(1000, sender.now) == []
+    assert sender.stream.make_padding(1000) == []
     sender.send(2)
-    repeated = sender.stream.make_padding(1500, sender.now)
+    repeated = sender.stream.make_padding(1500)
     assert sum(p.size for p in repeated) >= 1500
     bare = Sender()
     bare.send(2, size=20)
-    bare.stream._pacer.push(bare.stream.make_padding(500, bare.now), Lane.REPEATED)
+    bare.stream._pacer.push(bare.stream.make_padding(500), Lane.REPEATED)
     packets = bare.drain()
     assert len(packets) == 3
     assert all(p.ssrc == 1002 and p.payload == b"" and p.data[-1] == 224 for p in packets)
-    assert bare.stream.padding_packets == 3
+    assert bare.stream.counts.padding_packets == 3

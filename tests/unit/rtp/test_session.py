@@ -23,6 +23,7 @@ from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.packet import is_rtcp
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source
+from rtcstack.rtp.received import MAX_RECEIVE_STREAMS, MAX_STREAMS_PER_SECTION
 from rtcstack.rtp.reports import MAX_RTCP_BYTES, compounds, round_trip_s
 from rtcstack.rtp.rtcp import (
     Application,
@@ -39,7 +40,8 @@ from rtcstack.rtp.rtcp import (
     TransportFeedback,
     parse,
 )
-from rtcstack.rtp.session import MAX_RECEIVE_STREAMS, MAX_STREAMS_PER_SECTION, Drop, RtpSession
+from rtcstack.rtp.rtx import RtxStream
+from rtcstack.rtp.session import Drop, RtpSession
 from tests.unit.rtp.media import (
     IDS,
     KEY,
@@ -226,12 +228,13 @@ def test_nonsense_as_retransmissions() -> None:
     )
     (stream,) = receiver.session.receive_streams
     assert stream.duplicates == 2
-    assert stream.rtx is not None
-    assert stream.rtx.malformed == 2
+    rtx = receiver.session._received.by_ssrc[stream.rtx_ssrc or 0]
+    assert isinstance(rtx, RtxStream)
+    assert rtx.malformed == 2
     # they are counted all the same (webrtc-stats, packetsReceived: retransmissions included)
     assert (stream.packets_received, stream.retransmitted_packets) == (6, 4)
     payload = 1 + 7 + 7 + 10
-    assert stream.retransmitted_bytes == stream.rtx.bytes_received == payload
+    assert stream.retransmitted_bytes == rtx.bytes_received == payload
 
 
 def test_duplicates_are_told() -> None:
@@ -567,7 +570,7 @@ def test_well_formed_nonsense(packets: list[Any]) -> None:
         )
         receiver.wait(wait)
     receiver.wait(5.0)
-    assert len(receiver.session._receive_streams) <= 8
+    assert len(receiver.session._received.by_ssrc) <= 8
 
 
 def test_mutated_traffic() -> None:
@@ -598,7 +601,7 @@ def test_streams_are_bounded_per_section_and_in_all() -> None:
     for ssrc in range(3000):
         many.now += 0.001
         many.put(rtp(ssrc, 1, mid=b"s%d" % (ssrc % 100)))
-    assert len(many.session._receive_streams) <= MAX_RECEIVE_STREAMS
+    assert len(many.session._received.by_ssrc) <= MAX_RECEIVE_STREAMS
     assert len(of(StreamEnded, many.events)) >= 3000 - MAX_RECEIVE_STREAMS
 
 
@@ -610,17 +613,28 @@ def test_the_stream_silent_longest_gives_way() -> None:
     assert 0 in {s.ssrc for s in receiver.session.receive_streams}
 
 
+def test_retransmissions_do_not_begin_when_their_stream_gives_way_for_them() -> None:
+    receiver = Receiver(sources=(Source(5, 6),))
+    receiver.put(rtp(5, 1, mid=None))
+    for ssrc in range(100, 99 + 2 * MAX_STREAMS_PER_SECTION):
+        receiver.now += 0.001
+        receiver.put(rtp(ssrc, 1))
+    receiver.put(rtp(6, 1, pack("!H", 2) + bytes((START,)) + b"1/", payload_type=97, mid=None))
+    assert [e.stream.ssrc for e in of(StreamEnded, receiver.events)] == [5]
+    assert 6 not in receiver.session._received.by_ssrc
+
+
 def test_a_busy_stream_does_not_give_way_for_its_silent_retransmissions() -> None:
     receiver = Receiver(sources=(Source(5, 6),))
     receiver.put(rtp(5, 1, mid=None), rtp(5, 3, bytes((START,)) + b"2/", mid=None))
     receiver.put(
         rtp(6, 1, pack("!H", 2) + bytes((START,)) + b"1/", payload_type=97, mid=None, timestamp=6000)
     )
-    assert 6 in receiver.session._receive_streams
+    assert 6 in receiver.session._received.by_ssrc
     for ssrc in range(100, 140):
         receiver.now += 0.01
         receiver.put(rtp(ssrc, 1), rtp(5, ssrc, mid=None))
-    assert {5, 6} <= set(receiver.session._receive_streams)
+    assert {5, 6} <= set(receiver.session._received.by_ssrc)
 
 
 def test_jumps_of_half_the_space() -> None:

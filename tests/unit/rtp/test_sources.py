@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from rtcstack.rtp.demux import Rank
 from rtcstack.rtp.events import FrameReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source
+from rtcstack.rtp.received import SILENT_S, SWITCH_S, SWITCH_TO_WORSE_S
 from rtcstack.rtp.rtcp import Goodbye, ReceiverReport
-from rtcstack.rtp.session import SILENT_S, SWITCH_S, SWITCH_TO_WORSE_S, Drop
+from rtcstack.rtp.session import Drop
 from tests.unit.rtp.media import KEY, START, Plain, Speech, audio_section, video_section
 from tests.unit.rtp.test_session import Receiver, of, rtp
 
@@ -182,10 +183,10 @@ def test_retransmissions_are_bound_to_what_the_description_says() -> None:
     receiver.flow(0.2, 5, 6, mid=b"v")
     rtx = rtp(8, 1, pack("!H", 1) + bytes((START,)) + b"x", payload_type=97)
     receiver.put(rtx)
-    assert receiver.session._receive_streams[8].primary.ssrc == 6  # type: ignore[union-attr]
+    assert receiver.session._received.by_ssrc[8].primary.ssrc == 6  # type: ignore[union-attr]
     receiver.session.set_receive_section(video_section(sources=(Source(5, 8),)))
     receiver.put(rtp(8, 2, pack("!H", 1) + bytes((START,)) + b"x", payload_type=97))
-    assert receiver.session._receive_streams[8].primary.ssrc == 5  # type: ignore[union-attr]
+    assert receiver.session._received.by_ssrc[8].primary.ssrc == 5  # type: ignore[union-attr]
 
 
 def test_what_is_not_announced_any_more_can_be_displaced() -> None:
@@ -237,19 +238,19 @@ def test_whoever_flows_alone_is_shown_and_what_was_announced_is_not_displaced(
         places: dict[Any, list[Any]] = {}
         for stream in session.receive_streams:
             places.setdefault((stream.section.mid, stream.rid), []).append(stream)
-            assert session._receive_streams[stream.ssrc] is stream
+            assert session._received.by_ssrc[stream.ssrc] is stream
         for place, streams in places.items():
             assert sum(s.is_current for s in streams) <= 1
             for stream in streams:
-                assert stream.is_current is (session._current.get(place) is stream)
-        assert set(session._current) <= set(places)
+                assert stream.is_current is (session._received.current.get(place) is stream)
+        assert set(session._received.current) <= set(places)
 
     for what, one, two, three in steps:
         if what == "flow":
-            before = dict(session._current)
+            before = dict(session._received.current)
             receiver.flow(three, *one, mid=two, payload_type=96 if two != b"w" else 98)
             for place, stream in before.items():
-                now = session._current.get(place)
+                now = session._received.current.get(place)
                 if stream.rank is Rank.ANNOUNCED and receiver.now - stream.last_packet_at < SWITCH_S / 2:
                     assert now is None or now is stream or now.rank is Rank.ANNOUNCED
         elif what == "describe":

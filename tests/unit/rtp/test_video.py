@@ -424,7 +424,7 @@ def test_a_timestamp_per_packet_is_bounded() -> None:
     for i in range(3 * MAX_HELD_PACKETS):
         bench.put(packet(2 * i, i * 977, bytes((MIDDLE,)) + b"x"))
     assert bench.assembler.held_packets <= MAX_HELD_PACKETS + 1
-    assert len(bench.assembler._pictures) <= MAX_HELD_PACKETS + 1
+    assert len(bench.assembler._pictures._open) <= MAX_HELD_PACKETS + 1
 
 
 def test_endless_padding_is_bounded() -> None:

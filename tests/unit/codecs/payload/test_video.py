@@ -151,6 +151,18 @@ class TestVp9:
     def test_size_of_anything(self, frame: bytes) -> None:
         vp9_frame_size(frame)
 
+    @pytest.mark.parametrize(("width", "is_told"), [(65_535, True), (65_536, False)])
+    def test_a_key_frame_larger_than_the_structure_can_tell(self, width: int, is_told: bool) -> None:
+        """A received one, perhaps, that is sent on."""
+        header = 0b10_0_0_0_0_1_0 << 24 | 0x498342
+        bits = (header << 4 | 0b0010) << 32 | (width - 1) << 16 | (480 - 1)
+        frame = (bits << 12).to_bytes(10, "big") + b"data"
+        assert vp9_frame_size(frame) == (width, 480)
+        (payload,) = Vp9Packetizer().packetize(frame, key_frame=True)
+        info = Vp9Depacketizer().depacketize(payload)
+        assert (info.width, info.height) == ((width, 480) if is_told else (None, None))
+        assert info.data == frame
+
 
 def units(*kinds_and_sizes: tuple[int, int]) -> list[bytes]:
     return [

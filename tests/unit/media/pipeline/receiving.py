@@ -13,8 +13,8 @@ from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.inbound import ReceivedCodec, ReceiverSource
-from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.media.pipeline.video_in import VideoInbound
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.frames import EncodedFrame
 from tests.unit.codecs.material import picture

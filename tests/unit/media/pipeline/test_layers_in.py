@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rtcstack.media.pipeline.inbound import ReceivedCodec, ReceiverSource
-from rtcstack.media.pipeline.sync import PlayoutSync
 from rtcstack.media.pipeline.video_in import VideoInbound
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.events import FrameReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame

@@ -12,9 +12,9 @@ from rtcstack.clock import monotonic
 from rtcstack.media.frames import audio_frame
 from rtcstack.media.pipeline.inbound import MAX_SOURCES, SourceNotes
 from rtcstack.media.pipeline.level import SILENCE, audio_level
-from rtcstack.media.pipeline.metronome import GRID_S, metronome
 from rtcstack.media.pipeline.rate import FrameRate
-from rtcstack.media.pipeline.sync import MAX_WAIT_S, PlayoutSync
+from rtcstack.media.playout.metronome import GRID_S, metronome
+from rtcstack.media.playout.sync import MAX_WAIT_S, PlayoutSync
 from rtcstack.rtp.frames import EncodedFrame
 from tests.support.virtual import in_virtual_time
 

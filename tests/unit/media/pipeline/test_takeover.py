@@ -19,7 +19,7 @@ from rtcstack.media.pipeline.inbound import (
     ReceivedCodec,
     ReceiverSource,
 )
-from rtcstack.media.pipeline.sync import PlayoutSync
+from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.rtp.frames import EncodedFrame
 from tests.unit.media.pipeline.receiving import Pool, Receiver, Sink, encode
 

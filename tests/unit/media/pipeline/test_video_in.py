@@ -6,9 +6,9 @@ import pytest
 
 from rtcstack.clock import NTP_EPOCH_S
 from rtcstack.codecs.payload.annexb import START_CODE, nal_units
-from rtcstack.media.encoded import EncodedSource
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import capture_time, rotation
-from rtcstack.media.pipeline.video_in import MAX_HELD, MAX_SILENT
+from rtcstack.media.pipeline.video_decoding import MAX_HELD, MAX_SILENT
 from tests.unit.codecs.payload.test_parameter_sets import is_set
 from tests.unit.media.pipeline.receiving import Receiver, Sink, encode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rtcstack.media.pipeline.metronome import metronome
+from rtcstack.media.playout.metronome import metronome
 from tests.support.virtual import in_virtual_time
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtcstack.media.pipeline.smoothness import USUAL_OF, Smoothness
+from rtcstack.media.playout.smoothness import USUAL_OF, Smoothness
 
 
 def show(smoothness: Smoothness, *gaps: float, at: float = 100.0) -> float:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from rtcstack.clock import monotonic
-from rtcstack.media.pipeline import later
-from rtcstack.media.pipeline.later import AHEAD_S, Later
+from rtcstack.media.playout import later
+from rtcstack.media.playout.later import AHEAD_S, Later
 from rtcstack.rtp.frames import EncodedFrame
 from tests.support.virtual import in_virtual_time
 

@@ -1,0 +1,1 @@
+"""When what was received is heard and seen: one timeline for sound and pictures."""
