@@ -233,13 +233,14 @@ class Negotiator:
         self._state.negotiation = new = plan.advanced.negotiation
         happened: list[Happened] = [SignalingStateChanged()] if new.state is not old.state else []
         ended: list[Happened] = []
-        for effect in plan.advanced.effects:
-            if isinstance(effect, TransceiverStopped | TransceiverRemoved):
-                transceiver = self._transceivers.get(effect.key)
-                if transceiver is not None:
-                    ended.append(TrackEnded(transceiver.receiver))
-                    transceiver.finish()
-            self._carry_out(effect)
+        with self._transports.changing():
+            for effect in plan.advanced.effects:
+                if isinstance(effect, TransceiverStopped | TransceiverRemoved):
+                    transceiver = self._transceivers.get(effect.key)
+                    if transceiver is not None:
+                        ended.append(TrackEnded(transceiver.receiver))
+                        transceiver.finish()
+                self._carry_out(effect)
         if new.state is SignalingState.STABLE:
             self._last_offer = self._last_answer = None
             if self._credentials_to_replace and new.stable is not old.stable:

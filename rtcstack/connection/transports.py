@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 import weakref
 from collections.abc import Callable, Iterator
@@ -194,9 +195,17 @@ class TransportEntry:
         if self._carrier is None:
             path = self.transport.attach_media(self._owner.config.settings.media.congestion_controller)
             self._carrier = MediaCarrier(path.session, self.transport.wake_media)
+            if self._owner.is_changing:
+                path.session.begin_changes()
             if path.srtp is not None:
                 self._carrier.opened()
         return self._carrier
+
+    def change(self, *, begins: bool) -> None:
+        """A description begins to be applied, or has been: media is told once what it comes to."""
+        if self._carrier is not None:
+            session = self._carrier.session
+            session.begin_changes() if begins else session.end_changes()
 
     @property
     def agent(self) -> AnyIceAgent:
@@ -426,6 +435,7 @@ class TransportSet:
         self._pool: list[AnyIceAgent] = []
         self._watch: Watch | None = None
         self._closed = False
+        self.is_changing = False
         self.fill_pool()
 
     def fill_pool(self) -> None:
@@ -494,6 +504,19 @@ class TransportSet:
         if entry is None:
             entry = self._entries[key] = TransportEntry(self, key)
         return entry
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """While a description is applied, whatever becomes of it."""
+        self.is_changing = True
+        for entry in self._entries.values():
+            entry.change(begins=True)
+        try:
+            yield
+        finally:
+            self.is_changing = False
+            for entry in self._entries.values():
+                entry.change(begins=False)
 
     def remove(self, key: str) -> None:
         """Close a transport that no section uses any longer."""

@@ -87,6 +87,7 @@ class RtpSession:
         "_events",
         "_feedback",
         "_has_video",
+        "_is_changing",
         "_missing",
         "_now",
         "_ntp_offset_s",
@@ -95,8 +96,10 @@ class RtpSession:
         "_refusals",
         "_retired",
         "_rng",
+        "_sections_changed",
         "_send_streams",
         "_started",
+        "_streams_changed",
         "control",
         "drops",
         "rtp_packets_received",
@@ -116,6 +119,9 @@ class RtpSession:
         self._ntp_offset_s = ntp_offset_s
         self._now = 0.0
         self._started = False
+        self._is_changing = False
+        self._sections_changed = False
+        self._streams_changed = False
         self._events: list[RtpEvent] = []
         self._demux = Demux()
         self._attention = Attention()
@@ -151,6 +157,36 @@ class RtpSession:
         self._now = now
         self._schedule_reports(now)
 
+    def begin_changes(self) -> None:
+        """A description is applied: what depends on all sections and streams is found out
+        once, at its end."""
+        self._is_changing = True
+
+    def end_changes(self) -> None:
+        """See `begin_changes`."""
+        self._is_changing = False
+        sections, self._sections_changed = self._sections_changed, False
+        streams, self._streams_changed = self._streams_changed, False
+        if sections:
+            self._agree_on_sections()
+        if streams:
+            self._agree_on_streams()
+
+    def _agree_on_sections(self) -> None:
+        if self._is_changing:
+            self._sections_changed = True
+            return
+        self._rebind()
+        self._schedule_reports(self._now)
+
+    def _agree_on_streams(self) -> None:
+        if self._is_changing:
+            self._streams_changed = True
+            return
+        self._agree_size()
+        self.sending.set_streams(self.send_streams, self._now)
+        self._schedule_reports(self._now)
+
     def set_receive_section(self, section: ReceiveSection) -> None:
         """Receive for a section, or change what is agreed for it; its streams go on.
 
@@ -167,8 +203,7 @@ class RtpSession:
         for source in section.sources:
             if source not in known:
                 self._announced(section.mid, source)
-        self._rebind()
-        self._schedule_reports(self._now)
+        self._agree_on_sections()
 
     def remove_receive_section(self, mid: str) -> None:
         """Receive for a section no more: its streams end."""
@@ -184,7 +219,7 @@ class RtpSession:
         for stream in self.receive_streams:
             if stream.section.mid == mid:
                 self._received.end(stream, "removed")
-        self._rebind()
+        self._agree_on_sections()
 
     def _announced(self, mid: str, source: Source) -> None:
         """A description names a source that it did not name before: it may have come already."""
@@ -255,9 +290,7 @@ class RtpSession:
 
     def _bind(self, stream: SendStream) -> None:
         self.control.cname = self.control.cname or stream.parameters.cname
-        self._agree_size()
-        self.sending.set_streams(self.send_streams, self._now)
-        self._schedule_reports(self._now)
+        self._agree_on_streams()
 
     def update_send_stream(self, stream: SendStream, parameters: SendParameters) -> None:
         """Change what is agreed for a stream: its bounds, its payload type, its extensions.
@@ -282,7 +315,7 @@ class RtpSession:
         stream.active = active
         if not active:
             self.sending.pacer.drop([stream.counts])
-        self.sending.set_streams(self.send_streams, self._now)
+        self._agree_on_streams()
 
     def remove_send_stream(self, stream: SendStream) -> None:
         """Send a stream no more, and tell the peer so."""
@@ -296,7 +329,7 @@ class RtpSession:
             del self._send_streams[ssrc]
         stream.active = False
         self.sending.pacer.drop([stream.counts])
-        self.sending.set_streams(self.send_streams, self._now)
+        self._agree_on_streams()
         if self._started:
             self.control.say_goodbye(gone)
 

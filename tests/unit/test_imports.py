@@ -335,18 +335,12 @@ def test_the_rule_of_the_machine_itself(source: str, expected: list[str]) -> Non
 
 KNOWN_CIRCLES = {
     frozenset({"ice.engine.checks", "ice.engine.core", "ice.engine.gathering", "ice.engine.generation"}),
-    frozenset({"media.encoded", "media.reader", "media.source", "media.track"}),
-    frozenset({"rtp.events", "rtp.receive"}),
-    frozenset({"rtp.outgoing", "rtp.pacer", "rtp.send"}),
     frozenset(
         f"sctp.{name}"
         for name in (
             *("association", "channels", "control_block", "events", "handshake", "outstanding"),
             *("reassembly", "send_queue", "stream_reset"),
         )
-    ),
-    frozenset(
-        f"testing.{name}" for name in ("entropy", "host", "internet", "link", "nets", "standing", "tcp")
     ),
 }
 """Modules that import each other still. Nothing is ever added here."""
