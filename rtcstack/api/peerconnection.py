@@ -67,7 +67,7 @@ from rtcstack.jsep import SignalingState as RTCSignalingState
 from rtcstack.jsep.states import next_state
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
-from rtcstack.sctp.channels import Channel
+from rtcstack.sctp.channel import Channel
 from rtcstack.sdp import Candidate, Direction
 from rtcstack.workers import jobs, run
 

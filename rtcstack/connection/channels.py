@@ -13,7 +13,8 @@ from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.sctp.association import AssociationState, SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
     AssociationConnected,

@@ -328,13 +328,6 @@ KNOWN_CIRCLES = {
     frozenset({"rtp.events", "rtp.receive"}),
     frozenset({"rtp.outgoing", "rtp.pacer", "rtp.send"}),
     frozenset(
-        f"sctp.{name}"
-        for name in (
-            *("association", "channels", "control_block", "events", "handshake", "outstanding"),
-            *("reassembly", "send_queue", "stream_reset"),
-        )
-    ),
-    frozenset(
         f"testing.{name}" for name in ("entropy", "host", "internet", "link", "nets", "standing", "tcp")
     ),
 }

@@ -8,7 +8,7 @@ from struct import Struct
 import pytest
 
 from rtcstack.sctp.association import AssociationState
-from rtcstack.sctp.channels import ChannelState
+from rtcstack.sctp.channel import ChannelState
 from rtcstack.sctp.chunks import ChunkType
 from rtcstack.sctp.dcep import OpenMessage, Ppid
 from rtcstack.sctp.events import ChannelAnnounced, ChannelClosing, MessageReceived, StreamMessage
@@ -16,6 +16,7 @@ from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.outstanding import MAX_SKIPPED_STREAMS
 from rtcstack.sctp.packet import chunk_bytes, split_chunks
 from rtcstack.sctp.params import ParamType, param_bytes, split_params
+from rtcstack.sctp.stream_ids import StreamIds
 from rtcstack.sctp.stream_reset import ResetResult
 from tests.unit.sctp.pair import Pair
 
@@ -56,7 +57,7 @@ def test_an_identifier_may_be_used_anew_though_the_answer_to_the_reset_was_lost(
         again = pair.b.engine.open("second", negotiated=True, id=7, now=pair.now)
     else:
         again = pair.b.engine.open("second", id=mine.id, now=pair.now)
-        pair.b.engine._is_dtls_client, pair.a.engine._is_dtls_client = True, False
+        pair.b.engine._ids, pair.a.engine._ids = StreamIds(True), StreamIds(False)
     pair.b.engine.send(again, b"hello", pair.now)
     assert pair.run(0.3, lambda: mine.state is ChannelState.CLOSED)
     if negotiated:

@@ -13,7 +13,8 @@ from rtcstack.ice import Address, GatheringState, IceConfig, IceServer, IceState
 from rtcstack.network import network
 from rtcstack.platform import Network
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
     ChannelAnnounced,
