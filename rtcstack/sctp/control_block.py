@@ -8,13 +8,14 @@ from __future__ import annotations
 from struct import Struct
 
 from rtcstack.errors import ProtocolError
+from rtcstack.sctp.abandonment import MAX_FORWARD_BYTES
 from rtcstack.sctp.agreement import Agreement
 from rtcstack.sctp.chunks import DATA_FIELDS, FLAG_IMMEDIATE, I_DATA_FIELDS, ChunkType, ForwardTsn, Sack
 from rtcstack.sctp.data_tracker import MAX_TSN_AHEAD, DataTracker
 from rtcstack.sctp.events import SctpEvent
 from rtcstack.sctp.holdings import CLOSED_SACK_DELAY_S, Holdings
 from rtcstack.sctp.options import SctpOptions
-from rtcstack.sctp.outstanding import MAX_FORWARD_BYTES, Outstanding
+from rtcstack.sctp.outstanding import Outstanding
 from rtcstack.sctp.packet import COMMON_HEADER_BYTES, PacketWriter, chunk_bytes
 from rtcstack.sctp.params import CauseCode, ParamType, cause_bytes, param_bytes
 from rtcstack.sctp.reassembly import InterleavedReassembly, Reassembly
@@ -283,6 +284,7 @@ class ControlBlock:
                 made then.
         """
         outstanding = self.outstanding
+        abandonment = outstanding.abandonment
         congestion = outstanding.congestion
         queue = self._queue
         resets = self.resets
@@ -306,7 +308,7 @@ class ControlBlock:
         if data and self.tracker.sack_at is not None and not queue.is_empty and not self.holdings.is_closed:
             self.tracker.sack_due = True  # what waits for company has found it
         control = self._has_control
-        if not (data or control or outstanding.forward_due or first):
+        if not (data or control or abandonment.forward_due or first):
             return
         sent = False
         whole_bytes = self._room_bytes
@@ -319,7 +321,7 @@ class ControlBlock:
             if control:
                 room = self._fill_control(parts, room, now)
                 control = self._has_control
-            if outstanding.forward_due and room >= MAX_FORWARD_BYTES:
+            if abandonment.forward_due and room >= MAX_FORWARD_BYTES:
                 chunk = outstanding.make_forward(now)
                 if chunk:
                     parts.append(chunk)
@@ -351,7 +353,7 @@ class ControlBlock:
                 # What has expired meanwhile may be told, or was what a reset had waited for.
                 resets.poll()
                 control = self._has_control
-                if control or outstanding.forward_due:
+                if control or abandonment.forward_due:
                     continue
                 break
             packets.append(write(parts, bool(first)))

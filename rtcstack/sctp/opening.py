@@ -23,7 +23,6 @@ class Opening:
     Attributes:
         cookie_echo: the chunk, once we have the peer's cookie.
         is_due: whether an INIT or a COOKIE ECHO is to be sent.
-        is_fresh: whether what is due has not been sent before.
         attempt: which of our INITs is next, see `Handshake`.
         due_at: when `handle_timeout` has something to do.
     """

@@ -7,6 +7,7 @@ from struct import Struct
 
 import pytest
 
+from rtcstack.sctp.abandonment import MAX_SKIPPED_STREAMS
 from rtcstack.sctp.association import AssociationState, Drop, SctpAssociation
 from rtcstack.sctp.channel import ChannelState
 from rtcstack.sctp.chunks import ChunkType
@@ -20,7 +21,6 @@ from rtcstack.sctp.events import (
     StreamMessage,
 )
 from rtcstack.sctp.options import SctpOptions
-from rtcstack.sctp.outstanding import MAX_SKIPPED_STREAMS
 from rtcstack.sctp.packet import chunk_bytes, split_chunks
 from rtcstack.sctp.params import ParamType, param_bytes, split_params
 from rtcstack.sctp.stream_ids import StreamIds
@@ -227,10 +227,17 @@ def associations() -> tuple[SctpAssociation, SctpAssociation]:
     return a, b
 
 
+def shutdown(association: SctpAssociation) -> bytes:
+    """A packet in which it says that it has no more data."""
+    block = association._block
+    assert block is not None
+    tsn = (block.tracker.cumulative_tsn & 0xFFFF_FFFF).to_bytes(4, "big")
+    return block.writer.write([chunk_bytes(ChunkType.SHUTDOWN, 0, tsn)])
+
+
 def test_a_shutdown_that_is_repeated_is_told_once() -> None:
     a, b = associations()
-    assert b._block is not None
-    packet = b._block.writer.write([chunk_bytes(ChunkType.SHUTDOWN, 0, bytes(4))])
+    packet = shutdown(b)
     a.send(0, Ppid.BINARY, b"not acknowledged", now=0.0)
     a.drain(0.0)
     a.events()
@@ -258,9 +265,8 @@ def test_a_peer_that_has_begun_a_shutdown_has_no_more_data() -> None:
     a.drain(0.0)
     a.events()
     b.send(0, Ppid.BINARY, b"late", now=0.0)
-    assert b._block is not None
     late = b.drain(0.0)
-    a.receive([b._block.writer.write([chunk_bytes(ChunkType.SHUTDOWN, 0, bytes(4))]), *late], 0.0)
+    a.receive([shutdown(b), *late], 0.0)
     assert a.events() == [AssociationClosing()]
     assert a.drops == {Drop.UNEXPECTED: 1}
 
