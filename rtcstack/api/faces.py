@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.home import Home
 from rtcstack.api.promises import OperationsChain
-from rtcstack.api.receiver import RTCRtpReceiver
-from rtcstack.api.sender import RTCRtpSender
-from rtcstack.api.transceiver import RTCRtpTransceiver
 from rtcstack.api.transportslots import TransportSlots
-from rtcstack.connection.transceivers import Transceiver
-from rtcstack.connection.transports import TransportEntry
+
+if TYPE_CHECKING:
+    from rtcstack.api.transceiver import RTCRtpTransceiver
+    from rtcstack.connection.transceivers import Transceiver
+    from rtcstack.connection.transports import TransportEntry
 
 __all__ = ["Faces"]
 
@@ -49,6 +50,10 @@ class Faces:
         """What shows a transceiver."""
         face = self._transceivers.get(part)
         if face is None:
+            from rtcstack.api.receiver import RTCRtpReceiver
+            from rtcstack.api.sender import RTCRtpSender
+            from rtcstack.api.transceiver import RTCRtpTransceiver
+
             face = self._transceivers[part] = RTCRtpTransceiver(
                 part,
                 self._home,

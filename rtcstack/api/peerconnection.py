@@ -9,25 +9,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rtcstack.api.certificate import RTCCertificate, generate_certificate
+from rtcstack import jsep, sdp
+from rtcstack.api.certificate import generate_certificate
 from rtcstack.api.configuration import RTCConfiguration, check_modification, connection_config, validated
 from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, announce_channel, open_channel
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription, parsed_candidate
 from rtcstack.api.dictionaries import as_dictionary, enum_member
-from rtcstack.api.dtlstransport import RTCDtlsTransport
-from rtcstack.api.encodings import check_encodings
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
-from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
 from rtcstack.api.promises import Operation, OperationsChain, Steps, Task, Then, promise, settled
-from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
-from rtcstack.api.sctptransport import RTCSctpTransport
-from rtcstack.api.sender import RTCRtpSender, sender_part
 from rtcstack.api.states import (
     RTCIceConnectionState,
     RTCIceGatheringState,
@@ -36,10 +30,6 @@ from rtcstack.api.states import (
     sum_gathering,
     sum_ice,
 )
-from rtcstack.api.stats import RTCStatsReport, choose, collect
-from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.api.transportslots import TransportSlots
-from rtcstack.connection.connection import Connection
 from rtcstack.connection.happened import (
     Happened,
     SignalingStateChanged,
@@ -49,10 +39,6 @@ from rtcstack.connection.happened import (
     TrackLost,
     TrackMuted,
 )
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.sending import Sender
-from rtcstack.connection.transports import TransportEntry
-from rtcstack.dtls import DtlsFailed
 from rtcstack.errors import (
     InvalidAccessError,
     InvalidModificationError,
@@ -61,15 +47,31 @@ from rtcstack.errors import (
     RTCError,
 )
 from rtcstack.events import Event, EventTarget, HandlerAttribute
-from rtcstack.ice import Address, IceServer
-from rtcstack.jsep import Description, SdpType, Side
-from rtcstack.jsep import SignalingState as RTCSignalingState
-from rtcstack.jsep.states import next_state
-from rtcstack.media.stream import MediaStream
-from rtcstack.media.track import MediaStreamTrack
-from rtcstack.sctp.channel import Channel
-from rtcstack.sdp import Candidate, Direction
+from rtcstack.jsep.states import SdpType, Side, next_state
+from rtcstack.jsep.states import SignalingState as RTCSignalingState
 from rtcstack.workers import jobs, run
+
+if TYPE_CHECKING:
+    from rtcstack.api.certificate import RTCCertificate
+    from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit
+    from rtcstack.api.dtlstransport import RTCDtlsTransport
+    from rtcstack.api.receiver import RTCRtpReceiver
+    from rtcstack.api.sctptransport import RTCSctpTransport
+    from rtcstack.api.sender import RTCRtpSender
+    from rtcstack.api.stats import RTCStatsReport
+    from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+    from rtcstack.api.transportslots import TransportSlots
+    from rtcstack.connection.connection import Connection
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.sending import Sender
+    from rtcstack.connection.transports import TransportEntry
+    from rtcstack.dtls.events import DtlsFailed
+    from rtcstack.ice import Address, IceServer
+    from rtcstack.jsep import Description
+    from rtcstack.media.stream import MediaStream
+    from rtcstack.media.track import MediaStreamTrack
+    from rtcstack.sctp.channel import Channel
+    from rtcstack.sdp import Candidate
 
 __all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
 
@@ -112,6 +114,8 @@ class RTCPeerConnection(Resident, EventTarget):
     onerror = HandlerAttribute("error")
 
     def __init__(self, configuration: RTCConfiguration | Mapping[str, Any] | None = None) -> None:
+        from rtcstack.connection.connection import Connection
+
         super().__init__()
         self._configuration = validated(configuration)
         self._home = Home()
@@ -276,7 +280,7 @@ class RTCPeerConnection(Resident, EventTarget):
         # 1. Let type be the description's, or what comes next.
         sdp_type = wanted or self._next_local_type()
         if sdp_type is SdpType.ROLLBACK:
-            return self._set(Side.LOCAL, Description.parse(sdp_type, ""))()
+            return self._set(Side.LOCAL, jsep.Description.parse(sdp_type, ""))()
         # 2. and 3. A text that was not the last created is refused.
         last = negotiator.last(sdp_type)
         if text and (last is None or text != last.sdp):
@@ -333,7 +337,7 @@ class RTCPeerConnection(Resident, EventTarget):
             RTCSignalingState.STABLE,
             RTCSignalingState.HAVE_REMOTE_OFFER,
         ):
-            rolling_back = self._set(Side.LOCAL, Description.parse(SdpType.ROLLBACK, ""))()
+            rolling_back = self._set(Side.LOCAL, jsep.Description.parse(SdpType.ROLLBACK, ""))()
 
             def roll_back() -> Then[None]:
                 rolling_back()
@@ -362,9 +366,10 @@ class RTCPeerConnection(Resident, EventTarget):
                 return Then(steps)
             # 4.3. and 4.4. Apply the description: all of it, or nothing.
             next_state(self.signalingState, side, SdpType(given.type.value))
-            description = (
-                given if isinstance(given, Description) else Description.parse(given.type.value, given.sdp)
-            )
+            if isinstance(given, RTCSessionDescription):
+                description = jsep.Description.parse(given.type.value, given.sdp)
+            else:
+                description = given
             self._apply(side, description)
             return None
 
@@ -509,7 +514,7 @@ class RTCPeerConnection(Resident, EventTarget):
                 self.addTransceiver(kind, direction="recvonly")
             elif not wanted:
                 for transceiver in mine:
-                    transceiver.direction = Direction.of(send=transceiver.direction.send, recv=False)
+                    transceiver.direction = sdp.Direction.of(send=transceiver.direction.send, recv=False)
 
     # -- negotiation needed -----------------------------------------------------------------------
 
@@ -608,6 +613,8 @@ class RTCPeerConnection(Resident, EventTarget):
         self._home.check("createDataChannel")
         if self._home.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
+        from rtcstack.api.datachannel import RTCDataChannelInit, open_channel
+
         init = as_dictionary(RTCDataChannelInit, dataChannelDict, members)
         first = self._connection.channels is None
         channel = open_channel(self._connection.channel_set, self._home, label, init)
@@ -651,6 +658,8 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         if self._home.is_closed:
             raise InvalidStateError("addTrack on a connection that is closed")
+        from rtcstack.media.track import MediaStreamTrack
+
         if not isinstance(track, MediaStreamTrack):
             raise TypeError(f"addTrack takes a MediaStreamTrack, not {type(track).__name__}")
         transceivers = self._connection.transceivers
@@ -670,6 +679,8 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         if self._home.is_closed:
             raise InvalidStateError("removeTrack on a connection that is closed")
+        from rtcstack.api.sender import RTCRtpSender, sender_part
+
         if not isinstance(sender, RTCRtpSender):
             raise TypeError(f"removeTrack takes an RTCRtpSender, not {type(sender).__name__}")
         part, transceivers = sender_part(sender), self._connection.transceivers
@@ -701,6 +712,11 @@ class RTCPeerConnection(Resident, EventTarget):
         self._home.check("addTransceiver")
         if self._home.is_closed:
             raise InvalidStateError("addTransceiver on a connection that is closed")
+        from rtcstack.api.encodings import check_encodings
+        from rtcstack.api.parameters import RTCRtpEncodingParameters, RTCRtpTransceiverDirection
+        from rtcstack.api.transceiver import RTCRtpTransceiverInit
+        from rtcstack.media.track import MediaStreamTrack
+
         wanted = as_dictionary(RTCRtpTransceiverInit, init, members)
         wanted.direction = enum_member(RTCRtpTransceiverDirection, "direction", wanted.direction)
         if wanted.direction is RTCRtpTransceiverDirection.STOPPED:
@@ -712,7 +728,7 @@ class RTCPeerConnection(Resident, EventTarget):
         encodings = check_encodings(kind, wanted.sendEncodings or [RTCRtpEncodingParameters()])
         transceiver = self._connection.transceivers.add(
             kind,
-            Direction(wanted.direction.value),
+            sdp.Direction(wanted.direction.value),
             track=track,
             streams=[stream.id for stream in wanted.streams],
             encodings=encodings,
@@ -734,6 +750,8 @@ class RTCPeerConnection(Resident, EventTarget):
         connection = self._connection
 
         def steps() -> Task[RTCStatsReport]:
+            from rtcstack.api.stats import choose, collect
+
             chosen = choose(connection, _selected(selector))
             return lambda: collect(connection, chosen)
 
@@ -922,6 +940,8 @@ class _Observer:
         """See `ConnectionObserver`."""
         face = self._face
         if face._sctp is None:
+            from rtcstack.api.sctptransport import RTCSctpTransport
+
             channels = face._connection.channel_set()
             face._sctp = RTCSctpTransport(channels, face._faces.transport(entry))
 
@@ -939,6 +959,8 @@ class _Observer:
 
     def on_channel(self, channel: Channel) -> None:
         """See `ChannelSetObserver`."""
+        from rtcstack.api.datachannel import announce_channel
+
         face = self._face
         announce_channel(face._connection.channel_set(), face._home, channel, partial(_tell_channel, face))
 
@@ -969,11 +991,17 @@ def _selected(
     Raises:
         TypeError: the selector is something else.
     """
+    if selector is None:
+        return None
+    from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
+    from rtcstack.api.sender import RTCRtpSender, sender_part
+    from rtcstack.media.track import MediaStreamTrack
+
     if isinstance(selector, RTCRtpSender):
         return sender_part(selector)
     if isinstance(selector, RTCRtpReceiver):
         return receiver_part(selector)
-    if selector is None or isinstance(selector, MediaStreamTrack):
+    if isinstance(selector, MediaStreamTrack):
         return selector
     raise TypeError("getStats takes a track, a sender or a receiver")
 

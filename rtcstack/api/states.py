@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from rtcstack.dtls import DtlsState
+from rtcstack.dtls.events import DtlsState
 from rtcstack.ice import GatheringState, IceState
 
 __all__ = [

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from rtcstack.clock import monotonic
-from rtcstack.dtls import Certificate, DtlsEvent, DtlsRole, DtlsState
+from rtcstack.dtls.certificate import Certificate
+from rtcstack.dtls.events import DtlsEvent, DtlsRole, DtlsState
 from rtcstack.ice import Address, GatheringState, IceConfig, IceServer, IceState, PairView
 from rtcstack.network import network
 from rtcstack.platform import Network
