@@ -177,7 +177,7 @@ class Handshake:
             local.outbound_streams,
             local.inbound_streams,
             tsn,
-            bytes(kind for kind in local.extensions if kind in init.extensions),
+            bytes([kind for kind in local.extensions if kind in init.extensions]),
             local.forward_tsn and init.forward_tsn,
             local.zero_checksum and init.zero_checksum,
             self._sealer.seal(cookie),

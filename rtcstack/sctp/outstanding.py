@@ -129,8 +129,8 @@ class Outstanding:
 
     def take_back(self) -> None:
         """Return everything to the queue, as if it had not been sent: the handshake begins anew."""
-        messages = dict.fromkeys(chunk.message for chunk in self._chunks.values())
-        self._queue.take_back(message for message in messages if not message.abandoned)
+        messages = dict.fromkeys([chunk.message for chunk in self._chunks.values()])
+        self._queue.take_back([message for message in messages if not message.abandoned])
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -369,7 +369,7 @@ class Outstanding:
             if chunk.state == LOST and chunk.transmissions == 1:
                 chunk.state = IN_FLIGHT
                 self.flight_bytes += len(chunk.data)
-        self._lost = deque(chunk for chunk in lost if chunk.state == LOST)
+        self._lost = deque([chunk for chunk in lost if chunk.state == LOST])
         self._cursor = self.cumulative_tsn + 1
 
     # -- timers -------------------------------------------------------------------------------
@@ -451,7 +451,7 @@ class Outstanding:
                 chunk.state = LOST
                 if chunk.message.limited and self._given_up(chunk, now):
                     self.abandon(chunk.message, now)
-        self._lost = deque(chunk for chunk in self._chunks.values() if chunk.state == LOST)
+        self._lost = deque([chunk for chunk in self._chunks.values() if chunk.state == LOST])
         self._resent = None
         self._cursor = self.next_tsn
         if self._lost and not self._timed_out:
