@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -362,6 +365,25 @@ def test_imports_that_wait_are_written_down() -> None:
             assert fitting, f"{path.relative_to(PACKAGE)} imports {module} inside a function"
             seen |= fitting
     assert seen == known, "something does not wait any more: take it from the list"
+
+
+# -- what is declared ---------------------------------------------------------------------------------
+
+DISTRIBUTIONS = {"OpenSSL": "pyOpenSSL", "dns": "dnspython", "google_crc32c": "google-crc32c"}
+"""Packages that are installed by another name than they are imported by."""
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        wanted += extra
+    declared = {re.split(r"[\[<>=;]", each)[0].strip() for each in wanted}
+    needed = {re.split(r"[\[<>=;]", each)[0].strip() for each in project["dependencies"]}
+    used = {m.partition(".")[0] for path in FILES for m in imports(path.read_text(), package_of(path))}
+    foreign = {DISTRIBUTIONS.get(top, top) for top in used - sys.stdlib_module_names - {"rtcstack"}}
+    assert foreign <= declared
+    assert needed <= foreign, "declared, and imported nowhere"
 
 
 # -- circles ------------------------------------------------------------------------------------------
