@@ -9,12 +9,12 @@ NODE := tests/support/node
 STAMPS := $(VENV)/.stamps
 
 # What mypy reads beside the package; each is strict.
-TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples
+TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples tools
 
-.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop fuzz bench docs demo serve check clean
+.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop compile-check fuzz bench dist docs demo serve check clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 install: $(STAMPS)/python $(STAMPS)/node $(STAMPS)/pion ## Make the environment: browsers, .venv, Node's and Go's peers
 
@@ -74,12 +74,20 @@ second-agent: install ## Conformance, relays and Chromium once more, over aioice
 interop: install ## Browsers and other stacks
 	$(PYTHON) -m pytest tests/interop $(ARGS)
 
+compile-check: install ## Compile sctp/ with mypyc in a temporary directory, and run its tests so (ROOMS=)
+	$(PYTHON) tools/compile_check.py $(ROOMS)
+
 fuzz: install ## Hypothesis with many more examples, then atheris (SECONDS for each target)
 	HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest tests/fuzz --timeout 3000 $(ARGS)
 	$(PYTHON) -m tests.fuzz.coverage $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: by room; DOCS=1: into the docs)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(DOCS),--docs) $(ARGS)
+
+dist: install ## Build dist/: a source archive and a wheel, and check what they say of themselves
+	rm -rf dist
+	$(PYTHON) -m build --quiet
+	$(PYTHON) -m twine check --strict dist/*
 
 docs: install ## Build docs/_build/html; warnings are errors
 	$(VENV)/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html

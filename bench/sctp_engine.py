@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from time import thread_time
 
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import MessageReceived
 from rtcstack.sctp.options import SctpOptions
 

@@ -16,6 +16,7 @@ __all__ = [
     "InvalidCharacterError",
     "InvalidModificationError",
     "InvalidStateError",
+    "MissingPackageError",
     "NetworkError",
     "NotAllowedError",
     "NotFoundError",
@@ -69,6 +70,21 @@ class NotSupportedError(DOMException):
     """The operation is not supported."""
 
     default_name = "NotSupportedError"
+
+
+class MissingPackageError(NotSupportedError, ImportError):  # type: ignore[misc] # `name` is the W3C's
+    """What was asked for needs a package that is not installed: the W3C's error, and Python's.
+
+    Args:
+        what: is not possible without it.
+        package: as it is imported.
+        extra: of ours that brings it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed: pip install 'rtcstack[{extra}]'"
+        )
 
 
 class NotAllowedError(DOMException):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rtcstack.dtls import Certificate, KeyAlgorithm
 from rtcstack.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from rtcstack.dtls.certificate import Certificate
 
 __all__ = ["RTCCertificate", "RTCDtlsFingerprint", "certificate_key", "generate_certificate"]
 
@@ -63,6 +65,8 @@ class RTCCertificate:
         Raises:
             ValueError: it cannot be read, or the two do not belong together.
         """
+        from rtcstack.dtls.certificate import Certificate
+
         return cls(Certificate.from_pem(pem.encode() if isinstance(pem, str) else pem, password))
 
 
@@ -77,6 +81,8 @@ def _generate_rsa(algorithm: Mapping[str, Any], lifetime: datetime.timedelta) ->
         raise NotSupportedError(f"RSA keys of {bits} bits with exponent {exponent} cannot be made")
     if digest != "SHA-256":
         raise NotSupportedError(f"certificates are signed with SHA-256, not {digest!r}")
+    from rtcstack.dtls.certificate import Certificate, KeyAlgorithm
+
     return Certificate.generate(
         KeyAlgorithm.RSA_2048, lifetime=lifetime, rsa_bits=bits, rsa_exponent=exponent
     )
@@ -96,6 +102,8 @@ def generate_certificate(keygenAlgorithm: str | Mapping[str, Any]) -> RTCCertifi
         curve = algorithm.get("namedCurve", "P-256")
         if curve != "P-256":
             raise NotSupportedError(f"ECDSA certificates use the curve P-256, not {curve!r}")
+        from rtcstack.dtls.certificate import Certificate, KeyAlgorithm
+
         return RTCCertificate(Certificate.generate(KeyAlgorithm.ECDSA_P256, lifetime=lifetime))
     if name == "RSASSA-PKCS1-V1_5":
         return RTCCertificate(_generate_rsa(algorithm, lifetime))

@@ -9,16 +9,19 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from rtcstack import jsep
 from rtcstack.api.certificate import RTCCertificate, certificate_key
 from rtcstack.api.dictionaries import as_dictionary, enforce_range, enum_member
 from rtcstack.clock import timestamp_ms
 from rtcstack.config import Settings
-from rtcstack.connection.config import ConnectionConfig
 from rtcstack.errors import InvalidAccessError, InvalidModificationError, ParseError
 from rtcstack.errors import SyntaxError as UrlSyntaxError
 from rtcstack.ice import GatherPolicy, IceConfig, IceServer, check_features, parse_server_uri, shown_uri
-from rtcstack.jsep import BundlePolicy
+
+if TYPE_CHECKING:
+    from rtcstack.connection.config import ConnectionConfig
 
 __all__ = [
     "RTCBundlePolicy",
@@ -205,11 +208,13 @@ def ice_config(configuration: RTCConfiguration) -> IceConfig:
 
 def connection_config(configuration: RTCConfiguration) -> ConnectionConfig:
     """What a validated configuration asks of a connection."""
+    from rtcstack.connection.config import ConnectionConfig
+
     certificates = configuration.certificates
     return ConnectionConfig(
         ice=ice_config(configuration),
         settings=configuration.settings,
-        bundle_policy=BundlePolicy(configuration.bundlePolicy),
+        bundle_policy=jsep.BundlePolicy(configuration.bundlePolicy),
         candidate_pool_size=configuration.iceCandidatePoolSize,
         always_negotiate_data_channels=configuration.alwaysNegotiateDataChannels,
         certificate=certificate_key(certificates[0]) if certificates else None,

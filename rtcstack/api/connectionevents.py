@@ -5,12 +5,16 @@ Spec: webrtc-pc, sections 5.7 and 6.3.
 
 from __future__ import annotations
 
-from rtcstack.api.datachannel import RTCDataChannel
-from rtcstack.api.receiver import RTCRtpReceiver
-from rtcstack.api.transceiver import RTCRtpTransceiver
+from typing import TYPE_CHECKING
+
 from rtcstack.events import Event
-from rtcstack.media.stream import MediaStream
-from rtcstack.media.track import MediaStreamTrack
+
+if TYPE_CHECKING:
+    from rtcstack.api.datachannel import RTCDataChannel
+    from rtcstack.api.receiver import RTCRtpReceiver
+    from rtcstack.api.transceiver import RTCRtpTransceiver
+    from rtcstack.media.stream import MediaStream
+    from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["RTCDataChannelEvent", "RTCTrackEvent"]
 

@@ -8,25 +8,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rtcstack.api.connectionevents import RTCDataChannelEvent
-from rtcstack.api.datachannel import RTCDataChannel, announce_channel
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.api.errorevent import RTCErrorEvent
-from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home
 from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
-from rtcstack.api.sctptransport import RTCSctpTransport, move_association
 from rtcstack.api.signaling import Signaling
 from rtcstack.api.states import ConnectionStates
-from rtcstack.connection.connection import Connection
-from rtcstack.connection.transports import TransportEntry
-from rtcstack.dtls import DtlsFailed
 from rtcstack.errors import OperationError, RTCError
 from rtcstack.events import Event, EventTarget
-from rtcstack.ice import Address, IceServer
-from rtcstack.sctp.channels import Channel
-from rtcstack.sdp import Candidate
+
+if TYPE_CHECKING:
+    from rtcstack.api.datachannel import RTCDataChannel
+    from rtcstack.api.faces import Faces
+    from rtcstack.api.sctptransport import RTCSctpTransport
+    from rtcstack.connection.connection import Connection
+    from rtcstack.connection.transports import TransportEntry
+    from rtcstack.dtls.events import DtlsFailed
+    from rtcstack.ice import Address, IceServer
+    from rtcstack.sctp.channel import Channel
+    from rtcstack.sdp import Candidate
 
 __all__ = ["ConnectionEvents"]
 
@@ -177,6 +180,8 @@ class ConnectionEvents:
 
     def on_association(self, entry: TransportEntry) -> None:
         """See `ConnectionObserver`."""
+        from rtcstack.api.sctptransport import RTCSctpTransport, move_association
+
         transport = self._faces.transport(entry)
         if self.sctp is None:
             self.sctp = RTCSctpTransport(self._connection.channel_set(), transport)
@@ -202,6 +207,8 @@ class ConnectionEvents:
 
     def on_channel(self, channel: Channel) -> None:
         """See `ChannelSetObserver`."""
+        from rtcstack.api.datachannel import announce_channel
+
         announce_channel(
             self._connection.channel_set(), self._home, channel, partial(_tell_channel, self._target)
         )

@@ -21,7 +21,7 @@ from rtcstack.connection.channels import USER_INITIATED_ABORT, ChannelSet
 from rtcstack.connection.delivery import Delivery
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
-from rtcstack.sctp.channels import Channel
+from rtcstack.sctp.channel import Channel
 
 __all__ = [
     "RTCDataChannel",

@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rtcstack import sdp
 from rtcstack.api.dictionaries import enforce_range, enum_member
 from rtcstack.errors import ParseError
-from rtcstack.sdp.candidate import Candidate
+
+if TYPE_CHECKING:
+    from rtcstack.sdp.candidate import Candidate
 
 _TYPES = frozenset(("offer", "pranswer", "answer", "rollback"))
 
@@ -133,7 +136,7 @@ class RTCIceCandidate:
         if candidate:
             # one that cannot be read has no fields; addIceCandidate is where it fails
             with contextlib.suppress(ParseError):
-                self._parsed = Candidate.parse(candidate)
+                self._parsed = sdp.Candidate.parse(candidate)
 
     @property
     def foundation(self) -> str | None:

@@ -5,9 +5,13 @@ Spec: webrtc-pc, section 4.4.1.1: [[PendingLocalDescription]], [[CurrentLocalDes
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rtcstack.api.description import RTCSdpType, RTCSessionDescription
-from rtcstack.connection.state import NegotiationState
-from rtcstack.jsep import Description
+
+if TYPE_CHECKING:
+    from rtcstack.connection.state import NegotiationState
+    from rtcstack.jsep import Description
 
 __all__ = ["DescriptionSlots", "as_session_description"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rtcstack.api.icetransport import RTCIceTransport
 from rtcstack.api.transportslots import TransportSlots
-from rtcstack.dtls import DtlsState as RTCDtlsTransportState
+from rtcstack.dtls.events import DtlsState as RTCDtlsTransportState
 from rtcstack.events import EventTarget, HandlerAttribute
 
 __all__ = ["RTCDtlsTransport", "RTCDtlsTransportState"]

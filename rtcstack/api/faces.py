@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.home import Home
 from rtcstack.api.promises import OperationsChain
-from rtcstack.api.receiver import RTCRtpReceiver
-from rtcstack.api.sender import RTCRtpSender, forget_parameters
-from rtcstack.api.stats import RTCStatsReport
-from rtcstack.api.transceiver import RTCRtpTransceiver
 from rtcstack.api.transportslots import TransportSlots
-from rtcstack.connection.stats import Chosen
-from rtcstack.connection.transceivers import Transceiver
-from rtcstack.connection.transports import TransportEntry
+
+if TYPE_CHECKING:
+    from rtcstack.api.stats import RTCStatsReport
+    from rtcstack.api.transceiver import RTCRtpTransceiver
+    from rtcstack.connection.stats import Chosen
+    from rtcstack.connection.transceivers import Transceiver
+    from rtcstack.connection.transports import TransportEntry
 
 __all__ = ["Faces"]
 
@@ -66,6 +67,10 @@ class Faces:
         """What shows a transceiver."""
         face = self._transceivers.get(part)
         if face is None:
+            from rtcstack.api.receiver import RTCRtpReceiver
+            from rtcstack.api.sender import RTCRtpSender
+            from rtcstack.api.transceiver import RTCRtpTransceiver
+
             face = self._transceivers[part] = RTCRtpTransceiver(
                 part,
                 self._home,
@@ -120,6 +125,10 @@ class Faces:
 
     def forget_parameters(self) -> None:
         """An answer was set: what getParameters has returned counts no more (webrtc-pc, section 4.4.1.5)."""
+        if not self._transceivers:
+            return
+        from rtcstack.api.sender import forget_parameters
+
         for face in self._transceivers.values():
             forget_parameters(face.sender)
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.api.iceparameters import RTCIceParameters
 from rtcstack.events import EventTarget, HandlerAttribute
-from rtcstack.ice import AnyIceAgent, GatheringState, IceState, PairView
-from rtcstack.sdp.candidate import Candidate
+from rtcstack.ice import GatheringState, IceState
+
+if TYPE_CHECKING:
+    from rtcstack.ice import AnyIceAgent, PairView
+    from rtcstack.sdp.candidate import Candidate
 
 __all__ = [
     "RTCIceCandidatePair",

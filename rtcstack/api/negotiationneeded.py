@@ -6,12 +6,15 @@ Spec: webrtc-pc, section 4.7.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from rtcstack.api.home import Home
 from rtcstack.api.promises import OperationsChain
-from rtcstack.connection.connection import Connection
 from rtcstack.events import Event, EventTarget
-from rtcstack.jsep import SignalingState
+from rtcstack.jsep.states import SignalingState
+
+if TYPE_CHECKING:
+    from rtcstack.connection.connection import Connection
 
 __all__ = ["NegotiationNeeded"]
 

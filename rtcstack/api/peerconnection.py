@@ -7,25 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rtcstack.api.certificate import RTCCertificate, generate_certificate
+from rtcstack import sdp
+from rtcstack.api.certificate import generate_certificate
 from rtcstack.api.configuration import RTCConfiguration, check_modification, connection_config, validated
 from rtcstack.api.connectionobserver import ConnectionEvents
-from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, open_channel
 from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
-from rtcstack.api.encodings import new_encodings
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.negotiationneeded import NegotiationNeeded
-from rtcstack.api.parameters import RTCRtpTransceiverDirection
 from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
-from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
-from rtcstack.api.sctptransport import RTCSctpTransport
-from rtcstack.api.sender import RTCRtpSender, sender_part
 from rtcstack.api.signaling import Signaling
 from rtcstack.api.states import (
     ConnectionStates,
@@ -33,22 +27,26 @@ from rtcstack.api.states import (
     RTCIceGatheringState,
     RTCPeerConnectionState,
 )
-from rtcstack.api.stats import RTCStatsReport, choose, collect
-from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
-from rtcstack.connection.connection import Connection
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.sending import Sender
-from rtcstack.errors import (
-    InvalidAccessError,
-    InvalidStateError,
-)
+from rtcstack.errors import InvalidAccessError, InvalidStateError
 from rtcstack.events import EventTarget, HandlerAttribute
-from rtcstack.jsep import SdpType
-from rtcstack.jsep import SignalingState as RTCSignalingState
-from rtcstack.media.stream import MediaStream
-from rtcstack.media.track import MediaStreamTrack
-from rtcstack.sdp import Direction
+from rtcstack.jsep.states import SdpType
+from rtcstack.jsep.states import SignalingState as RTCSignalingState
 from rtcstack.workers import jobs, run
+
+if TYPE_CHECKING:
+    from rtcstack.api.certificate import RTCCertificate
+    from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit
+    from rtcstack.api.receiver import RTCRtpReceiver
+    from rtcstack.api.sctptransport import RTCSctpTransport
+    from rtcstack.api.sender import RTCRtpSender
+    from rtcstack.api.stats import RTCStatsReport
+    from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+    from rtcstack.connection.connection import Connection
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.sending import Sender
+    from rtcstack.connection.stats import Chosen
+    from rtcstack.media.stream import MediaStream
+    from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
 
@@ -91,6 +89,8 @@ class RTCPeerConnection(Resident, EventTarget):
     onerror = HandlerAttribute("error")
 
     def __init__(self, configuration: RTCConfiguration | Mapping[str, Any] | None = None) -> None:
+        from rtcstack.connection.connection import Connection
+
         super().__init__()
         self._configuration = validated(configuration)
         self._home = Home()
@@ -103,7 +103,7 @@ class RTCPeerConnection(Resident, EventTarget):
         self._faces = Faces(
             self._home,
             self._chain,
-            partial(collect, self._connection),
+            self._collect,
             self._needed.update,
             self._opus_parameters,
         )
@@ -312,7 +312,7 @@ class RTCPeerConnection(Resident, EventTarget):
                 self.addTransceiver(kind, direction="recvonly")
             elif not wanted:
                 for transceiver in mine:
-                    transceiver.direction = Direction.of(send=transceiver.direction.send, recv=False)
+                    transceiver.direction = sdp.Direction.of(send=transceiver.direction.send, recv=False)
 
     # -- configuration ----------------------------------------------------------------------------
 
@@ -379,6 +379,8 @@ class RTCPeerConnection(Resident, EventTarget):
         self._home.check("createDataChannel")
         if self._home.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
+        from rtcstack.api.datachannel import RTCDataChannelInit, open_channel
+
         init = as_dictionary(RTCDataChannelInit, dataChannelDict, members)
         connection = self._connection
         channel = open_channel(connection.channel_set, self._home, label, init)
@@ -423,6 +425,8 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         if self._home.is_closed:
             raise InvalidStateError("addTrack on a connection that is closed")
+        from rtcstack.media.track import MediaStreamTrack
+
         if not isinstance(track, MediaStreamTrack):
             raise TypeError(f"addTrack takes a MediaStreamTrack, not {type(track).__name__}")
         transceivers = self._connection.transceivers
@@ -442,6 +446,8 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         if self._home.is_closed:
             raise InvalidStateError("removeTrack on a connection that is closed")
+        from rtcstack.api.sender import RTCRtpSender, sender_part
+
         if not isinstance(sender, RTCRtpSender):
             raise TypeError(f"removeTrack takes an RTCRtpSender, not {type(sender).__name__}")
         part, transceivers = sender_part(sender), self._connection.transceivers
@@ -473,6 +479,11 @@ class RTCPeerConnection(Resident, EventTarget):
         self._home.check("addTransceiver")
         if self._home.is_closed:
             raise InvalidStateError("addTransceiver on a connection that is closed")
+        from rtcstack.api.encodings import new_encodings
+        from rtcstack.api.parameters import RTCRtpTransceiverDirection
+        from rtcstack.api.transceiver import RTCRtpTransceiverInit
+        from rtcstack.media.track import MediaStreamTrack
+
         wanted = as_dictionary(RTCRtpTransceiverInit, init, members)
         wanted.direction = enum_member(RTCRtpTransceiverDirection, "direction", wanted.direction)
         if wanted.direction is RTCRtpTransceiverDirection.STOPPED:
@@ -484,7 +495,7 @@ class RTCPeerConnection(Resident, EventTarget):
         encodings = new_encodings(kind, wanted.sendEncodings)
         transceiver = self._connection.transceivers.add(
             kind,
-            Direction(wanted.direction.value),
+            sdp.Direction(wanted.direction.value),
             track=track,
             streams=[stream.id for stream in wanted.streams],
             encodings=encodings,
@@ -503,13 +514,19 @@ class RTCPeerConnection(Resident, EventTarget):
         Raises:
             InvalidAccessError: the track is not sent or received here, or more than once.
         """
-        connection = self._connection
 
         def steps() -> Task[RTCStatsReport]:
-            chosen = choose(connection, _selected(selector))
-            return lambda: collect(connection, chosen)
+            from rtcstack.api.stats import choose
+
+            chosen = choose(self._connection, _selected(selector))
+            return lambda: self._collect(chosen)
 
         return promise(steps)
+
+    def _collect(self, chosen: Chosen | None) -> RTCStatsReport:
+        from rtcstack.api.stats import collect
+
+        return collect(self._connection, chosen)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -559,11 +576,17 @@ def _selected(
     Raises:
         TypeError: the selector is something else.
     """
+    if selector is None:
+        return None
+    from rtcstack.api.receiver import RTCRtpReceiver, receiver_part
+    from rtcstack.api.sender import RTCRtpSender, sender_part
+    from rtcstack.media.track import MediaStreamTrack
+
     if isinstance(selector, RTCRtpSender):
         return sender_part(selector)
     if isinstance(selector, RTCRtpReceiver):
         return receiver_part(selector)
-    if selector is None or isinstance(selector, MediaStreamTrack):
+    if isinstance(selector, MediaStreamTrack):
         return selector
     raise TypeError("getStats takes a track, a sender or a receiver")
 

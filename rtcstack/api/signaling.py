@@ -9,18 +9,16 @@ Spec: webrtc-pc, sections 4.4.1.5, 4.4.2 and 5.1.1.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
+from rtcstack import jsep
 from rtcstack.api.connectionevents import RTCTrackEvent
 from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription, parsed_candidate
 from rtcstack.api.descriptionslots import DescriptionSlots, as_session_description
-from rtcstack.api.dtlstransport import RTCDtlsTransport
-from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home
 from rtcstack.api.negotiationneeded import NegotiationNeeded
 from rtcstack.api.promises import OperationsChain, Steps, Task, Then
 from rtcstack.api.states import ConnectionStates
-from rtcstack.api.transportslots import TransportSlots
-from rtcstack.connection.connection import Connection
 from rtcstack.connection.happened import (
     Happened,
     SignalingStateChanged,
@@ -32,9 +30,15 @@ from rtcstack.connection.happened import (
 )
 from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
 from rtcstack.events import Event, EventTarget
-from rtcstack.jsep import Description, SdpType, Side, SignalingState
-from rtcstack.jsep.states import next_state
-from rtcstack.sdp import Candidate
+from rtcstack.jsep.states import SdpType, Side, SignalingState, next_state
+
+if TYPE_CHECKING:
+    from rtcstack.api.dtlstransport import RTCDtlsTransport
+    from rtcstack.api.faces import Faces
+    from rtcstack.api.transportslots import TransportSlots
+    from rtcstack.connection.connection import Connection
+    from rtcstack.jsep import Description
+    from rtcstack.sdp import Candidate
 
 __all__ = ["Signaling"]
 
@@ -115,7 +119,7 @@ class Signaling:
         # 1. Let type be the description's, or what comes next.
         sdp_type = wanted or self._next_local_type()
         if sdp_type is SdpType.ROLLBACK:
-            return self._set(Side.LOCAL, Description.parse(sdp_type, ""))()
+            return self._set(Side.LOCAL, jsep.Description.parse(sdp_type, ""))()
         # 2. and 3. A text that was not the last created is refused.
         last = negotiator.last(sdp_type)
         if text and (last is None or text != last.sdp):
@@ -157,7 +161,7 @@ class Signaling:
             SignalingState.STABLE,
             SignalingState.HAVE_REMOTE_OFFER,
         ):
-            rolling_back = self._set(Side.LOCAL, Description.parse(SdpType.ROLLBACK, ""))()
+            rolling_back = self._set(Side.LOCAL, jsep.Description.parse(SdpType.ROLLBACK, ""))()
 
             def roll_back() -> Then[None]:
                 rolling_back()
@@ -186,9 +190,10 @@ class Signaling:
                 return Then(steps)
             # 4.3. and 4.4. Apply the description: all of it, or nothing.
             next_state(self._state, side, SdpType(given.type.value))
-            description = (
-                given if isinstance(given, Description) else Description.parse(given.type.value, given.sdp)
-            )
+            if isinstance(given, RTCSessionDescription):
+                description = jsep.Description.parse(given.type.value, given.sdp)
+            else:
+                description = given
             self._apply(side, description)
             return None
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home
 from rtcstack.api.iceevents import RTCPeerConnectionIceEvent
-from rtcstack.connection.transports import TransportSet
-from rtcstack.dtls import DtlsState
+from rtcstack.dtls.events import DtlsState
 from rtcstack.events import Event, EventTarget
 from rtcstack.ice import GatheringState, IceState
+
+if TYPE_CHECKING:
+    from rtcstack.api.faces import Faces
+    from rtcstack.connection.transports import TransportSet
 
 __all__ = [
     "ConnectionStates",

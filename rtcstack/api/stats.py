@@ -6,14 +6,16 @@ Spec: webrtc-stats; webrtc-pc, section 8.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rtcstack.connection.connection import Connection
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.sending import Sender
-from rtcstack.connection.stats import Chosen, Statistics
 from rtcstack.errors import InvalidAccessError
-from rtcstack.media.track import MediaStreamTrack
+
+if TYPE_CHECKING:
+    from rtcstack.connection.connection import Connection
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.sending import Sender
+    from rtcstack.connection.stats import Chosen
+    from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["RTCStats", "RTCStatsReport", "choose", "collect"]
 
@@ -54,6 +56,9 @@ def choose(connection: Connection, selector: MediaStreamTrack | Sender | Receive
     """
     if selector is None:
         return None
+    from rtcstack.connection.stats import Chosen
+    from rtcstack.media.track import MediaStreamTrack
+
     transceivers = connection.transceivers.all
     if isinstance(selector, MediaStreamTrack):
         matches = [
@@ -76,6 +81,8 @@ def choose(connection: Connection, selector: MediaStreamTrack | Sender | Receive
 
 def collect(connection: Connection, chosen: Chosen | None) -> RTCStatsReport:
     """A report as of now."""
+    from rtcstack.connection.stats import Statistics
+
     statistics = Statistics()
     if chosen is None:
         statistics.add_all(connection)

@@ -5,10 +5,15 @@ Spec: webrtc-pc, sections 5.5 and 5.6: the slots that queued tasks set.
 
 from __future__ import annotations
 
-from rtcstack.connection.transports import TransportEntry
-from rtcstack.dtls import DtlsState
-from rtcstack.ice import AnyIceAgent, GatheringState, IceState, PairView
-from rtcstack.sdp.candidate import Candidate
+from typing import TYPE_CHECKING
+
+from rtcstack.dtls.events import DtlsState
+from rtcstack.ice import GatheringState, IceState
+
+if TYPE_CHECKING:
+    from rtcstack.connection.transports import TransportEntry
+    from rtcstack.ice import AnyIceAgent, PairView
+    from rtcstack.sdp.candidate import Candidate
 
 __all__ = ["TransportSlots"]
 

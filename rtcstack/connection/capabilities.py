@@ -6,12 +6,14 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from rtcstack.codecs import registry
 from rtcstack.jsep import Capabilities, CodecFormat, default_capabilities
 from rtcstack.jsep.intents import MediaCapabilities
 from rtcstack.jsep.session import Codec
 
 __all__ = ["capabilities_with", "our_capabilities"]
+
+
+_MEDIA = ("audio", "video")
 
 
 class _WhenAsked(Mapping[str, MediaCapabilities]):
@@ -21,6 +23,8 @@ class _WhenAsked(Mapping[str, MediaCapabilities]):
         self._make = functools.cache(make)
 
     def __getitem__(self, kind: str) -> MediaCapabilities:
+        if kind not in _MEDIA:  # a section of data channels asks, too
+            raise KeyError(kind)
         return self._make()[kind]
 
     def __iter__(self) -> Iterator[str]:
@@ -59,8 +63,12 @@ def capabilities_with(*, stereo: bool, dtx: bool, fec: bool) -> Capabilities:
 
 
 def _can_encode(codec: CodecFormat) -> bool:
+    from rtcstack.codecs import registry
+
     return registry.can_encode(codec.name, codec.fmtp)
 
 
 def _can_decode(codec: CodecFormat) -> bool:
+    from rtcstack.codecs import registry
+
     return registry.can_decode(codec.name, codec.fmtp)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.config import Settings
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.sctp.association import AssociationState, SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
     AssociationConnected,
@@ -27,7 +28,9 @@ from rtcstack.sctp.events import (
 )
 from rtcstack.sctp.holdings import Holding
 from rtcstack.sctp.options import SctpOptions
-from rtcstack.transport import Transport
+
+if TYPE_CHECKING:
+    from rtcstack.transport import Transport
 
 __all__ = [
     "NO_LIMIT",

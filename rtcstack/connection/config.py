@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rtcstack.config import Settings
-from rtcstack.dtls import Certificate
 from rtcstack.ice import IceConfig
 from rtcstack.jsep import BundlePolicy
+
+if TYPE_CHECKING:
+    from rtcstack.dtls.certificate import Certificate
 
 __all__ = ["ConnectionConfig"]
 

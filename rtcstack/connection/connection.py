@@ -17,7 +17,7 @@ from rtcstack.connection.remotetracks import RemoteTracks
 from rtcstack.connection.state import NegotiationState
 from rtcstack.connection.transceivers import TransceiverSet
 from rtcstack.connection.transports import TransportEntry, TransportSet
-from rtcstack.dtls import DtlsFailed, DtlsRole, DtlsState
+from rtcstack.dtls.events import DtlsFailed, DtlsRole, DtlsState
 from rtcstack.ice import Address, GatheringState, IceServer
 from rtcstack.jsep import Negotiation
 from rtcstack.sctp.events import ChannelEvent

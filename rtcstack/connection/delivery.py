@@ -10,7 +10,7 @@ from collections import deque
 
 from rtcstack.connection.channels import ChannelSet
 from rtcstack.errors import RTCError
-from rtcstack.sctp.channels import Channel
+from rtcstack.sctp.channel import Channel
 from rtcstack.sctp.holdings import Holding
 
 __all__ = [

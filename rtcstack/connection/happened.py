@@ -6,10 +6,12 @@ Spec: webrtc-pc, section 4.4.1.5 (set a description), the task that it queues.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.transceivers import Transceiver
-from rtcstack.media.stream import MediaStream
+if TYPE_CHECKING:
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.transceivers import Transceiver
+    from rtcstack.media.stream import MediaStream
 
 __all__ = [
     "Happened",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rtcstack import jsep
 from rtcstack.connection.capabilities import capabilities_with
 from rtcstack.connection.config import ConnectionConfig
 from rtcstack.connection.happened import Happened, SignalingStateChanged, TrackEnded
@@ -33,13 +34,6 @@ from rtcstack.jsep import (
     TransportAdded,
     TransportChanged,
     TransportRemoved,
-    advance,
-    create_answer,
-    create_offer,
-    negotiation_needed,
-    restarted_transports,
-    with_local_candidates,
-    with_remote_candidate,
 )
 from rtcstack.jsep.session import Section
 from rtcstack.sdp import Candidate
@@ -157,7 +151,7 @@ class Negotiator:
             return ice_restart or credentials in self._credentials_to_replace
 
         self._last_restarts = ice_restart
-        self._last_offer = create_offer(
+        self._last_offer = jsep.create_offer(
             self._state.negotiation,
             self._intents(),
             self._local(restart),
@@ -172,12 +166,12 @@ class Negotiator:
         Raises:
             InvalidStateError: there is none.
         """
-        restarted = restarted_transports(self._state.negotiation)
+        restarted = jsep.restarted_transports(self._state.negotiation)
 
         def restart(key: str, credentials: tuple[str, str]) -> bool:
             return key in restarted or credentials in self._credentials_to_replace
 
-        self._last_answer = create_answer(
+        self._last_answer = jsep.create_answer(
             self._state.negotiation,
             self._intents(),
             self._local(restart),
@@ -221,7 +215,9 @@ class Negotiator:
         Raises:
             InvalidStateError, InvalidAccessError, OperationError: see `rtcstack.jsep.advance`.
         """
-        return Plan(side, description, advance(self._state.negotiation, side, description, self._intents()))
+        return Plan(
+            side, description, jsep.advance(self._state.negotiation, side, description, self._intents())
+        )
 
     def commit(self, plan: Plan) -> list[Happened]:
         """Do what was proposed, and nothing has come between.
@@ -297,7 +293,7 @@ class Negotiator:
         Raises:
             OperationError: it belongs to no section or generation.
         """
-        result = with_remote_candidate(self._state.negotiation, candidate, mid, index, ufrag)
+        result = jsep.with_remote_candidate(self._state.negotiation, candidate, mid, index, ufrag)
         self._state.negotiation = result.negotiation
         for key in result.transports:
             entry = self._transports.get(key)
@@ -318,7 +314,9 @@ class Negotiator:
         """
         added = () if candidate is None else (candidate,)
         before = self._state.negotiation
-        self._state.negotiation = with_local_candidates(before, entry.key, ufrag, added, candidate is None)
+        self._state.negotiation = jsep.with_local_candidates(
+            before, entry.key, ufrag, added, candidate is None
+        )
         return self._state.negotiation is not before
 
     # -- restart and negotiation needed -----------------------------------------------------------
@@ -340,7 +338,7 @@ class Negotiator:
     @property
     def is_needed(self) -> bool:
         """Whether an offer is called for; asked in "stable" only (webrtc-pc, section 4.7.3)."""
-        return negotiation_needed(
+        return jsep.negotiation_needed(
             self._state.negotiation, self._intents(), ice_restart=bool(self._credentials_to_replace)
         )
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rtcstack.connection.happened import Happened, TrackAppeared, TrackGained, TrackLost, TrackMuted
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.transceivers import Transceiver, TransceiverSet
 from rtcstack.entropy import random_uuid
 from rtcstack.jsep.session import Section
-from rtcstack.media.playout.sync import PlayoutSync
-from rtcstack.media.stream import MediaStream
+
+if TYPE_CHECKING:
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.transceivers import Transceiver, TransceiverSet
+    from rtcstack.media.playout.sync import PlayoutSync
+    from rtcstack.media.stream import MediaStream
 
 __all__ = ["RemoteTracks"]
 
@@ -90,6 +93,8 @@ class RemoteTracks:
     def _stream(self, stream_id: str) -> MediaStream:
         stream = self._streams.get(stream_id)
         if stream is None:
+            from rtcstack.media.stream import MediaStream
+
             stream = self._streams[stream_id] = MediaStream(id=stream_id)
         return stream
 
@@ -99,6 +104,8 @@ class RemoteTracks:
             self._syncs = weakref.WeakValueDictionary()
         sync = self._syncs.get(stream_id)
         if sync is None:
+            from rtcstack.media.playout.sync import PlayoutSync
+
             sync = self._syncs[stream_id] = PlayoutSync()
         return sync
 

@@ -6,19 +6,22 @@ Spec: webrtc-pc, sections 5.1 (addTrack, removeTrack, addTransceiver) and 5.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rtcstack.codecs.coders.limits import DecoderLimits, PictureBudget
 from rtcstack.config import MediaSettings
 from rtcstack.connection.capabilities import our_capabilities
 from rtcstack.connection.encodings import Encoding
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.sending import Sender
 from rtcstack.connection.state import NegotiationState
 from rtcstack.entropy import random_token
 from rtcstack.jsep.intents import SendEncoding, TransceiverIntent
 from rtcstack.jsep.session import CodecFormat, HeaderExtension, Section
-from rtcstack.media.track import MediaStreamTrack
 from rtcstack.sdp import Direction
+
+if TYPE_CHECKING:
+    from rtcstack.codecs.coders.limits import DecoderLimits
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.sending import Sender
+    from rtcstack.media.track import MediaStreamTrack
 
 __all__ = ["Transceiver", "TransceiverSet"]
 
@@ -196,6 +199,9 @@ class TransceiverSet:
             encodings: of its sender, checked.
             by_add_track: whether addTrack makes it.
         """
+        from rtcstack.connection.receiving import Receiver
+        from rtcstack.connection.sending import Sender
+
         sender = Sender(kind, track, streams, encodings, cname=self._cname, settings=self._settings)
         transceiver = Transceiver(
             self._state,
@@ -214,6 +220,8 @@ class TransceiverSet:
     def _decoder_limits(self) -> DecoderLimits:
         """What decoders may use: one budget for all of the connection."""
         if self._limits is None:
+            from rtcstack.codecs.coders.limits import DecoderLimits, PictureBudget
+
             media = self._settings
             self._limits = DecoderLimits(media.max_decoded_pixels, PictureBudget(media.max_decoder_bytes))
         return self._limits

@@ -11,31 +11,27 @@ import contextlib
 import logging
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from rtcstack.connection.config import ConnectionConfig
-from rtcstack.dtls import Certificate, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
-from rtcstack.dtls import Fingerprint as DtlsFingerprint
+from rtcstack.dtls.events import DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
+from rtcstack.dtls.fingerprint import Fingerprint as DtlsFingerprint
 from rtcstack.engine import Run
 from rtcstack.entropy import random_bytes
-from rtcstack.ice import (
-    Address,
-    AnyIceAgent,
-    GatheringState,
-    IceServer,
-    IceState,
-    PairView,
-    make_agent,
-)
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.network import network, network_here
 from rtcstack.platform import Watch
-from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate, Fingerprint
-from rtcstack.transport import Transport, TransportObserver
+
+if TYPE_CHECKING:
+    from rtcstack.dtls.certificate import Certificate
+    from rtcstack.ice import AnyIceAgent
+    from rtcstack.media.pipeline.carrier import MediaCarrier
+    from rtcstack.rtp.events import RtpEvent
+    from rtcstack.transport import Transport, TransportObserver
 
 __all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
 
@@ -168,6 +164,8 @@ class TransportEntry:
         self.in_use = False
         self.is_controlling: bool | None = None
         """Our ICE role as descriptions make it; None before the first."""
+        from rtcstack.transport import Transport
+
         self.transport = Transport(
             owner.config.ice,
             owner.certificate,
@@ -193,6 +191,8 @@ class TransportEntry:
     def carrier(self) -> MediaCarrier:
         """What media travels over; made when there is some."""
         if self._carrier is None:
+            from rtcstack.media.pipeline.carrier import MediaCarrier
+
             path = self.transport.attach_media(self._owner.config.settings.media.congestion_controller)
             self._carrier = MediaCarrier(path.session, self.transport.wake_media)
             if self._owner.is_changing:
@@ -342,7 +342,7 @@ class TransportEntry:
             or (self.transport.ice.state is IceState.FAILED and self._abandon_timer is None)
         )
         if is_over and self._release is None:
-            self.transport.observer = cast(TransportObserver, _Loosely(self))
+            self.transport.observer = cast("TransportObserver", _Loosely(self))
             self._release = weakref.finalize(self, _release, self.transport, asyncio.get_running_loop())
             self._release.atexit = False
         elif not is_over and self._release is not None:
@@ -453,6 +453,8 @@ class TransportSet:
             self._drop(self._pool.pop())
         ufrag, pwd = self.first_credentials
         while len(self._pool) + len(self._entries) < wanted:
+            from rtcstack.ice import make_agent
+
             agent = make_agent(config, _UNHEARD, ufrag=ufrag, pwd=pwd, network=self.network)
             agent.gather_ahead()
             self._pool.append(agent)
@@ -486,6 +488,8 @@ class TransportSet:
     def certificate(self) -> Certificate:
         """What identifies this end; generated when it is first needed and none was given."""
         if self._certificate is None:
+            from rtcstack.dtls.certificate import Certificate
+
             self._certificate = self.config.certificate or Certificate.usual()
         return self._certificate
 

@@ -1,21 +1,33 @@
 """ICE: gathering, checks, consent, relays, and what they are carried on."""
 
-from rtcstack.engine import Address
-from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer, ServerScheme, parse_server_uri, shown_uri
-from rtcstack.ice.contract import (
-    AnyIceAgent,
-    GatheringState,
-    IceObserver,
-    IceReport,
-    IceState,
-    LocalCandidate,
-    PairReport,
-    PairView,
-)
-from rtcstack.ice.factory import make_agent
-from rtcstack.ice.features import FEATURES, IceFeature, check_features
-from rtcstack.ice.mux import UdpMux
-from rtcstack.ice.tcp import TcpMux
+from typing import TYPE_CHECKING
+
+from rtcstack.lazynames import lazy_names
+
+if TYPE_CHECKING:
+    from rtcstack.engine import Address
+    from rtcstack.ice.config import (
+        GatherPolicy,
+        IceConfig,
+        IceServer,
+        ServerScheme,
+        parse_server_uri,
+        shown_uri,
+    )
+    from rtcstack.ice.contract import (
+        AnyIceAgent,
+        GatheringState,
+        IceObserver,
+        IceReport,
+        IceState,
+        LocalCandidate,
+        PairReport,
+        PairView,
+    )
+    from rtcstack.ice.factory import make_agent
+    from rtcstack.ice.features import FEATURES, IceFeature, check_features
+    from rtcstack.ice.mux import UdpMux
+    from rtcstack.ice.tcp import TcpMux
 
 __all__ = [
     "FEATURES",
@@ -40,3 +52,30 @@ __all__ = [
     "parse_server_uri",
     "shown_uri",
 ]
+
+_HOMES = {
+    "FEATURES": "rtcstack.ice.features",
+    "Address": "rtcstack.engine",
+    "AnyIceAgent": "rtcstack.ice.contract",
+    "GatherPolicy": "rtcstack.ice.config",
+    "GatheringState": "rtcstack.ice.contract",
+    "IceConfig": "rtcstack.ice.config",
+    "IceFeature": "rtcstack.ice.features",
+    "IceObserver": "rtcstack.ice.contract",
+    "IceReport": "rtcstack.ice.contract",
+    "IceServer": "rtcstack.ice.config",
+    "IceState": "rtcstack.ice.contract",
+    "LocalCandidate": "rtcstack.ice.contract",
+    "PairReport": "rtcstack.ice.contract",
+    "PairView": "rtcstack.ice.contract",
+    "ServerScheme": "rtcstack.ice.config",
+    "TcpMux": "rtcstack.ice.tcp",
+    "UdpMux": "rtcstack.ice.mux",
+    "check_features": "rtcstack.ice.features",
+    "make_agent": "rtcstack.ice.factory",
+    "parse_server_uri": "rtcstack.ice.config",
+    "shown_uri": "rtcstack.ice.config",
+}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

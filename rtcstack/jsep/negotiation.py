@@ -20,11 +20,15 @@ Spec: RFC 9429; webrtc-pc, section 4.4.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from rtcstack.errors import ParseError, RTCError
 from rtcstack.jsep.session import Section, Session
 from rtcstack.jsep.states import SdpType, SignalingState
-from rtcstack.sdp import IceOptions, SessionDescription, parse_session
+from rtcstack.sdp import IceOptions
+
+if TYPE_CHECKING:
+    from rtcstack.sdp import SessionDescription
 
 __all__ = ["Description", "Negotiation"]
 
@@ -56,6 +60,8 @@ class Description:
         sdp_type = SdpType(sdp_type)
         if sdp_type is SdpType.ROLLBACK:
             return cls(sdp_type, "", None)
+        from rtcstack.sdp import parse_session
+
         try:
             return cls(sdp_type, sdp, parse_session(sdp))
         except ParseError as error:

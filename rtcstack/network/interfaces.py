@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import socket
-
-import ifaddr
+from typing import TYPE_CHECKING
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address
 from rtcstack.network.sockets import family_of
 from rtcstack.platform.values import HostAddress
+
+if TYPE_CHECKING:
+    import ifaddr
 
 __all__ = ["all_addresses", "interfaces", "local_address_for"]
 
@@ -20,6 +22,8 @@ ADAPTERS_KEPT_S = 1.0
 
 @functools.lru_cache(maxsize=1)
 def _adapters(_period: int) -> list[ifaddr.Adapter]:
+    import ifaddr
+
     return list(ifaddr.get_adapters())
 
 

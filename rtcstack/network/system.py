@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rtcstack.engine import Address
 from rtcstack.entropy import entropy
@@ -24,6 +25,9 @@ from rtcstack.platform.values import (
     UdpSink,
     Watch,
 )
+
+if TYPE_CHECKING:
+    from rtcstack.network.multicast import Multicast
 
 __all__ = ["SystemNetwork"]
 
@@ -47,7 +51,7 @@ class SystemNetwork:
         self.form = form
         self.monitor = AddressMonitor(polls=form is Form.PORTABLE)
         self._make_socket = make_socket
-        self._multicast = names.Multicast()
+        self._multicast: Multicast | None = None  # made for the first name that it is asked for
 
     def interfaces(self) -> list[HostAddress]:
         """See `rtcstack.platform.Network`."""
@@ -96,16 +100,24 @@ class SystemNetwork:
         if names.is_literal(name):
             return [name]
         if names.is_hidden(name):
-            return [await self._multicast.resolve(name)]
+            return [await self._names().resolve(name)]
         return await names.resolve(name)
 
     async def publish(self, address: str) -> str:
         """See `rtcstack.platform.Network`."""
-        return await self._multicast.publish(address)
+        return await self._names().publish(address)
 
     def withdraw(self, name: str) -> None:
         """See `rtcstack.platform.Network`."""
-        self._multicast.withdraw(name)
+        if self._multicast is not None:
+            self._multicast.withdraw(name)
+
+    def _names(self) -> Multicast:
+        if self._multicast is None:
+            from rtcstack.network.multicast import Multicast
+
+            self._multicast = Multicast()
+        return self._multicast
 
 
 def _refuse_seeds() -> None:

@@ -1,7 +1,11 @@
-"""The SCTP association: its states, its handshake, and the way of a packet in and out.
+"""The SCTP association as an engine: what each packet that comes in means, and what goes out.
 
-    new -> connecting (COOKIE-WAIT, COOKIE-ECHOED) -> connected
-        -> shutting-down (SHUTDOWN-PENDING, -SENT, -RECEIVED, -ACK-SENT) -> closed
+A phase is a part that is made when it begins and thrown away when it ends:
+
+    new -> connecting (`Opening`) -> connected -> shutting-down (`Closing`) -> closed
+
+From the moment that both sides know each other there is a `ControlBlock`, for all that has to do
+with data; it is gone with the end.
 
 Spec: RFC 9260, sections 4, 5, 8 and 9; RFC 8261 for its place above DTLS.
 """
@@ -19,11 +23,14 @@ from rtcstack.engine import Buffer
 from rtcstack.entropy import entropy
 from rtcstack.errors import InvalidStateError, ParseError, ProtocolError
 from rtcstack.refusals import Refusals
+from rtcstack.sctp.agreement import Agreement
 from rtcstack.sctp.chunks import DATA_HEADER, FLAG_REFLECTED_TAG, ChunkType, Init, Sack
-from rtcstack.sctp.control_block import Agreement, ControlBlock
+from rtcstack.sctp.closing import Closing, ClosingStep
+from rtcstack.sctp.control_block import ControlBlock
 from rtcstack.sctp.events import AssociationClosed, AssociationClosing, AssociationConnected, SctpEvent
-from rtcstack.sctp.handshake import Handshake
+from rtcstack.sctp.handshake import Handshake, Verdict
 from rtcstack.sctp.holdings import Holding, Holdings
+from rtcstack.sctp.opening import Opening
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import (
     COMMON_HEADER_BYTES,
@@ -32,18 +39,9 @@ from rtcstack.sctp.packet import (
     split_chunks,
     verify_checksum,
 )
-from rtcstack.sctp.params import CauseCode, ParamType, cause_bytes, describe_causes, param_bytes
+from rtcstack.sctp.params import CauseCode, cause_bytes, describe_causes
 from rtcstack.sctp.send_queue import SendQueue
-from rtcstack.sctp.states import (
-    ACCEPTS_MESSAGES,
-    SENDS_DATA,
-    SHUTTING_DOWN,
-    STATE_OF,
-    TAKES_DATA,
-    AssociationState,
-    Drop,
-    Phase,
-)
+from rtcstack.sctp.states import AssociationState, Drop
 
 __all__ = ["AssociationState", "Drop", "SctpAssociation"]
 
@@ -57,9 +55,7 @@ FULL_PACKET_BYTES = 1000
 
 COOKIE_ACK = chunk_bytes(ChunkType.COOKIE_ACK, 0, b"")
 
-MAX_SHUTDOWN_RETRANSMISSIONS = 8
-"""SHUTDOWNs (or SHUTDOWN ACKs) sent before the association counts as closed anyway."""
-
+_TAKES_NO_MESSAGES = frozenset({AssociationState.SHUTTING_DOWN, AssociationState.CLOSED})
 
 _UNPACK_DATA = DATA_HEADER.unpack_from
 _PACK_CHECKSUM = Struct("<I").pack
@@ -75,31 +71,24 @@ class SctpAssociation:
         messages_sent: user messages handed in.
         drops: count by reason of what was dropped.
         refusals: who keeps the first of it.
+        state: as the layer above needs to know it.
     """
 
     __slots__ = (
         "_block",
+        "_closing",
         "_events",
         "_fast",
         "_fast_crc",
-        "_give_up_at",
         "_handshake",
-        "_heartbeat_at",
-        "_heartbeats_unanswered",
         "_holdings",
-        "_init_attempt",
-        "_init_due",
         "_local_port",
+        "_opening",
         "_options",
-        "_pending_cookie",
-        "_phase",
         "_queue",
         "_remote_port",
         "_replies",
-        "_retries",
         "_rng",
-        "_timer_at",
-        "_timer_s",
         "bytes_received",
         "bytes_sent",
         "drops",
@@ -107,6 +96,7 @@ class SctpAssociation:
         "packets_received",
         "packets_sent",
         "refusals",
+        "state",
     )
 
     def __init__(
@@ -121,7 +111,7 @@ class SctpAssociation:
         self._local_port = local_port
         self._remote_port = remote_port
         self._rng = rng or entropy().random
-        self._phase = Phase.NEW
+        self.state = AssociationState.NEW
         self._events: list[SctpEvent] = []
         self._queue = SendQueue(
             self._events,
@@ -131,16 +121,9 @@ class SctpAssociation:
         self._holdings = Holdings(self._options.receive_window_bytes, self._options.max_message_size)
         self._block: ControlBlock | None = None
         self._handshake = Handshake(self._options, local_port, remote_port, self._rng)
-        self._init_due = False
-        self._init_attempt = 0  # which of our INITs is next, see `Handshake`
-        self._give_up_at: float | None = None
-        self._pending_cookie = b""
+        self._opening: Opening | None = None  # while connecting
+        self._closing: Closing | None = None  # while shutting down
         self._replies: list[bytes] = []
-        self._timer_at: float | None = None  # T1 while connecting, T2 while shutting down
-        self._timer_s = 0.0
-        self._retries = 0
-        self._heartbeat_at: float | None = None
-        self._heartbeats_unanswered = 0
         self._fast = b""  # how packets begin that may take the short way; none while empty
         self._fast_crc = 0
         self.packets_sent = 0
@@ -152,11 +135,6 @@ class SctpAssociation:
         self.refusals = Refusals()
 
     # -- the application's side ---------------------------------------------------------------
-
-    @property
-    def state(self) -> AssociationState:
-        """The state, as the layer above needs to know it."""
-        return STATE_OF[self._phase]
 
     @property
     def options(self) -> SctpOptions:
@@ -212,15 +190,9 @@ class SctpAssociation:
         Args:
             now: monotonic time in seconds.
         """
-        if self._phase is not Phase.NEW:
-            return
-        self._phase = Phase.COOKIE_WAIT
-        self._init_due = True
-        self._retries = 0
-        self._timer_s = self._options.rto_initial_s
-        self._timer_at = now + self._timer_s
-        if self._options.handshake_timeout_s is not None:
-            self._give_up_at = now + self._options.handshake_timeout_s
+        if self.state is AssociationState.NEW:
+            self.state = AssociationState.CONNECTING
+            self._opening = Opening(self._options, now)
 
     def send(
         self,
@@ -249,7 +221,7 @@ class SctpAssociation:
             InvalidStateError: the association, or the stream, is closing, or the peer has no such stream.
             ValueError: no data, or no such stream.
         """
-        if self._phase is not Phase.ESTABLISHED and self._phase not in ACCEPTS_MESSAGES:
+        if self.state is not AssociationState.CONNECTED and self.state in _TAKES_NO_MESSAGES:
             raise InvalidStateError(f"cannot send: the association is {self.state}")
         if not data:
             raise ValueError("SCTP has no empty messages")
@@ -317,10 +289,9 @@ class SctpAssociation:
 
     def shutdown(self, now: float) -> None:
         """Close gracefully, after everything queued has been acknowledged."""
-        if self._phase is Phase.ESTABLISHED:
-            self._phase = Phase.SHUTDOWN_PENDING
-            self._advance_shutdown(now)
-        elif self._phase not in SHUTTING_DOWN:
+        if self.state is AssociationState.CONNECTED:
+            self._begin_closing(ClosingStep.PENDING).advance(now)
+        elif self.state is not AssociationState.SHUTTING_DOWN:
             self._close(None, graceful=True)
 
     def abort(self, now: float, reason: str = "", *, error: ProtocolError | None = None) -> None:
@@ -331,7 +302,7 @@ class SctpAssociation:
             reason: told to the peer.
             error: what `AssociationClosed` is to carry, when it is not what we wanted ourselves.
         """
-        if self._phase is Phase.CLOSED:
+        if self.state is AssociationState.CLOSED:
             return
         if self._block is not None:
             self._reply_abort(CauseCode.USER_INITIATED_ABORT, reason.encode()[:512])
@@ -357,9 +328,8 @@ class SctpAssociation:
         block = self._block
         if block is not None:
             block.end_of_pass(now)
-            if self._phase in SHUTTING_DOWN:
-                self._advance_shutdown(now)
-            self._restart_heartbeat(now)
+            if self._closing is not None:
+                self._closing.advance(now)
 
     def _receive_data(self, packet: bytes, now: float) -> None:
         """Take a packet that begins with DATA, from the peer of an established association.
@@ -418,7 +388,7 @@ class SctpAssociation:
         for kind, flags, body in chunks:
             if kind == ChunkType.DATA or kind == ChunkType.I_DATA:
                 block = self._block
-                if block is None or self._phase not in TAKES_DATA:
+                if block is None or not self._takes_data:
                     self._drop(Drop.UNEXPECTED)
                     continue
                 has_data = True
@@ -429,6 +399,13 @@ class SctpAssociation:
             elif not self._on_control(kind, flags, body, tag, now):
                 break
         return has_data
+
+    @property
+    def _takes_data(self) -> bool:
+        """Whether the peer may send user data: it is connected, and has not said that it is done."""
+        if self._closing is not None:
+            return self._closing.takes_data
+        return self.state is AssociationState.CONNECTED
 
     def _tag_is_right(self, tag: int, kind: int, flags: int, count: int) -> bool:
         """Spec: RFC 9260, section 8.5."""
@@ -452,11 +429,11 @@ class SctpAssociation:
         if kind == ChunkType.COOKIE_ECHO:
             return self._on_cookie_echo(body, tag, now)
         if kind == ChunkType.COOKIE_ACK:
-            if self._phase is Phase.COOKIE_ECHOED:
+            if self._is_echoing:
                 self._establish(now)
             return True
         if kind == ChunkType.ABORT:
-            if self._phase not in (Phase.NEW, Phase.CLOSED):
+            if self.state not in (AssociationState.NEW, AssociationState.CLOSED):
                 code, text = describe_causes(body)
                 self._close(ProtocolError(f"the peer has aborted: {text}", code=code), graceful=False)
             return False
@@ -464,7 +441,7 @@ class SctpAssociation:
             self._on_error(body)
             return True
         if block is None:
-            if kind == ChunkType.SHUTDOWN_ACK and self._phase is Phase.CLOSED:
+            if kind == ChunkType.SHUTDOWN_ACK and self.state is AssociationState.CLOSED:
                 # Our SHUTDOWN COMPLETE was lost (section 8.4).
                 self._reply(tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, b""))
                 return False
@@ -476,19 +453,21 @@ class SctpAssociation:
         elif kind == ChunkType.HEARTBEAT:
             block.queue_control(chunk_bytes(ChunkType.HEARTBEAT_ACK, 0, body))
         elif kind == ChunkType.HEARTBEAT_ACK:
-            self._heartbeats_unanswered = 0
+            block.heartbeats_unanswered = 0
         elif kind == ChunkType.FORWARD_TSN or kind == ChunkType.I_FORWARD_TSN:
-            if self._phase in TAKES_DATA:
+            if self._takes_data:
                 block.on_forward_tsn(body, interleaved=kind == ChunkType.I_FORWARD_TSN)
         elif kind == ChunkType.RE_CONFIG:
-            if self._phase is Phase.ESTABLISHED or self._phase is Phase.SHUTDOWN_PENDING:
+            if self.state is AssociationState.CONNECTED or self._closing_step is ClosingStep.PENDING:
                 block.resets.on_reconfig(body, now)
         elif kind == ChunkType.SHUTDOWN:
-            self._on_shutdown(body, now)
+            self._on_shutdown(block, body, now)
         elif kind == ChunkType.SHUTDOWN_ACK:
-            self._on_shutdown_ack()
+            if self._closing_step in (ClosingStep.SENT, ClosingStep.ACK_SENT):
+                self._reply(block.agreement.peer_tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, 0, b""))
+                self._close(None, graceful=True)
         elif kind == ChunkType.SHUTDOWN_COMPLETE:
-            if self._phase is Phase.SHUTDOWN_ACK_SENT:
+            if self._closing_step is ClosingStep.ACK_SENT:
                 self._close(None, graceful=True)
         elif kind != ChunkType.PAD:
             return self._on_unknown(kind, flags, body)
@@ -506,53 +485,47 @@ class SctpAssociation:
 
     def _on_error(self, body: bytes) -> None:
         code, text = describe_causes(body)
-        if code == CauseCode.STALE_COOKIE and self._phase is Phase.COOKIE_ECHOED:
-            # Begin anew (RFC 9260, section 5.2.6).
+        opening = self._opening
+        if code == CauseCode.STALE_COOKIE and opening is not None and opening.cookie_echo:
             self._forget_block()
-            self._fast = b""
-            self._phase = Phase.COOKIE_WAIT
-            self._init_due = True
-        elif code == CauseCode.PROTOCOL_VIOLATION and self._phase is not Phase.CLOSED:
+            opening.begin_anew()
+        elif code == CauseCode.PROTOCOL_VIOLATION and self.state is not AssociationState.CLOSED:
             self._close(ProtocolError(f"the peer reports: {text}", code=code), graceful=False)
 
     # -- handshake (RFC 9260, section 5) ------------------------------------------------------
 
+    @property
+    def _is_echoing(self) -> bool:
+        """Whether our COOKIE ECHO is on its way."""
+        return self._opening is not None and bool(self._opening.cookie_echo)
+
     def _on_init(self, init: Init, now: float) -> None:
-        if self._phase is Phase.CLOSED or len(self._replies) >= MAX_REPLIES:
+        if self.state is AssociationState.CLOSED or len(self._replies) >= MAX_REPLIES:
             self._drop(Drop.UNEXPECTED)
             return
-        if self._phase is Phase.SHUTDOWN_ACK_SENT:
-            self._timer_at = now  # our SHUTDOWN ACK was lost: again (section 9.2)
+        if self._closing is not None and self._closing.step is ClosingStep.ACK_SENT:
+            self._closing.hurry(now)  # section 9.2
             return
-        self._replies.append(
-            self._handshake.answer(
-                init,
-                now,
-                None if self._block is None else self._block.agreement,
-                new_tag=self._phase is not Phase.COOKIE_ECHOED,
-            )
-        )
+        present = None if self._block is None else self._block.agreement
+        self._replies.append(self._handshake.answer(init, now, present, new_tag=not self._is_echoing))
 
     def _on_init_ack(self, init: Init, now: float) -> None:
-        if self._phase is not Phase.COOKIE_WAIT:
+        opening = self._opening
+        if opening is None or opening.cookie_echo:
             return  # section 5.2.3
         if init.cookie is None:
             raise ProtocolError("INIT ACK without a cookie", code=CauseCode.MISSING_PARAMETER)
         if len(init.cookie) > self._options.mtu_bytes - COMMON_HEADER_BYTES - 64:
             raise ProtocolError("a cookie that fits no packet", code=CauseCode.PROTOCOL_VIOLATION)
         self._make_block(self._handshake.agree_on_init_ack(init))
-        self._phase = Phase.COOKIE_ECHOED
-        self._pending_cookie = chunk_bytes(ChunkType.COOKIE_ECHO, 0, init.cookie)
-        self._init_due = True
-        self._retries = 0
-        self._timer_s = self._options.rto_initial_s
-        self._timer_at = now + self._timer_s
+        opening.echo(init.cookie, now)
 
-    def _make_block(self, agreement: Agreement) -> None:
+    def _make_block(self, agreement: Agreement) -> ControlBlock:
         writer = PacketWriter(self._local_port, self._remote_port, agreement.peer_tag)
-        self._block = ControlBlock(
+        self._block = block = ControlBlock(
             self._options, agreement, writer, self._queue, self._events, self._holdings
         )
+        return block
 
     def _forget_block(self) -> None:
         if self._block is not None:
@@ -560,95 +533,61 @@ class SctpAssociation:
             self._block = None
 
     def _on_cookie_echo(self, body: bytes, tag: int, now: float) -> bool:
-        cookie = self._handshake.unseal(body)
-        if cookie is None or tag != cookie.local_tag or self._phase is Phase.CLOSED:
+        handshake = self._handshake
+        cookie = handshake.unseal(body)
+        if cookie is None or tag != cookie.local_tag or self.state is AssociationState.CLOSED:
             self._drop(Drop.COOKIE)
             return False
         block = self._block
-        if block is not None:
-            same_local = cookie.local_tag == block.agreement.local_tag
-            same_peer = cookie.peer_tag == block.agreement.peer_tag
-            if same_local and same_peer:  # action D: our COOKIE ACK was lost, or both have begun
-                if self._phase is Phase.COOKIE_ECHOED:
-                    self._establish(now)
-                self._acknowledge_cookie(block)
-                return True
-            if not same_local and not same_peer:
-                if cookie.local_tie_tag == block.agreement.local_tag and (
-                    cookie.peer_tie_tag == block.agreement.peer_tag
-                ):
-                    # Action A, a restart. Above DTLS the peer cannot have lost its state alone.
-                    raise ProtocolError("the peer has restarted", code=CauseCode.PROTOCOL_VIOLATION)
-                self._drop(Drop.COOKIE)
-                return False
-            if not same_local or self._phase is not Phase.COOKIE_ECHOED:  # action C, a late cookie
-                self._drop(Drop.COOKIE)
-                return False
-            # Action B: both have begun, and the peer's tag is a newer one than its INIT ACK had.
-        if now - cookie.made_at > self._options.cookie_lifetime_s:
+        present = None if block is None else block.agreement
+        verdict = handshake.judge(cookie, present, now, is_echoing=self._is_echoing)
+        if verdict is Verdict.RESTART:
+            # Above DTLS the peer cannot have lost its state alone.
+            raise ProtocolError("the peer has restarted", code=CauseCode.PROTOCOL_VIOLATION)
+        if verdict is Verdict.LATE:
             self._drop(Drop.COOKIE)
-            staleness_us = int((now - cookie.made_at - self._options.cookie_lifetime_s) * 1e6)
-            cause = cause_bytes(CauseCode.STALE_COOKIE, _TAG.pack(min(staleness_us, 0xFFFF_FFFF)))
+            return False
+        if verdict is Verdict.STALE:
+            self._drop(Drop.COOKIE)
+            staleness_us = min(int(handshake.staleness_s(cookie, now) * 1e6), 0xFFFF_FFFF)
+            cause = cause_bytes(CauseCode.STALE_COOKIE, _TAG.pack(staleness_us))
             self._reply(cookie.peer_tag, chunk_bytes(ChunkType.ERROR, 0, cause))
             return False
-        self._forget_block()
-        self._make_block(self._handshake.agree_on_cookie(cookie))
-        self._establish(now)
-        assert self._block is not None
-        self._acknowledge_cookie(self._block)
-        return True
-
-    @staticmethod
-    def _acknowledge_cookie(block: ControlBlock) -> None:
+        if block is None or verdict is Verdict.NEW:
+            self._forget_block()
+            block = self._make_block(handshake.agree_on_cookie(cookie))
+            self._establish(now)
+        elif self._is_echoing:
+            self._establish(now)
         if COOKIE_ACK not in block.control:  # one answers for any number of copies
             block.queue_control(COOKIE_ACK)
+        return True
 
     def _establish(self, now: float) -> None:
         block = self._block
         assert block is not None
-        self._phase = Phase.ESTABLISHED
-        self._timer_at = None
-        self._init_due = False
-        self._pending_cookie = b""
+        self.state = AssociationState.CONNECTED
+        self._opening = None
         agreement = block.agreement
         header = _PORTS_TAG.pack(self._remote_port, self._local_port, agreement.local_tag)
         self._fast = header
         self._fast_crc = crc32c_extend(0, header + b"\0\0\0\0")
         self._events.append(AssociationConnected(agreement.inbound_streams, agreement.outbound_streams))
-        self._restart_heartbeat(now)
+        block.restart_heartbeat(now)
 
     # -- shutdown (RFC 9260, section 9) -------------------------------------------------------
 
-    def _advance_shutdown(self, now: float) -> None:
-        block = self._block
-        assert block is not None
-        if not (self._queue.is_empty and block.outstanding.is_empty):
-            if self._phase is Phase.SHUTDOWN_SENT and block.tracker.sack_due:
-                block.queue_control(self._make_shutdown())
-            return
-        if self._phase is Phase.SHUTDOWN_PENDING:
-            self._phase = Phase.SHUTDOWN_SENT
-            block.queue_control(self._make_shutdown())
-            self._start_t2(now)
-        elif self._phase is Phase.SHUTDOWN_RECEIVED:
-            self._phase = Phase.SHUTDOWN_ACK_SENT
-            block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
-            self._start_t2(now)
+    @property
+    def _closing_step(self) -> ClosingStep | None:
+        return None if self._closing is None else self._closing.step
 
-    def _make_shutdown(self) -> bytes:
+    def _begin_closing(self, step: ClosingStep) -> Closing:
         assert self._block is not None
-        tsn = self._block.tracker.cumulative_tsn & 0xFFFF_FFFF
-        return chunk_bytes(ChunkType.SHUTDOWN, 0, _TAG.pack(tsn))
+        self.state = AssociationState.SHUTTING_DOWN
+        self._closing = Closing(self._block, step)
+        return self._closing
 
-    def _start_t2(self, now: float) -> None:
-        assert self._block is not None
-        self._retries = 0
-        self._timer_s = self._block.rto.rto_s
-        self._timer_at = now + self._timer_s
-
-    def _on_shutdown(self, body: bytes, now: float) -> None:
-        block = self._block
-        assert block is not None
+    def _on_shutdown(self, block: ControlBlock, body: bytes, now: float) -> None:
         if len(body) < 4:
             raise ParseError("SHUTDOWN cut off")
         # It acknowledges as a SACK without gaps does (RFC 9260, section 9.2), and says nothing of a window.
@@ -657,25 +596,20 @@ class SctpAssociation:
         window_bytes = outstanding.peer_window_bytes + outstanding.flight_bytes
         if not outstanding.on_sack(Sack(cumulative_tsn, window_bytes, (), ()), now):
             self._drop(Drop.ACKED_UNSENT)
-        if self._phase in (Phase.ESTABLISHED, Phase.SHUTDOWN_PENDING):
-            self._phase = Phase.SHUTDOWN_RECEIVED
+        if self.state is AssociationState.CONNECTED:
+            self._begin_closing(ClosingStep.RECEIVED)
             self._events.append(AssociationClosing())
-        elif self._phase is Phase.SHUTDOWN_SENT:  # both have begun
-            self._phase = Phase.SHUTDOWN_ACK_SENT
-            block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
-            self._start_t2(now)
-
-    def _on_shutdown_ack(self) -> None:
-        if self._phase in (Phase.SHUTDOWN_SENT, Phase.SHUTDOWN_ACK_SENT):
-            assert self._block is not None
-            self._reply(self._block.agreement.peer_tag, chunk_bytes(ChunkType.SHUTDOWN_COMPLETE, 0, b""))
-            self._close(None, graceful=True)
+        elif self._closing is None:
+            return  # our COOKIE ECHO has not been answered
+        elif self._closing.on_shutdown(now):
+            self._events.append(AssociationClosing())
+        self._fast = b""  # the peer has no more data
 
     # -- ends ---------------------------------------------------------------------------------
 
     def _fail(self, error: ProtocolError) -> None:
         """Abort for what the peer did."""
-        if self._phase is Phase.CLOSED:
+        if self.state is AssociationState.CLOSED:
             return
         if self._block is not None:
             self._reply_abort(error.code or CauseCode.PROTOCOL_VIOLATION, str(error).encode())
@@ -694,15 +628,12 @@ class SctpAssociation:
         self._replies.append(writer.write([chunk], checksum=True))
 
     def _close(self, error: ProtocolError | None, *, graceful: bool) -> None:
-        if self._phase is Phase.CLOSED:
+        if self.state is AssociationState.CLOSED:
             return
-        self._phase = Phase.CLOSED
+        self.state = AssociationState.CLOSED
+        self._opening = self._closing = self._block = None
         self._fast = b""
-        self._init_due = False
-        self._timer_at = None
-        self._heartbeat_at = None
         self._queue.clear()
-        self._block = None
         self._events.append(AssociationClosed(error, graceful))
 
     def _drop(self, reason: Drop, data: bytes = b"") -> None:
@@ -711,73 +642,29 @@ class SctpAssociation:
 
     # -- engine: time -------------------------------------------------------------------------
 
-    def _restart_heartbeat(self, now: float) -> None:
-        if self._block is not None and self._options.heartbeat_interval_s:
-            self._heartbeat_at = now + self._options.heartbeat_interval_s + self._block.rto.rto_s
-
     def next_timeout(self) -> float | None:
         """The time at which `handle_timeout` wants to be called next, or None."""
-        deadline = self._timer_at
-        if self._block is not None:
-            for other in (self._block.next_timeout(), self._heartbeat_at):
-                if other is not None and (deadline is None or other < deadline):
-                    deadline = other
+        deadline = None if self._block is None else self._block.next_timeout()
+        phase = self._opening or self._closing
+        if phase is not None and phase.due_at is not None and (deadline is None or phase.due_at < deadline):
+            deadline = phase.due_at
         return deadline
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`; harmless when nothing is."""
-        if self._timer_at is not None and now >= self._timer_at:
-            self._on_handshake_timer(now)
-        block = self._block
-        if block is None:
-            return
-        timeouts = block.outstanding.timeouts
-        block.handle_timeout(now)
-        if self._heartbeat_at is not None and now >= self._heartbeat_at:
-            info = param_bytes(ParamType.HEARTBEAT_INFO, Struct("!d").pack(now))
-            block.queue_control(chunk_bytes(ChunkType.HEARTBEAT, 0, info))
-            self._heartbeats_unanswered += 1
-            self._restart_heartbeat(now)
-        elif block.outstanding.timeouts == timeouts:
-            return
-        limit = self._options.max_retransmissions
-        if limit is not None and block.outstanding.timeouts + self._heartbeats_unanswered > limit + 1:
-            self._close(ProtocolError(f"no answer to {limit} retransmissions"), graceful=False)
-
-    def _on_handshake_timer(self, now: float) -> None:
-        self._retries += 1
-        connecting = self._phase in (Phase.COOKIE_WAIT, Phase.COOKIE_ECHOED)
-        limit_s = self._options.handshake_rto_max_s if connecting else self._options.rto_max_s
-        self._timer_s = min(self._timer_s * 2, limit_s)
-        self._timer_at = now + self._timer_s
-        if connecting:
-            limit = self._options.max_init_retransmissions
-            if limit is not None and self._retries > limit:
-                self._give_up(f"no answer to {limit + 1} handshake packets")
-                return
-            if self._give_up_at is not None and now >= self._give_up_at:
-                self._give_up(f"no association within {self._options.handshake_timeout_s:g} s")
-                return
-            if self._phase is Phase.COOKIE_WAIT:
-                self._init_attempt += 1
-            self._init_due = True
-            return
-        block = self._block
-        if block is None:
-            self._timer_at = None
-        elif self._retries > MAX_SHUTDOWN_RETRANSMISSIONS:
-            if self._phase is Phase.SHUTDOWN_ACK_SENT:  # all is acknowledged, and the peer is gone
+        try:
+            if self._opening is not None and (reason := self._opening.handle_timeout(now)):
+                self._give_up(reason)
+            if self._closing is not None and self._closing.handle_timeout(now, self._options.rto_max_s):
                 self._close(None, graceful=True)
-            else:
-                self._close(ProtocolError("no answer to the shutdown"), graceful=False)
-        elif self._phase is Phase.SHUTDOWN_SENT:
-            block.queue_control(self._make_shutdown())
-        elif self._phase is Phase.SHUTDOWN_ACK_SENT:
-            block.queue_control(chunk_bytes(ChunkType.SHUTDOWN_ACK, 0, b""))
+            if self._block is not None:
+                self._block.handle_timeout(now)
+        except ProtocolError as error:  # the peer has not answered for too long
+            self._close(error, graceful=False)
 
     def _give_up(self, reason: str) -> None:
         """The association does not come up, and whoever waits for its channels must hear of it."""
-        what = "our INIT" if self._phase is Phase.COOKIE_WAIT else "our COOKIE ECHO"
+        what = "our COOKIE ECHO" if self._is_echoing else "our INIT"
         logger.warning("data channels cannot be used: %s, the peer has not answered %s", reason, what)
         self._close(ProtocolError(f"{reason}: the peer has not answered {what}"), graceful=False)
 
@@ -791,22 +678,23 @@ class SctpAssociation:
         else:
             packets = []
         block = self._block
-        if block is not None:
-            if self._phase is Phase.COOKIE_ECHOED:
-                if self._init_due:
-                    # Data may go along behind the COOKIE ECHO (section 5.1), but only there.
-                    fresh = self._retries == 0
-                    self._init_due = False
-                    block.fill(packets, now, data=fresh, first=self._pending_cookie)
-            else:
-                block.fill(packets, now, data=self._phase in SENDS_DATA)
-                if self._phase is Phase.SHUTDOWN_PENDING or self._phase is Phase.SHUTDOWN_RECEIVED:
-                    self._advance_shutdown(now)  # the last messages may just have expired
-                    block.fill(packets, now, data=False)
-        elif self._init_due:
-            self._init_due = False
-            writer = PacketWriter(self._local_port, self._remote_port, 0)
-            packets.append(writer.write([self._handshake.repeat_init(self._init_attempt)], checksum=True))
+        opening = self._opening
+        if block is None:
+            if opening is not None and opening.is_due:
+                opening.is_due = False
+                writer = PacketWriter(self._local_port, self._remote_port, 0)
+                packets.append(writer.write([self._handshake.repeat_init(opening.attempt)], checksum=True))
+        elif opening is not None:
+            if opening.is_due:
+                # Data may go along behind the COOKIE ECHO (section 5.1), but only there.
+                opening.is_due = False
+                block.fill(packets, now, data=opening.is_fresh, first=opening.cookie_echo)
+        else:
+            closing = self._closing
+            block.fill(packets, now, data=closing is None or closing.sends_data)
+            if closing is not None and closing.sends_data:
+                closing.advance(now)  # the last messages may just have expired
+                block.fill(packets, now, data=False)
         if packets:
             self.packets_sent += len(packets)
             self.bytes_sent += sum(map(len, packets))

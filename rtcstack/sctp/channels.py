@@ -1,4 +1,4 @@
-"""Data channels: stream identifiers, opening, messages, and the closing handshake.
+"""What the streams of an association mean: channels that open, carry messages, and close.
 
 Spec: RFC 8831; RFC 8832, section 6.
 """
@@ -11,7 +11,9 @@ from enum import StrEnum
 from rtcstack.engine import Buffer
 from rtcstack.errors import DOMException, InvalidStateError, OperationError, ParseError, ProtocolError
 from rtcstack.sctp.association import AssociationState, SctpAssociation
+from rtcstack.sctp.channel import Channel, ChannelState
 from rtcstack.sctp.dcep import ACK, MESSAGE_ACK, MESSAGE_OPEN, OpenMessage, Ppid
+from rtcstack.sctp.early import EarlyMessages
 from rtcstack.sctp.events import (
     AssociationClosed,
     AssociationClosing,
@@ -28,36 +30,19 @@ from rtcstack.sctp.events import (
     StreamsResetByPeer,
     StreamsResetDone,
 )
+from rtcstack.sctp.stream_ids import MAX_ID, StreamIds
 
-__all__ = ["Channel", "ChannelDrop", "ChannelState", "DataChannels"]
+__all__ = ["ChannelDrop", "DataChannels"]
 
 # Plain integers: an IntEnum's members cost a call to hash and more to look up.
 _DCEP, _STRING, _BINARY = int(Ppid.DCEP), int(Ppid.STRING), int(Ppid.BINARY)
 _STRING_EMPTY, _BINARY_EMPTY = int(Ppid.STRING_EMPTY), int(Ppid.BINARY_EMPTY)
-
-MAX_EARLY_BYTES = 64 * 1024
-"""Data held for streams whose OPEN has not come yet: on unordered and partially reliable channels
-data may overtake it. All streams together, each message charged 64 bytes more than it has."""
-
-EARLY_OVERHEAD_BYTES = 64
 
 MAX_PEER_CHANNELS = 16_384
 """Channels that the peer may have open at a time; a further one is refused by a stream reset."""
 
 MAX_PEER_NAME_BYTES = 4 * 1024 * 1024
 """What the labels and protocols of the peer's channels may take together."""
-
-MAX_ID = 65534
-"""Highest stream identifier a channel may have (RFC 8832, section 4)."""
-
-
-class ChannelState(StrEnum):
-    """As W3C's RTCDataChannelState."""
-
-    CONNECTING = "connecting"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
 
 
 class ChannelDrop(StrEnum):
@@ -68,77 +53,6 @@ class ChannelDrop(StrEnum):
     PPID = "ppid"
     TEXT = "text"
     CLOSED = "closed"
-
-
-class Channel:
-    """One data channel, as a handle and a record.
-
-    Attributes:
-        id: stream identifier, or None while the DTLS role is not known.
-        label, protocol, ordered, max_retransmits, max_packet_lifetime_ms, priority: as opened.
-        negotiated: whether both applications agreed on the channel by themselves.
-        state: see `ChannelState`.
-        low_threshold_bytes: see `DataChannels.set_buffered_amount_low_threshold`.
-        messages_sent, messages_received, bytes_sent, bytes_received: user data handed in and delivered.
-    """
-
-    __slots__ = (
-        "_acked",
-        "_error",
-        "_inbound_reset",
-        "_name_bytes",
-        "_outbound_reset",
-        "_reset_begun",
-        "bytes_received",
-        "bytes_sent",
-        "id",
-        "label",
-        "low_threshold_bytes",
-        "max_packet_lifetime_ms",
-        "max_retransmits",
-        "messages_received",
-        "messages_sent",
-        "negotiated",
-        "ordered",
-        "priority",
-        "protocol",
-        "state",
-    )
-
-    def __init__(
-        self,
-        label: str,
-        protocol: str,
-        ordered: bool,
-        max_retransmits: int | None,
-        max_packet_lifetime_ms: int | None,
-        priority: int,
-        negotiated: bool,
-        id: int | None,  # noqa: A002 - the W3C's name
-    ) -> None:
-        self.id = id
-        self.label = label
-        self.protocol = protocol
-        self.ordered = ordered
-        self.max_retransmits = max_retransmits
-        self.max_packet_lifetime_ms = max_packet_lifetime_ms
-        self.priority = priority
-        self.negotiated = negotiated
-        self.state = ChannelState.CONNECTING
-        self.messages_sent = 0
-        self.messages_received = 0
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self._acked = negotiated  # before the ACK messages are sent in order (RFC 8832, section 6)
-        self.low_threshold_bytes = 0
-        self._name_bytes = 0  # of the OPEN that announced it, if the peer did
-        self._inbound_reset = False
-        self._outbound_reset = False
-        self._reset_begun = False
-        self._error: ProtocolError | None = None
-
-    def __repr__(self) -> str:
-        return f"<Channel {self.id} {self.label!r} {self.state}>"
 
 
 class DataChannels:
@@ -152,16 +66,13 @@ class DataChannels:
     __slots__ = (
         "_by_id",
         "_early",
-        "_early_bytes",
         "_events",
+        "_ids",
         "_inbound",
         "_is_closing",
-        "_is_dtls_client",
         "_max_streams",
-        "_next_id",
         "_peer_channels",
         "_peer_name_bytes",
-        "_released_ids",
         "_unassigned",
         "association",
         "channels_closed",
@@ -178,14 +89,11 @@ class DataChannels:
         self._by_id: dict[int, Channel] = {}
         self._inbound: set[int] = set()  # identifiers of the channels that the peer has not reset
         self._unassigned: list[Channel] = []
-        self._early: dict[int, list[StreamMessage]] = {}
-        self._early_bytes = 0
+        self._early = EarlyMessages()
         self._max_streams = association.options.streams
-        self._is_dtls_client: bool | None = None
-        self._next_id = 0
+        self._ids: StreamIds | None = None  # while the DTLS role is not known
         self._peer_channels = 0
         self._peer_name_bytes = 0
-        self._released_ids: dict[int, None] = {}  # a set, oldest first
         self._is_closing = False  # the peer has begun a shutdown
         if is_dtls_client is not None:
             self.set_role(is_dtls_client, 0.0)
@@ -199,14 +107,13 @@ class DataChannels:
 
     def set_role(self, is_dtls_client: bool, now: float) -> None:
         """Tell the DTLS role. Channels without an identifier get one, in the order of their creation."""
-        if self._is_dtls_client is not None:
+        if self._ids is not None:
             return
-        self._is_dtls_client = is_dtls_client
-        self._next_id = 0 if is_dtls_client else 1
+        self._ids = ids = StreamIds(is_dtls_client)
         waiting, self._unassigned = self._unassigned, []
         for channel in waiting:
             try:
-                self._assign(channel, self._choose_id(), now)
+                self._assign(channel, ids.choose(self._by_id, self._streams()), now)
             except (OperationError, InvalidStateError) as error:
                 self._end(channel, ProtocolError(error.message))
 
@@ -269,37 +176,23 @@ class DataChannels:
             None,
         )
         if id is None:
-            if self._is_dtls_client is None:
+            if self._ids is None:
                 self._unassigned.append(channel)
                 return channel
-            id = self._choose_id()  # noqa: A001
+            id = self._ids.choose(self._by_id, self._streams())  # noqa: A001
         try:
             self._assign(channel, id, now)
         except DOMException:  # the OPEN did not fit into the send buffer: there is no such channel
             del self._by_id[id]
             self._inbound.discard(id)
-            if not negotiated:
-                self._released_ids[id] = None
+            if not negotiated and self._ids is not None:
+                self._ids.release(id)
             raise
         return channel
 
     def _streams(self) -> int:
         """Streams that there are: the peer may have told of fewer before it is connected."""
         return min(self._max_streams, self.association.max_streams)
-
-    def _choose_id(self) -> int:
-        limit = min(MAX_ID, self._streams() - 1)
-        while self._next_id <= limit:
-            stream_id = self._next_id
-            self._next_id += 2
-            if stream_id not in self._by_id:
-                return stream_id
-        while self._released_ids:
-            stream_id = next(iter(self._released_ids))
-            del self._released_ids[stream_id]
-            if stream_id not in self._by_id and stream_id <= limit:
-                return stream_id
-        raise OperationError("no stream identifier is left")
 
     def _assign(self, channel: Channel, stream_id: int, now: float) -> None:
         channel.id = stream_id
@@ -330,7 +223,8 @@ class DataChannels:
         channel.state = ChannelState.OPEN
         self.channels_opened += 1
         self._events.append(ChannelOpened(channel))
-        for message in self._take_early(channel.id):
+        assert channel.id is not None
+        for message in self._early.take(channel.id):
             self._on_message(message)
 
     def send(self, channel: Channel, data: bytes | str, now: float) -> None:
@@ -353,7 +247,7 @@ class DataChannels:
             channel.id,
             ppid,
             payload or b"\0",
-            ordered=channel.ordered or not channel._acked,
+            ordered=channel.ordered or not channel.acknowledged,
             max_retransmits=channel.max_retransmits,
             lifetime_s=None if lifetime_ms is None else lifetime_ms / 1000,
             now=now,
@@ -389,8 +283,8 @@ class DataChannels:
         here from an event does not know. Its end closes all channels.
         """
         assert channel.id is not None
-        if not channel._reset_begun and self.association.state is AssociationState.CONNECTED:
-            channel._reset_begun = True
+        if not channel.reset_begun and self.association.state is AssociationState.CONNECTED:
+            channel.reset_begun = True
             self.association.reset_streams((channel.id,))
 
     # -- engine -------------------------------------------------------------------------------
@@ -473,26 +367,26 @@ class DataChannels:
         for channel in self.channels:
             self._end(channel, event.error)
         self._unassigned.clear()
-        self._early.clear()
-        self._early_bytes = 0
+        self._early = EarlyMessages()
         self._events.append(event)
 
     def _on_message(self, message: StreamMessage, now: float = 0.0) -> None:
         channel = self._by_id.get(message.stream_id)
         ppid = message.ppid
         data = message.data
-        if channel is not None and channel._inbound_reset and channel._reset_begun:
+        if channel is not None and channel.inbound_reset and channel.reset_begun:
             channel = self._finish_by_reuse(channel)
         if ppid == _DCEP:
             self._on_dcep(channel, message, now)
             return
         if channel is None:
-            self._keep_early(message)
+            if not self._early.keep(message):
+                self._drop(ChannelDrop.EARLY, message)
             return
-        if channel._inbound_reset or channel.state is ChannelState.CONNECTING:
+        if channel.inbound_reset or channel.state is ChannelState.CONNECTING:
             self._drop(ChannelDrop.CLOSED, message)
             return
-        channel._acked = True
+        channel.acknowledged = True
         if ppid == _BINARY:
             self._events.append(MessageReceived(channel, data))
         elif ppid == _STRING:
@@ -513,7 +407,7 @@ class DataChannels:
 
     def _refuse(self, channel: Channel, reason: str) -> None:
         """Close a channel for what the peer has sent on it."""
-        channel._error = channel._error or ProtocolError(reason)
+        channel.error = channel.error or ProtocolError(reason)
         if channel.state is ChannelState.OPEN:
             channel.state = ChannelState.CLOSING
             self._events.append(ChannelClosing(channel))
@@ -522,7 +416,7 @@ class DataChannels:
     def _on_dcep(self, channel: Channel | None, message: StreamMessage, now: float) -> None:
         kind = message.data[0]
         if kind == MESSAGE_ACK and channel is not None:
-            channel._acked = True
+            channel.acknowledged = True
         elif kind == MESSAGE_OPEN and channel is None:
             self._on_open(message, now)
         else:
@@ -530,9 +424,9 @@ class DataChannels:
 
     def _on_open(self, message: StreamMessage, now: float) -> None:
         stream_id = message.stream_id
-        wrong_parity = self._is_dtls_client is not None and stream_id % 2 == (not self._is_dtls_client)
+        is_ours = self._ids is not None and self._ids.is_ours(stream_id)
         try:
-            if wrong_parity or stream_id > MAX_ID or stream_id >= self._streams():
+            if is_ours or stream_id > MAX_ID or stream_id >= self._streams():
                 raise ParseError(f"the peer may not open stream {stream_id}")
             opened = OpenMessage.parse(message.data)
             if (
@@ -543,7 +437,7 @@ class DataChannels:
         except ParseError:
             # Told by resetting the stream (RFC 8832, section 6).
             self._drop(ChannelDrop.DCEP, message)
-            self._take_early(stream_id)
+            self._early.take(stream_id)
             if self.association.state is AssociationState.CONNECTED:
                 self.association.reset_streams((stream_id,))
             return
@@ -557,10 +451,10 @@ class DataChannels:
             False,
             stream_id,
         )
-        channel._acked = True
-        channel._name_bytes = len(message.data)
+        channel.acknowledged = True
+        channel.name_bytes = len(message.data)
         self._peer_channels += 1
-        self._peer_name_bytes += channel._name_bytes
+        self._peer_name_bytes += channel.name_bytes
         channel.state = ChannelState.OPEN
         self._by_id[stream_id] = channel
         self._inbound.add(stream_id)
@@ -572,34 +466,20 @@ class DataChannels:
         except (OperationError, InvalidStateError):
             # The ACK only ends the peer's ordering; any message of ours does the same.
             self._drop(ChannelDrop.DCEP, message)
-        for early in self._take_early(stream_id):
+        for early in self._early.take(stream_id):
             self._on_message(early)
         if self._is_closing:  # what was held back may be let go by the shutdown itself
             self._on_closing()
 
-    def _keep_early(self, message: StreamMessage) -> None:
-        size = len(message.data) + EARLY_OVERHEAD_BYTES
-        if self._early_bytes + size > MAX_EARLY_BYTES:
-            self._drop(ChannelDrop.EARLY, message)
-            return
-        self._early_bytes += size
-        self._early.setdefault(message.stream_id, []).append(message)
-
-    def _take_early(self, stream_id: int | None) -> list[StreamMessage]:
-        messages = self._early.pop(stream_id, []) if stream_id is not None else []
-        for message in messages:
-            self._early_bytes -= len(message.data) + EARLY_OVERHEAD_BYTES
-        return messages
-
     def _on_reset_by_peer(self, stream_ids: Iterable[int]) -> None:
         # Of all streams only those that are not reset yet: a peer may say so again and again.
-        for stream_id in stream_ids or tuple(self._inbound | self._early.keys()):
-            self._take_early(stream_id)
+        for stream_id in stream_ids or tuple(self._inbound | self._early.streams):
+            self._early.take(stream_id)
             self._inbound.discard(stream_id)
             channel = self._by_id.get(stream_id)
-            if channel is None or channel._inbound_reset:
+            if channel is None or channel.inbound_reset:
                 continue
-            channel._inbound_reset = True
+            channel.inbound_reset = True
             if channel.state is ChannelState.OPEN or channel.state is ChannelState.CONNECTING:
                 channel.state = ChannelState.CLOSING
                 self._events.append(ChannelClosing(channel))
@@ -609,11 +489,11 @@ class DataChannels:
     def _on_reset_done(self, stream_ids: Iterable[int]) -> None:
         for stream_id in stream_ids:
             channel = self._by_id.get(stream_id)
-            if channel is not None and channel._reset_begun:
+            if channel is not None and channel.reset_begun:
                 # A peer that refuses leaves the channel as closed as it can be.
-                channel._outbound_reset = True
+                channel.outbound_reset = True
                 if not self.association.resets_streams:
-                    channel._inbound_reset = True  # it cannot close its side either
+                    channel.inbound_reset = True  # it cannot close its side either
                 self._finish_closing(channel)
 
     def _finish_by_reuse(self, channel: Channel) -> Channel | None:
@@ -628,8 +508,8 @@ class DataChannels:
         return self._by_id.get(channel.id)
 
     def _finish_closing(self, channel: Channel) -> None:
-        if channel._inbound_reset and channel._outbound_reset:
-            self._end(channel, channel._error)
+        if channel.inbound_reset and channel.outbound_reset:
+            self._end(channel, channel.error)
 
     def _end(self, channel: Channel, error: ProtocolError | None) -> None:
         if channel.state is ChannelState.CLOSED:
@@ -637,18 +517,14 @@ class DataChannels:
         if channel.state is not ChannelState.CONNECTING:
             self.channels_closed += 1
         channel.state = ChannelState.CLOSED
-        if channel._name_bytes:
+        if channel.name_bytes:
             self._peer_channels -= 1
-            self._peer_name_bytes -= channel._name_bytes
+            self._peer_name_bytes -= channel.name_bytes
         if channel.id is not None:
             self._by_id.pop(channel.id, None)
             self._inbound.discard(channel.id)
-            if (
-                self._is_dtls_client is not None
-                and channel.id % 2 != self._is_dtls_client
-                and self.association.resets_streams  # else the peer does not know that it is free
-            ):
-                self._released_ids[channel.id] = None
+            if self._ids is not None and self.association.resets_streams:
+                self._ids.release(channel.id)  # else the peer does not know that it is free
         self._events.append(ChannelClosed(channel, error))
 
     def _drop(self, reason: ChannelDrop, message: StreamMessage | None = None) -> None:

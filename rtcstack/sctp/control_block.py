@@ -5,22 +5,26 @@ Spec: RFC 9260, section 14 ("Transmission Control Block").
 
 from __future__ import annotations
 
+from struct import Struct
+
 from rtcstack.errors import ProtocolError
+from rtcstack.sctp.abandonment import MAX_FORWARD_BYTES
+from rtcstack.sctp.agreement import Agreement
 from rtcstack.sctp.chunks import DATA_FIELDS, FLAG_IMMEDIATE, I_DATA_FIELDS, ChunkType, ForwardTsn, Sack
 from rtcstack.sctp.data_tracker import MAX_TSN_AHEAD, DataTracker
 from rtcstack.sctp.events import SctpEvent
 from rtcstack.sctp.holdings import CLOSED_SACK_DELAY_S, Holdings
 from rtcstack.sctp.options import SctpOptions
-from rtcstack.sctp.outstanding import MAX_FORWARD_BYTES, Outstanding
+from rtcstack.sctp.outstanding import Outstanding
 from rtcstack.sctp.packet import COMMON_HEADER_BYTES, PacketWriter, chunk_bytes
-from rtcstack.sctp.params import CauseCode, cause_bytes
+from rtcstack.sctp.params import CauseCode, ParamType, cause_bytes, param_bytes
 from rtcstack.sctp.reassembly import InterleavedReassembly, Reassembly
 from rtcstack.sctp.rto import RtoEstimator
 from rtcstack.sctp.send_queue import SendQueue
 from rtcstack.sctp.stream_reset import StreamReset
 from rtcstack.serial import unwrap
 
-__all__ = ["Agreement", "ControlBlock"]
+__all__ = ["ControlBlock"]
 
 MAX_BATCH = 64
 """Packets made by one call of `fill`."""
@@ -38,64 +42,7 @@ MAX_CONTROL_CHUNKS = 64
 MIN_SACK_ROOM_BYTES = 64
 """Room in a packet in which a SACK is begun: less would cut its gap blocks off."""
 
-
-class Agreement:
-    """What INIT and INIT ACK have settled.
-
-    Attributes:
-        local_tag: tag that packets to us carry.
-        peer_tag: tag that packets to the peer carry.
-        local_tsn: our initial TSN.
-        peer_tsn: the peer's initial TSN.
-        peer_window_bytes: the peer's receive window.
-        inbound_streams, outbound_streams: the lesser of what is offered and asked for.
-        partial_reliability, interleaving, stream_reset, zero_checksum: extensions that both sides have.
-        takes_forward_tsn: whether the peer may use FORWARD TSN. It may where we may not: what it has
-            answered may have been an earlier INIT than the last one.
-    """
-
-    __slots__ = (
-        "inbound_streams",
-        "interleaving",
-        "local_tag",
-        "local_tsn",
-        "outbound_streams",
-        "partial_reliability",
-        "peer_tag",
-        "peer_tsn",
-        "peer_window_bytes",
-        "stream_reset",
-        "takes_forward_tsn",
-        "zero_checksum",
-    )
-
-    def __init__(
-        self,
-        local_tag: int,
-        peer_tag: int,
-        local_tsn: int,
-        peer_tsn: int,
-        peer_window_bytes: int,
-        inbound_streams: int,
-        outbound_streams: int,
-        partial_reliability: bool,
-        interleaving: bool,
-        stream_reset: bool,
-        zero_checksum: bool,
-        takes_forward_tsn: bool,
-    ) -> None:
-        self.local_tag = local_tag
-        self.peer_tag = peer_tag
-        self.local_tsn = local_tsn
-        self.peer_tsn = peer_tsn
-        self.peer_window_bytes = peer_window_bytes
-        self.inbound_streams = inbound_streams
-        self.outbound_streams = outbound_streams
-        self.partial_reliability = partial_reliability
-        self.interleaving = interleaving
-        self.stream_reset = stream_reset
-        self.zero_checksum = zero_checksum
-        self.takes_forward_tsn = takes_forward_tsn
+_HEARTBEAT_INFO = Struct("!d")
 
 
 class ControlBlock:
@@ -110,12 +57,17 @@ class ControlBlock:
         control: whole control chunks that wait to be sent.
         chunks_refused: DATA chunks dropped: the receive window is full, or there is no such stream.
         holdings: what was delivered and counts as held until its reader takes it.
+        data_packets: packets with data since the end of the last pass, one of bulk counted twice.
+        heartbeats_unanswered: consecutive ones.
     """
 
     __slots__ = (
         "_events",
         "_hard_limit_bytes",
+        "_heartbeat_at",
+        "_heartbeat_interval_s",
         "_interleaved",
+        "_max_retransmissions",
         "_max_streams",
         "_pace_at",
         "_queue",
@@ -125,6 +77,7 @@ class ControlBlock:
         "chunks_refused",
         "control",
         "data_packets",
+        "heartbeats_unanswered",
         "holdings",
         "outstanding",
         "pacing_at",
@@ -189,6 +142,10 @@ class ControlBlock:
         self.chunks_refused = 0
         self._pace_at = 0.0
         self.pacing_at: float | None = None
+        self._max_retransmissions = options.max_retransmissions
+        self._heartbeat_interval_s = options.heartbeat_interval_s
+        self._heartbeat_at: float | None = None
+        self.heartbeats_unanswered = 0
 
     # -- receiving ----------------------------------------------------------------------------
 
@@ -299,8 +256,14 @@ class ControlBlock:
             self.data_packets = 0
         if self.resets.is_deferring:
             self.resets.resume()
+        self.restart_heartbeat(now)
 
     # -- sending ------------------------------------------------------------------------------
+
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether all that was queued has been sent, and acknowledged."""
+        return self._queue.is_empty and self.outstanding.is_empty
 
     def queue_control(self, chunk: bytes) -> None:
         """Have a control chunk sent with the next packet; one that fits no packet is not."""
@@ -321,6 +284,7 @@ class ControlBlock:
                 made then.
         """
         outstanding = self.outstanding
+        abandonment = outstanding.abandonment
         congestion = outstanding.congestion
         queue = self._queue
         resets = self.resets
@@ -344,7 +308,7 @@ class ControlBlock:
         if data and self.tracker.sack_at is not None and not queue.is_empty and not self.holdings.is_closed:
             self.tracker.sack_due = True  # what waits for company has found it
         control = self._has_control
-        if not (data or control or outstanding.forward_due or first):
+        if not (data or control or abandonment.forward_due or first):
             return
         sent = False
         whole_bytes = self._room_bytes
@@ -357,7 +321,7 @@ class ControlBlock:
             if control:
                 room = self._fill_control(parts, room, now)
                 control = self._has_control
-            if outstanding.forward_due and room >= MAX_FORWARD_BYTES:
+            if abandonment.forward_due and room >= MAX_FORWARD_BYTES:
                 chunk = outstanding.make_forward(now)
                 if chunk:
                     parts.append(chunk)
@@ -389,7 +353,7 @@ class ControlBlock:
                 # What has expired meanwhile may be told, or was what a reset had waited for.
                 resets.poll()
                 control = self._has_control
-                if control or outstanding.forward_due:
+                if control or abandonment.forward_due:
                     continue
                 break
             packets.append(write(parts, bool(first)))
@@ -429,16 +393,42 @@ class ControlBlock:
     def next_timeout(self) -> float | None:
         """When `handle_timeout`, or `fill` for paced data, has something to do."""
         deadline = self.outstanding.next_timeout()
-        for other in (self.tracker.sack_at, self.resets.next_timeout(), self.pacing_at, self.holdings.due_at):
+        for other in (
+            self.tracker.sack_at,
+            self.resets.next_timeout(),
+            self.pacing_at,
+            self.holdings.due_at,
+            self._heartbeat_at,
+        ):
             if other is not None and (deadline is None or other < deadline):
                 deadline = other
         return deadline
 
+    def restart_heartbeat(self, now: float) -> None:
+        """The path has shown that it works: probe it when it has been silent (RFC 9260, section 8.3)."""
+        if self._heartbeat_interval_s:
+            self._heartbeat_at = now + self._heartbeat_interval_s + self.rto.rto_s
+
     def handle_timeout(self, now: float) -> None:
-        """Do what is due."""
+        """Do what is due.
+
+        Raises:
+            ProtocolError: the peer has not answered for too long.
+        """
+        timeouts = self.outstanding.timeouts
         self.outstanding.handle_timeout(now)
         self.resets.handle_timeout(now)
         if self.tracker.sack_at is not None and now >= self.tracker.sack_at:
             self.tracker.sack_due = True
         if self.holdings.due_at is not None and self.holdings.handle_timeout(now):
             self.tracker.sack_due = True
+        if self._heartbeat_at is not None and now >= self._heartbeat_at:
+            info = param_bytes(ParamType.HEARTBEAT_INFO, _HEARTBEAT_INFO.pack(now))
+            self.queue_control(chunk_bytes(ChunkType.HEARTBEAT, 0, info))
+            self.heartbeats_unanswered += 1
+            self.restart_heartbeat(now)
+        elif self.outstanding.timeouts == timeouts:
+            return
+        limit = self._max_retransmissions
+        if limit is not None and self.outstanding.timeouts + self.heartbeats_unanswered > limit + 1:
+            raise ProtocolError(f"no answer to {limit} retransmissions")

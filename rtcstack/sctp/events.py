@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rtcstack.errors import ProtocolError
-    from rtcstack.sctp.channels import Channel
+from rtcstack.errors import ProtocolError
+from rtcstack.sctp.channel import Channel
 
 __all__ = [
     "AssociationClosed",

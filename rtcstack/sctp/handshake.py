@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from enum import Enum
 
+from rtcstack.sctp.agreement import Agreement
 from rtcstack.sctp.chunks import ChunkType, Init
-from rtcstack.sctp.control_block import Agreement
 from rtcstack.sctp.cookie import Cookie, CookieSealer
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import PacketWriter
 
-__all__ = ["Handshake"]
+__all__ = ["Handshake", "Verdict"]
 
 MAX_UNRECOGNIZED = 4
 """Unrecognized parameters that are reported back to the peer."""
@@ -27,6 +28,21 @@ FORWARD_TSN, ZERO_CHECKSUM, I_DATA, RE_CONFIG = 1, 2, 4, 8
 """Extensions of the peer, as bits for the cookie."""
 
 ALL = FORWARD_TSN | ZERO_CHECKSUM | I_DATA | RE_CONFIG
+
+
+class Verdict(Enum):
+    """What a COOKIE ECHO with a cookie of our making means. Spec: RFC 9260, sections 5.1.5 and 5.2.4."""
+
+    NEW = "new"
+    """An association, or (action B) one with a newer tag of the peer's than we knew of."""
+    PRESENT = "present"
+    """The one that we have (action D): our COOKIE ACK was lost, or both have begun."""
+    RESTART = "restart"
+    """The peer has lost its state (action A)."""
+    LATE = "late"
+    """Nothing: a cookie of an earlier handshake (action C), or of none that we know."""
+    STALE = "stale"
+    """It has been on its way for too long."""
 
 
 class Handshake:
@@ -161,7 +177,7 @@ class Handshake:
             local.outbound_streams,
             local.inbound_streams,
             tsn,
-            bytes(kind for kind in local.extensions if kind in init.extensions),
+            bytes([kind for kind in local.extensions if kind in init.extensions]),
             local.forward_tsn and init.forward_tsn,
             local.zero_checksum and init.zero_checksum,
             self._sealer.seal(cookie),
@@ -173,6 +189,31 @@ class Handshake:
     def unseal(self, body: bytes) -> Cookie | None:
         """The cookie of a COOKIE ECHO, or None if it is not of our making."""
         return self._sealer.unseal(body) if self._sealer is not None else None
+
+    def judge(self, cookie: Cookie, present: Agreement | None, now: float, *, is_echoing: bool) -> Verdict:
+        """What the cookie of a COOKIE ECHO means.
+
+        Args:
+            cookie: of our making.
+            present: the agreement of the association that exists already, if one does.
+            now: for the cookie's age.
+            is_echoing: whether we have sent a COOKIE ECHO ourselves, which is not answered yet.
+        """
+        if present is not None:
+            same_local = cookie.local_tag == present.local_tag
+            same_peer = cookie.peer_tag == present.peer_tag
+            if same_local and same_peer:
+                return Verdict.PRESENT
+            if not same_local and not same_peer:
+                ties = (cookie.local_tie_tag, cookie.peer_tie_tag)
+                return Verdict.RESTART if ties == (present.local_tag, present.peer_tag) else Verdict.LATE
+            if not same_local or not is_echoing:
+                return Verdict.LATE
+        return Verdict.STALE if self.staleness_s(cookie, now) > 0 else Verdict.NEW
+
+    def staleness_s(self, cookie: Cookie, now: float) -> float:
+        """By how much the cookie is too old."""
+        return now - cookie.made_at - self._options.cookie_lifetime_s
 
     def agree_on_init_ack(self, init: Init) -> Agreement:
         """What our last INIT and the peer's INIT ACK come to."""

@@ -1,4 +1,4 @@
-"""What has been sent and is not acknowledged: SACKs, loss detection, retransmission, abandoning.
+"""What has been sent and is not acknowledged: the scoreboard, and the timers that it sets.
 
 Losses are detected by time, as RFC 8985 (RACK-TLP) does for TCP: a chunk is lost when one that
 was sent later has arrived and a reordering window has passed since. A tail probe finds losses
@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import deque
 from itertools import chain
 
-from rtcstack.sctp.chunks import FLAG_IMMEDIATE, ForwardTsn, Sack, SkippedStream
+from rtcstack.sctp.abandonment import Abandonment
+from rtcstack.sctp.chunks import FLAG_IMMEDIATE, Sack
 from rtcstack.sctp.congestion import Acknowledgement, CongestionController
+from rtcstack.sctp.rack import Rack
 from rtcstack.sctp.ranges import Ranges
 from rtcstack.sctp.rto import RtoEstimator
 from rtcstack.sctp.send_queue import ABANDONED, ACKED, IN_FLIGHT, LOST, Message, SendQueue, SentChunk
@@ -26,24 +28,9 @@ MIN_PROBE_S = 0.01
 PEER_DELAYED_ACK_S = 0.2
 """A lone packet's SACK may be held back for this long (RFC 9260, section 6.2)."""
 
-MAX_REORDERING_STEPS = 16
-"""The reordering window grows by a quarter of the least round-trip time per spurious
-retransmission that the peer reports, up to this many times and to the smoothed round-trip time."""
-
-REORDERING_MEMORY_S = 5.0
-"""After this long without another one the reordering window shrinks by a step."""
-
-MAX_RESENT_TSNS = 1024
-"""TSNs remembered as sent again, to tell a needless retransmission from a network's duplicate."""
-
-MAX_SKIPPED_STREAMS = 48
-"""Streams named in one FORWARD TSN; more abandoned messages wait for the next one."""
-
 MAX_OUTSTANDING_CHUNKS = 32_768
 """Chunks kept at a time. A peer that acknowledges all but the first, or lets messages be given up
 without moving on, would have us keep any number: what gap blocks report may be taken back."""
-
-MAX_FORWARD_BYTES = 8 + 8 * MAX_SKIPPED_STREAMS
 
 
 class Outstanding:
@@ -55,44 +42,34 @@ class Outstanding:
         flight_bytes: bytes of the chunks in flight, headers included.
         peer_window_bytes: what the peer can still take.
         window_limited: whether the congestion window has held data back since the last SACK.
-        forward_due: a FORWARD TSN is to go out with the next flush.
+        abandonment: messages that were given up.
         timeouts: consecutive expiries of T3.
     """
 
     __slots__ = (
-        "_abandoned",
         "_ack",
-        "_advanced_tsn",
         "_chunks",
         "_cursor",
-        "_forwarded_at",
         "_gaps",
         "_highest_tsn",
         "_lost",
-        "_min_rtt_s",
         "_mtu",
         "_probe_at",
         "_probes",
         "_queue",
-        "_rack_at",
-        "_rack_rtt_s",
-        "_rack_tsn",
+        "_rack",
         "_ranges",
         "_reorder_at",
-        "_reordering_steps",
-        "_reordering_until",
         "_resent",
-        "_resent_tsns",
         "_rto",
-        "_settled_tsn",
         "_t3_at",
         "_timed_out",
+        "abandonment",
         "chunks_abandoned",
         "chunks_retransmitted",
         "congestion",
         "cumulative_tsn",
         "flight_bytes",
-        "forward_due",
         "next_tsn",
         "peer_window_bytes",
         "probe_due",
@@ -116,7 +93,6 @@ class Outstanding:
         self.peer_window_bytes = peer_window_bytes
         self.window_limited = False
         self.congestion = congestion
-        self.forward_due = False
         self.probe_due = False
         self.timeouts = 0
         self.chunks_retransmitted = 0
@@ -132,23 +108,14 @@ class Outstanding:
         self._ranges = Ranges()  # all that gap blocks have acknowledged
         self._highest_tsn = self.cumulative_tsn  # highest one acknowledged
         self._cursor = self.next_tsn  # chunks below are acked, lost or sent again
-        self._rack_at = 0.0  # when the latest-sent of the acknowledged chunks was sent, its TSN, its RTT
-        self._rack_tsn = 0
-        self._rack_rtt_s = 0.0
-        self._min_rtt_s = 0.0
-        self._reordering_steps = 1
-        self._reordering_until = 0.0
-        self._resent_tsns: dict[int, bool] = {}
+        self._rack = Rack(rto)
         self._reorder_at: float | None = None
         self._probe_at: float | None = None
         self._probes = 0
         self._t3_at: float | None = None
         self._timed_out = False  # T3 has expired and nothing has been acknowledged since
         self._ack = Acknowledgement()
-        self._abandoned: list[Message] = []
-        self._advanced_tsn = self.cumulative_tsn  # "Advanced.Peer.Ack.Point" of RFC 3758
-        self._settled_tsn = self.cumulative_tsn  # up to here all is abandoned or acknowledged
-        self._forwarded_at = 0.0
+        self.abandonment = Abandonment(self._chunks, self.cumulative_tsn)
 
     @property
     def is_empty(self) -> bool:
@@ -162,8 +129,8 @@ class Outstanding:
 
     def take_back(self) -> None:
         """Return everything to the queue, as if it had not been sent: the handshake begins anew."""
-        messages = dict.fromkeys(chunk.message for chunk in self._chunks.values())
-        self._queue.take_back(message for message in messages if not message.abandoned)
+        messages = dict.fromkeys([chunk.message for chunk in self._chunks.values()])
+        self._queue.take_back([message for message in messages if not message.abandoned])
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -223,10 +190,7 @@ class Outstanding:
         if self._resent is None:
             self._resent = deque()
         self._resent.append(chunk)
-        resent_tsns = self._resent_tsns
-        resent_tsns[chunk.tsn] = True
-        if len(resent_tsns) > MAX_RESENT_TSNS:
-            del resent_tsns[next(iter(resent_tsns))]
+        self._rack.resent(chunk.tsn)
 
     def sent(self, now: float) -> None:
         """Set the timers after a flush that sent data."""
@@ -308,13 +272,14 @@ class Outstanding:
         else:
             self._gaps = ()
         self.flight_bytes = flight_bytes
-        if sack.duplicates and self._resent_tsns:
+        rack = self._rack
+        if sack.duplicates and rack.has_resent:
             for wire_tsn in sack.duplicates:
                 # The original and the retransmission have both arrived (RFC 8985, section 6.2).
-                if self._resent_tsns.pop(unwrap(wire_tsn, cumulative, 32), False):
-                    self._widen_reordering_window(now)
+                if rack.was_needless(unwrap(wire_tsn, cumulative, 32)):
+                    rack.widen(now)
                     break
-        rtt_s = self._measure(newest, now) if newest is not None else None
+        rtt_s = rack.observe(newest, now) if newest is not None else None
         if spurious:
             self._on_spurious_loss(now)
         ack = self._ack
@@ -340,43 +305,24 @@ class Outstanding:
                 self._rto.restore()
             self._t3_at = now + self._rto.rto_s if self._chunks else None
         self._arm_probe(now)
-        if self._abandoned:
-            self._on_abandoned_sack(progress, now)
+        if self.abandonment.messages:
+            self.abandonment.on_sack(cumulative, progress, now, self._rto.srtt_s)
         return True
-
-    def _measure(self, newest: SentChunk, now: float) -> float | None:
-        rtt_s = now - newest.sent_at
-        if newest.transmissions > 1:
-            if rtt_s < 0.9 * self._min_rtt_s:
-                return None  # it is an earlier transmission that has arrived
-        else:
-            self._rto.observe(rtt_s)
-            if not self._min_rtt_s or rtt_s < self._min_rtt_s:
-                self._min_rtt_s = rtt_s
-        rack_at = self._rack_at
-        if newest.sent_at > rack_at or (newest.sent_at == rack_at and newest.tsn > self._rack_tsn):
-            self._rack_at = newest.sent_at
-            self._rack_tsn = newest.tsn
-            self._rack_rtt_s = rtt_s
-        return rtt_s if newest.transmissions == 1 else None
 
     # -- loss detection -----------------------------------------------------------------------
 
     def _detect_losses(self, now: float) -> None:
         """Take for lost what was sent long enough before something that has arrived."""
-        if self._reordering_steps > 1 and now > self._reordering_until:
-            self._reordering_steps -= 1
-            self._reordering_until = now + REORDERING_MEMORY_S
-        window_s = min(self._reordering_steps * self._min_rtt_s / 4, self._rto.srtt_s)
-        wait_s = self._rack_rtt_s + window_s
-        rack_at = self._rack_at
+        rack = self._rack
+        wait_s = rack.wait_s(now)
+        rack_at = rack.sent_at
         deadline: float | None = None
         chunks = self._chunks
         cursor = max(self._cursor, self.cumulative_tsn + 1)
         while cursor < self.next_tsn:
             chunk = chunks[cursor]
             if chunk.state == IN_FLIGHT and chunk.transmissions == 1:
-                if chunk.sent_at > rack_at or (chunk.sent_at == rack_at and cursor > self._rack_tsn):
+                if chunk.sent_at > rack_at or (chunk.sent_at == rack_at and cursor > rack.tsn):
                     break
                 if chunk.sent_at + wait_s > now:
                     deadline = chunk.sent_at + wait_s
@@ -411,15 +357,10 @@ class Outstanding:
                 self._lost = deque()
             self._lost.append(chunk)
 
-    def _widen_reordering_window(self, now: float) -> None:
-        self._reordering_until = now + REORDERING_MEMORY_S
-        if self._reordering_steps < MAX_REORDERING_STEPS:
-            self._reordering_steps += 1
-
     def _on_spurious_loss(self, now: float) -> None:
         """What counted as lost, and was not sent again yet, has arrived."""
         if not self._timed_out:
-            self._widen_reordering_window(now)
+            self._rack.widen(now)
             return
         self._timed_out = False
         self.congestion.on_spurious_timeout()
@@ -428,7 +369,7 @@ class Outstanding:
             if chunk.state == LOST and chunk.transmissions == 1:
                 chunk.state = IN_FLIGHT
                 self.flight_bytes += len(chunk.data)
-        self._lost = deque(chunk for chunk in lost if chunk.state == LOST)
+        self._lost = deque([chunk for chunk in lost if chunk.state == LOST])
         self._cursor = self.cumulative_tsn + 1
 
     # -- timers -------------------------------------------------------------------------------
@@ -502,7 +443,7 @@ class Outstanding:
         if forget_gaps:
             self._ranges.clear()
             self._gaps = ()
-            self._settled_tsn = self._advanced_tsn
+            self.abandonment.forget_gaps()
         for chunk in list(self._chunks.values()):
             if chunk.state == IN_FLIGHT or (forget_gaps and chunk.state == ACKED):
                 if chunk.state == IN_FLIGHT:
@@ -510,15 +451,14 @@ class Outstanding:
                 chunk.state = LOST
                 if chunk.message.limited and self._given_up(chunk, now):
                     self.abandon(chunk.message, now)
-        self._lost = deque(chunk for chunk in self._chunks.values() if chunk.state == LOST)
+        self._lost = deque([chunk for chunk in self._chunks.values() if chunk.state == LOST])
         self._resent = None
         self._cursor = self.next_tsn
         if self._lost and not self._timed_out:
             self.congestion.on_timeout()
             self._timed_out = True
         self.probe_due = bool(self._lost)
-        if self._advanced_tsn > self.cumulative_tsn:
-            self.forward_due = True
+        self.abandonment.on_timeout(self.cumulative_tsn)
         if not self._chunks:
             self._t3_at = None
 
@@ -555,69 +495,8 @@ class Outstanding:
                 chunk.data = b""
                 self.chunks_abandoned += 1
         message.data = b""
-        self._abandoned.append(message)
-        self._advance()
-
-    def _advance(self) -> None:
-        """Move the point up to which the peer need not wait any longer."""
-        tsn = max(self._settled_tsn, self.cumulative_tsn)
-        chunks = self._chunks
-        while (chunk := chunks.get(tsn + 1)) is not None:
-            if chunk.state == ABANDONED:
-                self._advanced_tsn = tsn + 1
-                self.forward_due = True
-            elif chunk.state != ACKED:
-                break
-            tsn += 1
-        self._settled_tsn = tsn
-
-    def _on_abandoned_sack(self, progress: bool, now: float) -> None:
-        cumulative = self.cumulative_tsn
-        if progress:
-            self._abandoned = [message for message in self._abandoned if message.last_tsn > cumulative]
-        self._advance()
-        if self._advanced_tsn > cumulative and now >= self._forwarded_at + self._rto.srtt_s:
-            self.forward_due = True
+        self.abandonment.add(message, self.cumulative_tsn)
 
     def make_forward(self, now: float) -> bytes:
         """The FORWARD TSN (or I-FORWARD-TSN) that is due, or nothing if it is not needed any more."""
-        self.forward_due = False
-        advanced = self._advanced_tsn
-        if advanced <= self.cumulative_tsn:
-            return b""
-        self._forwarded_at = now
-        interleaved = self._queue.interleaving
-        skipped: dict[tuple[int, int], int] = {}
-        self._abandoned.sort(key=lambda message: message.first_tsn)
-        for message in self._abandoned:
-            if message.first_tsn > advanced:
-                break
-            if message.unordered and not interleaved:
-                continue
-            key = (message.stream.stream_id, message.unordered)
-            if key not in skipped and len(skipped) == MAX_SKIPPED_STREAMS:
-                advanced, skipped = self._skip_in_order(advanced)
-                break
-            skipped[key] = message.sequence
-        streams = tuple(SkippedStream(key[0], number, bool(key[1])) for key, number in skipped.items())
-        return ForwardTsn(advanced & 0xFFFF_FFFF, streams).to_bytes(interleaved=interleaved)
-
-    def _skip_in_order(self, advanced: int) -> tuple[int, dict[tuple[int, int], int]]:
-        """How far a FORWARD TSN may go that names as many streams as fit, and the last message of each.
-
-        Messages of interleaved streams may all begin before what the peer has: which of them hold it up
-        first is told by their chunks alone. Of those that do not fit at least one TSN for each stream
-        that does is gained.
-        """
-        interleaved = self._queue.interleaving
-        skipped: dict[tuple[int, int], int] = {}
-        for tsn in range(self.cumulative_tsn + 1, advanced + 1):
-            chunk = self._chunks[tsn]
-            message = chunk.message
-            if chunk.state != ABANDONED or (message.unordered and not interleaved):
-                continue
-            key = (message.stream.stream_id, message.unordered)
-            if key not in skipped and len(skipped) == MAX_SKIPPED_STREAMS:
-                return tsn - 1, skipped
-            skipped[key] = message.sequence
-        return advanced, skipped
+        return self.abandonment.make_forward(self.cumulative_tsn, now, interleaved=self._queue.interleaving)

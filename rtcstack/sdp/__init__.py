@@ -1,41 +1,46 @@
 """Session descriptions: text to values and back. No policy: that is `rtcstack.jsep`."""
 
-from rtcstack.sdp.attributes import (
-    Attribute,
-    AttributeValue,
-    Direction,
-    Fingerprint,
-    Group,
-    IceOptions,
-    IcePwd,
-    IceUfrag,
-    MaxMessageSize,
-    Mid,
-    SctpMap,
-    SctpPort,
-    Setup,
-    SetupRole,
-    TlsId,
-)
-from rtcstack.sdp.candidate import Candidate
-from rtcstack.sdp.formats import (
-    ExtMap,
-    Fmtp,
-    MaxPtime,
-    Msid,
-    Ptime,
-    Rid,
-    RtcpAddress,
-    RtcpFeedback,
-    RtpMap,
-    Simulcast,
-    SimulcastRid,
-    Ssrc,
-    SsrcGroup,
-)
-from rtcstack.sdp.model import Bandwidth, Connection, MediaDescription, Origin, SessionDescription, Timing
-from rtcstack.sdp.parser import parse_session
-from rtcstack.sdp.writer import write_session
+from typing import TYPE_CHECKING
+
+from rtcstack.lazynames import lazy_names
+
+if TYPE_CHECKING:
+    from rtcstack.sdp.attributes import (
+        Attribute,
+        AttributeValue,
+        Direction,
+        Fingerprint,
+        Group,
+        IceOptions,
+        IcePwd,
+        IceUfrag,
+        MaxMessageSize,
+        Mid,
+        SctpMap,
+        SctpPort,
+        Setup,
+        SetupRole,
+        TlsId,
+    )
+    from rtcstack.sdp.candidate import Candidate
+    from rtcstack.sdp.formats import (
+        ExtMap,
+        Fmtp,
+        MaxPtime,
+        Msid,
+        Ptime,
+        Rid,
+        RtcpAddress,
+        RtcpFeedback,
+        RtpMap,
+        Simulcast,
+        SimulcastRid,
+        Ssrc,
+        SsrcGroup,
+    )
+    from rtcstack.sdp.model import Bandwidth, Connection, MediaDescription, Origin, SessionDescription, Timing
+    from rtcstack.sdp.parser import parse_session
+    from rtcstack.sdp.writer import write_session
 
 __all__ = [
     "Attribute",
@@ -76,3 +81,46 @@ __all__ = [
     "parse_session",
     "write_session",
 ]
+
+_HOMES = {
+    "Attribute": "rtcstack.sdp.attributes",
+    "AttributeValue": "rtcstack.sdp.attributes",
+    "Bandwidth": "rtcstack.sdp.model",
+    "Candidate": "rtcstack.sdp.candidate",
+    "Connection": "rtcstack.sdp.model",
+    "Direction": "rtcstack.sdp.attributes",
+    "ExtMap": "rtcstack.sdp.formats",
+    "Fingerprint": "rtcstack.sdp.attributes",
+    "Fmtp": "rtcstack.sdp.formats",
+    "Group": "rtcstack.sdp.attributes",
+    "IceOptions": "rtcstack.sdp.attributes",
+    "IcePwd": "rtcstack.sdp.attributes",
+    "IceUfrag": "rtcstack.sdp.attributes",
+    "MaxMessageSize": "rtcstack.sdp.attributes",
+    "MaxPtime": "rtcstack.sdp.formats",
+    "MediaDescription": "rtcstack.sdp.model",
+    "Mid": "rtcstack.sdp.attributes",
+    "Msid": "rtcstack.sdp.formats",
+    "Origin": "rtcstack.sdp.model",
+    "Ptime": "rtcstack.sdp.formats",
+    "Rid": "rtcstack.sdp.formats",
+    "RtcpAddress": "rtcstack.sdp.formats",
+    "RtcpFeedback": "rtcstack.sdp.formats",
+    "RtpMap": "rtcstack.sdp.formats",
+    "SctpMap": "rtcstack.sdp.attributes",
+    "SctpPort": "rtcstack.sdp.attributes",
+    "SessionDescription": "rtcstack.sdp.model",
+    "Setup": "rtcstack.sdp.attributes",
+    "SetupRole": "rtcstack.sdp.attributes",
+    "Simulcast": "rtcstack.sdp.formats",
+    "SimulcastRid": "rtcstack.sdp.formats",
+    "Ssrc": "rtcstack.sdp.formats",
+    "SsrcGroup": "rtcstack.sdp.formats",
+    "Timing": "rtcstack.sdp.model",
+    "TlsId": "rtcstack.sdp.attributes",
+    "parse_session": "rtcstack.sdp.parser",
+    "write_session": "rtcstack.sdp.writer",
+}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

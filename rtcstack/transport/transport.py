@@ -18,20 +18,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import ParamSpec, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 from rtcstack.clock import monotonic
-from rtcstack.dtls import (
-    Certificate,
-    DtlsClosed,
-    DtlsConnected,
-    DtlsEngine,
-    DtlsEvent,
-    DtlsFailed,
-    DtlsRole,
-    DtlsState,
-    Fingerprint,
-)
+from rtcstack.dtls.certificate import Certificate
+from rtcstack.dtls.engine import DtlsEngine
+from rtcstack.dtls.events import DtlsClosed, DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
+from rtcstack.dtls.fingerprint import Fingerprint
 from rtcstack.engine import Run
 from rtcstack.errors import ProtocolError
 from rtcstack.ice import (
@@ -45,13 +38,15 @@ from rtcstack.ice import (
     make_agent,
 )
 from rtcstack.platform import Network, installed
-from rtcstack.rtp.bwe.estimator import BandwidthEstimator
-from rtcstack.rtp.events import RtpEvent
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import AssociationClosed, ChannelEvent
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.transport import memory
-from rtcstack.transport.mediapath import MediaPath
+
+if TYPE_CHECKING:
+    from rtcstack.rtp.bwe.estimator import BandwidthEstimator
+    from rtcstack.rtp.events import RtpEvent
+    from rtcstack.transport.mediapath import MediaPath
 
 __all__ = ["Transport", "TransportObserver"]
 
@@ -202,6 +197,8 @@ class Transport:
             make_estimator: see `RtpSession`.
         """
         if self.media is None:
+            from rtcstack.transport.mediapath import MediaPath
+
             self.media = MediaPath(make_estimator, self.refusals)
             if self._inspector is not None:
                 self.media.inspector = self._inspector, self.ice.name

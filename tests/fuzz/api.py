@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from rtcstack import RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
-from rtcstack.dtls import DtlsEngine
+from rtcstack.dtls.engine import DtlsEngine
 from rtcstack.errors import DOMException
 from rtcstack.rtp.session import RtpSession
 from rtcstack.sctp.packet import chunk_bytes

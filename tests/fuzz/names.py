@@ -14,7 +14,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from rtcstack.network.names import _Protocol
+from rtcstack.network.multicast import _Protocol
 from rtcstack.testing import run
 from tests.fuzz.budget import Limit, spends
 from tests.fuzz.script import Mutator, Script

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 
 from rtcstack.sctp.association import AssociationState, SctpAssociation
-from rtcstack.sctp.channels import ChannelState, DataChannels
+from rtcstack.sctp.channel import ChannelState
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import AssociationClosed
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.packet import chunk_bytes

@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from rtcstack.dtls import Certificate, DtlsEngine, DtlsRole, DtlsState
+from rtcstack.dtls.certificate import Certificate
+from rtcstack.dtls.engine import DtlsEngine
+from rtcstack.dtls.events import DtlsRole, DtlsState
 from rtcstack.engine import Run
 from rtcstack.errors import ParseError, RTCError
 from rtcstack.ice import IceConfig, parse_server_uri

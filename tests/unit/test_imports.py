@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +24,7 @@ LEVELS = {
     "workers": 1,
     "serial": 0,
     "engine": 0,
+    "lazynames": 0,
     "refusals": 0,
     "slips": 0,
     "sdp": 1,
@@ -331,17 +335,73 @@ def test_the_rule_of_the_machine_itself(source: str, expected: list[str]) -> Non
         assert machine_use(source, home) == []
 
 
+# -- imports that wait --------------------------------------------------------------------------------
+
+LATER = {
+    "a connection": ("rtcstack.connection.config", "rtcstack.connection.connection"),
+    "a description": ("rtcstack.sdp",),
+    "a certificate": ("rtcstack.dtls.certificate",),
+    "a transport": ("rtcstack.transport", "rtcstack.ice", "ifaddr"),
+    "a name of the link": ("rtcstack.network.multicast",),
+    "a channel": ("rtcstack.api.datachannel", "rtcstack.api.sctptransport"),
+    "statistics": ("rtcstack.api.stats", "rtcstack.connection.stats"),
+    "media": (
+        *("rtcstack.media", "rtcstack.codecs", "rtcstack.transport.mediapath"),
+        *("rtcstack.api.encodings", "rtcstack.api.parameters", "rtcstack.api.receiver"),
+        *("rtcstack.api.sender", "rtcstack.api.transceiver"),
+        *("rtcstack.connection.receiving", "rtcstack.connection.sending", "rtcstack.connection.stats.media"),
+    ),
+    "arrays": ("numpy",),
+}
+"""What is imported inside functions, and what it waits for: the first of these. All of it takes long to
+import, or brings in what does, and not every application comes to need it (`test_lazy.py` looks)."""
+
+
+def later(source: str) -> set[str]:
+    """What this source imports inside its functions."""
+    return {
+        module
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for module in imports(ast.unparse(function), "rtcstack")
+    }
+
+
+def test_imports_that_wait_are_written_down() -> None:
+    known = {module for modules in LATER.values() for module in modules}
+    found = {path: later(path.read_text()) for path in FILES}
+    seen = set()
+    for path, modules in found.items():
+        for module in modules:
+            fitting = {each for each in known if module == each or module.startswith(f"{each}.")}
+            assert fitting, f"{path.relative_to(PACKAGE)} imports {module} inside a function"
+            seen |= fitting
+    assert seen == known, "something does not wait any more: take it from the list"
+
+
+# -- what is declared ---------------------------------------------------------------------------------
+
+DISTRIBUTIONS = {"OpenSSL": "pyOpenSSL", "dns": "dnspython", "google_crc32c": "google-crc32c"}
+"""Packages that are installed by another name than they are imported by."""
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        wanted += extra
+    declared = {re.split(r"[\[<>=;]", each)[0].strip() for each in wanted}
+    needed = {re.split(r"[\[<>=;]", each)[0].strip() for each in project["dependencies"]}
+    used = {m.partition(".")[0] for path in FILES for m in imports(path.read_text(), package_of(path))}
+    foreign = {DISTRIBUTIONS.get(top, top) for top in used - sys.stdlib_module_names - {"rtcstack"}}
+    assert foreign <= declared
+    assert needed <= foreign, "declared, and imported nowhere"
+
+
 # -- circles ------------------------------------------------------------------------------------------
 
 KNOWN_CIRCLES = {
     frozenset({"ice.engine.checks", "ice.engine.core", "ice.engine.gathering", "ice.engine.generation"}),
-    frozenset(
-        f"sctp.{name}"
-        for name in (
-            *("association", "channels", "control_block", "events", "handshake", "outstanding"),
-            *("reassembly", "send_queue", "stream_reset"),
-        )
-    ),
 }
 """Modules that import each other still. Nothing is ever added here."""
 

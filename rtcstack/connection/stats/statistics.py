@@ -6,19 +6,20 @@ Spec: webrtc-stats; webrtc-pc, section 8.5 (the stats selection algorithm).
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtcstack.clock import timestamp_ms
 from rtcstack.connection.channels import ChannelSet
 from rtcstack.connection.connection import Connection
-from rtcstack.connection.receiving import Receiver
-from rtcstack.connection.sending import Sender
 from rtcstack.connection.stats.ice import add_ice, ice_role
-from rtcstack.connection.stats.media import MediaStatistics
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.dtls.fingerprint import certificate_fingerprint
+
+if TYPE_CHECKING:
+    from rtcstack.connection.receiving import Receiver
+    from rtcstack.connection.sending import Sender
 
 __all__ = ["Chosen", "Statistics"]
 
@@ -92,10 +93,14 @@ class Statistics:
         self,
         connection: Connection,
         entries: Iterable[TransportEntry],
-        senders: Iterable[Sender],
-        receivers: Iterable[Receiver],
+        senders: Sequence[Sender],
+        receivers: Sequence[Receiver],
     ) -> None:
         names = {entry: self._add_transport(connection, entry) for entry in entries}
+        if not senders and not receivers:
+            return
+        from rtcstack.connection.stats.media import MediaStatistics
+
         media = MediaStatistics(self._add, self._now)
         for sender in senders:
             if sender.entry in names:

@@ -1,25 +1,30 @@
 """ICE as an engine: no socket, no clock."""
 
-from rtcstack.ice.engine.engine import IceEngine
-from rtcstack.ice.engine.events import (
-    Arrival,
-    CandidateFound,
-    ConnectTcp,
-    GatheringDone,
-    GatheringState,
-    IceCounters,
-    IceEvent,
-    IceState,
-    PairSelected,
-    PathsReleased,
-    RelayedArrival,
-    RelayLost,
-    RelayMoved,
-    ServerFailed,
-    StateChanged,
-    Transmit,
-)
-from rtcstack.ice.engine.pair import Pair, PairState, Path
+from typing import TYPE_CHECKING
+
+from rtcstack.lazynames import lazy_names
+
+if TYPE_CHECKING:
+    from rtcstack.ice.engine.engine import IceEngine
+    from rtcstack.ice.engine.events import (
+        Arrival,
+        CandidateFound,
+        ConnectTcp,
+        GatheringDone,
+        GatheringState,
+        IceCounters,
+        IceEvent,
+        IceState,
+        PairSelected,
+        PathsReleased,
+        RelayedArrival,
+        RelayLost,
+        RelayMoved,
+        ServerFailed,
+        StateChanged,
+        Transmit,
+    )
+    from rtcstack.ice.engine.pair import Pair, PairState, Path
 
 __all__ = [
     "Arrival",
@@ -43,3 +48,29 @@ __all__ = [
     "StateChanged",
     "Transmit",
 ]
+
+_HOMES = {
+    "Arrival": "rtcstack.ice.engine.events",
+    "CandidateFound": "rtcstack.ice.engine.events",
+    "ConnectTcp": "rtcstack.ice.engine.events",
+    "GatheringDone": "rtcstack.ice.engine.events",
+    "GatheringState": "rtcstack.ice.engine.events",
+    "IceCounters": "rtcstack.ice.engine.events",
+    "IceEngine": "rtcstack.ice.engine.engine",
+    "IceEvent": "rtcstack.ice.engine.events",
+    "IceState": "rtcstack.ice.engine.events",
+    "Pair": "rtcstack.ice.engine.pair",
+    "PairSelected": "rtcstack.ice.engine.events",
+    "PairState": "rtcstack.ice.engine.pair",
+    "Path": "rtcstack.ice.engine.pair",
+    "PathsReleased": "rtcstack.ice.engine.events",
+    "RelayLost": "rtcstack.ice.engine.events",
+    "RelayMoved": "rtcstack.ice.engine.events",
+    "RelayedArrival": "rtcstack.ice.engine.events",
+    "ServerFailed": "rtcstack.ice.engine.events",
+    "StateChanged": "rtcstack.ice.engine.events",
+    "Transmit": "rtcstack.ice.engine.events",
+}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -22,7 +22,8 @@ from rtcstack.connection.channels import MAX_UNHEARD_TOLD, USER_INITIATED_ABORT,
 from rtcstack.connection.delivery import MAX_EARLY_TOTAL_BYTES
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.chunks import ChunkType
 from rtcstack.sctp.events import (
     AssociationClosed,

@@ -11,19 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtcstack.dtls import (
-    Certificate,
-    DtlsClosed,
-    DtlsConnected,
-    DtlsEngine,
-    DtlsFailed,
-    DtlsRole,
-    DtlsState,
-    Fingerprint,
-    KeyAlgorithm,
-    openssl,
-)
-from rtcstack.dtls.engine import HANDSHAKE_DEADLINE_S, MAX_EARLY_DATAGRAMS
+from rtcstack.dtls import openssl
+from rtcstack.dtls.certificate import Certificate, KeyAlgorithm
+from rtcstack.dtls.engine import HANDSHAKE_DEADLINE_S, MAX_EARLY_DATAGRAMS, DtlsEngine
+from rtcstack.dtls.events import DtlsClosed, DtlsConnected, DtlsFailed, DtlsRole, DtlsState
+from rtcstack.dtls.fingerprint import Fingerprint
 
 ECDSA = Certificate.generate()
 ECDSA_2 = Certificate.generate()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtcstack.dtls import DtlsEngine, DtlsFailed, DtlsState
-from rtcstack.dtls.engine import ALERT_GRACE_S, REST_AFTER_S
+from rtcstack.dtls.engine import ALERT_GRACE_S, REST_AFTER_S, DtlsEngine
+from rtcstack.dtls.events import DtlsFailed, DtlsState
 from rtcstack.dtls.openssl import _ffi, _lib
 from rtcstack.dtls.sieve import is_plain
 from rtcstack.engine import Run

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtcstack.dtls import DtlsClosed, DtlsEngine, DtlsState
 from rtcstack.dtls import openssl as openssl_module
-from rtcstack.dtls.engine import REST_AFTER_S
+from rtcstack.dtls.engine import REST_AFTER_S, DtlsEngine
+from rtcstack.dtls.events import DtlsClosed, DtlsState
 from rtcstack.dtls.resting import WINDOW_BITS, RestingRecords, key_block, suite_of
 from tests.unit.dtls.test_engine import RSA, Pair
 

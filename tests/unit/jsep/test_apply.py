@@ -20,8 +20,8 @@ from rtcstack.jsep import (
     TransportAdded,
     TransportChanged,
     TransportRemoved,
-    diff,
 )
+from rtcstack.jsep.diff import diff
 from rtcstack.sdp import Direction
 from tests.unit.jsep.peer import Peer, exchange, lines, pair
 from tests.unit.jsep.test_answer import audio, data, sdp, video

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rtcstack.errors import DOMException, InvalidStateError
-from rtcstack.jsep import BundlePolicy, Description, SdpType, Session, Side, TransceiverIntent, diff
+from rtcstack.jsep import BundlePolicy, Description, SdpType, Session, Side, TransceiverIntent
+from rtcstack.jsep.diff import diff
 from rtcstack.sdp import Direction, parse_session
 from tests.unit.jsep.peer import Peer
 

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtcstack import network as room
-from rtcstack.network import SystemNetwork, names, network
-from rtcstack.network.names import Multicast, is_hidden
+from rtcstack.network import SystemNetwork, multicast, names, network
+from rtcstack.network.multicast import Multicast
+from rtcstack.network.names import is_hidden
 from rtcstack.platform import Platform, Received, install, uninstall
 
 
@@ -117,7 +118,7 @@ def test_which_names_multicast_answers_for(name: str, expected: bool) -> None:
 async def test_resolving(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    async def multicast(_: Multicast, name: str) -> str:
+    async def of_the_link(_: Multicast, name: str) -> str:
         asked.append(name)
         return "192.0.2.1"
 
@@ -127,7 +128,7 @@ async def test_resolving(monkeypatch: pytest.MonkeyPatch) -> None:
         six = [(names.socket.AF_INET6, 0, 0, "", (f"2001:db8::{i}", 0, 0, 0)) for i in (7, 8)]
         return [*six, *four]
 
-    monkeypatch.setattr(Multicast, "resolve", multicast)
+    monkeypatch.setattr(Multicast, "resolve", of_the_link)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", system)
     here = network()
     assert await here.resolve("192.0.2.9") == ["192.0.2.9"]
@@ -184,7 +185,7 @@ def responders(monkeypatch: pytest.MonkeyPatch) -> list[Responder]:
         return Responder()
 
     monkeypatch.setattr(Responder, "opened", opened, raising=False)
-    monkeypatch.setattr(names, "_open", open_one)
+    monkeypatch.setattr(multicast, "_open", open_one)
     return opened
 
 
@@ -224,19 +225,19 @@ async def test_a_question_that_is_given_up(responders: list[Responder]) -> None:
 async def test_no_multicast_now_but_later(
     responders: list[Responder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works = names._open
+    works = multicast._open
 
     async def refuse() -> Any:
         raise OSError("the port is taken")
 
-    multicast = Multicast()
-    monkeypatch.setattr(names, "_open", refuse)
+    names = Multicast()
+    monkeypatch.setattr(multicast, "_open", refuse)
     told = await asyncio.gather(
-        multicast.publish("192.0.2.1"), multicast.resolve("peer.local"), return_exceptions=True
+        names.publish("192.0.2.1"), names.resolve("peer.local"), return_exceptions=True
     )
     assert [str(each) for each in told] == ["the port is taken"] * 2
-    monkeypatch.setattr(names, "_open", works)
-    multicast.withdraw(await multicast.publish("192.0.2.1"))
+    monkeypatch.setattr(multicast, "_open", works)
+    names.withdraw(await names.publish("192.0.2.1"))
     assert responders[0].is_closed
 
 
@@ -244,7 +245,7 @@ async def test_no_multicast_now_but_later(
 @given(st.binary(max_size=200))
 def test_anything_that_multicast_brings(data: bytes) -> None:
     async def take() -> None:
-        names._Protocol().datagram_received(data, ("192.0.2.1", 5353))
+        multicast._Protocol().datagram_received(data, ("192.0.2.1", 5353))
 
     asyncio.run(take())
 
@@ -269,8 +270,8 @@ def questions(name: str, count: int) -> bytes:
     return b"\0\0\0\0" + struct.pack("!H", count) + bytes(6) + wire + b"\0\1\0\1" + rest
 
 
-async def responder_of(zone: dict[str, str]) -> tuple[names._Protocol, Group]:
-    protocol, group = names._Protocol(), Group()
+async def responder_of(zone: dict[str, str]) -> tuple[multicast._Protocol, Group]:
+    protocol, group = multicast._Protocol(), Group()
     protocol.transport = group  # type: ignore[assignment]
     protocol._MDnsProtocol__joined = True  # type: ignore[attr-defined]
     for name, address in zone.items():
@@ -278,22 +279,22 @@ async def responder_of(zone: dict[str, str]) -> tuple[names._Protocol, Group]:
     return protocol, group
 
 
-@pytest.mark.parametrize("count", [1, 2, names.MAX_QUESTIONS, names.MAX_QUESTIONS + 1, 1480, 8000])
+@pytest.mark.parametrize("count", [1, 2, multicast.MAX_QUESTIONS, multicast.MAX_QUESTIONS + 1, 1480, 8000])
 async def test_many_questions_have_one_answer_at_most(count: int) -> None:
     protocol, group = await responder_of({"mine.local": "192.0.2.1"})
     protocol.datagram_received(questions("mine.local", count), ("192.0.2.9", 5353))
-    assert len(group.sent) == (count <= names.MAX_QUESTIONS)
+    assert len(group.sent) == (count <= multicast.MAX_QUESTIONS)
 
 
 async def test_one_name_is_answered_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(names, "monotonic", lambda: now)
+    monkeypatch.setattr(multicast, "monotonic", lambda: now)
     protocol, group = await responder_of({"mine.local": "192.0.2.1", "other.local": "2001:db8::1"})
     for _ in range(5):
         for name in ("mine.local", "other.local", "unknown.local"):
             protocol.datagram_received(questions(name, 1), ("192.0.2.9", 5353))
     assert len(group.sent) == 2
-    now += names.ANSWER_AGAIN_S
+    now += multicast.ANSWER_AGAIN_S
     protocol.datagram_received(questions("mine.local", 1), ("192.0.2.9", 5353))
     assert len(group.sent) == 3
     answer = dns.message.from_wire(group.sent[-1])
@@ -327,7 +328,7 @@ def answers(name: str, *addresses: str) -> bytes:
         (["224.0.0.1", "192.0.2.7"], "192.0.2.7"),
         (["0.0.0.0", "255.255.255.255", "192.0.2.7", "192.0.2.8"], "192.0.2.7"),
         (["ff02::1", "::"], None),
-        (["192.0.2.7"] * (names.MAX_RECORDS + 1), None),
+        (["192.0.2.7"] * (multicast.MAX_RECORDS + 1), None),
     ],
 )
 async def test_the_first_address_that_a_host_can_have(addresses: list[str], taken: str | None) -> None:
@@ -355,7 +356,7 @@ async def test_what_has_no_name_of_ours_is_not_read(monkeypatch: pytest.MonkeyPa
     await asking
 
 
-@pytest.mark.parametrize("count", [1, names.MAX_QUESTIONS, 600])
+@pytest.mark.parametrize("count", [1, multicast.MAX_QUESTIONS, 600])
 @pytest.mark.parametrize("name", ["mine", "other"])
 async def test_many_labels_for_two_bytes_take_few_steps(name: str, count: int) -> None:
     protocol, _ = await responder_of({"mine.local": "192.0.2.1"})

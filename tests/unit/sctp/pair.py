@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
     AssociationConnected,

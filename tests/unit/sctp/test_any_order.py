@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rtcstack.errors import DOMException
 from rtcstack.sctp.association import AssociationState, SctpAssociation
-from rtcstack.sctp.channels import Channel, ChannelState, DataChannels
+from rtcstack.sctp.channel import Channel, ChannelState
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.chunks import DATA_HEADER, I_DATA_HEADER, ChunkType, ForwardTsn, Init, Sack, SkippedStream
 from rtcstack.sctp.dcep import OpenMessage
 from rtcstack.sctp.events import AssociationClosed, ChannelAnnounced, ChannelClosed
@@ -269,7 +270,7 @@ class Scene:
         assert all(channel.state is ChannelState.CLOSED for channel in self.channels)
         assert self.victim.next_timeout() is None
         assert self.victim.association.buffered_bytes == 0
-        assert self.victim._early_bytes == 0
+        assert self.victim._early.held_bytes == 0
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,7 +9,9 @@ import pytest
 
 from rtcstack.errors import InvalidStateError, OperationError
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.channels import MAX_EARLY_BYTES, Channel, ChannelDrop, ChannelState, DataChannels
+from rtcstack.sctp.channel import Channel, ChannelState
+from rtcstack.sctp.channels import ChannelDrop, DataChannels
+from rtcstack.sctp.early import MAX_EARLY_BYTES
 from rtcstack.sctp.events import (
     BufferedAmountLow,
     ChannelAnnounced,
@@ -166,7 +168,7 @@ def test_data_that_overtakes_its_open_waits_within_a_bound() -> None:
     for number in range(20):
         send(4, 53, bytes([number]) * 8000, ordered=False, now=pair.now)
     pair.run(1)
-    assert pair.b.engine._early_bytes <= MAX_EARLY_BYTES
+    assert pair.b.engine._early.held_bytes <= MAX_EARLY_BYTES
     kept = MAX_EARLY_BYTES // 8064
     assert pair.b.engine.drops == {ChannelDrop.EARLY: 20 - kept}
     channel = pair.a.engine.open("one", now=pair.now)
@@ -175,7 +177,7 @@ def test_data_that_overtakes_its_open_waits_within_a_bound() -> None:
     assert channel.id == 4
     pair.run(1)
     assert pair.b.received("three") == [bytes([number]) * 8000 for number in range(kept)]
-    assert pair.b.engine._early_bytes == 0
+    assert pair.b.engine._early.held_bytes == 0
 
 
 def test_buffered_amount_and_its_low_mark() -> None:

@@ -7,15 +7,23 @@ from struct import Struct
 
 import pytest
 
-from rtcstack.sctp.association import AssociationState
-from rtcstack.sctp.channels import ChannelState
+from rtcstack.sctp.abandonment import MAX_SKIPPED_STREAMS
+from rtcstack.sctp.association import AssociationState, Drop, SctpAssociation
+from rtcstack.sctp.channel import ChannelState
 from rtcstack.sctp.chunks import ChunkType
 from rtcstack.sctp.dcep import OpenMessage, Ppid
-from rtcstack.sctp.events import ChannelAnnounced, ChannelClosing, MessageReceived, StreamMessage
+from rtcstack.sctp.events import (
+    AssociationClosing,
+    AssociationConnected,
+    ChannelAnnounced,
+    ChannelClosing,
+    MessageReceived,
+    StreamMessage,
+)
 from rtcstack.sctp.options import SctpOptions
-from rtcstack.sctp.outstanding import MAX_SKIPPED_STREAMS
 from rtcstack.sctp.packet import chunk_bytes, split_chunks
 from rtcstack.sctp.params import ParamType, param_bytes, split_params
+from rtcstack.sctp.stream_ids import StreamIds
 from rtcstack.sctp.stream_reset import ResetResult
 from tests.unit.sctp.pair import Pair
 
@@ -56,7 +64,7 @@ def test_an_identifier_may_be_used_anew_though_the_answer_to_the_reset_was_lost(
         again = pair.b.engine.open("second", negotiated=True, id=7, now=pair.now)
     else:
         again = pair.b.engine.open("second", id=mine.id, now=pair.now)
-        pair.b.engine._is_dtls_client, pair.a.engine._is_dtls_client = True, False
+        pair.b.engine._ids, pair.a.engine._ids = StreamIds(True), StreamIds(False)
     pair.b.engine.send(again, b"hello", pair.now)
     assert pair.run(0.3, lambda: mine.state is ChannelState.CLOSED)
     if negotiated:
@@ -205,6 +213,62 @@ def test_a_channel_is_not_open_any_more_when_the_peer_has_begun_a_shutdown() -> 
     pair.a.association.abort(pair.now, "enough")
     pair.flush()
     assert channel.state is ChannelState.CLOSED
+
+
+def associations() -> tuple[SctpAssociation, SctpAssociation]:
+    """Two that are connected, with nothing on its way."""
+    a, b = SctpAssociation(), SctpAssociation()
+    a.connect(0.0)
+    while packets := a.drain(0.0):
+        b.receive(packets, 0.0)
+        a.receive(b.drain(0.0), 0.0)
+    assert {a.state, b.state} == {AssociationState.CONNECTED}
+    assert [*map(type, (*a.events(), *b.events()))] == [AssociationConnected] * 2
+    return a, b
+
+
+def shutdown(association: SctpAssociation) -> bytes:
+    """A packet in which it says that it has no more data."""
+    block = association._block
+    assert block is not None
+    tsn = (block.tracker.cumulative_tsn & 0xFFFF_FFFF).to_bytes(4, "big")
+    return block.writer.write([chunk_bytes(ChunkType.SHUTDOWN, 0, tsn)])
+
+
+def test_a_shutdown_that_is_repeated_is_told_once() -> None:
+    a, b = associations()
+    packet = shutdown(b)
+    a.send(0, Ppid.BINARY, b"not acknowledged", now=0.0)
+    a.drain(0.0)
+    a.events()
+    a.receive([packet] * 3, 0.0)
+    a.receive([packet], 0.0)
+    assert a.events() == [AssociationClosing()]
+
+
+def test_data_that_comes_after_our_shutdown_is_answered_by_another_one() -> None:
+    """Spec: RFC 9260, section 9.2: or the peer, which has not heard the first, waits for its timer."""
+    a, b = associations()
+    a.shutdown(0.0)
+    assert [kinds(packet) for packet in a.drain(0.0)] == [[ChunkType.SHUTDOWN]]  # and is lost
+    b.send(0, Ppid.BINARY, b"one", now=0.0)
+    b.send(0, Ppid.BINARY, b"two", ordered=False, now=0.0)
+    a.receive(b.drain(0.0) * 2, 0.0)
+    assert [kinds(packet) for packet in a.drain(0.0)] == [[ChunkType.SHUTDOWN, ChunkType.SACK]]
+    assert len(a.events()) == 2
+
+
+def test_a_peer_that_has_begun_a_shutdown_has_no_more_data() -> None:
+    """By the short way of packets with data as well as by the long one."""
+    a, b = associations()
+    a.send(0, Ppid.BINARY, b"not acknowledged", now=0.0)
+    a.drain(0.0)
+    a.events()
+    b.send(0, Ppid.BINARY, b"late", now=0.0)
+    late = b.drain(0.0)
+    a.receive([shutdown(b), *late], 0.0)
+    assert a.events() == [AssociationClosing()]
+    assert a.drops == {Drop.UNEXPECTED: 1}
 
 
 def test_a_channel_that_is_announced_during_the_peer_s_shutdown_is_closing_at_once() -> None:

@@ -192,7 +192,7 @@ def test_sacks_while_many_messages_have_been_given_up() -> None:
     victim.now = 1.5
     victim.write(Sack(base, 1 << 20, (1999, 2000)).to_bytes())
     victim.victim.handle_timeout(10.0)
-    assert len(outstanding._abandoned) > 1000
+    assert len(outstanding.abandonment.messages) > 1000
     assert_cheap(victim, [Sack(base, 1 << 20, (1999, 2000)).to_bytes() for _ in range(PACKET_BYTES // 20)])
 
 

@@ -310,7 +310,7 @@ def test_heartbeats_after_quiet_and_their_answer() -> None:
     assert kinds([packet]) == [[ChunkType.HEARTBEAT]]
     b.receive([packet], deadline)
     a.receive(b.drain(deadline), deadline)
-    assert a._heartbeats_unanswered == 0
+    assert a._block.heartbeats_unanswered == 0
 
 
 @pytest.mark.parametrize("tag", ["wrong", "zero"], ids=["a wrong tag", "no tag"])

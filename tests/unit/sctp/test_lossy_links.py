@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtcstack.sctp.association import AssociationState
-from rtcstack.sctp.channels import ChannelState
+from rtcstack.sctp.channel import ChannelState
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.testing import BurstLoss
 from tests.unit.sctp.pair import Pair

@@ -130,20 +130,20 @@ def test_reordering_widens_the_window_and_is_forgotten() -> None:
         resent = bench.flush(deadline)
         bench.sack(first + 1, now=now + RTT + 0.03, dups=(first,) if resent else ())
         now += 1
-    assert bench.out._reordering_steps > 1
+    assert bench.out._rack.steps > 1
     for _ in range(20):
         first = bench.out.next_tsn - bench.first
         bench.send(1, now)
         bench.sack(first, now=now + RTT)
         now += 6
-    assert bench.out._reordering_steps == 1
+    assert bench.out._rack.steps == 1
 
 
 def test_duplicates_made_by_the_network_say_nothing() -> None:
     bench = Bench()
     bench.send(10, 0.0)
     bench.sack(9, now=RTT, dups=(1, 2, 3))
-    assert bench.out._reordering_steps == 1
+    assert bench.out._rack.steps == 1
 
 
 def test_a_timeout_that_was_too_early_is_undone() -> None:
@@ -200,7 +200,7 @@ def test_retransmissions_are_limited_where_asked_and_the_peer_is_told_to_go_on()
     assert later is not None
     bench.out.handle_timeout(later)
     assert bench.flush(later) == []
-    assert bench.out.forward_due
+    assert bench.out.abandonment.forward_due
     chunk = bench.out.make_forward(later)
     assert int.from_bytes(chunk[4:8], "big") == (bench.first + 1) & 0xFFFF_FFFF
     assert chunk[8:12] == bytes((0, 0, 0, 1))  # stream 0, sequence number 1

@@ -22,7 +22,7 @@ from rtcstack import (
     RTCConfiguration,
     RTCIceServer,
 )
-from rtcstack.dtls import Certificate
+from rtcstack.dtls.certificate import Certificate
 from rtcstack.media.sinks import CallbackSink
 from rtcstack.media.testsources import TestPatternSource, ToneSource, read_frame_number
 from rtcstack.testing import Firewall, Host, Internet, Nat, Rule, TurnServer, run

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 from unittest.mock import Mock
 
-from rtcstack.dtls import Certificate
+from rtcstack.dtls.certificate import Certificate
 from rtcstack.ice import IceConfig
 from rtcstack.transport.transport import Transport
 from tests.unit.rtp.media import video_parameters

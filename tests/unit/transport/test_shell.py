@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from rtcstack.clock import monotonic
-from rtcstack.dtls import Certificate, DtlsEvent, DtlsRole, DtlsState
+from rtcstack.dtls.certificate import Certificate
+from rtcstack.dtls.events import DtlsEvent, DtlsRole, DtlsState
 from rtcstack.ice import Address, GatheringState, IceConfig, IceServer, IceState, PairView
 from rtcstack.network import network
 from rtcstack.platform import Network
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.channels import Channel, DataChannels
+from rtcstack.sctp.channel import Channel
+from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import (
     AssociationClosed,
     ChannelAnnounced,
