@@ -6,7 +6,7 @@ Spec: RFC 8445, sections 7.1 (client), 7.3 (server) and 16 (attributes).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rtcstack.ice.engine.core import Core
 from rtcstack.ice.engine.pair import Pair
@@ -22,10 +22,17 @@ from rtcstack.ice.stun import (
     error_attribute,
 )
 
-if TYPE_CHECKING:
-    from rtcstack.ice.engine.generation import Generation
-
 __all__ = ["Check", "Request", "check_request", "error_response", "success_response"]
+
+
+class CheckOwner(Protocol):
+    """The generation that a check belongs to."""
+
+    def on_answer(self, check: Check, message: StunMessage, sends: int, sent_at: float, now: float) -> None:
+        """It was answered, after so many sends."""
+
+    def on_silence(self, check: Check, now: float) -> None:
+        """It was not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +49,7 @@ class Check:
         priority: that a peer-reflexive candidate learnt from it has.
     """
 
-    generation: Generation
+    generation: CheckOwner
     pair: Pair
     key: bytes
     nominate: bool

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rtcstack.ice.config import IceConfig
 from rtcstack.ice.engine.events import IceCounters, IceEvent, Transmit
 from rtcstack.ice.engine.pair import Path
-from rtcstack.ice.stun import Address
+from rtcstack.ice.stun import Address, StunMessage
 from rtcstack.ice.transactions import Transactions
 
-if TYPE_CHECKING:
-    from rtcstack.ice.engine.checks import Check
-    from rtcstack.ice.engine.gathering import Query
+__all__ = ["Asker", "Core"]
 
-__all__ = ["Core"]
+
+class Asker(Protocol):
+    """What a request of ours is for: a check, or a question to a STUN server."""
+
+    def on_answer(self, message: StunMessage, sends: int, sent_at: float, now: float) -> None:
+        """It was answered, after so many sends."""
+
+    def on_silence(self, now: float) -> None:
+        """It was not."""
 
 
 class Core:
@@ -36,7 +42,7 @@ class Core:
         self.entropy = entropy
         self.controlling = False
         self.tie_breaker = int.from_bytes(entropy(8), "big")
-        self.transactions: Transactions[Check | Query] = Transactions()
+        self.transactions: Transactions[Asker] = Transactions()
         self.paths: dict[int, Path] = {}
         self.counters = IceCounters()
         self.out: list[Transmit] = []
