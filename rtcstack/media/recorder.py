@@ -1,5 +1,7 @@
 """Recording tracks, and encoded frames as they came, to files: webm, mp4, mkv, ogg, ivf, wav, mp3.
 
+One question: which tracks are recorded, and when is what written?
+
 The loop's workers encode and write, one job after the other; what may block for good, a URL or an object with
 ``write``, has a thread of its own. What comes faster than it can be written waits in bounded queues. What was
 written is on the disk within about a second, and can be played although the process be killed.

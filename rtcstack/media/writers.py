@@ -1,5 +1,7 @@
 """What puts one stream into a recorded file: raw frames through an encoder, encoded ones as they are.
 
+One question: how do frames of each kind become packets of a file?
+
 Times come from foreign clocks; each writer brings them on one line (see `rtcstack.media.timeline`).
 """
 

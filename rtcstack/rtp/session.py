@@ -1,5 +1,8 @@
 """The media engine of one transport: RTP and RTCP in the clear on one side, media on the other.
 
+One question: which part gets what. The parts answer the others: `received` (who has which place), `attention`
+(who is looked after), `control` and `feedback` (what the peer is told), `sending` (what leaves).
+
 Spec: RFC 3550; RFC 8834 (RTP in WebRTC); RFC 8843, section 9 (many sections on one transport).
 """
 
