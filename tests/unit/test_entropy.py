@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from rtcstack import MediaStream, RTCConfiguration, RTCPeerConnection, TrackSource
-from rtcstack.api.certificate import RTCCertificate
+from rtcstack.api.certificate import generate_certificate
 from rtcstack.codecs.registry import video_packetizer
 from rtcstack.dtls.certificate import Certificate
 from rtcstack.entropy import entropy, random_bytes, random_hex, random_token, random_uuid
@@ -21,7 +21,7 @@ from rtcstack.platform import Platform, install, uninstall
 from rtcstack.rtp.session import RtpSession
 from rtcstack.sctp.association import SctpAssociation
 
-CERTIFICATE = RTCCertificate.generate("ECDSA")
+CERTIFICATE = generate_certificate("ECDSA")
 
 
 class SeededEntropy:
