@@ -22,7 +22,8 @@ COLUMN, ROW = 128, 84
 MARGIN = 24
 
 BASE = {
-    *("errors", "events", "config", "clock", "entropy", "platform", "serial", "engine", "refusals", "slips"),
+    *("errors", "events", "config", "clock", "entropy", "platform", "serial", "engine"),
+    *("lazynames", "refusals", "slips"),
 }
 """What everything may use: left out."""
 

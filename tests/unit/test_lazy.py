@@ -219,7 +219,14 @@ def test_the_error_is_both_the_w3c_s_and_python_s() -> None:
 
 # -- names ----------------------------------------------------------------------------------------------
 
-LAZY_PACKAGES = ["rtcstack", "rtcstack.ice", "rtcstack.ice.engine", "rtcstack.jsep", "rtcstack.sdp"]
+LAZY_PACKAGES = [
+    "rtcstack",
+    "rtcstack.dtls",
+    "rtcstack.ice",
+    "rtcstack.ice.engine",
+    "rtcstack.jsep",
+    "rtcstack.sdp",
+]
 
 
 @pytest.mark.parametrize("package", LAZY_PACKAGES)
