@@ -73,6 +73,7 @@ class Watch:
         self._left_behind: list[str] = []
         self._sockets: set[str] = set()
         self._threads: set[threading.Thread] = set()
+        self._policy = _policy()
         self._left: set[object] = set()  # tasks and timers
         self.allow()
         _watches.append(self)
@@ -123,6 +124,9 @@ class Watch:
             with _copy(target) as found:
                 if found is None or found.getsockname() not in _lasting_servers:
                     reasons.append(f"a socket is open: {target} {_described(found)}")
+        if _policy() != self._policy:
+            reasons.append("this thread has another priority than before: some coder gave itself real time")
+            os.sched_setscheduler(0, self._policy, os.sched_param(0))
         for thread in set(threading.enumerate()) - self._threads:
             if not thread.name.startswith(LASTING_THREADS):
                 thread.join(THREAD_END_S)
@@ -206,6 +210,11 @@ def freeze() -> None:
 async def _turns() -> None:
     for _ in range(SETTLE_TURNS):
         await asyncio.sleep(0)
+
+
+def _policy() -> int:
+    """How the kernel schedules this thread; 0 where it does not tell."""
+    return os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else 0
 
 
 def _timers(loop: asyncio.AbstractEventLoop) -> list[Any]:

@@ -18,6 +18,7 @@ from rtcstack.codecs.coders.limits import (
     PictureBudget,
     needed_bytes,
 )
+from rtcstack.codecs.coders.scheduling import ordinary_scheduling
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.payload.sequence import Sequence
 from rtcstack.codecs.payload.sizes import stated_sequence
@@ -53,7 +54,8 @@ def blank(codec: str, size: tuple[int, int], private: str = "") -> bytes:
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))
     frame.pts = 0
-    packets = [*context.encode(frame), *context.encode(None)]
+    with ordinary_scheduling():
+        packets = [*context.encode(frame), *context.encode(None)]
     return bytes(packets[0])
 
 

@@ -11,6 +11,7 @@ import av
 
 from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.limits import DecoderLimits
+from rtcstack.codecs.coders.scheduling import ordinary_scheduling
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.inbound import ReceivedCodec, ReceiverSource
 from rtcstack.media.pipeline.video_in import VideoInbound
@@ -123,6 +124,7 @@ def encode(
     context.bit_rate = 300_000
     context.thread_count = 1  # libvpx's threads wait by spinning, which is slow where cores are few
     context.options = options or {}
-    packets = [p for i in range(count) for p in context.encode(picture(i, *size))]
-    packets += context.encode(None)
+    with ordinary_scheduling():
+        packets = [p for i in range(count) for p in context.encode(picture(i, *size))]
+        packets += context.encode(None)
     return [(int(p.pts or 0), bytes(p), p.is_keyframe) for p in packets]
