@@ -11,7 +11,12 @@ from tests.support.loops import LoopFactory, loop_factories
 REAL = {"test_state_reports.py"}
 """What posts by HTTP: the client makes sockets of its own, on this machine."""
 
+LONG = {"test_garbage.py", "test_slow_readers.py"}
+"""What takes minutes, which only virtual time has."""
+
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     network = config.getoption("--network")
+    if item.path.name in LONG:
+        return loop_factories(None)
     return loop_factories("batched" if network is None and item.path.name in REAL else network)

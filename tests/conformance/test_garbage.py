@@ -110,6 +110,7 @@ async def test_a_connection_that_its_peer_has_left_is_collected_once_it_has_fail
     assert sockets() == []
 
 
+@pytest.mark.of_the_engine  # whose time until "failed" can be set
 async def test_one_whose_channels_may_still_fail_is_told_so_first() -> None:
     """Until an event can be fired no more, the loop holds whom it concerns."""
     a, b = two(abandon_after_failed_s=20.0)

@@ -749,6 +749,7 @@ async def test_packets_are_sent_on_untouched() -> None:
             a.getSenders()[0].sendPackets([])
         with pytest.raises(ValueError, match="sendPackets"):
             sender.sendPackets([b"no packet"])
+        source.setPacketSink(None)  # before what it sends on with is closed
 
 
 async def test_what_the_application_hands_in_may_raise(
