@@ -14,7 +14,7 @@ from rtcstack.platform.values import HostAddress
 if TYPE_CHECKING:
     import ifaddr
 
-__all__ = ["all_addresses", "interfaces", "local_address_for"]
+__all__ = ["all_addresses", "interfaces", "local_address_for", "read_anew"]
 
 ADAPTERS_KEPT_S = 1.0
 """The system is asked for its addresses at most so often: it takes 0.3 ms."""
@@ -41,9 +41,13 @@ def interfaces() -> list[HostAddress]:
     return found
 
 
-def all_addresses() -> frozenset[str]:
-    """Every address that this machine has now, but those of the loopback and of a link alone."""
+def read_anew() -> None:
+    """Something has changed: the system is asked when its addresses are wanted next."""
     _adapters.cache_clear()
+
+
+def all_addresses() -> frozenset[str]:
+    """Every address that this machine has, but those of the loopback and of a link alone."""
     return frozenset(a.host for a in interfaces() if not a.is_loopback)
 
 

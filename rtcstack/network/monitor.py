@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 
 from rtcstack.network.capabilities import open_netlink
-from rtcstack.network.interfaces import all_addresses
+from rtcstack.network.interfaces import all_addresses, read_anew
 from rtcstack.network.sockets import forget_socket
 
 __all__ = ["AddressMonitor"]
@@ -143,6 +143,7 @@ class _Session:
 
     def look(self) -> None:
         """See `AddressMonitor.look`."""
+        read_anew()
         now = self._read()
         if now == self._known:
             return
