@@ -161,18 +161,14 @@ class Signaling:
             SignalingState.STABLE,
             SignalingState.HAVE_REMOTE_OFFER,
         ):
-            rolling_back = self._set(Side.LOCAL, jsep.Description.parse(SdpType.ROLLBACK, ""))()
-
-            def roll_back() -> Then[None]:
-                rolling_back()
-                return Then(setting)
-
-            return roll_back
+            return self._set(Side.LOCAL, jsep.Description.parse(SdpType.ROLLBACK, ""), setting)()
         # 2. Set the remote session description.
         return setting()
 
-    def _set(self, side: Side, given: Description | RTCSessionDescription) -> Steps[None]:
-        """To set a session description (webrtc-pc, section 4.4.1.5)."""
+    def _set(
+        self, side: Side, given: Description | RTCSessionDescription, then: Steps[None] | None = None
+    ) -> Steps[None]:
+        """To set a session description (webrtc-pc, section 4.4.1.5), and what follows when it is set."""
 
         def steps() -> Task[None]:
             # 2. There is nothing to roll back from.
@@ -195,7 +191,7 @@ class Signaling:
             else:
                 description = given
             self._apply(side, description)
-            return None
+            return None if then is None else Then(then)
 
         return steps
 

@@ -129,6 +129,23 @@ async def test_a_description_waits_for_parameters_that_are_being_set() -> None:
         assert order == ["set", "described"]
 
 
+async def test_an_implicit_rollback_waits_for_parameters_that_are_being_set() -> None:
+    async with pair() as (a, b):
+        sender = a.addTransceiver("video").sender
+        await negotiate(a, b)
+        a.createDataChannel("a")
+        b.createDataChannel("b")
+        await a.setLocalDescription()
+        await b.setLocalDescription()
+        told: list[tuple[str, bool]] = []
+        a.on("signalingstatechange", lambda: told.append((str(a.signalingState), setting.done())))
+        describing = a.setRemoteDescription(b.localDescription)
+        setting = sender.setParameters(sender.getParameters())
+        assert not setting.done()
+        await describing
+        assert told == [("stable", True), ("have-remote-offer", True)]
+
+
 async def test_the_end_of_gathering_is_told_in_order_in_one_task() -> None:
     async with pair() as (a, _):
         transceiver = a.addTransceiver("audio")
