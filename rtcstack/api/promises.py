@@ -169,14 +169,14 @@ def promise(steps: Steps[T]) -> Operation[T]:
     """
     try:
         task = steps()
-    except Exception as exc:
+    except Exception as exc:  # the caller's or ours: whoever awaits the operation gets it
         return rejected(exc)
     operation: Operation[T] = _pending()
 
     def run() -> None:
         try:
             result = task()
-        except Exception as exc:
+        except Exception as exc:  # the caller's or ours: whoever awaits the operation gets it
             _settle(operation, None, exc)
         else:
             assert not isinstance(result, Then)
@@ -270,7 +270,7 @@ class OperationsChain:
         loop = asyncio.get_running_loop()
         try:
             task = steps()
-        except Exception as exc:
+        except Exception as exc:  # the caller's or ours: whoever awaits the operation gets it
             loop.call_soon(self._end, None, exc)
         else:
             loop.call_soon(self._run, task)
@@ -281,7 +281,7 @@ class OperationsChain:
             return
         try:
             result = task()
-        except Exception as exc:
+        except Exception as exc:  # the caller's or ours: whoever awaits the operation gets it
             self._end(None, exc)
         else:
             if isinstance(result, Then):

@@ -272,8 +272,8 @@ class CoderStream(Generic[Item, Result]):
             try:
                 if self._finish is not None:
                     self._finish()
-            except Exception:
-                pass  # nobody is left to be told
+            except Exception:  # a coder's, when it is taken down: nobody is left to be told
+                pass
             pool.forget(self)
             return
         outcome = self._do(item)

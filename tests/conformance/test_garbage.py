@@ -71,9 +71,6 @@ async def collected(*alive: weakref.ref[Any]) -> bool:
     return False
 
 
-pytestmark = pytest.mark.skipif("config.getoption('--network')", reason="the network is cut: a virtual one")
-
-
 @pytest.mark.parametrize("media", [False, True])
 @pytest.mark.parametrize("abandon_after_s", [0.3, None])
 async def test_failed_connections_are_collected_with_what_they_hold(
