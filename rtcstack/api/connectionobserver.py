@@ -102,15 +102,13 @@ class ConnectionEvents:
         """See `ConnectionObserver`."""
         self._signaling.local.refresh()
         section = self._connection.negotiation.session.section(entry.mid)
-        relay_protocol = None
-        if server is not None and candidate is not None and candidate.type == "relay":
-            relay_protocol = "tls" if server.scheme.is_secure else server.transport
+        is_relayed = server is not None and candidate is not None and candidate.type == "relay"
         told = RTCIceCandidate(
             "" if candidate is None else f"candidate:{candidate}",
             sdpMid=entry.mid,
             sdpMLineIndex=0 if section is None else section.index,
             usernameFragment=ufrag,
-            relayProtocol=relay_protocol,
+            relayProtocol=server.relay_protocol if is_relayed and server is not None else None,
             url=None if server is None else server.url,
         )
         self._target.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))

@@ -90,13 +90,22 @@ def changed_encodings(kind: str, given: Sequence[RTCRtpEncodingParameters]) -> l
     return [_checked(kind, each, least_frame_rate=0.0) for each in given]
 
 
-def same_codec(a: RTCRtpCodec, b: RTCRtpCodec) -> bool:
-    """The codec dictionary match of webrtc-pc, section 5.2; parameters that `a` leaves out match any."""
+def same_codec(a: RTCRtpCodec, b: RTCRtpCodec, *, missing_matches_any: bool = True) -> bool:
+    """The codec dictionary match of webrtc-pc, section 5.2.
+
+    Args:
+        a: what the application has given.
+        b: what there is.
+        missing_matches_any: whether a format line that `a` leaves out matches any; it is an empty one
+            otherwise.
+    """
     return (
         a.mimeType.lower() == b.mimeType.lower()
         and a.clockRate == b.clockRate
         and (a.channels or 1) == (b.channels or 1)
-        and (a.sdpFmtpLine is None or (a.sdpFmtpLine or "") == (b.sdpFmtpLine or ""))
+        and (
+            (missing_matches_any and a.sdpFmtpLine is None) or (a.sdpFmtpLine or "") == (b.sdpFmtpLine or "")
+        )
     )
 
 

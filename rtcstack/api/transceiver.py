@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from rtcstack.api.capabilities import capabilities
 from rtcstack.api.dictionaries import as_dictionary, enum_member
+from rtcstack.api.encodings import same_codec
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.parameters import (
     RTCRtpCodec,
@@ -158,7 +159,7 @@ class RTCRtpTransceiver(Resident):
             supported += known.codecs
         formats = []
         for codec in wanted:
-            if not any(_same(codec, s) for s in supported):
+            if not any(same_codec(codec, s, missing_matches_any=False) for s in supported):
                 raise InvalidModificationError(f"{codec.mimeType} {codec.sdpFmtpLine or ''} is unknown")
             parsed = CodecFormat(codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine or "")
             if parsed.name == "opus":
@@ -230,12 +231,3 @@ def _shown(direction: Direction) -> RTCRtpTransceiverDirection:
     if direction is Direction.INACTIVE:
         return RTCRtpTransceiverDirection.STOPPED
     return RTCRtpTransceiverDirection(direction.value)
-
-
-def _same(a: RTCRtpCodec, b: RTCRtpCodec) -> bool:
-    return (
-        a.mimeType.lower() == b.mimeType.lower()
-        and a.clockRate == b.clockRate
-        and (a.channels or 1) == (b.channels or 1)
-        and (a.sdpFmtpLine or "") == (b.sdpFmtpLine or "")
-    )

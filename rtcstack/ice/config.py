@@ -63,6 +63,12 @@ class IceServer:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    @property
+    def relay_protocol(self) -> str:
+        """How a relayed candidate of this server says that the server is reached: "udp", "tcp" or "tls"
+        (webrtc-pc, section 4.8.1.5, RTCIceServerTransportProtocol)."""
+        return "tls" if self.scheme.is_secure else self.transport
+
 
 _MAX_URI_LENGTH = 512
 _URI = re.compile(

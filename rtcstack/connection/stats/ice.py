@@ -13,9 +13,10 @@ from rtcstack.connection.transports import TransportEntry
 from rtcstack.ice import AnyIceAgent, IceServer, IceState, PairReport
 from rtcstack.sdp.candidate import Candidate
 
-__all__ = ["add_ice", "ice_role"]
+__all__ = ["Add", "add_ice", "ice_role"]
 
 Add = Callable[[str, str, float, Mapping[str, Any]], str]
+"""Adds an object to the report; see `Statistics`."""
 
 
 def ice_role(ice: AnyIceAgent) -> str:
@@ -28,9 +29,7 @@ def ice_role(ice: AnyIceAgent) -> str:
 def _candidate_members(
     candidate: Candidate, transport_id: str, ufrag: str | None, server: IceServer | None = None
 ) -> dict[str, Any]:
-    relay_protocol = None
-    if server is not None and candidate.type == "relay":
-        relay_protocol = "tls" if server.scheme.is_secure else server.transport
+    is_relayed = candidate.type == "relay"
     return {
         "transportId": transport_id,
         "address": candidate.address,
@@ -44,7 +43,7 @@ def _candidate_members(
         "usernameFragment": ufrag,
         "tcpType": candidate.tcp_type,
         "url": None if server is None else server.url,
-        "relayProtocol": relay_protocol,
+        "relayProtocol": server.relay_protocol if is_relayed and server is not None else None,
     }
 
 

@@ -6,13 +6,14 @@ remote-outbound-rtp, media-source, media-playout).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic
 from rtcstack.connection.binding import accepted_codecs
 from rtcstack.connection.receiving import Receiver
 from rtcstack.connection.sending import Sender
+from rtcstack.connection.stats.ice import Add
 from rtcstack.jsep.session import Codec
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound
@@ -24,8 +25,6 @@ from rtcstack.rtp.send import SendStream
 __all__ = ["MediaStatistics"]
 
 _NTP_FRACTION = 1 << 32
-
-Add = Callable[[str, str, float, Mapping[str, Any]], str]
 
 
 class MediaStatistics:
