@@ -150,9 +150,9 @@ class ConnectionEvents:
     def _tell_ice(self, entry: TransportEntry, name: str) -> None:
         shown = self._faces.shown(entry)
         if shown is None:
-            self._states.update(self._connection.transports)
+            self._states.update()
         else:
-            self._states.update(self._connection.transports, (shown.iceTransport, Event(name)))
+            self._states.update((shown.iceTransport, Event(name)))
 
     def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
         """See `ConnectionObserver`."""
@@ -172,7 +172,7 @@ class ConnectionEvents:
                 events.append((shown, RTCErrorEvent("error", error)))
             if shown is not None:
                 events.append((shown, Event("statechange")))
-            self._states.update(self._connection.transports, *events)
+            self._states.update(*events)
 
         self._queue(task)
 

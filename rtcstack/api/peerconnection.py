@@ -107,7 +107,7 @@ class RTCPeerConnection(Resident, EventTarget):
             self._needed.update,
             self._opus_parameters,
         )
-        self._states = ConnectionStates(self, self._home, self._faces)
+        self._states = ConnectionStates(self, self._home, self._faces, self._connection.transports)
         self._signaling = Signaling(
             self, self._home, self._chain, self._connection, self._faces, self._states, self._needed
         )

@@ -218,7 +218,7 @@ class Signaling:
             self._tell(each)
             if self._home.is_closed:
                 return
-        self._states.update(connection.transports)
+        self._states.update()
 
     def _tell(self, happened: Happened) -> None:
         """Tell the application of one thing that a description led to."""

@@ -108,7 +108,7 @@ class ConnectionStates:
     Args:
         target: the connection, which fires their events.
         home: whether the connection is closed.
-        faces: the transports' slots.
+        faces, transports: of the connection; the transports' slots are summed up.
 
     Attributes:
         gathering, ice, connection: the states.
@@ -118,33 +118,34 @@ class ConnectionStates:
         "_faces",
         "_home",
         "_target",
+        "_transports",
         "_waiters",
         "connection",
         "gathering",
         "ice",
     )
 
-    def __init__(self, target: EventTarget, home: Home, faces: Faces) -> None:
+    def __init__(self, target: EventTarget, home: Home, faces: Faces, transports: TransportSet) -> None:
         self.gathering = RTCIceGatheringState.NEW
         self.ice = RTCIceConnectionState.NEW
         self.connection = RTCPeerConnectionState.NEW
         self._target = target
         self._home = home
         self._faces = faces
+        self._transports = transports
         self._waiters: list[asyncio.Future[None]] = []
 
-    def update(self, transports: TransportSet, *events: tuple[EventTarget, Event]) -> None:
+    def update(self, *events: tuple[EventTarget, Event]) -> None:
         """Sum up the transports' states; fire what changed: of a transport first.
 
         All state is new when the first of the events is fired.
 
         Args:
-            transports: of the connection.
             events: a transport's own, and what fires them.
         """
         if self._home.is_closed:
             return
-        slots = [self._faces.slots(entry) for entry in transports]
+        slots = [self._faces.slots(entry) for entry in self._transports]
         gathering = sum_gathering([each.gathering_state for each in slots])
         ice = sum_ice([each.state for each in slots])
         connection = sum_connection([each.state for each in slots], [each.dtls_state for each in slots])
