@@ -16,9 +16,9 @@ from rtcstack.connection.negotiator import Negotiator, Plan
 from rtcstack.connection.remotetracks import RemoteTracks
 from rtcstack.connection.state import NegotiationState
 from rtcstack.connection.transceivers import TransceiverSet
-from rtcstack.connection.transports import TransportEntry, TransportSet
-from rtcstack.dtls.events import DtlsFailed, DtlsRole, DtlsState
-from rtcstack.ice import Address, GatheringState, IceServer
+from rtcstack.connection.transports import PathObserver, TransportEntry, TransportSet
+from rtcstack.dtls.events import DtlsRole, DtlsState
+from rtcstack.ice import GatheringState, IceServer
 from rtcstack.jsep import Negotiation
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp import Candidate
@@ -26,7 +26,7 @@ from rtcstack.sdp import Candidate
 __all__ = ["Connection", "ConnectionObserver"]
 
 
-class ConnectionObserver(ChannelSetObserver, Protocol):
+class ConnectionObserver(PathObserver, ChannelSetObserver, Protocol):
     """Who is told of a connection. All of its state is new already, whatever is told."""
 
     def on_candidate(
@@ -37,21 +37,6 @@ class ConnectionObserver(ChannelSetObserver, Protocol):
     def on_gathering(self, entry: TransportEntry) -> None:
         """A transport's gathering state changed."""
 
-    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """A STUN or TURN server failed."""
-
-    def on_ice_state(self, entry: TransportEntry) -> None:
-        """A transport's ICE state changed."""
-
-    def on_selected_pair(self, entry: TransportEntry) -> None:
-        """A transport's packets take another pair."""
-
-    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
-        """A transport's DTLS state changed; with the reason, if it has failed."""
-
-    def on_network_change(self) -> None:
-        """This machine's addresses have changed, and ICE is to be restarted for it."""
-
     def on_association(self, entry: TransportEntry) -> None:
         """Data channels are described, over this transport."""
 
@@ -60,9 +45,6 @@ class ConnectionObserver(ChannelSetObserver, Protocol):
 
     def on_peer_left(self) -> None:
         """The peer has closed DTLS on every transport: it has hung up."""
-
-    def on_media_lost(self, reason: str) -> None:
-        """Media has ended on a transport, for a fault of ours."""
 
 
 class Connection:
@@ -107,7 +89,7 @@ class Connection:
         self.wants_channels = False
         self._observer = observer
         self._peer_left = False
-        self.transports = TransportSet(config, self, defer)
+        self.transports = TransportSet(config, self, observer, defer)
         self.transceivers = TransceiverSet(self.state, config.settings.media)
         self.negotiator = Negotiator(
             self.state,
@@ -218,26 +200,6 @@ class Connection:
                 self._observer.on_candidate(entry, None, ice.ufrag, None)
         self._observer.on_gathering(entry)
 
-    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """Told."""
-        self._observer.on_server_error(server, local, code, text)
-
-    def on_ice_state(self, entry: TransportEntry) -> None:
-        """Told."""
-        self._observer.on_ice_state(entry)
-
-    def on_selected_pair(self, entry: TransportEntry) -> None:
-        """Told."""
-        self._observer.on_selected_pair(entry)
-
-    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
-        """Told."""
-        self._observer.on_dtls_state(entry, failure)
-
-    def on_network_change(self) -> None:
-        """Told."""
-        self._observer.on_network_change()
-
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """To the channels."""
         if self.channels is not None:
@@ -249,7 +211,3 @@ class Connection:
             return
         self._peer_left = True
         self._observer.on_peer_left()
-
-    def on_media_lost(self, reason: str) -> None:
-        """Told."""
-        self._observer.on_media_lost(reason)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rtcstack.rtp.events import RtpEvent
     from rtcstack.transport import Transport, TransportObserver
 
-__all__ = ["TransportEntry", "TransportSet", "TransportSetObserver"]
+__all__ = ["PathObserver", "TransportEntry", "TransportSet", "TransportSetObserver"]
 
 logger = logging.getLogger("rtcstack.transports")
 
@@ -113,8 +113,30 @@ def _release(transport: Transport, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon_threadsafe(end)
 
 
+class PathObserver(Protocol):
+    """Who is told how the transports are. The transport's own state is new already, whatever is told."""
+
+    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
+        """A STUN or TURN server failed."""
+
+    def on_ice_state(self, entry: TransportEntry) -> None:
+        """A transport's ICE state changed."""
+
+    def on_selected_pair(self, entry: TransportEntry) -> None:
+        """A transport's packets take another pair."""
+
+    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
+        """A transport's DTLS state changed; with the reason, if it has failed."""
+
+    def on_network_change(self) -> None:
+        """This machine's addresses have changed, and ICE is to be restarted for it."""
+
+    def on_media_lost(self, reason: str) -> None:
+        """Media has ended on a transport, for a fault of ours."""
+
+
 class TransportSetObserver(Protocol):
-    """What the set tells. The transport's own state is new already, whatever is told."""
+    """Who is told of what concerns more of a connection than its transports."""
 
     def on_candidate(
         self, entry: TransportEntry, candidate: Candidate, ufrag: str, server: IceServer | None
@@ -124,29 +146,11 @@ class TransportSetObserver(Protocol):
     def on_gathering(self, entry: TransportEntry) -> None:
         """A transport's gathering state changed."""
 
-    def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """A STUN or TURN server failed."""
-
-    def on_ice_state(self, entry: TransportEntry) -> None:
-        """A transport's ICE state changed."""
-
-    def on_selected_pair(self, entry: TransportEntry) -> None:
-        """Packets take another pair."""
-
-    def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
-        """A transport's DTLS state changed; with the reason, if it has failed."""
-
-    def on_network_change(self) -> None:
-        """This machine's addresses have changed, and ICE is to be restarted for it."""
-
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
         """What the data channels have to say."""
 
     def on_peer_left(self) -> None:
         """The peer has closed DTLS on a transport."""
-
-    def on_media_lost(self, reason: str) -> None:
-        """Media has ended on a transport, for a fault of ours."""
 
 
 class TransportEntry:
@@ -310,7 +314,7 @@ class TransportEntry:
 
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """Passed on."""
-        self._owner.observer.on_server_error(server, local, code, text)
+        self._owner.paths.on_server_error(server, local, code, text)
 
     def on_ice_state(self, state: IceState) -> None:
         """Passed on; a path that has failed for good takes the channels with it."""
@@ -321,7 +325,7 @@ class TransportEntry:
         if state is IceState.FAILED and grace is not None:
             loop = asyncio.get_running_loop()
             self._abandon_timer = loop.call_later(grace, self._give_up)
-        self._owner.observer.on_ice_state(self)
+        self._owner.paths.on_ice_state(self)
         self._hold()
 
     def _give_up(self) -> None:
@@ -352,7 +356,7 @@ class TransportEntry:
 
     def on_ice_selected_pair(self, pair: PairView) -> None:
         """Passed on."""
-        self._owner.observer.on_selected_pair(self)
+        self._owner.paths.on_selected_pair(self)
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
         """Passed on, once media knows."""
@@ -364,7 +368,7 @@ class TransportEntry:
                 self._carrier.opened()
             elif state in (DtlsState.CLOSED, DtlsState.FAILED):
                 self._carrier.closed()
-        self._owner.observer.on_dtls_state(self, event if isinstance(event, DtlsFailed) else None)
+        self._owner.paths.on_dtls_state(self, event if isinstance(event, DtlsFailed) else None)
         self._hold()
 
     def on_channel_events(self, events: list[ChannelEvent]) -> None:
@@ -384,7 +388,7 @@ class TransportEntry:
         """Media is over here."""
         if self._carrier is not None:
             self._carrier.lost()
-        self._owner.observer.on_media_lost(reason)
+        self._owner.paths.on_media_lost(reason)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -407,7 +411,8 @@ class TransportSet:
 
     Args:
         config: of the connection; may be replaced.
-        observer: who is told.
+        observer: who is told of candidates, channels, and a peer that leaves.
+        paths: who is told how the transports are.
         defer: runs a function after the operation in progress has been answered.
     """
 
@@ -415,10 +420,12 @@ class TransportSet:
         self,
         config: ConnectionConfig,
         observer: TransportSetObserver,
+        paths: PathObserver,
         defer: Callable[[Callable[[], None]], None],
     ) -> None:
         self.config = config
         self.observer = observer
+        self.paths = paths
         self.defer = defer
         self.network = network_here()
         """What the connection is on, wherever it is used: where it was made. None for this machine's."""
@@ -465,7 +472,7 @@ class TransportSet:
             return
         if self.config.settings.ice.restart_on_network_change:
             try:
-                self._watch = (self.network or network()).watch(self.observer.on_network_change)
+                self._watch = (self.network or network()).watch(self.paths.on_network_change)
             except Exception as exc:  # of a network that the application has installed
                 logger.error("changes of the machine's addresses will not be heard of: %r", exc)
 
