@@ -13,9 +13,9 @@ from rtcstack.api.parameters import (
     RTCRtpHeaderExtensionParameters,
 )
 from rtcstack.connection.capabilities import our_capabilities
-from rtcstack.jsep.session import Codec, HeaderExtension
+from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
 
-__all__ = ["capabilities", "codec_parameters", "extension_parameters"]
+__all__ = ["capabilities", "codec_format", "codec_parameters", "extension_parameters", "shown_channels"]
 
 
 def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
@@ -31,11 +31,24 @@ def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
     codecs: dict[RTCRtpCodec, None] = {}
     for codec in media.send if send else media.receive:
         parameters = "" if codec.name == "rtx" else codec.parameters
-        codecs[RTCRtpCodec(codec.mime_type, codec.clock_rate, codec.channels, parameters or None)] = None
+        codecs[RTCRtpCodec(codec.mime_type, codec.clock_rate, shown_channels(codec), parameters or None)] = (
+            None
+        )
     return RTCRtpCapabilities(
         tuple(codecs),
         tuple(RTCRtpHeaderExtensionCapability(e.uri) for e in media.header_extensions),
     )
+
+
+def shown_channels(codec: CodecFormat) -> int | None:
+    """An rtpmap of sound that names no channels has one (RFC 8866, section 6.6)."""
+    return 1 if codec.channels is None and codec.kind == "audio" else codec.channels
+
+
+def codec_format(codec: RTCRtpCodec) -> CodecFormat:
+    """A codec of the W3C's as the negotiation has it; without format parameters, with none."""
+    channels = None if codec.channels == 1 else codec.channels
+    return CodecFormat(codec.mimeType, codec.clockRate, channels, codec.sdpFmtpLine or "")
 
 
 def codec_parameters(codecs: tuple[Codec, ...]) -> tuple[RTCRtpCodecParameters, ...]:
@@ -44,7 +57,7 @@ def codec_parameters(codecs: tuple[Codec, ...]) -> tuple[RTCRtpCodecParameters, 
         RTCRtpCodecParameters(
             codec.mime_type,
             codec.clock_rate,
-            codec.channels,
+            shown_channels(codec),
             codec.parameters or None,
             payloadType=codec.payload_type,
         )

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rtcstack.api.capabilities import capabilities
+from rtcstack.api.capabilities import capabilities, codec_format, shown_channels
 from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
 from rtcstack.connection.encodings import Encoding
 from rtcstack.errors import OperationError
-from rtcstack.jsep import CodecFormat
 
 __all__ = [
     "MAX_BITRATE_BPS",
@@ -136,9 +135,7 @@ def _checked(kind: str, given: RTCRtpEncodingParameters, *, least_frame_rate: fl
         scale_down_by=1.0 if scale is None else scale,
         priority=given.priority,
         network_priority=given.networkPriority,
-        codec=None
-        if codec is None
-        else CodecFormat(codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine or ""),
+        codec=None if codec is None else codec_format(codec),
         any_parameters=codec is not None and codec.sdpFmtpLine is None,
         scalability_mode=given.scalabilityMode,
         adaptive_ptime=given.adaptivePtime,
@@ -169,7 +166,7 @@ def shown_encoding(kind: str, encoding: Encoding) -> RTCRtpEncodingParameters:
         else RTCRtpCodec(
             codec.mime_type,
             codec.clock_rate,
-            codec.channels,
+            shown_channels(codec),
             None if encoding.any_parameters else codec.parameters,
         ),
         scalabilityMode=encoding.scalability_mode,

@@ -87,10 +87,12 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
     def getParameters(self) -> RTCRtpReceiveParameters:
         """What was negotiated."""
         section = self._part.section
-        if section is None:
+        if section is None or section.current_direction is None:
             return RTCRtpReceiveParameters()
+        # who is described to receive nothing is not prepared to ([[ReceiveCodecs]])
+        receives = section.local is not None and section.local.direction.recv
         return RTCRtpReceiveParameters(
-            codecs=codec_parameters(section.receive_codecs),
+            codecs=codec_parameters(section.receive_codecs) if receives else (),
             headerExtensions=extension_parameters(section.receive_extensions),
             rtcp=RTCRtcpParameters(reducedSize=section.rtcp_rsize),
         )

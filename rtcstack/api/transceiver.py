@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rtcstack.api.capabilities import capabilities
+from rtcstack.api.capabilities import capabilities, codec_format
 from rtcstack.api.dictionaries import as_dictionary, enum_member
 from rtcstack.api.encodings import same_codec
 from rtcstack.api.home import Home, Resident, at_home
@@ -23,7 +23,6 @@ from rtcstack.api.receiver import RTCRtpReceiver
 from rtcstack.api.sender import RTCRtpSender
 from rtcstack.connection.transceivers import Transceiver
 from rtcstack.errors import InvalidModificationError, InvalidStateError
-from rtcstack.jsep.session import CodecFormat
 from rtcstack.media.stream import MediaStream
 from rtcstack.sdp import Direction
 
@@ -161,7 +160,7 @@ class RTCRtpTransceiver(Resident):
         for codec in wanted:
             if not any(same_codec(codec, s, missing_matches_any=False) for s in supported):
                 raise InvalidModificationError(f"{codec.mimeType} {codec.sdpFmtpLine or ''} is unknown")
-            parsed = CodecFormat(codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine or "")
+            parsed = codec_format(codec)
             if parsed.name == "opus":
                 # the same codec, with the parameters that this connection asks for
                 asked = self._opus_parameters()

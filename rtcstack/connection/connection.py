@@ -144,12 +144,12 @@ class Connection:
                 if rejected and negotiation.working is None:
                     self.channels.fail("the peer rejected data channels")
             return
-        entry = self.transports.get(section.transport)
-        agreement = negotiation.session.transport(section.transport)
-        if entry is None or agreement is None:
+        entry = self.negotiator.entry_of(section)
+        if entry is None:
             return
         self._observer.on_association(entry)
-        if section.sctp is None or agreement.dtls_role is None:
+        agreement = negotiation.session.transport(section.transport)
+        if section.sctp is None or agreement is None or agreement.dtls_role is None:
             return
         self.wants_channels = True
         self.channel_set().attach(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtcstack.entropy import entropy
 from rtcstack.jsep import CodecFormat
 
-__all__ = ["Encoding", "SsrcPair", "new_ssrc"]
+__all__ = ["Encoding", "SsrcPair", "new_ssrc", "proposed_encodings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ class Encoding:
     any_parameters: bool = False
     scalability_mode: str | None = None
     adaptive_ptime: bool = False
+
+
+def proposed_encodings(rids: Sequence[str]) -> tuple[Encoding, ...]:
+    """Streams that a peer's offer asks for, each of half the size of the next; one where it names none.
+
+    Spec: webrtc-pc, section 4.4.1.5 (set the session description, proposedSendEncodings).
+    """
+    last = len(rids) - 1
+    return tuple(Encoding(rid, scale_down_by=float(2 ** (last - i))) for i, rid in enumerate(rids)) or (
+        Encoding(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Spec: webrtc-pc, sections 4.4.1.5 (set a description), 4.4.1.6 and 4.7; RFC 9429
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rtcstack import jsep
@@ -22,12 +22,13 @@ from rtcstack.jsep import (
     Capabilities,
     Description,
     Effect,
+    EncodingsAgreed,
+    EncodingsProposed,
     Intents,
     LocalTransport,
     SdpType,
     SectionChanged,
     Side,
-    SignalingState,
     TransceiverCreated,
     TransceiverRemoved,
     TransceiverStopped,
@@ -35,7 +36,7 @@ from rtcstack.jsep import (
     TransportChanged,
     TransportRemoved,
 )
-from rtcstack.jsep.session import Section
+from rtcstack.jsep.session import Section, Session
 from rtcstack.sdp import Candidate
 
 __all__ = ["Negotiator", "Plan"]
@@ -71,6 +72,7 @@ class Negotiator:
         "_last_answer",
         "_last_offer",
         "_last_restarts",
+        "_proposed",
         "_session_id",
         "_state",
         "_tracks",
@@ -98,6 +100,7 @@ class Negotiator:
         self._last_offer: Description | None = None
         self._last_restarts = False
         self._last_answer: Description | None = None
+        self._proposed: set[str] = set()
         self._session_id = entropy().random.getrandbits(62) + 1
         self._credentials_to_replace: frozenset[tuple[str, str]] = frozenset()
 
@@ -237,8 +240,13 @@ class Negotiator:
                         ended.append(TrackEnded(transceiver.receiver))
                         transceiver.finish()
                 self._carry_out(effect)
-        if new.state is SignalingState.STABLE:
+            self._drop_proposed(new.session)
+        if plan.description.type is SdpType.ROLLBACK:
+            self._roll_back(old.created)
+        if plan.description.type is SdpType.ANSWER:
             self._last_offer = self._last_answer = None
+            for transceiver in self._transceivers.all:
+                transceiver.sender.settle()
             if self._credentials_to_replace and new.stable is not old.stable:
                 self._credentials_to_replace &= {
                     (t.local.ice_ufrag, t.local.ice_pwd)
@@ -246,16 +254,38 @@ class Negotiator:
                     if t.local is not None
                 }
             self._transceivers.drop_stopped()
-        return (
-            happened + self._tracks.update(new.session.sections, is_pending=new.working is not None) + ended
-        )
+        happened += self._tracks.update(new.session.sections, is_pending=new.working is not None)
+        for effect in plan.advanced.effects:
+            if isinstance(effect, TransceiverRemoved):
+                self._transceivers.forget(effect.key)
+        return happened + ended
+
+    def _roll_back(self, created: Sequence[int]) -> None:
+        """What an offer changed besides the session is as it was before.
+
+        Args:
+            created: keys of the transceivers that the offer made. Those that are left have been used by
+                addTrack, and are taken when the offer comes again.
+        """
+        for transceiver in self._transceivers.all:
+            transceiver.sender.withdraw_proposal()
+            if transceiver.key in created:
+                transceiver.created_by_add_track = True
+
+    def _drop_proposed(self, session: Session) -> None:
+        """Close the transports that an offer proposed and nobody uses."""
+        wanted = {each.proposed_transport for each in session.sections}
+        for key in self._proposed - wanted:
+            self._proposed.discard(key)
+            if session.transport(key) is None:
+                self._transports.remove(key)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case TransceiverCreated():
-                self._transceivers.create_remote(effect.key, effect.kind)
-            case TransceiverRemoved():
-                self._transceivers.forget(effect.key)
+                self._transceivers.create_remote(effect.key, effect.kind, effect.rids)
+            case EncodingsProposed() | EncodingsAgreed():
+                self._change_encodings(effect)
             case TransportAdded():
                 self._transports.prepare(effect.transport.key).apply(effect.transport)
             case TransportChanged():
@@ -265,6 +295,25 @@ class Negotiator:
             case SectionChanged():
                 self._bind(effect.old, effect.new)
 
+    def _change_encodings(self, effect: EncodingsProposed | EncodingsAgreed) -> None:
+        transceiver = self._transceivers.get(effect.key)
+        if transceiver is None:
+            return
+        if isinstance(effect, EncodingsProposed):
+            transceiver.sender.propose_encodings(effect.rids)
+        else:
+            transceiver.sender.keep_encodings(effect.rids)
+
+    def entry_of(self, section: Section) -> TransportEntry | None:
+        """The transport of a section; of one that the peer has only offered, the one that it will have."""
+        key = section.proposed_transport
+        if section.transport is not None or key is None or section.rejected:
+            return self._transports.get(section.transport)
+        self._proposed.add(key)
+        remote = self._state.negotiation.pending_remote
+        peer_is_lite = remote is not None and remote.parsed is not None and remote.parsed.ice_lite
+        return self._transports.propose(key, controlling=peer_is_lite)
+
     def _bind(self, old: Section | None, new: Section | None) -> None:
         """A section has changed: so may have what its transceiver sends and receives."""
         before = None if old is None else self._transceivers.get(old.transceiver)
@@ -273,7 +322,7 @@ class Negotiator:
             before.sender.bind(None, None)
             before.receiver.bind(None, None)
         if new is not None and transceiver is not None:
-            entry = self._transports.get(new.transport)
+            entry = self.entry_of(new)
             transceiver.sender.bind(new, entry)
             transceiver.receiver.bind(new, entry)
             if new.current_direction is not None and new.current_direction.send:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.config import MediaSettings
 from rtcstack.connection.binding import choose_codec, is_sent, send_layers
-from rtcstack.connection.encodings import Encoding, SsrcPair, new_ssrc
+from rtcstack.connection.encodings import Encoding, SsrcPair, new_ssrc, proposed_encodings
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.entropy import random_hex
 from rtcstack.errors import OperationError
@@ -97,6 +98,7 @@ class Sender:
         self._requested_at = -KEY_FRAME_REQUEST_S
         self._request_timer: asyncio.TimerHandle | None = None
         self._unwrapper: Unwrapper | None = None
+        self._before_proposal: tuple[Encoding, ...] | None = None
         # Written in descriptions while there is no track, so that an offer names the same track
         # before and after replaceTrack.
         self._track_id = track.id if track is not None else random_hex(16)
@@ -147,6 +149,46 @@ class Sender:
         """Take over what has been agreed."""
         self.section, self.entry = section, entry
         self._update()
+
+    def propose_encodings(self, rids: Sequence[str]) -> None:
+        """The peer's offer asks for simulcast: a sender of one stream takes it up ([[SendEncodings]]).
+
+        Args:
+            rids: of the streams, in order.
+        """
+        if len(self.encodings) > 1 or self.encodings[0].rid is not None:
+            return
+        self._before_proposal = self.encodings
+        self._set_encodings(proposed_encodings(rids))
+
+    def withdraw_proposal(self) -> None:
+        """The offer is rolled back ([[LastStableRidlessSendEncodings]])."""
+        before, self._before_proposal = self._before_proposal, None
+        if before is not None:
+            self._set_encodings(before)
+
+    def keep_encodings(self, rids: Sequence[str]) -> None:
+        """An answer was set: the other streams are gone for good.
+
+        Args:
+            rids: those that were agreed; of none the first stream is left.
+        """
+        kept = [i for i, each in enumerate(self.encodings) if each.rid in rids] or [0]
+        self.encodings, self.ssrcs = tuple(self.encodings[i] for i in kept), [self.ssrcs[i] for i in kept]
+
+    def settle(self) -> None:
+        """An exchange is completed: what an encoding asks for and was not agreed is forgotten.
+
+        Spec: webrtc-pc, section 4.4.1.5 (encoding.codec is removed).
+        """
+        self._before_proposal = None
+        self.encodings = tuple(
+            each if self.can_send(each) else replace(each, codec=None) for each in self.encodings
+        )
+
+    def _set_encodings(self, encodings: Sequence[Encoding]) -> None:
+        self.encodings = tuple(encodings)
+        self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self.encodings]
 
     def stop(self) -> None:
         """Send nothing any more, for good."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rtcstack.config import MediaSettings
 from rtcstack.connection.capabilities import our_capabilities
-from rtcstack.connection.encodings import Encoding
+from rtcstack.connection.encodings import Encoding, proposed_encodings
 from rtcstack.connection.state import NegotiationState
 from rtcstack.entropy import random_token
 from rtcstack.jsep.intents import SendEncoding, TransceiverIntent
@@ -95,7 +95,7 @@ class Transceiver:
         """What the negotiation has to know."""
         sender = self.sender
         encodings = sender.encodings
-        simulcast = len(encodings) > 1 or encodings[0].rid is not None
+        simulcast = len(encodings) > 1
         return TransceiverIntent(
             key=self.key,
             kind=self.kind,
@@ -262,10 +262,16 @@ class TransceiverSet:
 
     # -- the negotiation's ------------------------------------------------------------------------
 
-    def create_remote(self, key: int, kind: str) -> None:
-        """A remote offer has a section that no transceiver fits."""
+    def create_remote(self, key: int, kind: str, rids: Sequence[str]) -> None:
+        """A remote offer has a section that no transceiver fits.
+
+        Args:
+            key: names it.
+            kind: "audio" or "video".
+            rids: the simulcast streams that the offer asks for; none is one stream.
+        """
         self.next_key = key
-        self.add(kind, Direction.RECVONLY)
+        self.add(kind, Direction.RECVONLY, encodings=proposed_encodings(rids))
 
     def forget(self, key: int) -> None:
         """The remote offer that made it was rolled back."""

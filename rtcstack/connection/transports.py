@@ -516,6 +516,19 @@ class TransportSet:
             entry = self._entries[key] = TransportEntry(self, key)
         return entry
 
+    def propose(self, key: str, *, controlling: bool) -> TransportEntry:
+        """The transport that a section will use if its offer is answered; nothing is begun on it.
+
+        Args:
+            key: of the transport.
+            controlling: our ICE role, unless it is known.
+        """
+        entry = self.prepare(key)
+        entry.in_use = True
+        if entry.is_controlling is None:
+            entry.is_controlling = controlling
+        return entry
+
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """While a description is applied, whatever becomes of it."""

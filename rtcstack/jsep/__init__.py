@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rtcstack.jsep.defaults import default_capabilities
     from rtcstack.jsep.effects import (
         Effect,
+        EncodingsAgreed,
+        EncodingsProposed,
         SectionChanged,
         TransceiverCreated,
         TransceiverRemoved,
@@ -59,6 +61,8 @@ __all__ = [
     "Description",
     "DtlsRole",
     "Effect",
+    "EncodingsAgreed",
+    "EncodingsProposed",
     "HeaderExtension",
     "Intents",
     "LocalTransport",
@@ -106,6 +110,8 @@ _HOMES = {
     "Description": "rtcstack.jsep.negotiation",
     "DtlsRole": "rtcstack.jsep.session",
     "Effect": "rtcstack.jsep.effects",
+    "EncodingsAgreed": "rtcstack.jsep.effects",
+    "EncodingsProposed": "rtcstack.jsep.effects",
     "HeaderExtension": "rtcstack.jsep.session",
     "Intents": "rtcstack.jsep.intents",
     "LocalTransport": "rtcstack.jsep.intents",

@@ -29,6 +29,7 @@ def agree(
     """
     section = replace(
         section,
+        proposed_transport=None,
         local=local,
         remote=remote,
         rtcp_mux=local.rtcp_mux and remote.rtcp_mux,
@@ -72,6 +73,7 @@ def reject(section: Section, local: MediaParameters | None, remote: MediaParamet
         section,
         rejected=True,
         transport=None,
+        proposed_transport=None,
         local=local,
         remote=remote,
         current_direction=Direction.INACTIVE if section.is_media else None,

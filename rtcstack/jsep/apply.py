@@ -19,8 +19,15 @@ from rtcstack.jsep.associate import (
 from rtcstack.jsep.bundle import carried_keys, transport_keys
 from rtcstack.jsep.codecs import answered, common, preferred
 from rtcstack.jsep.diff import diff, same_association
-from rtcstack.jsep.effects import Effect, TransceiverCreated, TransceiverRemoved, TransceiverStopped
-from rtcstack.jsep.intents import Intents
+from rtcstack.jsep.effects import (
+    Effect,
+    EncodingsAgreed,
+    EncodingsProposed,
+    TransceiverCreated,
+    TransceiverRemoved,
+    TransceiverStopped,
+)
+from rtcstack.jsep.intents import Capabilities, Intents
 from rtcstack.jsep.negotiation import Description, Negotiation
 from rtcstack.jsep.numbers import remember_extensions, remember_formats
 from rtcstack.jsep.read import read_media, read_transport
@@ -85,12 +92,18 @@ def advance(negotiation: Negotiation, side: Side, description: Description, inte
     else:
         result = _set_offer(negotiation, side, description, intents, state)
     effects: list[Effect] = [
-        TransceiverCreated(section.transceiver, section.kind, section.mid)
+        TransceiverCreated(
+            section.transceiver, section.kind, section.mid, _proposed_rids(section, intents.capabilities)
+        )
         for section in result.session.sections
         if section.transceiver is not None
         and section.transceiver in result.created
         and section.transceiver not in negotiation.created
     ]
+    if is_answer:
+        effects += _agreed_encodings(side, result.session, intents)
+    elif side is Side.REMOTE:
+        effects += _proposed_encodings(result.session, intents)
     effects += diff(negotiation.session, result.session)
     if side is Side.REMOTE:
         effects += _stopped(result.session, intents)
@@ -118,6 +131,33 @@ def rollback(negotiation: Negotiation, intents: Intents) -> Advanced:
     return Advanced(result, (*diff(negotiation.session, result.session), *removed))
 
 
+def _proposed_rids(section: Section, capabilities: Capabilities) -> tuple[str, ...]:
+    """The simulcast streams that a remote offer asks of a section, as many as can be sent."""
+    remote = section.remote
+    if remote is None or not remote.simulcast or section.kind != "video":
+        return ()
+    return remote.receive_rids[: capabilities.max_simulcast_streams]
+
+
+def _proposed_encodings(session: Session, intents: Intents) -> Iterable[Effect]:
+    for section in session.sections:
+        transceiver = intents.transceiver(section.transceiver)
+        rids = _proposed_rids(section, intents.capabilities)
+        if transceiver is not None and rids:
+            yield EncodingsProposed(transceiver.key, rids)
+
+
+def _agreed_encodings(side: Side, session: Session, intents: Intents) -> Iterable[Effect]:
+    for section in session.sections:
+        transceiver = intents.transceiver(section.transceiver)
+        if transceiver is None or len(transceiver.send_encodings) < 2:
+            continue
+        said = section.remote if side is Side.LOCAL else section.local
+        asked = () if said is None else said.receive_rids if side is Side.LOCAL else said.send_rids
+        if asked and section.send_rids != tuple(each.rid for each in transceiver.send_encodings):
+            yield EncodingsAgreed(transceiver.key, section.send_rids)
+
+
 def _stopped(session: Session, intents: Intents) -> Iterable[Effect]:
     for section in session.sections:
         transceiver = intents.transceiver(section.transceiver)
@@ -142,7 +182,9 @@ def _set_offer(
             negotiation, state=state, working=working, offered=working, pending_local=description, created=()
         )
     association = associate_remote_offer(description, before, intents)
-    working = _remote_offer(description.parsed, association, before, intents)
+    working = _with_proposed_transports(
+        description.parsed, _remote_offer(description.parsed, association, before, intents), before
+    )
     keys = tuple(key for key, _, _ in association.created)
     return replace(
         negotiation,
@@ -213,6 +255,28 @@ def _remote_offer(
             replace(section, remote=remote, receive_codecs=_either(receivable, before.section(section.mid)))
         )
     return _session(before, sections, before.transports, before.bundle_groups, association.next_mid)
+
+
+def _with_proposed_transports(offer: SessionDescription, session: Session, before: Session) -> Session:
+    """With the transports that sections will have if the answer bundles as the offer does."""
+    alive = [
+        section
+        for section, media in zip(session.sections, offer.media, strict=True)
+        if not section.rejected and is_supported(media)
+    ]
+    mids = {section.mid for section in alive}
+    groups: dict[str, tuple[str, ...]] = {}
+    for group in offer.bundle_groups:
+        members = tuple(mid for mid in group if mid in mids)
+        groups.update(dict.fromkeys(members, members))
+    keys = transport_keys(alive, groups, before)
+    return replace(
+        session,
+        sections=tuple(
+            replace(each, proposed_transport=keys.get(each.mid)) if each.transport is None else each
+            for each in session.sections
+        ),
+    )
 
 
 def _either(codecs: tuple[Codec, ...], agreed: Section | None) -> tuple[Codec, ...]:

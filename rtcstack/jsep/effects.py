@@ -8,6 +8,8 @@ from rtcstack.jsep.session import Section, Transport
 
 __all__ = [
     "Effect",
+    "EncodingsAgreed",
+    "EncodingsProposed",
     "SectionChanged",
     "TransceiverCreated",
     "TransceiverRemoved",
@@ -20,11 +22,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TransceiverCreated:
-    """A remote offer has a section that no transceiver fits: make one, recvonly, with this key."""
+    """A remote offer has a section that no transceiver fits: make one, recvonly, with this key.
+
+    Attributes:
+        key: names it for its whole life.
+        kind: "audio" or "video".
+        mid: of the section.
+        rids: the simulcast streams that the offer asks for, in order; () is one stream.
+    """
 
     key: int
     kind: str
     mid: str
+    rids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,32 @@ class TransceiverStopped:
 
     key: int
     mid: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingsProposed:
+    """A remote offer asks an existing transceiver for simulcast: so it is to send, if it has one stream.
+
+    Attributes:
+        key: of the transceiver.
+        rids: the streams, in order.
+    """
+
+    key: int
+    rids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingsAgreed:
+    """An answer takes some of the simulcast streams that were offered or asked for: the others are gone.
+
+    Attributes:
+        key: of the transceiver.
+        rids: the streams that are left; () where simulcast was refused, which leaves the first.
+    """
+
+    key: int
+    rids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +130,8 @@ Effect = (
     TransceiverCreated
     | TransceiverRemoved
     | TransceiverStopped
+    | EncodingsProposed
+    | EncodingsAgreed
     | TransportAdded
     | TransportChanged
     | TransportRemoved

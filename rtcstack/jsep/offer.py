@@ -111,7 +111,7 @@ def create_offer(
             )
             continue
         rids = [each.rid for each in slot.transceiver.send_encodings if each.rid is not None]
-        send_rids = rids if slot.transceiver.direction.send else []
+        send_rids = rids if slot.transceiver.direction.send and len(rids) > 1 else []
         media.append(
             media_section(
                 kind=slot.kind,
@@ -126,14 +126,14 @@ def create_offer(
                 extensions=numbers.assign(
                     offered_extensions(slot.transceiver, intents),
                     slot.kind,
-                    simulcast=len(send_rids) > 1,
+                    simulcast=bool(send_rids),
                 ),
                 transceiver=slot.transceiver,
                 carrier=carrier,
                 bundle_only=slot.mid in plan.bundle_only,
                 rtcp_rsize=plan.is_new(slot) or (slot.old is not None and slot.old.rtcp_rsize),
                 send_rids=send_rids,
-                simulcast=len(send_rids) > 1,
+                simulcast=bool(send_rids),
                 before=None if slot.old is None else slot.old.local,
             )
         )

@@ -257,6 +257,8 @@ class Section:
         transceiver: the intent's key, or None for sections that are not media.
         rejected: it is (or, in an offer, will be) out of use.
         transport: key of its transport in `Session.transports`, or None.
+        proposed_transport: of a section that only the peer's offer has described: the key of the
+            transport that it will use if the answer bundles as the offer does.
         local, remote: what the sides' latest descriptions say.
         current_direction: agreed, from our point of view; None before the first answer.
         receive_codecs: what may arrive, with our payload types and parameters, in our order. From
@@ -276,6 +278,7 @@ class Section:
     transceiver: int | None = None
     rejected: bool = False
     transport: str | None = None
+    proposed_transport: str | None = None
     local: MediaParameters | None = None
     remote: MediaParameters | None = None
     current_direction: Direction | None = None

@@ -168,7 +168,8 @@ def test_simulcast() -> None:
     assert lines(first, "simulcast") == ["send q;h;f"]
     assert not first.ssrcs
     assert not second.rids
-    assert lines(third, "rid") == ["q send"]
+    # one stream is no simulcast (webrtc-pc, final steps to create an offer)
+    assert not third.rids
     assert third.simulcast is None
 
 
