@@ -116,7 +116,9 @@ def validated(value: object) -> RTCConfiguration:
         NotSupportedError: the settings name an ICE agent that lacks what they ask for.
     """
     given = as_dictionary(RTCConfiguration, value)
-    servers = [as_dictionary(RTCIceServer, server) for server in given.iceServers or ()]
+    if given.iceServers is None:
+        raise TypeError("iceServers must be a sequence, not None")
+    servers = [_listed(as_dictionary(RTCIceServer, server)) for server in given.iceServers]
     for certificate in given.certificates or ():
         if not isinstance(certificate, RTCCertificate):
             raise TypeError(f"certificates must be RTCCertificate, not {type(certificate).__name__}")
@@ -136,6 +138,12 @@ def validated(value: object) -> RTCConfiguration:
     )
     check_features(ice_config(result))
     return result
+
+
+def _listed(server: RTCIceServer) -> RTCIceServer:
+    """A server with a list of its URLs, in whichever form they were given."""
+    urls = [server.urls] if isinstance(server.urls, str) else list(server.urls)
+    return dataclasses.replace(server, urls=urls)
 
 
 def check_modification(old: RTCConfiguration, new: RTCConfiguration, *, described: bool) -> None:
@@ -165,16 +173,15 @@ def check_modification(old: RTCConfiguration, new: RTCConfiguration, *, describe
 def _ice_servers(configuration: RTCConfiguration) -> tuple[IceServer, ...]:
     servers: list[IceServer] = []
     for server in configuration.iceServers:
-        urls = [server.urls] if isinstance(server.urls, str) else list(server.urls)
-        if not urls:
+        if not server.urls:
             raise UrlSyntaxError("an ICE server needs at least one URL")
-        for url in urls:
+        for url in server.urls:
             try:
                 parsed = parse_server_uri(url, server.username, server.credential)
             except ParseError as exc:
                 raise UrlSyntaxError(str(exc)) from None
             if parsed.scheme.is_turn:
-                if not server.username or server.credential is None:
+                if server.username is None or server.credential is None:
                     raise InvalidAccessError(f"{shown_uri(url)} needs a username and a credential")
                 if len(server.username.encode()) > MAX_USERNAME_BYTES:
                     raise InvalidAccessError(

@@ -264,15 +264,17 @@ class RTCPeerConnection(Resident, EventTarget):
             InvalidStateError: there is no remote description, or closed.
             OperationError: it cannot be read, or belongs to no section or generation.
         """
-        given: RTCIceCandidate | None
-        if candidate is None or isinstance(candidate, RTCIceCandidate):
-            given = candidate
-        else:
+        given: RTCIceCandidate | None = None
+        ufrag: str | None = None
+        if isinstance(candidate, RTCIceCandidate):
+            given, ufrag = candidate, candidate.usernameFragment
+        elif candidate is not None:
             members = _as_mapping(candidate)
             named = members.get("sdpMid") is not None or members.get("sdpMLineIndex") is not None
+            ufrag = members.get("usernameFragment")
             # 3. A candidate of no section is refused; the end of candidates of all needs none.
             given = RTCIceCandidate(members) if members.get("candidate") or named else None
-        return self._chain.run("addIceCandidate", lambda: self._signaling.add_ice_candidate(given))
+        return self._chain.run("addIceCandidate", lambda: self._signaling.add_ice_candidate(given, ufrag))
 
     async def gathered(self) -> RTCSessionDescription:
         """Wait until all candidates are in the local description, for signalling that cannot
@@ -531,7 +533,7 @@ class RTCPeerConnection(Resident, EventTarget):
     # -- the end ----------------------------------------------------------------------------------
 
     def close(self) -> Operation[None]:
-        """Close the connection: at once, and without events.
+        """Close the connection: at once, and without events but those of the receivers' tracks, which end.
 
         Also possible while its event loop does not run, or has been closed: then everything is
         released before this returns.

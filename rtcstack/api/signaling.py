@@ -254,18 +254,23 @@ class Signaling:
             shown.dispatchEvent(Event("statechange"))
             shown.iceTransport.dispatchEvent(Event("statechange"))
 
-    def add_ice_candidate(self, candidate: RTCIceCandidate | None) -> Task[None]:
-        """The chained steps of addIceCandidate."""
+    def add_ice_candidate(self, candidate: RTCIceCandidate | None, ufrag: str | None) -> Task[None]:
+        """The chained steps of addIceCandidate.
+
+        Args:
+            candidate: None for the end of candidates of all sections.
+            ufrag: of its generation; None for the latest.
+        """
         # 1. There must be a remote description.
         if self._connection.negotiation.remote_description is None:
             raise InvalidStateError("addIceCandidate without a remote description")
         if candidate is None:
-            return lambda: self._take(None, None, None, None)
+            return lambda: self._take(None, None, None, ufrag)
         parsed = parsed_candidate(candidate)
         if candidate.candidate and parsed is None:
             raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
         # 2. to 6.
-        mid, index, ufrag = candidate.sdpMid, candidate.sdpMLineIndex, candidate.usernameFragment
+        mid, index = candidate.sdpMid, candidate.sdpMLineIndex
         return lambda: self._take(parsed, mid, index, ufrag)
 
     def _take(self, parsed: Candidate | None, mid: str | None, index: int | None, ufrag: str | None) -> None:

@@ -175,7 +175,11 @@ class Connection:
             self.transports.close()  # first, so that nothing below asks for a turn of the loop
         for transceiver in self.transceivers.all:
             transceiver.finish()
-            transceiver.receiver.track.stop()
+            track = transceiver.receiver.track
+            if without_loop:
+                track.stop()
+            else:
+                asyncio.get_running_loop().call_soon(track.end)  # which tells, in a task of its own
         if self.channels is not None:
             self.channels.shut()
         return self.transports.close()

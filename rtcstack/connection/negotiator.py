@@ -170,14 +170,11 @@ class Negotiator:
             InvalidStateError: there is none.
         """
         restarted = jsep.restarted_transports(self._state.negotiation)
-
-        def restart(key: str, credentials: tuple[str, str]) -> bool:
-            return key in restarted or credentials in self._credentials_to_replace
-
+        # an answer restarts what its offer does; what restartIce asked for waits for an offer of ours
         self._last_answer = jsep.create_answer(
             self._state.negotiation,
             self._intents(),
-            self._local(restart),
+            self._local(lambda key, _: key in restarted),
             session_id=self._session_id,
             version=self._version(),
         )

@@ -104,6 +104,10 @@ def with_remote_candidate(
     if mid == "" and index is not None:
         mid = None
     indices = _indices(latest.parsed, negotiation.session, candidate, mid, index)
+    if (mid is not None or index is not None) and all(
+        _is_stopped(negotiation.session, each) for each in indices
+    ):
+        return RemoteCandidate(negotiation)
     target = _generation(negotiation, indices, ufrag)
     pending, current = negotiation.pending_remote, negotiation.current_remote
     sessions = (negotiation.working, negotiation.stable)
@@ -158,6 +162,12 @@ def _indices(
     if candidate is not None:
         raise OperationError("candidate names neither a mid nor an m= section")
     return list(range(len(description.media)))
+
+
+def _is_stopped(session: Session, index: int) -> bool:
+    """Whether the transceiver of a section has stopped: what comes for it is of no consequence."""
+    section = session.sections[index] if index < len(session.sections) else None
+    return section is not None and section.is_media and section.rejected
 
 
 def _generation(negotiation: Negotiation, indices: list[int], ufrag: str | None) -> dict[int, str]:

@@ -102,7 +102,7 @@ def test_errors_carry_their_w3c_name() -> None:
 
 async def test_unknown_members_of_a_mapping_are_ignored() -> None:
     pc = RTCPeerConnection({"sdpSemantics": "unified-plan", "iceServers": [TURN]})
-    assert pc.getConfiguration().iceServers == [RTCIceServer(**TURN)]  # type: ignore[arg-type]
+    assert pc.getConfiguration().iceServers == [RTCIceServer(**{**TURN, "urls": [TURN["urls"]]})]  # type: ignore[arg-type]
     await pc.close()
 
 
@@ -253,3 +253,16 @@ def test_candidate_needs_a_section() -> None:
         RTCIceCandidate("")
     with pytest.raises(TypeError):
         RTCIceCandidate("", sdpMLineIndex=70_000)
+
+
+def test_an_empty_username_is_not_a_missing_one() -> None:
+    pc = RTCPeerConnection({"iceServers": [{"urls": "turn:example.org", "username": "", "credential": ""}]})
+    [server] = pc.getConfiguration().iceServers
+    assert (server.urls, server.username) == (["turn:example.org"], "")
+    for missing in ("username", "credential"):
+        given = {"urls": "turn:example.org", "username": "u", "credential": "c"}
+        del given[missing]
+        with pytest.raises(InvalidAccessError):
+            RTCPeerConnection({"iceServers": [given]})
+    with pytest.raises(TypeError, match="iceServers"):
+        RTCPeerConnection({"iceServers": None})

@@ -6,6 +6,7 @@ Spec: webrtc-pc, section 4.4.1.5 (set the session description).
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rtcstack import (
     InvalidStateError,
     MediaStream,
     MediaStreamTrack,
+    OperationError,
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpSender,
@@ -309,3 +311,53 @@ async def test_a_rollback_from_the_wrong_side_is_an_invalid_state(side: str) -> 
         else:
             await rejects(InvalidStateError, a.setRemoteDescription(ROLLBACK))
         assert (a.signalingState, b.signalingState) == ("have-local-offer", "have-remote-offer")
+
+
+# -- candidates and restarts --------------------------------------------------------------------------
+
+CANDIDATE = "candidate:1 1 udp 2122260223 192.0.2.1 1234 typ host"
+
+
+async def test_an_unknown_generation_is_refused_in_every_form() -> None:
+    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
+        a.addTransceiver("audio")
+        await b.setRemoteDescription(await a.createOffer())
+        for text in (CANDIDATE, ""):
+            for place in ({"sdpMid": "0"}, {"sdpMLineIndex": 0}, {}):
+                if text and not place:
+                    continue
+                given = {"candidate": text, "usernameFragment": "nope", **place}
+                await rejects(OperationError, b.addIceCandidate(given))
+        assert b.remoteDescription is not None
+        assert "a=candidate" not in b.remoteDescription.sdp
+        assert "a=end-of-candidates" not in b.remoteDescription.sdp
+
+
+async def test_a_candidate_for_a_transceiver_that_has_stopped_is_of_no_consequence() -> None:
+    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
+        a.addTransceiver("audio")
+        a.addTransceiver("video")
+        await negotiate(a, b)
+        a.getTransceivers()[0].stop()
+        await negotiate(a, b)
+        given = {"candidate": CANDIDATE, "sdpMid": "0", "usernameFragment": "nope"}
+        await b.addIceCandidate(given)
+        await rejects(OperationError, b.addIceCandidate({**given, "sdpMid": "1"}))
+
+
+async def test_an_answer_does_not_restart_what_its_offer_did_not() -> None:
+    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
+        needed: list[str] = []
+        a.addTransceiver("audio")
+        await negotiate(a, b)
+        a.onnegotiationneeded = lambda event: needed.append(event.type)
+        a.restartIce()
+        await asyncio.sleep(0)
+        await negotiate(b, a)
+        await asyncio.sleep(0.01)
+        assert needed == ["negotiationneeded"] * 2, "it is asked for still"
+        before = re.findall("a=ice-ufrag:.*", a.localDescription.sdp)  # type: ignore[union-attr]
+        await negotiate(a, b)
+        await asyncio.sleep(0.01)
+        assert re.findall("a=ice-ufrag:.*", a.localDescription.sdp) != before  # type: ignore[union-attr]
+        assert len(needed) == 2
