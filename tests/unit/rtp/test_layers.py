@@ -215,7 +215,7 @@ def test_the_order_of_streams_outlives_their_changes() -> None:
     engine.update_send_stream(streams[0], layers()[0])
     engine.update_send_stream(streams[1], video_parameters(ssrc=101, rtx_ssrc=None, rtx_payload_type=None))
     assert engine.send_streams == streams
-    assert list(engine._send_streams) == [100, 200, 101, 102, 202]
+    assert list(engine._sent.by_ssrc) == [100, 200, 101, 102, 202]
     with pytest.raises(ValueError, match="in use"):
         engine.update_send_stream(streams[0], video_parameters(ssrc=100, rtx_ssrc=102))
 
