@@ -26,6 +26,7 @@ from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, Str
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import Delivery
+from rtcstack.rtp.receive import ReceiveStream
 
 __all__ = ["Receiver", "ReceiverObserver"]
 
@@ -259,10 +260,10 @@ class Receiver:
 
     # -- ReceiveOwner -----------------------------------------------------------------------------
 
-    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+    def on_stream_started(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """A stream's first packet came."""
         if self.inbound is not None:
-            self.inbound.on_stream_started(event, now)
+            self.inbound.on_stream_started(event, stream, now)
 
     def on_stream_ended(self, event: StreamEnded, now: float) -> None:
         """A stream is gone."""

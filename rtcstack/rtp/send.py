@@ -23,7 +23,7 @@ from rtcstack.rtp.history import History
 from rtcstack.rtp.outgoing import Outgoing, SendCounts
 from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.packet import RtpPacket
-from rtcstack.rtp.parameters import SendParameters
+from rtcstack.rtp.parameters import SendParameters, StreamName
 from rtcstack.rtp.remote import RemoteReception
 from rtcstack.rtp.rtcp.reports import SenderReport
 
@@ -62,6 +62,7 @@ class SendStream:
 
     Attributes:
         parameters: as above.
+        name: how events name it.
         timestamp_offset: added to all timestamps that are handed in.
         counts: what has left of it.
         history: what was sent, and its retransmissions.
@@ -99,6 +100,7 @@ class SendStream:
         "history",
         "key_frames_sent",
         "nack_count",
+        "name",
         "parameters",
         "pli_count",
         "remote",
@@ -158,6 +160,7 @@ class SendStream:
     def update(self, parameters: SendParameters, extension_ids: ExtensionIds) -> None:
         """Bind the stream to what is agreed now: the payload type may change, the SSRC may not."""
         self.parameters = parameters
+        self.name = StreamName(parameters.mid, parameters.rid, parameters.ssrc)
         self.extension_ids = extension_ids
         ids = extension_ids
         self._static: list[tuple[int, bytes]] = []

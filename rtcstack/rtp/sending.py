@@ -248,7 +248,7 @@ class Sending:
 
     def _want_key_frame(self, stream: SendStream, now: float) -> None:
         if stream.parameters.kind == "video" and stream.want_key_frame(now):
-            self._events.append(KeyFrameRequested(stream))
+            self._events.append(KeyFrameRequested(stream.name))
 
     def on_remote_estimate(self, bitrate_bps: int, now: float) -> None:
         """The peer's own estimate came."""
@@ -341,7 +341,7 @@ class Sending:
             if changed or (not share) != (not told):
                 self._told[stream] = share
                 self._note_pause(stream, told, share, now)
-                self._events.append(BitrateAllocated(stream, share, estimate))
+                self._events.append(BitrateAllocated(stream.name, share, estimate))
 
 
 def _least(stream: SendStream) -> int:

@@ -28,7 +28,7 @@ from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
-from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
+from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source, StreamName
 from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.rtp.received import ReceivedStreams
 from rtcstack.rtp.retired import Retired
@@ -314,6 +314,11 @@ class RtpSession:
         """The streams that are received, in the order of their first packets."""
         return self._received.streams
 
+    def receive_stream(self, name: StreamName) -> ReceiveStream | None:
+        """The stream that an event names; None once it has ended."""
+        stream = self._received.by_ssrc.get(name.ssrc)
+        return stream if isinstance(stream, ReceiveStream) and stream.name == name else None
+
     def current_stream(self, mid: str, rid: str | None = None) -> ReceiveStream | None:
         """The stream that has its place: the one that is known best, and of those the one that flows."""
         return self._received.current.get((mid, rid))
@@ -450,7 +455,7 @@ class RtpSession:
         """Take what happened, oldest first."""
         for stream in self._attention.untold:
             if stream.packets:
-                self._events.append(PacketsReceived(stream, stream.packets))
+                self._events.append(PacketsReceived(stream.name, stream.packets))
                 stream.packets = []
         self._attention.untold.clear()
         if not self._events:
@@ -530,7 +535,7 @@ class RtpSession:
         return stream
 
     def _on_frame(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
-        self._events.append(FrameReceived(stream, frame))
+        self._events.append(FrameReceived(stream.name, frame))
 
     def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
         primary: AnyReceiveStream | None

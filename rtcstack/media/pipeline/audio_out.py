@@ -134,7 +134,7 @@ class AudioOutbound(Outbound):
         self.layer = layers[0]
         self.stream = carrier.session.add_send_stream(self.layer.send)
         carrier.session.set_active(self.stream, False)
-        carrier.senders[self.stream] = self
+        carrier.senders[self.stream.ssrc] = self
         self.frames_encoded = 0
         self.level: float | None = None
         self.total_energy = 0.0

@@ -137,7 +137,7 @@ class Outbound(ABC):
             self._closed = True
             self._attach()
             for stream in self.streams:
-                self.carrier.senders.pop(stream, None)
+                self.carrier.senders.pop(stream.ssrc, None)
                 self.carrier.session.remove_send_stream(stream)
             self.release()
             self.carrier.wake()

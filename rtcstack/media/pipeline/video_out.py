@@ -429,7 +429,7 @@ class VideoOutbound(Outbound):
             stream = carrier.session.add_send_stream(layers[index].send)
             carrier.session.set_active(stream, False)
             layer = made[index] = VideoLayer(self, layers[index], stream)
-            carrier.senders[stream] = layer
+            carrier.senders[stream.ssrc] = layer
         self.layers = [made[index] for index in range(len(layers))]
 
     @property
