@@ -374,12 +374,12 @@ class SendStream:
             self.frames_sent += 1
         return True
 
-    # -- repetitions ------------------------------------------------------------------------------
+    # -- retransmissions ------------------------------------------------------------------------------
 
     def on_nack(self, sequence_numbers: Sequence[int], now: float) -> None:
-        """The peer misses packets: send again those that are kept; see `History.resend`."""
+        """The peer misses packets: retransmit those that are kept; see `History.retransmit`."""
         self.nack_count += 1
-        self.history.resend(sequence_numbers, now, self.rtt_s)
+        self.history.retransmit(sequence_numbers, now, self.rtt_s)
 
     def make_padding(self, wanted_bytes: int) -> list[Outgoing]:
         """Packets that carry nothing new, for probing; see `History.make_padding`."""
@@ -433,6 +433,6 @@ class SendStream:
         elapsed = int((now - self._last_captured_at) * self.parameters.clock_rate)
         packets, octets = counts.packets, counts.bytes
         if self.history.has_rtx:  # what is repeated has an SSRC of its own
-            packets -= counts.repeated_packets + counts.padding_packets
-            octets -= counts.repeated_bytes + counts.padding_bytes
+            packets -= counts.retransmitted_packets + counts.padding_packets
+            octets -= counts.retransmitted_bytes + counts.padding_bytes
         return SenderReport(self.ssrc, ntp, (self._last_timestamp + elapsed) & 0xFFFF_FFFF, packets, octets)

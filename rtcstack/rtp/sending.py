@@ -241,7 +241,7 @@ class Sending:
 
     def _drop_stale(self, now: float) -> None:
         if self.pacer.queue_s > STALE_QUEUE_S:
-            dropped = self.pacer.drop([s.counts for s in self._streams], (Lane.REPEATED, Lane.VIDEO))
+            dropped = self.pacer.drop([s.counts for s in self._streams], (Lane.RETRANSMISSION, Lane.VIDEO))
             for stream in self._streams:
                 if stream.counts in dropped:
                     self._want_key_frame(stream, now)

@@ -222,9 +222,9 @@ class RtpSession:
         stream = self._received.by_ssrc.get(source.ssrc)
         if stream is not None and stream.section.mid != mid:
             self._received.move(stream)
-        repeated = None if source.rtx_ssrc is None else self._received.by_ssrc.get(source.rtx_ssrc)
-        if isinstance(repeated, RtxStream) and repeated.primary.ssrc != source.ssrc:
-            self._received.move(repeated)
+        rtx = None if source.rtx_ssrc is None else self._received.by_ssrc.get(source.rtx_ssrc)
+        if isinstance(rtx, RtxStream) and rtx.primary.ssrc != source.ssrc:
+            self._received.move(rtx)
 
     def _rebind(self) -> None:
         sections = self._demux.sections
@@ -490,8 +490,8 @@ class RtpSession:
             self._drop(Drop(route.value), packet.data)
             return
         stream: AnyReceiveStream | None
-        if route.role is Role.REPEATED:
-            stream = self._begin_repeated(packet.ssrc, route)
+        if route.role is Role.RETRANSMISSION:
+            stream = self._begin_retransmission(packet.ssrc, route)
         else:
             stream = self._begin_media(packet.ssrc, route, now)
         if stream is None:
@@ -537,7 +537,7 @@ class RtpSession:
     def _on_frame(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
         self._events.append(FrameReceived(stream.name, frame))
 
-    def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
+    def _begin_retransmission(self, ssrc: int, route: Route) -> RtxStream | None:
         primary: AnyReceiveStream | None
         if route.primary_ssrc is not None:
             primary = self._received.by_ssrc.get(route.primary_ssrc)

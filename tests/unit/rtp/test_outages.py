@@ -298,7 +298,7 @@ def test_what_a_key_frame_on_request_leaves_behind_is_not_sent_again() -> None:
     sender.drain()
     sender.now += 0.5
     assert sender.nack(*numbers) == []
-    assert all(p.resent_at != NEVER for p in sender.stream.history._packets.values())
+    assert all(p.retransmitted_at != NEVER for p in sender.stream.history._packets.values())
 
 
 class Plainest:

@@ -18,7 +18,7 @@ from rtcstack.rtp.events import (
 from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.rtp.session import RtpSession
 
-__all__ = ["MediaCarrier", "ReceiveOwner", "SendOwner"]
+__all__ = ["MediaTransport", "ReceiveOwner", "SendOwner"]
 
 logger = logging.getLogger("rtcstack.media")
 
@@ -58,7 +58,7 @@ class ReceiveOwner(Protocol):
         """Nothing will come any more."""
 
 
-class MediaCarrier:
+class MediaTransport:
     """One transport, as media sees it.
 
     Args:
