@@ -179,7 +179,7 @@ class RTCDTMFSender(Resident, EventTarget):
                 payload_type=playing.payload_type,
                 tells_time=False,
             )
-        outbound.carrier.wake()
+        outbound.transport.wake()
         if packets:
             due = playing.began_at + packets[0].at_ms / 1000
             self._packet_timer = asyncio.get_running_loop().call_later(due - now, self._send_due)

@@ -14,10 +14,10 @@ from rtcstack.connection.binding import is_received, receive_section, received_c
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.jsep.session import Section
 from rtcstack.media.pipeline.audio_in import AudioInbound
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceiverSource, ReceiveTransform
 from rtcstack.media.pipeline.told import ToldOnce
+from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.stream import MediaStream
@@ -26,6 +26,7 @@ from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, Str
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import Delivery
+from rtcstack.rtp.receive import ReceiveStream
 
 __all__ = ["Receiver", "ReceiverObserver"]
 
@@ -71,7 +72,7 @@ class Receiver:
         self.stopped = False
         self.observer: ReceiverObserver | None = None
         self._limits = limits
-        self._carrier: MediaCarrier | None = None
+        self._media: MediaTransport | None = None
         self._mid: str | None = None
         self._transform: ReceiveTransform | None = None
         self._packet_sink: Callable[[list[RtpPacket]], object] | None = None
@@ -99,7 +100,7 @@ class Receiver:
     @property
     def header_extension_ids(self) -> ExtensionIds | None:
         """Numbers of the header extensions of what arrives."""
-        return None if self._carrier is None else self._carrier.session.header_extension_ids
+        return None if self._media is None else self._media.session.header_extension_ids
 
     @property
     def encoded_track(self) -> MediaStreamTrack:
@@ -184,8 +185,8 @@ class Receiver:
         return inbound
 
     def _wake(self) -> None:
-        if self._carrier is not None:
-            self._carrier.wake()
+        if self._media is not None:
+            self._media.wake()
 
     def _tell(self, error: Exception) -> None:
         if self.observer is not None:
@@ -236,14 +237,14 @@ class Receiver:
         """Bring what is received in line with what was described, and with who reads."""
         section, entry = self.section, self.entry
         receives = section is not None and entry is not None and not self.stopped and is_received(section)
-        carrier = entry.carrier if entry is not None and receives else None
-        if self._carrier is not None and (carrier is not self._carrier or self._mid != _mid(section)):
+        media = entry.media if entry is not None and receives else None
+        if self._media is not None and (media is not self._media or self._mid != _mid(section)):
             if self._mid is not None:
-                self._carrier.receivers.pop(self._mid, None)
-                self._carrier.session.remove_receive_section(self._mid)
+                self._media.receivers.pop(self._mid, None)
+                self._media.session.remove_receive_section(self._mid)
             self._mid = None
-        self._carrier = carrier
-        if carrier is None or section is None:
+        self._media = media
+        if media is None or section is None:
             if self.inbound is not None:
                 self.inbound.set_receiving(False)
             return
@@ -253,16 +254,16 @@ class Receiver:
             inbound.set_rids(self._rids)
             inbound.min_delay_s = self.min_delay_s
         self._mid = section.mid
-        carrier.receivers[section.mid] = self
-        carrier.session.set_receive_section(receive_section(section, self._delivery(), self.min_delay_s))
+        media.receivers[section.mid] = self
+        media.session.set_receive_section(receive_section(section, self._delivery(), self.min_delay_s))
         inbound.set_receiving(True)
 
     # -- ReceiveOwner -----------------------------------------------------------------------------
 
-    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+    def on_stream_started(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """A stream's first packet came."""
         if self.inbound is not None:
-            self.inbound.on_stream_started(event, now)
+            self.inbound.on_stream_started(event, stream, now)
 
     def on_stream_ended(self, event: StreamEnded, now: float) -> None:
         """A stream is gone."""

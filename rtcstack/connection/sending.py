@@ -19,9 +19,9 @@ from rtcstack.entropy import random_hex
 from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Section
 from rtcstack.media.pipeline.audio_out import AudioOutbound
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.outbound import Layer, SendTransform
+from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.extensions import ExtensionIds
@@ -94,7 +94,7 @@ class Sender:
         self._settings = settings or MediaSettings()
         self._streams = tuple(dict.fromkeys(streams))
         self._transform: SendTransform | None = None
-        self._carrier: MediaCarrier | None = None
+        self._media: MediaTransport | None = None
         self._requested_at = -KEY_FRAME_REQUEST_S
         self._request_timer: asyncio.TimerHandle | None = None
         self._unwrapper: Unwrapper | None = None
@@ -263,7 +263,7 @@ class Sender:
         for each in packets:
             packet = self._parse(each) if isinstance(each, bytes) else each
             taken += stream.send_rtp(packet, now, source)
-        outbound.carrier.wake()
+        outbound.transport.wake()
         return taken
 
     def _parse(self, data: bytes) -> RtpPacket:
@@ -306,25 +306,25 @@ class Sender:
                 self.outbound.set_sending(False)
             return
         layers = self._layers(section)
-        carrier = entry.carrier
+        media = entry.media
         outbound = self.outbound
         if outbound is not None and (
-            carrier is not self._carrier
+            media is not self._media
             or [stream.ssrc for stream in outbound.streams] != [layer.send.ssrc for layer in layers]
         ):
-            if carrier is self._carrier:
+            if media is self._media:
                 # an SSRC never begins anew on the same keys
                 self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self.encodings]
                 layers = self._layers(section)
             self._close_outbound()
             outbound = None
-        self._carrier = carrier
+        self._media = media
         if not layers:
             return
         if outbound is None:
             make = AudioOutbound if self.kind == "audio" else VideoOutbound
             try:
-                outbound = self.outbound = make(carrier, coder_pool(), layers, self._tell_error)
+                outbound = self.outbound = make(media, coder_pool(), layers, self._tell_error)
             except OperationError as exc:
                 self._tell_error(exc)
                 return

@@ -29,7 +29,7 @@ from rtcstack.sdp import Candidate, Fingerprint
 if TYPE_CHECKING:
     from rtcstack.dtls.certificate import Certificate
     from rtcstack.ice import AnyIceAgent
-    from rtcstack.media.pipeline.carrier import MediaCarrier
+    from rtcstack.media.pipeline.transport import MediaTransport
     from rtcstack.rtp.events import RtpEvent
     from rtcstack.transport import Transport, TransportObserver
 
@@ -188,27 +188,27 @@ class TransportEntry:
         self.restart_credentials: tuple[str, str] | None = None
         self._stale_remote_ufrag: str | None = None
         self._abandon_timer: asyncio.TimerHandle | None = None
-        self._carrier: MediaCarrier | None = None
+        self._media: MediaTransport | None = None
         self._release: weakref.finalize[[Transport, asyncio.AbstractEventLoop], TransportEntry] | None = None
 
     @property
-    def carrier(self) -> MediaCarrier:
+    def media(self) -> MediaTransport:
         """What media travels over; made when there is some."""
-        if self._carrier is None:
-            from rtcstack.media.pipeline.carrier import MediaCarrier
+        if self._media is None:
+            from rtcstack.media.pipeline.transport import MediaTransport
 
             path = self.transport.attach_media(self._owner.config.settings.media.congestion_controller)
-            self._carrier = MediaCarrier(path.session, self.transport.wake_media)
+            self._media = MediaTransport(path.session, self.transport.wake_media)
             if self._owner.is_changing:
                 path.session.begin_changes()
             if path.srtp is not None:
-                self._carrier.opened()
-        return self._carrier
+                self._media.opened()
+        return self._media
 
     def change(self, *, begins: bool) -> None:
         """A description begins to be applied, or has been: media is told once what it comes to."""
-        if self._carrier is not None:
-            session = self._carrier.session
+        if self._media is not None:
+            session = self._media.session
             session.begin_changes() if begins else session.end_changes()
 
     @property
@@ -363,11 +363,11 @@ class TransportEntry:
         self.dtls_state = state
         if isinstance(event, DtlsConnected):
             self.dtls_details = event
-        if self._carrier is not None:
+        if self._media is not None:
             if state is DtlsState.CONNECTED and self.transport.dtls.srtp_keys is not None:
-                self._carrier.opened()
+                self._media.opened()
             elif state in (DtlsState.CLOSED, DtlsState.FAILED):
-                self._carrier.closed()
+                self._media.closed()
         self._owner.paths.on_dtls_state(self, event if isinstance(event, DtlsFailed) else None)
         self._hold()
 
@@ -377,8 +377,8 @@ class TransportEntry:
 
     def on_media_events(self, events: list[RtpEvent], now: float) -> None:
         """Told to the senders and receivers that they are of."""
-        if self._carrier is not None:
-            self._carrier.dispatch(events, now)
+        if self._media is not None:
+            self._media.dispatch(events, now)
 
     def on_peer_left(self) -> None:
         """Passed on."""
@@ -386,8 +386,8 @@ class TransportEntry:
 
     def on_media_lost(self, reason: str) -> None:
         """Media is over here."""
-        if self._carrier is not None:
-            self._carrier.lost()
+        if self._media is not None:
+            self._media.lost()
         self._owner.paths.on_media_lost(reason)
 
     # -- the end ----------------------------------------------------------------------------------
@@ -399,8 +399,8 @@ class TransportEntry:
             self._abandon_timer = None
         self.in_use = False
         self._hold()
-        if self._carrier is not None:
-            self._carrier.closed()
+        if self._media is not None:
+            self._media.closed()
         task = self.transport.abandon()
         self.dtls_state = DtlsState.CLOSED
         return task

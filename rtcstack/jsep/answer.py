@@ -17,8 +17,8 @@ from rtcstack.jsep.negotiation import Description, Negotiation
 from rtcstack.jsep.offer import offered_extensions
 from rtcstack.jsep.read import read_transport
 from rtcstack.jsep.sections import (
-    Carrier,
     Destination,
+    TransportLines,
     data_section,
     default_destination,
     media_section,
@@ -120,26 +120,29 @@ class _Answering:
         alive = [section for section in self.offered.sections if section.mid in accepted]
         keys = transport_keys(alive, groups, self.offered)
         local = {key: transports(key) for key in dict.fromkeys(keys.values())}
-        carriers = {
-            key: self._carrier(key, groups.get(mid, (mid,))[0], local[key]) for mid, key in keys.items()
+        lines_by_key = {
+            key: self._transport_lines(key, groups.get(mid, (mid,))[0], local[key])
+            for mid, key in keys.items()
         }
-        any_carrier = next(iter(carriers.values()), None)
+        any_lines = next(iter(lines_by_key.values()), None)
         media = []
         for section, offered in zip(self.offered.sections, self.offer.media, strict=True):
             if section.mid not in accepted:
                 rejected = rejected_section(
-                    offered.kind, offered.protocol, offered.formats, offered.mid, any_carrier
+                    offered.kind, offered.protocol, offered.formats, offered.mid, any_lines
                 )
                 media.append(rejected)
                 continue
             transport = local[keys[section.mid]]
             tag = groups.get(section.mid, (section.mid,))[0]
-            carrier = replace(carriers[keys[section.mid]], tagged=tag == section.mid)
+            transport_lines = replace(lines_by_key[keys[section.mid]], tagged=tag == section.mid)
             destination = default_destination(transport.candidates)
             if section.kind == "application":
-                media.append(self._data(offered, carrier, destination))
+                media.append(self._data(offered, transport_lines, destination))
             else:
-                media.append(self._media(section, offered, carrier, destination, matches[section.mid] or []))
+                media.append(
+                    self._media(section, offered, transport_lines, destination, matches[section.mid] or [])
+                )
         written = [Group("BUNDLE", members) for members in dict.fromkeys(groups.values())]
         written += self._lip_sync(accepted)
         parsed = session_level(
@@ -225,19 +228,19 @@ class _Answering:
 
     # what is written
 
-    def _carrier(self, key: str, tag: str, transport: LocalTransport) -> Carrier:
+    def _transport_lines(self, key: str, tag: str, transport: LocalTransport) -> TransportLines:
         section = self.offered.section(tag)
         assert section is not None
         media = self.offer.media[section.index]
         remote = tagged_parameters(self.offer, media)
         assert remote is not None
         known = self.stable.transport(key)
-        return Carrier(
+        return TransportLines(
             transport, _setup(remote, transport, known), tls_id=remote.tls_id is not None, tagged=False
         )
 
     def _data(
-        self, offered: MediaDescription, carrier: Carrier, destination: Destination
+        self, offered: MediaDescription, transport_lines: TransportLines, destination: Destination
     ) -> MediaDescription:
         return data_section(
             protocol=offered.protocol,
@@ -247,7 +250,7 @@ class _Answering:
             port=self.intents.sctp_port,
             max_message_size=self.intents.max_message_size,
             sctp_init=self.intents.sctp_init,
-            carrier=carrier,
+            transport_lines=transport_lines,
             old_style="webrtc-datachannel" not in offered.formats,
         )
 
@@ -255,7 +258,7 @@ class _Answering:
         self,
         section: Section,
         offered: MediaDescription,
-        carrier: Carrier,
+        transport_lines: TransportLines,
         destination: Destination,
         matches: Sequence[Match],
     ) -> MediaDescription:
@@ -274,7 +277,7 @@ class _Answering:
             codecs=_answered_codecs(matches),
             extensions=tuple(self._extensions(transceiver, remote)),
             transceiver=transceiver,
-            carrier=carrier,
+            transport_lines=transport_lines,
             rtcp_mux=remote.rtcp_mux,
             rtcp_rsize=remote.rtcp_rsize,
             send_rids=send_rids,

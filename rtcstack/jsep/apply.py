@@ -209,14 +209,14 @@ def _local_offer(
     }
     # once bundled, sections repeat what the tagged one says; before, each speaks for itself
     carrying = tuple(mid for mid in described if not stable.bundle_groups or mid == groups[mid][0])
-    carriers = carried_keys(carrying, groups, before)
+    keys = carried_keys(carrying, groups, before)
     transports = {each.key: each for each in before.transports}
-    for mid, key in carriers.items():
+    for mid, key in keys.items():
         old = transports.get(key, Transport(key, mid, ice_controlling=True))
         transports[key] = replace(old, mid=mid, local=described[mid])
     sections = []
     for section, media in zip(association.sections, offer.media, strict=True):
-        tag = next((mid for mid in groups[section.mid] if mid in carriers), section.mid)
+        tag = next((mid for mid in groups[section.mid] if mid in keys), section.mid)
         local = read_media(offer, media, offer.section(tag))
         agreed = stable.section(section.mid)
         sections.append(
@@ -225,7 +225,7 @@ def _local_offer(
                 local=local,
                 transport=section.transport
                 if section.rejected
-                else carriers.get(section.mid, carriers.get(tag or "")),
+                else keys.get(section.mid, keys.get(tag or "")),
                 receive_codecs=_either(local.codecs, agreed),
             )
         )

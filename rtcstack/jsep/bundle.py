@@ -56,20 +56,20 @@ def unbundled_kinds(
 
 
 def carried_keys(
-    carriers: Sequence[str], groups: Mapping[str, tuple[str, ...]], before: Session
+    carrying: Sequence[str], groups: Mapping[str, tuple[str, ...]], before: Session
 ) -> dict[str, str]:
     """The key of the transport that each section of our offer describes.
 
     Args:
-        carriers: mids of the sections that describe one, in order.
+        carrying: mids of the sections that describe one, in order.
         groups: the members of the group that a mid is in.
         before: the session that the offer starts from.
     """
-    carrying = frozenset(carriers)
+    all_carrying = frozenset(carrying)
     keys: dict[str, str] = {}
-    for mid in carriers:
+    for mid in carrying:
         taken = set(keys.values())
-        others = (other for other in groups.get(mid, ()) if other not in carrying)
+        others = (other for other in groups.get(mid, ()) if other not in all_carrying)
         known = (before.section(each) for each in (mid, *others))
         inherited = (each.transport for each in known if each is not None and each.transport is not None)
         key = next((each for each in inherited if each not in taken), None)

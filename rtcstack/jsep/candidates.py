@@ -250,15 +250,15 @@ def _write_local(
     c= lines of all that share it."""
     parsed = description.parsed
     assert parsed is not None
-    carrier = session.section(transport.mid)
-    if carrier is None or parsed.media[carrier.index].ice_ufrag != ufrag:
+    tagged = session.section(transport.mid)
+    if tagged is None or parsed.media[tagged.index].ice_ufrag != ufrag:
         return description
-    written = _with_lines(parsed.media[carrier.index], candidates, end)
+    written = _with_lines(parsed.media[tagged.index], candidates, end)
     destination = default_destination(written.candidates)
     media = list(parsed.media)
     for section, each in zip(session.sections, parsed.media, strict=True):
         if section.transport == transport.key and each.port:
-            line = written if section.index == carrier.index else each
+            line = written if section.index == tagged.index else each
             media[section.index] = replace(line, port=destination.port, connections=(destination.connection,))
     return _rewritten(description, tuple(media))
 

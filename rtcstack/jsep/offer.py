@@ -16,7 +16,7 @@ from rtcstack.jsep.intents import Intents, LocalTransport, TransceiverIntent
 from rtcstack.jsep.negotiation import Description, Negotiation
 from rtcstack.jsep.numbers import ExtensionNumbers, PayloadTypes
 from rtcstack.jsep.sections import (
-    Carrier,
+    TransportLines,
     data_section,
     default_destination,
     media_section,
@@ -93,8 +93,8 @@ def create_offer(
             media.append(_rejected(slot, latest.media[len(media)], next(iter(local.values()), None)))
             continue
         tag = plan.tag_of(slot.mid)
-        carrier = plan.carrier(slot, local[keys[tag]], tagged=tag == slot.mid)
-        destination = default_destination(carrier.transport.candidates)
+        transport_lines = plan.transport_lines(slot, local[keys[tag]], tagged=tag == slot.mid)
+        destination = default_destination(transport_lines.transport.candidates)
         if slot.transceiver is None:
             media.append(
                 data_section(
@@ -105,7 +105,7 @@ def create_offer(
                     port=intents.sctp_port,
                     max_message_size=intents.max_message_size,
                     sctp_init=intents.sctp_init,
-                    carrier=carrier,
+                    transport_lines=transport_lines,
                     bundle_only=slot.mid in plan.bundle_only,
                 )
             )
@@ -129,7 +129,7 @@ def create_offer(
                     simulcast=bool(send_rids),
                 ),
                 transceiver=slot.transceiver,
-                carrier=carrier,
+                transport_lines=transport_lines,
                 bundle_only=slot.mid in plan.bundle_only,
                 rtcp_rsize=plan.is_new(slot) or (slot.old is not None and slot.old.rtcp_rsize),
                 send_rids=send_rids,
@@ -196,7 +196,7 @@ class _Plan:
     own, for the case that the peer does not bundle.
     """
 
-    __slots__ = ("_before", "_carriers", "_group_of", "_stable", "bundle_only", "groups")
+    __slots__ = ("_before", "_carrying", "_group_of", "_stable", "bundle_only", "groups")
 
     def __init__(self, slots: Sequence[_Slot], before: Session, stable: Session, intents: Intents) -> None:
         self._before = before
@@ -224,7 +224,7 @@ class _Plan:
                 intents.bundle_policy, [(slot.mid, slot.kind) for slot in new]
             )
             carried = self._group_of.keys() - self.bundle_only
-        self._carriers = tuple(
+        self._carrying = tuple(
             slot.mid for slot in alive if slot.mid in carried or slot.mid not in self._group_of
         )
 
@@ -241,13 +241,13 @@ class _Plan:
 
     def transport_keys(self) -> dict[str, str]:
         """The key of the transport that each carrying section describes."""
-        return carried_keys(self._carriers, self._group_of, self._before)
+        return carried_keys(self._carrying, self._group_of, self._before)
 
-    def carrier(self, slot: _Slot, transport: LocalTransport, *, tagged: bool) -> Carrier:
+    def transport_lines(self, slot: _Slot, transport: LocalTransport, *, tagged: bool) -> TransportLines:
         initial = (
             tagged and slot.transceiver is not None and self.is_new(slot) and not self._stable.bundle_groups
         )
-        return Carrier(
+        return TransportLines(
             transport, SetupRole.ACTPASS, tagged=tagged, rtcp_mux_only=initial, rtcp_address=initial
         )
 
@@ -255,10 +255,12 @@ class _Plan:
 def _rejected(slot: _Slot, before: MediaDescription, transport: LocalTransport | None) -> MediaDescription:
     """A dead section, with the formats that we last wrote there."""
     assert slot.old is not None
-    carrier = None if transport is None else Carrier(transport, SetupRole.ACTPASS, tagged=False)
+    transport_lines = (
+        None if transport is None else TransportLines(transport, SetupRole.ACTPASS, tagged=False)
+    )
     protocol = _RTP_PROTOCOL if slot.old.is_media else before.protocol
     codecs = () if slot.old.local is None else slot.old.local.codecs
-    return rejected_section(slot.kind, protocol, before.formats, slot.mid, carrier, codecs)
+    return rejected_section(slot.kind, protocol, before.formats, slot.mid, transport_lines, codecs)
 
 
 def _codecs(slot: _Slot, intents: Intents, agreed: Section | None, *, we_offered: bool) -> tuple[Codec, ...]:

@@ -44,8 +44,8 @@ from rtcstack.sdp import (
 )
 
 __all__ = [
-    "Carrier",
     "Destination",
+    "TransportLines",
     "data_section",
     "default_destination",
     "media_section",
@@ -95,7 +95,7 @@ def default_destination(candidates: Iterable[Candidate]) -> Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class TransportLines:
     """The transport lines of a section.
 
     RFC 9429 would have bundled sections leave them to the tagged one. libwebrtc rejects what
@@ -167,7 +167,7 @@ def media_section(
     codecs: Sequence[Codec],
     extensions: Sequence[HeaderExtension],
     transceiver: TransceiverIntent,
-    carrier: Carrier,
+    transport_lines: TransportLines,
     bundle_only: bool = False,
     rtcp_mux: bool = True,
     rtcp_rsize: bool = True,
@@ -187,7 +187,7 @@ def media_section(
         codecs: with their payload types, in order of preference.
         extensions: with their numbers.
         transceiver: whose streams, tracks and sources are written if it means to send.
-        carrier: the transport.
+        transport_lines: of its transport.
         bundle_only: see RFC 9143, section 6.
         rtcp_mux, rtcp_rsize: whether to write these.
         send_rids, receive_rids: for a=rid.
@@ -202,13 +202,13 @@ def media_section(
         lines += _msids(transceiver)
     if bundle_only:
         lines.append(Attribute("bundle-only"))
-    lines += carrier.attributes()
-    if carrier.rtcp_address:
+    lines += transport_lines.attributes()
+    if transport_lines.rtcp_address:
         lines.append(RtcpAddress(DISCARD_PORT, "IN IP4 0.0.0.0").attribute())
     # libwebrtc refuses a bundle in which any section lacks it, so it is not left to the tagged one
     if rtcp_mux:
         lines.append(Attribute("rtcp-mux"))
-    if carrier.rtcp_mux_only:
+    if transport_lines.rtcp_mux_only:
         lines.append(Attribute("rtcp-mux-only"))
     if rtcp_rsize:
         lines.append(Attribute("rtcp-rsize"))
@@ -222,7 +222,7 @@ def media_section(
     # libwebrtc forgets a source that is left out, and shows nothing of it when it comes back
     if transceiver.direction.send or (before is not None and before.sources):
         lines += _sources(transceiver, repeats=any(codec.name == "rtx" for codec in codecs))
-    lines += carrier.candidates()
+    lines += transport_lines.candidates()
     return MediaDescription(
         kind,
         0 if bundle_only else destination.port,
@@ -242,7 +242,7 @@ def data_section(
     port: int,
     max_message_size: int,
     sctp_init: str | None,
-    carrier: Carrier,
+    transport_lines: TransportLines,
     bundle_only: bool = False,
     old_style: bool = False,
 ) -> MediaDescription:
@@ -255,7 +255,7 @@ def data_section(
         port: our SCTP port.
         max_message_size: in bytes; 0 is any.
         sctp_init: our INIT chunk (SNAP), or None.
-        carrier: the transport.
+        transport_lines: of its transport.
         bundle_only: see RFC 9143, section 6.
         old_style: write sctpmap, for a peer that did.
     """
@@ -264,7 +264,7 @@ def data_section(
         lines.append(Mid(mid).attribute())
     if bundle_only:
         lines.append(Attribute("bundle-only"))
-    lines += carrier.attributes()
+    lines += transport_lines.attributes()
     if old_style:
         lines.append(Attribute("sctpmap", f"{port} webrtc-datachannel 65535"))
     else:
@@ -272,7 +272,7 @@ def data_section(
     lines.append(MaxMessageSize(max_message_size).attribute())
     if sctp_init is not None:
         lines.append(Attribute("sctp-init", sctp_init))
-    lines += carrier.candidates()
+    lines += transport_lines.candidates()
     return MediaDescription(
         "application",
         0 if bundle_only else destination.port,
@@ -288,7 +288,7 @@ def rejected_section(
     protocol: str,
     formats: tuple[str, ...],
     mid: str | None,
-    carrier: Carrier | None,
+    transport_lines: TransportLines | None,
     codecs: Sequence[Codec] = (),
 ) -> MediaDescription:
     """A section that is out of use: port zero, and little more than its name.
@@ -296,15 +296,15 @@ def rejected_section(
     Args:
         kind, protocol, formats: of the m= line.
         mid: None to leave it out.
-        carrier: some transport of the description, if it has one. It means nothing here, but
+        transport_lines: of some transport of the description, if it has one. It means nothing here, but
             aiortc refuses sections without, even when they are rejected.
         codecs: what the formats mean, where that is to be written.
     """
     lines = [] if mid is None else [Mid(mid).attribute()]
     if kind in ("audio", "video"):
         lines.append(Attribute(Direction.INACTIVE.value))
-    if carrier is not None:
-        lines += carrier.attributes()
+    if transport_lines is not None:
+        lines += transport_lines.attributes()
         if kind in ("audio", "video"):
             lines.append(Attribute("rtcp-mux"))
     lines += _formats(codecs)

@@ -21,23 +21,17 @@ from av.container import OutputContainer
 
 from rtcstack.clock import monotonic
 from rtcstack.codecs.costs import encoding_s
-from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.errors import InvalidStateError, OperationError
-from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.files import is_at_hand, open_output
-from rtcstack.media.frames import Frame
+from rtcstack.media.recording.beginning import Beginning
+from rtcstack.media.recording.encoded import VIDEO_CODECS, can_be_kept, writer_of
+from rtcstack.media.recording.formats import encoder_for, holds
+from rtcstack.media.recording.inputs import EncodedInput, Entry, Input
+from rtcstack.media.recording.raw import RawAudioWriter, RawVideoWriter
+from rtcstack.media.recording.writer import Writer
 from rtcstack.media.timeline import Distance
 from rtcstack.media.track import MediaStreamTrack
-from rtcstack.media.writers import (
-    EncodedAudioWriter,
-    EncodedVideoWriter,
-    RawAudioWriter,
-    RawVideoWriter,
-    Writer,
-    encoder_for,
-    holds,
-)
 from rtcstack.platform import Jobs
 from rtcstack.workers import Threads, dedicated, jobs
 
@@ -53,108 +47,6 @@ MAX_BATCH = 8
 """Frames that one job writes; they count as waiting until they are written."""
 
 _logger = logging.getLogger("rtcstack.media")
-
-_START_WAIT_S = 3.0
-"""A file's header names all streams: inputs that give nothing for this long are left out."""
-
-
-MAX_EARLY_ENCODED = 3000
-"""Encoded frames of one input that wait meanwhile; when there are more, the others are waited for no longer.
-Of raw ones no more wait than in the queue."""
-
-_VIDEO = ("vp8", "vp9", "av1", "h264", "h265")
-_AUDIO = ("opus", "pcmu", "pcma")
-
-
-class _Input:
-    """What is recorded into one stream of the file."""
-
-    __slots__ = (
-        "_has_told",
-        "_recorder",
-        "codec",
-        "dropped",
-        "is_encoded",
-        "limit",
-        "queued",
-        "track",
-        "writer",
-    )
-
-    def __init__(
-        self,
-        recorder: MediaRecorder,
-        writer: Writer | None,
-        limit: int,
-        track: MediaStreamTrack | None,
-        codec: str | None = None,
-    ) -> None:
-        self._recorder = recorder
-        self._has_told = False
-        self.codec = codec
-        self.is_encoded = writer is None or codec is not None
-        self.writer = writer  # None until the first encoded frame tells its codec
-        self.limit = limit
-        self.track = track
-        self.queued = 0
-        self.dropped = 0
-
-    def deliver(self, frame: Frame) -> None:
-        """For the track."""
-        if not isinstance(frame, EncodedMedia):
-            self._recorder.enqueue(self, frame)
-            return
-        if self.writer is None and not self._recorder.choose_writer(self, frame.name):
-            return
-        if frame.name == self.codec:
-            size = frame.width or 0, frame.height or 0
-            item = (frame.data, frame.ticks, frame.key_frame, *size, frame.capture_time)
-            self._recorder.enqueue(self, item)
-            return
-        self.leave_out(f"{frame.codec}, in a stream of {self.codec}: a file's stream has one codec")
-
-    def leave_out(self, reason: object) -> None:
-        """A frame is not recorded. Any thread; the log tells it once."""
-        self.dropped += 1
-        if not self._has_told:
-            self._has_told = True
-            _logger.warning("a recording leaves frames out: %s", reason)
-
-    def track_ended(self) -> None:
-        """For the track."""
-
-
-_Entry = tuple[_Input, Any, float]
-"""Where a frame is to go, the frame, and monotonic seconds when it came."""
-
-
-class EncodedInput:
-    """Takes encoded frames for one stream of the file. Made by `MediaRecorder.add_encoded`."""
-
-    __slots__ = ("_input", "_recorder", "_sets")
-
-    def __init__(self, recorder: MediaRecorder, entry: _Input, codec: str) -> None:
-        self._recorder = recorder
-        self._input = entry
-        self._sets = ParameterSets(codec) if has_parameter_sets(codec) else None
-
-    def write(
-        self, data: bytes, timestamp: int, *, key_frame: bool = True, width: int = 0, height: int = 0
-    ) -> None:
-        """Add a frame; on the loop's thread.
-
-        Args:
-            data: as a depacketizer assembled it. H.264 and H.265: parameter sets that came once are
-                put before key frames that lack them.
-            timestamp: RTP timestamp, unwrapped.
-            key_frame: needs no other. What comes before the first is left out.
-            width, height: in pixels, of key frames where known.
-        """
-        sets = self._sets
-        if sets is not None:
-            has_sets = not sets.begins_with_picture(data)
-            data = sets.complete(data, key_frame=key_frame, has_sets=has_sets)
-        self._recorder.enqueue(self._input, (data, timestamp, key_frame, width, height, None))
 
 
 class MediaRecorder:
@@ -192,17 +84,12 @@ class MediaRecorder:
         self._audio_codec = audio_codec
         self._video_bitrate_bps = video_bitrate_bps
         self._audio_bitrate_bps = audio_bitrate_bps
-        self._inputs: list[_Input] = []
-        self._queue: deque[_Entry] = deque()
-        self._early: list[_Entry] = []  # until all inputs have given something
-        self._early_counts: dict[_Input, int] = {}
-        self._missing: set[_Input] = set()
-        self._early_timer: asyncio.TimerHandle | None = None
-        self._is_complete = False  # no input is waited for any more
-        self._has_begun = False
+        self._inputs: list[Input] = []
+        self._queue: deque[Entry] = deque()
+        self._beginning: Beginning | None = None  # until the file has begun
         self._is_busy = False  # a worker writes
-        self._batch: list[_Input] = []  # whose frames a worker writes now
-        self._open_inputs: set[_Input] = set()  # the workers'
+        self._batch: list[Input] = []  # whose frames a worker writes now
+        self._open_inputs: set[Input] = set()  # the workers'
         self._stopping = False
         self._is_over = False
         self._workers: Jobs | None = None
@@ -230,16 +117,16 @@ class MediaRecorder:
         if isinstance(track.source, EncodedSource):
             source = track.source
             possible = source.possible_codecs
-            if possible and not any(map(_can_be_kept, possible)):
+            if possible and not any(map(can_be_kept, possible)):
                 raise OperationError(f"{source.codec} cannot be recorded as it is")
             limit = MAX_QUEUED_VIDEO if track.kind == "video" else MAX_QUEUED_AUDIO
-            self._inputs.append(_Input(self, None, limit, track))
+            self._inputs.append(Input(self, None, limit, track))
         elif track.kind == "video":
             writer = RawVideoWriter(self._video_codec, self._video_bitrate_bps)
-            self._inputs.append(_Input(self, writer, MAX_QUEUED_VIDEO, track))
+            self._inputs.append(Input(self, writer, MAX_QUEUED_VIDEO, track))
         else:
             writer = RawAudioWriter(self._audio_codec, self._audio_bitrate_bps)
-            self._inputs.append(_Input(self, writer, MAX_QUEUED_AUDIO, track))
+            self._inputs.append(Input(self, writer, MAX_QUEUED_AUDIO, track))
 
     def add_encoded(self, codec: str, *, channels: int = 2) -> EncodedInput:
         """Record encoded frames as they are, without encoding them anew.
@@ -253,11 +140,11 @@ class MediaRecorder:
             OperationError: the codec cannot be recorded.
         """
         self._check_not_started()
-        if not _can_be_kept(codec):
+        if not can_be_kept(codec):
             raise OperationError(f"{codec.upper()} cannot be recorded as it is")
-        writer = _writer(codec, channels)
-        limit = MAX_QUEUED_VIDEO if codec in _VIDEO else MAX_QUEUED_AUDIO
-        entry = _Input(self, writer, limit, None, codec)
+        writer = writer_of(codec, channels)
+        limit = MAX_QUEUED_VIDEO if codec in VIDEO_CODECS else MAX_QUEUED_AUDIO
+        entry = Input(self, writer, limit, None, codec)
         self._inputs.append(entry)
         return EncodedInput(self, entry, codec)
 
@@ -282,7 +169,7 @@ class MediaRecorder:
         else:
             self._workers = self._thread = dedicated("rtcstack-recorder")
         self._finished = asyncio.get_running_loop().create_future()
-        self._missing = set(self._inputs)
+        self._beginning = Beginning(self._inputs, self._go_on)
         for entry in self._inputs:
             if entry.track is not None:
                 entry.track.add_sink(entry)
@@ -313,7 +200,7 @@ class MediaRecorder:
             raise OperationError(f"{self._file!r} cannot be recorded: {exc}") from None
         return container
 
-    def _check(self, container: OutputContainer, entry: _Input) -> None:
+    def _check(self, container: OutputContainer, entry: Input) -> None:
         """See whether the file can hold an input, as far as its codec is known."""
         track = entry.track
         if not entry.is_encoded:
@@ -328,15 +215,15 @@ class MediaRecorder:
             names = " or ".join(codec.upper() for codec in codecs)
             raise OperationError(f"{container.format.name} does not hold {names}")
 
-    def choose_writer(self, entry: _Input, codec: str) -> bool:
+    def choose_writer(self, entry: Input, codec: str) -> bool:
         """For the inputs: the first encoded frame tells its codec; whether it can be recorded."""
         container = self._container
         if self._error is not None or container is None:
             return False
-        if not _can_be_kept(codec) or not holds(container, codec):
+        if not can_be_kept(codec) or not holds(container, codec):
             self._fail(OperationError(f"{container.format.name} does not hold {codec.upper()} as it is"))
             return False
-        entry.writer = _writer(codec, 2 if codec == "opus" else 1)
+        entry.writer = writer_of(codec, 2 if codec == "opus" else 1)
         entry.codec = codec
         return True
 
@@ -348,7 +235,8 @@ class MediaRecorder:
         for entry, _, _ in self._queue:
             entry.queued -= 1
         self._queue.clear()
-        self._early.clear()
+        if self._beginning is not None:
+            self._beginning.end().clear()
 
     async def stop(self) -> None:
         """Write what waits, and close the file. Harmless when it was stopped before.
@@ -368,12 +256,12 @@ class MediaRecorder:
             error, self._error = self._error, None
             raise OperationError(f"{self._file!r} cannot be recorded: {error}") from error
 
-    def enqueue(self, entry: _Input, item: Any) -> None:
+    def enqueue(self, entry: Input, item: Any) -> None:
         """For the inputs: something to write."""
         if self._finished is None or self._stopping or self._error is not None:
             return
-        if not self._has_begun:
-            self._keep_early(entry, item, monotonic())
+        if self._beginning is not None:
+            self._beginning.keep(entry, item, monotonic())
             return
         if entry.queued >= entry.limit:
             entry.dropped += 1
@@ -388,44 +276,16 @@ class MediaRecorder:
         self._queue.append((entry, item, monotonic()))
         self._go_on()
 
-    def _keep_early(self, entry: _Input, item: Any, at: float) -> None:
-        """Keep a frame until each input has given one that it can begin with, or the wait is over."""
-        if entry in self._missing:
-            if entry.writer is None or not entry.writer.can_begin(item):
-                return
-            self._missing.discard(entry)
-        early = self._early
-        if not early:
-            loop = asyncio.get_running_loop()
-            self._early_timer = loop.call_later(_START_WAIT_S, self._waited)
-        early.append((entry, item, at))
-        count = self._early_counts[entry] = self._early_counts.get(entry, 0) + 1
-        has_waited = at - early[0][2] >= _START_WAIT_S  # the timer may be late
-        if not self._missing or has_waited or (entry.is_encoded and count >= MAX_EARLY_ENCODED):
-            self._waited()
-        elif not entry.is_encoded and count > entry.limit:
-            entry.dropped += 1
-            self._early_counts[entry] -= 1
-            del early[next(i for i, (other, _, _) in enumerate(early) if other is entry)]
-
-    def _waited(self) -> None:
-        """Whoever has given nothing yet is waited for no longer."""
-        self._is_complete = True
-        self._go_on()
-
     def _go_on(self) -> None:
         """Have the next thing done, unless something is being done or there is nothing."""
         if self._is_busy or self._is_over:
             return
-        if not self._has_begun:
-            if not (self._is_complete or self._stopping):
+        if self._beginning is not None:
+            if not (self._beginning.is_complete or self._stopping):
                 return
-            self._has_begun = True
+            early = self._beginning.end()
+            self._beginning = None
             self._join_clocks()
-            if self._early_timer is not None:
-                self._early_timer.cancel()
-                self._early_timer = None
-            early, self._early = self._early, []
             self._have_done(lambda: self._begin(early), early)
         elif self._queue:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
@@ -435,7 +295,7 @@ class MediaRecorder:
             self._is_over = True
             self._have_done(self._finish, ())
 
-    def _have_done(self, job: Callable[[], None], entries: Sequence[_Entry]) -> None:
+    def _have_done(self, job: Callable[[], None], entries: Sequence[Entry]) -> None:
         workers = self._workers
         assert workers is not None
         self._is_busy = True
@@ -469,7 +329,7 @@ class MediaRecorder:
 
     # -- on a worker, one after the other -----------------------------------------------------------------
 
-    def _begin(self, early: list[_Entry]) -> None:
+    def _begin(self, early: list[Entry]) -> None:
         """Open the streams of those inputs that have given something, and write that."""
         container = self._container
         assert container is not None
@@ -484,7 +344,7 @@ class MediaRecorder:
                 self._open_inputs.add(entry)
         self._write_all(early)
 
-    def _write_all(self, entries: list[_Entry]) -> None:
+    def _write_all(self, entries: list[Entry]) -> None:
         for entry, item, at in entries:
             self._write(entry, item, at)
 
@@ -499,7 +359,7 @@ class MediaRecorder:
         finally:
             container.close()
 
-    def _write(self, entry: _Input, item: Any, at: float) -> None:
+    def _write(self, entry: Input, item: Any, at: float) -> None:
         if entry not in self._open_inputs or entry.writer is None:
             entry.leave_out("the input began after the file's header was written")
             return
@@ -509,11 +369,3 @@ class MediaRecorder:
             if entry.is_encoded:
                 raise
             entry.leave_out(exc)  # of this frame alone
-
-
-def _can_be_kept(codec: str) -> bool:
-    return codec in _VIDEO or codec in _AUDIO
-
-
-def _writer(codec: str, channels: int) -> Writer:
-    return EncodedVideoWriter(codec) if codec in _VIDEO else EncodedAudioWriter(codec, channels)

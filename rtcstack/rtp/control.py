@@ -179,12 +179,12 @@ class Control:
         elif isinstance(packet, PictureLossIndication):
             sender = self._send_streams.get(packet.media_ssrc)
             if sender is not None and sender.on_pli(now):
-                self._events.append(KeyFrameRequested(sender))
+                self._events.append(KeyFrameRequested(sender.name))
         elif isinstance(packet, FullIntraRequest):
             for ssrc, number in packet.requests:
                 sender = self._send_streams.get(ssrc)
                 if sender is not None and sender.on_fir(number, now):
-                    self._events.append(KeyFrameRequested(sender))
+                    self._events.append(KeyFrameRequested(sender.name))
         elif isinstance(packet, ReceiverEstimate):
             self._on_estimate(packet.bitrate_bps, now)
         elif isinstance(packet, SourceDescription):

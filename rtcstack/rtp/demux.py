@@ -38,7 +38,7 @@ class Role(Enum):
     """What a stream carries."""
 
     MEDIA = "media"
-    REPEATED = "repeated"
+    RETRANSMISSION = "retransmission"
 
 
 class Route(NamedTuple):
@@ -46,10 +46,10 @@ class Route(NamedTuple):
 
     Attributes:
         section: of whose streams it is.
-        role: media, or repetitions (RTX).
+        role: media, or retransmissions (RTX).
         codec: of the packet.
-        rid: the simulcast stream; of repetitions, the one that is repeated. None without.
-        primary_ssrc: of repetitions, the SSRC that they repeat, if it was announced.
+        rid: the simulcast stream; of retransmissions, the one that they restore. None without.
+        primary_ssrc: of retransmissions, the SSRC that they restore, if it was announced.
         announced: the peer has named this SSRC in its description.
         named: the packet itself named its section.
     """
@@ -107,7 +107,7 @@ class Demux:
         self._by_mid: dict[str, ReceiveSection] = {}
         self._codecs: dict[tuple[str, int], ReceiveCodec] = {}
         self._by_payload_type: dict[int, ReceiveSection | None] = {}
-        self._sources: dict[int, tuple[str, int | None]] = {}  # ssrc -> mid, the ssrc it repeats
+        self._sources: dict[int, tuple[str, int | None]] = {}  # ssrc -> mid, the ssrc it restores
         self._probation: OrderedDict[int, RtpPacket] = OrderedDict()
 
     @property
@@ -222,18 +222,18 @@ class Demux:
         codec = self._codecs.get((section.mid, payload_type))
         if codec is None:
             return Verdict.UNKNOWN_PAYLOAD_TYPE
-        repeated = codec.apt is not None
+        retransmitted = codec.apt is not None
         rid = None
         if section.rids:
-            rid = read_name(packet.extension(ids.repaired_rid if repeated else ids.rid))
+            rid = read_name(packet.extension(ids.repaired_rid if retransmitted else ids.rid))
             if rid is not None and rid not in section.rids:
                 return Verdict.UNKNOWN_RID
             if rid is None and not announced:
                 return Verdict.UNKNOWN_RID
         primary = announced[1] if announced is not None else None
-        if not (named or announced) and not repeated and not self._passes_probation(packet):
+        if not (named or announced) and not retransmitted and not self._passes_probation(packet):
             return Verdict.PROBATION
-        role = Role.REPEATED if repeated else Role.MEDIA
+        role = Role.RETRANSMISSION if retransmitted else Role.MEDIA
         return Route(section, role, codec, rid, primary, announced is not None, named)
 
     def _passes_probation(self, packet: RtpPacket) -> bool:

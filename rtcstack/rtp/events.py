@@ -1,4 +1,4 @@
-"""What the media engine tells the layer above."""
+"""What the media engine tells the layer above. Streams are named: who wants one, asks the session for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
-from rtcstack.rtp.receive import ReceiveStream
-from rtcstack.rtp.send import SendStream
+from rtcstack.rtp.parameters import StreamName
 
 __all__ = [
     "BitrateAllocated",
@@ -31,8 +30,8 @@ class StreamStarted:
         is_under_way: it began before: what comes next may build on frames that nobody took.
     """
 
-    stream: ReceiveStream
-    replaces: ReceiveStream | None = None
+    stream: StreamName
+    replaces: StreamName | None = None
     is_under_way: bool = False
 
 
@@ -46,7 +45,7 @@ class StreamEnded:
         text: what a goodbye said.
     """
 
-    stream: ReceiveStream
+    stream: StreamName
     reason: str
     text: str = ""
 
@@ -55,7 +54,7 @@ class StreamEnded:
 class FrameReceived:
     """A whole frame."""
 
-    stream: ReceiveStream
+    stream: StreamName
     frame: EncodedFrame
 
 
@@ -63,7 +62,7 @@ class FrameReceived:
 class PacketsReceived:
     """Packets of one stream that arrived in one pass, in order of arrival, without duplicates."""
 
-    stream: ReceiveStream
+    stream: StreamName
     packets: list[RtpPacket]
 
 
@@ -71,7 +70,7 @@ class PacketsReceived:
 class KeyFrameRequested:
     """The peer asks for a key frame of this stream, or what it needs to go on without is lost."""
 
-    stream: SendStream
+    stream: StreamName
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ class BitrateAllocated:
         estimate_bps: the estimate for the whole transport.
     """
 
-    stream: SendStream
+    stream: StreamName
     bitrate_bps: int
     estimate_bps: int
 

@@ -1,4 +1,4 @@
-"""What a stream has sent, kept in case the peer asks for it again, and what is sent again of it.
+"""What a stream has sent, kept in case the peer asks for it again, and its retransmission.
 
 Spec: RFC 4585, section 6.2.1 (NACK); RFC 4588 (retransmissions).
 """
@@ -21,8 +21,8 @@ MAX_HISTORY_PACKETS = 9600
 MIN_HISTORY_S = 1.0
 """How long they are kept at least; three round trips if that is longer."""
 
-MIN_RESEND_S = 0.005
-"""Between two repetitions of one packet, however short the round trip is said to be."""
+MIN_RETRANSMIT_S = 0.005
+"""Between two retransmissions of one packet, however short the round trip is said to be."""
 
 MAX_PADDING_BYTES = 224
 
@@ -53,7 +53,7 @@ class History:
         "_oldest",
         "_pacer",
         "_packets",
-        "_resend_from",
+        "_retransmit_from",
         "_rtx_header",
         "_rtx_next",
         "_rtx_ssrc",
@@ -69,7 +69,7 @@ class History:
         self._numbers = numbers
         self._packets: dict[int, Outgoing] = {}
         self._oldest = self._next = first
-        self._resend_from = 0
+        self._retransmit_from = 0
         self._rtx_header: Header | None = None
         self._rtx_type = 0
         self._rtx_ssrc: int | None = None
@@ -136,16 +136,16 @@ class History:
     def begin_at(self, number: int) -> None:
         """The peer's decoder goes on from here: what was before is of no use to it any more, and would
         only keep this waiting."""
-        self._resend_from = number
-        self._pacer.drop([self._counts], (Lane.REPEATED,))
+        self._retransmit_from = number
+        self._pacer.drop([self._counts], (Lane.RETRANSMISSION,))
 
-    def resend(self, sequence_numbers: Sequence[int], now: float, rtt_s: float) -> None:
-        """The peer misses packets: send again those that are kept.
+    def retransmit(self, sequence_numbers: Sequence[int], now: float, rtt_s: float) -> None:
+        """The peer misses packets: retransmit those that are kept.
 
-        A packet is repeated at most once per round trip, and the stream never repeats more than
+        A packet is retransmitted at most once per round trip, and the stream never retransmits more than
         it sent, whatever the peer asks for.
         """
-        again_after = now - max(rtt_s * 0.9, MIN_RESEND_S)
+        again_after = now - max(rtt_s * 0.9, MIN_RETRANSMIT_S)
         out: list[Outgoing] = []
         reference = self._next - 1
         counts = self._counts
@@ -155,20 +155,20 @@ class History:
             if packet is None:
                 self.unknown += 1
                 continue
-            if index < self._resend_from:
+            if index < self._retransmit_from:
                 continue
             if self._rtx_header is None and packet.wire is None:
                 continue  # its bytes are gone, and under its number no others may be sent
-            if packet.sent_at == NEVER or packet.resent_at > again_after:
+            if packet.sent_at == NEVER or packet.retransmitted_at > again_after:
                 continue
-            if packet.size > counts.resend_credit_bytes:
+            if packet.size > counts.retransmit_credit_bytes:
                 break
-            counts.resend_credit_bytes -= packet.size
-            packet.resent_at = NEVER
-            out.append(self._repetition(packet))
-        if out and not self._pacer.push(out, Lane.REPEATED):
-            for repetition in out:
-                repetition.is_dropped()
+            counts.retransmit_credit_bytes -= packet.size
+            packet.retransmitted_at = NEVER
+            out.append(self._retransmission(packet))
+        if out and not self._pacer.push(out, Lane.RETRANSMISSION):
+            for retransmission in out:
+                retransmission.is_dropped()
 
     # The payload of a retransmission packet (RFC 4588, section 4):
     # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -176,7 +176,7 @@ class History:
     # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+                               |
     # |                  Original RTP Packet Payload                  |
     # +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-    def _repetition(self, packet: Outgoing) -> Outgoing:
+    def _retransmission(self, packet: Outgoing) -> Outgoing:
         header = self._rtx_header
         if header is None:
             # Unchanged to the last bit: SRTP's numbers may not be used for other bytes again.
@@ -224,7 +224,7 @@ class History:
             packet = self._packets.get(number)
             if packet is None or packet.sent_at == NEVER or len(packet.payload) < MAX_PADDING_BYTES:
                 continue
-            out.append(self._repetition(packet))
+            out.append(self._retransmission(packet))
             out[-1].pads = True
             size += out[-1].size
             if size >= wanted_bytes:

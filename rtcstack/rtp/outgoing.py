@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from rtcstack.rtp.header import Header
 
-__all__ = ["MAX_RESEND_CREDIT_BYTES", "NEVER", "START_RESEND_CREDIT_BYTES", "Outgoing", "SendCounts"]
+__all__ = ["MAX_RETRANSMIT_CREDIT_BYTES", "NEVER", "START_RETRANSMIT_CREDIT_BYTES", "Outgoing", "SendCounts"]
 
 NEVER = float("inf")
 
-MAX_RESEND_CREDIT_BYTES = 512 * 1024
-"""A stream repeats as much as it sent, not more: this much of that may be saved up."""
+MAX_RETRANSMIT_CREDIT_BYTES = 512 * 1024
+"""A stream retransmits as much as it sent, not more: this much of that may be saved up."""
 
-START_RESEND_CREDIT_BYTES = 64 * 1024
+START_RETRANSMIT_CREDIT_BYTES = 64 * 1024
 
 
 class SendCounts:
     """What has left of one stream. Its packets bear it, and so tell whose they are.
 
     Attributes:
-        packets, bytes, header_bytes: payload and headers apart; repeated packets included.
-        repeated_packets, repeated_bytes: of these, those sent again because the peer asked.
+        packets, bytes, header_bytes: payload and headers apart; retransmissions included.
+        retransmitted_packets, retransmitted_bytes: of these, those that the peer asked for.
         padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
-        padding_repetitions: of these packets, those that carry what was sent before.
-        resend_credit_bytes: as much may be sent again.
+        padding_retransmissions: of these packets, those that carry what was sent before.
+        retransmit_credit_bytes: as much may be retransmitted.
     """
 
     __slots__ = (
@@ -31,22 +31,22 @@ class SendCounts:
         "packets",
         "padding_bytes",
         "padding_packets",
-        "padding_repetitions",
-        "repeated_bytes",
-        "repeated_packets",
-        "resend_credit_bytes",
+        "padding_retransmissions",
+        "retransmit_credit_bytes",
+        "retransmitted_bytes",
+        "retransmitted_packets",
     )
 
     def __init__(self) -> None:
         self.packets = 0
         self.bytes = 0
         self.header_bytes = 0
-        self.repeated_packets = 0
-        self.repeated_bytes = 0
+        self.retransmitted_packets = 0
+        self.retransmitted_bytes = 0
         self.padding_packets = 0
         self.padding_bytes = 0
-        self.padding_repetitions = 0
-        self.resend_credit_bytes = START_RESEND_CREDIT_BYTES
+        self.padding_retransmissions = 0
+        self.retransmit_credit_bytes = START_RETRANSMIT_CREDIT_BYTES
 
     def has_left(self, packet: Outgoing) -> None:
         """A packet of the stream has left."""
@@ -55,18 +55,20 @@ class SendCounts:
         self.bytes += payload_size
         self.header_bytes += size - payload_size
         if not packet.repeats:
-            self.resend_credit_bytes = min(self.resend_credit_bytes + size, MAX_RESEND_CREDIT_BYTES)
+            self.retransmit_credit_bytes = min(
+                self.retransmit_credit_bytes + size, MAX_RETRANSMIT_CREDIT_BYTES
+            )
             return
         origin = packet.origin
         if origin is not None:
-            origin.resent_at = packet.sent_at
+            origin.retransmitted_at = packet.sent_at
         if packet.padding or packet.pads:
             self.padding_packets += 1
             self.padding_bytes += payload_size
-            self.padding_repetitions += origin is not None
+            self.padding_retransmissions += origin is not None
         else:
-            self.repeated_packets += 1
-            self.repeated_bytes += payload_size
+            self.retransmitted_packets += 1
+            self.retransmitted_bytes += payload_size
 
 
 class Outgoing:
@@ -84,8 +86,8 @@ class Outgoing:
         repeats: it carries what was sent before, or nothing.
         pads: it is sent for a probe's sake alone, though it may carry what was sent before.
         sent_at: monotonic seconds, `NEVER` before.
-        resent_at: when it was last sent again; `NEVER` while a repetition of it waits.
-        origin: of a repetition, the packet that it repeats.
+        retransmitted_at: when it was last retransmitted; `NEVER` while a retransmission of it waits.
+        origin: of a retransmission, the packet that it repeats.
         wire: the bytes that left, if it must be possible to repeat them unchanged.
         keep: whether to keep `wire`.
         probe: the probe that it was sent for, 0 for none.
@@ -101,7 +103,7 @@ class Outgoing:
         "payload",
         "probe",
         "repeats",
-        "resent_at",
+        "retransmitted_at",
         "second",
         "sent_at",
         "sequence_number",
@@ -132,7 +134,7 @@ class Outgoing:
         self.padding = padding
         self.repeats = repeats
         self.sent_at = NEVER
-        self.resent_at = 0.0
+        self.retransmitted_at = 0.0
         self.origin: Outgoing | None = None
         self.wire: bytes | None = None
         self.keep = keep
@@ -142,4 +144,4 @@ class Outgoing:
     def is_dropped(self) -> None:
         """It will not leave: what it repeats may be asked for again."""
         if self.origin is not None:
-            self.origin.resent_at = 0.0
+            self.origin.retransmitted_at = 0.0

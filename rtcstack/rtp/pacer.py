@@ -1,4 +1,4 @@
-"""When packets leave: audio at once, then what is sent again, then video, at a steady pace.
+"""When packets leave: audio at once, then retransmissions, then video, at a steady pace.
 
 The pacer smooths what an encoder makes in bursts. It sends at a multiple of the estimated rate,
 in bursts of at most 40 ms, so that one wake-up of the loop serves many packets.
@@ -25,8 +25,8 @@ __all__ = [
 PACE_MULTIPLIER = 2.5
 """How much faster than the estimate the pacer sends what has queued up."""
 
-REPEATED_WEIGHT = 2.0
-"""What is sent again goes at a smaller multiple: it is asked for when the way is at its worst."""
+RETRANSMISSION_WEIGHT = 2.0
+"""Retransmissions go at a smaller multiple: they are asked for when the way is at its worst."""
 
 BURST_S = 0.04
 """How much may leave at once, in time at the pacing rate."""
@@ -42,12 +42,12 @@ class Lane(IntEnum):
     """The queues, the most urgent first."""
 
     AUDIO = 0
-    REPEATED = 1
+    RETRANSMISSION = 1
     VIDEO = 2
 
 
-MAX_QUEUED = {Lane.AUDIO: 256, Lane.REPEATED: 1024, Lane.VIDEO: 4096}
-"""Packets in each queue. A frame that does not fit is refused whole, a repeated packet dropped."""
+MAX_QUEUED = {Lane.AUDIO: 256, Lane.RETRANSMISSION: 1024, Lane.VIDEO: 4096}
+"""Packets in each queue. A frame that does not fit is refused whole, a retransmission dropped."""
 
 
 class Probe:
@@ -92,7 +92,7 @@ class Pacer:
 
     Attributes:
         rate_bps: pacing rate; None sends everything at once.
-        dropped: repeated packets that found no place.
+        dropped: retransmissions that found no place.
         refused: frames that found no place.
         queued_bytes: in all lanes.
     """
@@ -136,7 +136,7 @@ class Pacer:
         """
         queue = self._lanes[lane]
         if len(queue) + len(packets) > MAX_QUEUED[lane]:
-            if lane is Lane.REPEATED:
+            if lane is Lane.RETRANSMISSION:
                 self.dropped += len(packets)
             else:
                 self.refused += 1
@@ -211,7 +211,7 @@ class Pacer:
             lane = lanes[1]
             while lane and debt < limit:
                 packet = lane.popleft()
-                debt += packet.size * REPEATED_WEIGHT
+                debt += packet.size * RETRANSMISSION_WEIGHT
                 out.append(packet)
             lane = lanes[2]
             while lane and debt < limit:

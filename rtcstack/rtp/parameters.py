@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from typing import NamedTuple
 
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 
-__all__ = ["Delivery", "ReceiveCodec", "ReceiveSection", "SendParameters", "Source"]
+__all__ = ["Delivery", "ReceiveCodec", "ReceiveSection", "SendParameters", "Source", "StreamName"]
 
 
 class Delivery(Flag):
@@ -22,6 +23,20 @@ class Delivery(Flag):
     PACKETS = auto()
     FRAMES = auto()
     PLAYOUT = auto()
+
+
+class StreamName(NamedTuple):
+    """Which stream of a transport is meant.
+
+    Attributes:
+        mid: its section's identification tag.
+        rid: its simulcast stream, or None.
+        ssrc: of its media.
+    """
+
+    mid: str
+    rid: str | None
+    ssrc: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rtcstack.rtp.keyframes import KeyFrameRequester
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount, NackGenerator
 from rtcstack.rtp.packet import RtpPacket
-from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection
+from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, StreamName
 from rtcstack.rtp.reception import Reception
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.rtp.video import VideoAssembler
@@ -64,6 +64,7 @@ class ReceiveStream:
         rtx_ssrc: of its retransmissions, once they come; None before.
         rtx_packet_at: when the last of them came.
         layout: the shape of the newest packet's header extension.
+        name: how events name it.
         mid_bytes: the section's MID as packets name it.
         cname: of its sender, once told.
         packets_received, bytes_received, header_bytes_received: retransmissions and what probes for
@@ -109,6 +110,7 @@ class ReceiveStream:
         "mid_bytes",
         "nack",
         "nack_count",
+        "name",
         "packets",
         "packets_received",
         "payload_type",
@@ -144,6 +146,7 @@ class ReceiveStream:
         self.section = section
         self.ssrc = ssrc
         self.rid = rid
+        self.name = StreamName(section.mid, rid, ssrc)
         self.payload_type = codec.payload_type
         self.reception = Reception(ssrc, codec.clock_rate)
         self.nack = NackGenerator(asks=codec.nack, rtt_s=rtt_s, in_all=missing)

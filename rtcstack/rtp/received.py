@@ -82,7 +82,8 @@ class ReceivedStreams:
             current.is_current = False
         stream.take_place()
         self.current[stream.section.mid, stream.rid] = stream
-        self._events.append(StreamStarted(stream, current, stream.is_under_way))
+        before = None if current is None else current.name
+        self._events.append(StreamStarted(stream.name, before, stream.is_under_way))
 
     def enter(self, stream: AnyReceiveStream) -> None:
         """A stream's first packet came. Retransmissions take the place of those that were there."""
@@ -141,10 +142,10 @@ class ReceivedStreams:
         stream.nack.clear()
         self._attention.forget(stream)
         if stream.packets:
-            self._events.append(PacketsReceived(stream, stream.packets))
+            self._events.append(PacketsReceived(stream.name, stream.packets))
             stream.packets = []
         if stream.had_place:
-            self._events.append(StreamEnded(stream, reason, text))
+            self._events.append(StreamEnded(stream.name, reason, text))
 
     def move(self, stream: AnyReceiveStream) -> None:
         """A known SSRC belongs to another section: it is a stream of that one from its next packet on."""

@@ -23,7 +23,7 @@ from rtcstack.rtp.history import History
 from rtcstack.rtp.outgoing import Outgoing, SendCounts
 from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.packet import RtpPacket
-from rtcstack.rtp.parameters import SendParameters
+from rtcstack.rtp.parameters import SendParameters, StreamName
 from rtcstack.rtp.remote import RemoteReception
 from rtcstack.rtp.rtcp.reports import SenderReport
 
@@ -62,6 +62,7 @@ class SendStream:
 
     Attributes:
         parameters: as above.
+        name: how events name it.
         timestamp_offset: added to all timestamps that are handed in.
         counts: what has left of it.
         history: what was sent, and its retransmissions.
@@ -99,6 +100,7 @@ class SendStream:
         "history",
         "key_frames_sent",
         "nack_count",
+        "name",
         "parameters",
         "pli_count",
         "remote",
@@ -158,6 +160,7 @@ class SendStream:
     def update(self, parameters: SendParameters, extension_ids: ExtensionIds) -> None:
         """Bind the stream to what is agreed now: the payload type may change, the SSRC may not."""
         self.parameters = parameters
+        self.name = StreamName(parameters.mid, parameters.rid, parameters.ssrc)
         self.extension_ids = extension_ids
         ids = extension_ids
         self._static: list[tuple[int, bytes]] = []
@@ -371,12 +374,12 @@ class SendStream:
             self.frames_sent += 1
         return True
 
-    # -- repetitions ------------------------------------------------------------------------------
+    # -- retransmissions ------------------------------------------------------------------------------
 
     def on_nack(self, sequence_numbers: Sequence[int], now: float) -> None:
-        """The peer misses packets: send again those that are kept; see `History.resend`."""
+        """The peer misses packets: retransmit those that are kept; see `History.retransmit`."""
         self.nack_count += 1
-        self.history.resend(sequence_numbers, now, self.rtt_s)
+        self.history.retransmit(sequence_numbers, now, self.rtt_s)
 
     def make_padding(self, wanted_bytes: int) -> list[Outgoing]:
         """Packets that carry nothing new, for probing; see `History.make_padding`."""
@@ -430,6 +433,6 @@ class SendStream:
         elapsed = int((now - self._last_captured_at) * self.parameters.clock_rate)
         packets, octets = counts.packets, counts.bytes
         if self.history.has_rtx:  # what is repeated has an SSRC of its own
-            packets -= counts.repeated_packets + counts.padding_packets
-            octets -= counts.repeated_bytes + counts.padding_bytes
+            packets -= counts.retransmitted_packets + counts.padding_packets
+            octets -= counts.retransmitted_bytes + counts.padding_bytes
         return SenderReport(self.ssrc, ntp, (self._last_timestamp + elapsed) & 0xFFFF_FFFF, packets, octets)

@@ -241,14 +241,14 @@ class Sending:
 
     def _drop_stale(self, now: float) -> None:
         if self.pacer.queue_s > STALE_QUEUE_S:
-            dropped = self.pacer.drop([s.counts for s in self._streams], (Lane.REPEATED, Lane.VIDEO))
+            dropped = self.pacer.drop([s.counts for s in self._streams], (Lane.RETRANSMISSION, Lane.VIDEO))
             for stream in self._streams:
                 if stream.counts in dropped:
                     self._want_key_frame(stream, now)
 
     def _want_key_frame(self, stream: SendStream, now: float) -> None:
         if stream.parameters.kind == "video" and stream.want_key_frame(now):
-            self._events.append(KeyFrameRequested(stream))
+            self._events.append(KeyFrameRequested(stream.name))
 
     def on_remote_estimate(self, bitrate_bps: int, now: float) -> None:
         """The peer's own estimate came."""
@@ -341,7 +341,7 @@ class Sending:
             if changed or (not share) != (not told):
                 self._told[stream] = share
                 self._note_pause(stream, told, share, now)
-                self._events.append(BitrateAllocated(stream, share, estimate))
+                self._events.append(BitrateAllocated(stream.name, share, estimate))
 
 
 def _least(stream: SendStream) -> int:

@@ -1,7 +1,8 @@
 """The media engine of one transport: RTP and RTCP in the clear on one side, media on the other.
 
-One question: which part gets what. The parts answer the others: `received` (who has which place), `attention`
-(who is looked after), `control` and `feedback` (what the peer is told), `sending` (what leaves).
+One question: which part gets what. The parts answer the others: `received` (who has which place), `sent`
+(which streams there are), `attention` (who is looked after), `control` and `feedback` (what the peer is
+told), `sending` (what leaves).
 
 Spec: RFC 3550; RFC 8834 (RTP in WebRTC); RFC 8843, section 9 (many sections on one transport).
 """
@@ -27,19 +28,16 @@ from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount
 from rtcstack.rtp.packet import MAX_PACKET_BYTES, RtpPacket, parse
-from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source
+from rtcstack.rtp.parameters import ReceiveSection, SendParameters, Source, StreamName
 from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.rtp.received import ReceivedStreams
 from rtcstack.rtp.retired import Retired
 from rtcstack.rtp.rtx import AnyReceiveStream, RtxStream
 from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.sending import Sending
+from rtcstack.rtp.sent import SentStreams
 
 __all__ = ["Drop", "RtpSession"]
-
-MAX_USED_SSRCS = 65_536
-"""SSRCs of streams that were sent and are not any more, remembered so that none uses its numbers again;
-the oldest are forgotten."""
 
 DEFAULT_RTT_S = 0.1
 """Round-trip time while none was measured."""
@@ -93,14 +91,11 @@ class RtpSession:
         "_is_changing",
         "_missing",
         "_now",
-        "_ntp_offset_s",
-        "_numbers",
         "_received",
         "_refusals",
         "_retired",
-        "_rng",
         "_sections_changed",
-        "_send_streams",
+        "_sent",
         "_started",
         "_streams_changed",
         "control",
@@ -118,8 +113,7 @@ class RtpSession:
         refusals: Refusals | None = None,
     ) -> None:
         self._refusals = refusals if refusals is not None else Refusals()
-        self._rng = rng or entropy().random
-        self._ntp_offset_s = ntp_offset_s
+        rng = rng or entropy().random
         self._now = 0.0
         self._started = False
         self._is_changing = False
@@ -129,16 +123,15 @@ class RtpSession:
         self._demux = Demux()
         self._attention = Attention()
         self._received = ReceivedStreams(self._events, self._attention)
-        self._send_streams: dict[int, SendStream] = {}
-        self._numbers: dict[int, int] = {}
         self._missing = MissingCount()
         self._has_video = False
         self.sending = Sending(self._events, make_estimator)
+        self._sent = SentStreams(self.sending.pacer, rng=rng, ntp_offset_s=ntp_offset_s)
         self.control = Control(
-            self._send_streams,
+            self._sent.by_ssrc,
             self._received.by_ssrc,
             self._events,
-            rng=self._rng,
+            rng=rng,
             ntp_offset_s=ntp_offset_s,
             on_goodbye=self._received.on_goodbye,
             on_feedback=self.sending.on_feedback,
@@ -229,9 +222,9 @@ class RtpSession:
         stream = self._received.by_ssrc.get(source.ssrc)
         if stream is not None and stream.section.mid != mid:
             self._received.move(stream)
-        repeated = None if source.rtx_ssrc is None else self._received.by_ssrc.get(source.rtx_ssrc)
-        if isinstance(repeated, RtxStream) and repeated.primary.ssrc != source.ssrc:
-            self._received.move(repeated)
+        rtx = None if source.rtx_ssrc is None else self._received.by_ssrc.get(source.rtx_ssrc)
+        if isinstance(rtx, RtxStream) and rtx.primary.ssrc != source.ssrc:
+            self._received.move(rtx)
 
     def _rebind(self) -> None:
         sections = self._demux.sections
@@ -255,12 +248,8 @@ class RtpSession:
 
     def _agree_size(self) -> None:
         has = self._demux.has
-        self._has_video = has(Trait.VIDEO) or any(
-            stream.parameters.kind == "video" for stream in self._send_streams.values()
-        )
-        self.control.reduced_size = not has(Trait.FULL_SIZE) and all(
-            stream.parameters.reduced_size for stream in self._send_streams.values()
-        )
+        self._has_video = has(Trait.VIDEO) or self._sent.has_video
+        self.control.reduced_size = not has(Trait.FULL_SIZE) and self._sent.reduced_size
 
     def add_send_stream(self, parameters: SendParameters) -> SendStream:
         """Send a stream.
@@ -268,31 +257,12 @@ class RtpSession:
         Raises:
             ValueError: if its SSRC, or that of its retransmissions, is in use.
         """
-        if parameters.ssrc in self._send_streams or parameters.rtx_ssrc in self._send_streams:
-            raise ValueError("the SSRC is in use")
-        stream = SendStream(
-            parameters,
-            ExtensionIds(parameters.extensions),
-            self.sending.pacer,
-            rng=self._rng,
-            ntp_offset_s=self._ntp_offset_s,
-            rtt_s=self.control.rtt_s or DEFAULT_RTT_S,
-            numbers=self._numbers,
-        )
-        self._register(stream)
+        stream = self._sent.add(parameters, self.control.rtt_s or DEFAULT_RTT_S)
+        self._bind(parameters)
         return stream
 
-    def _register(self, stream: SendStream) -> None:
-        self._place(stream)
-        self._bind(stream)
-
-    def _place(self, stream: SendStream) -> None:
-        self._send_streams[stream.ssrc] = stream
-        if stream.parameters.rtx_ssrc is not None:
-            self._send_streams[stream.parameters.rtx_ssrc] = stream
-
-    def _bind(self, stream: SendStream) -> None:
-        self.control.cname = self.control.cname or stream.parameters.cname
+    def _bind(self, parameters: SendParameters) -> None:
+        self.control.cname = self.control.cname or parameters.cname
         self._agree_on_streams()
 
     def update_send_stream(self, stream: SendStream, parameters: SendParameters) -> None:
@@ -301,37 +271,19 @@ class RtpSession:
         Raises:
             ValueError: if the SSRC of its media is another, or that of its retransmissions in use.
         """
-        if parameters.ssrc != stream.ssrc:
-            raise ValueError("a stream keeps its SSRC")
-        if self._send_streams.get(parameters.rtx_ssrc or 0, stream) is not stream:
-            raise ValueError("the SSRC is in use")
-        stream.update(parameters, ExtensionIds(parameters.extensions))
-        # In its place: the order of the streams is that in which they were added.
-        streams = self.send_streams
-        self._send_streams.clear()
-        for each in streams:
-            self._place(each)
-        self._bind(stream)
+        self._sent.update(stream, parameters)
+        self._bind(parameters)
 
     def set_active(self, stream: SendStream, active: bool) -> None:
         """Let a stream send, or not; its share of the bandwidth goes to the others."""
-        stream.active = active
-        if not active:
-            self.sending.pacer.drop([stream.counts])
+        self._sent.set_active(stream, active)
         self._agree_on_streams()
 
     def remove_send_stream(self, stream: SendStream) -> None:
         """Send a stream no more, and tell the peer so."""
-        if self._send_streams.get(stream.ssrc) is not stream:
+        gone = self._sent.remove(stream)
+        if not gone:
             return
-        stream.note_numbers()
-        while len(self._numbers) > MAX_USED_SSRCS:
-            del self._numbers[next(iter(self._numbers))]
-        gone = [ssrc for ssrc, each in self._send_streams.items() if each is stream]
-        for ssrc in gone:
-            del self._send_streams[ssrc]
-        stream.active = False
-        self.sending.pacer.drop([stream.counts])
         self._agree_on_streams()
         if self._started:
             self.control.say_goodbye(gone)
@@ -339,10 +291,9 @@ class RtpSession:
     def close(self, now: float, reason: str = "") -> None:
         """Say goodbye for all streams; the next drain gives it, and nothing else after it."""
         self._now = now
-        if self._started and self._send_streams:
-            self.control.say_goodbye(list(self._send_streams), reason)
-        self.sending.pacer.drop([stream.counts for stream in self.send_streams])
-        self._send_streams.clear()
+        if self._started and self._sent.by_ssrc:
+            self.control.say_goodbye(list(self._sent.by_ssrc), reason)
+        self._sent.clear()
         self.sending.set_streams([], now)
         self._attention.clear()
         self._feedback.close()
@@ -356,12 +307,17 @@ class RtpSession:
     @property
     def send_streams(self) -> list[SendStream]:
         """The streams that are sent, in the order in which they were added."""
-        return list(dict.fromkeys(self._send_streams.values()))
+        return self._sent.streams
 
     @property
     def receive_streams(self) -> list[ReceiveStream]:
         """The streams that are received, in the order of their first packets."""
         return self._received.streams
+
+    def receive_stream(self, name: StreamName) -> ReceiveStream | None:
+        """The stream that an event names; None once it has ended."""
+        stream = self._received.by_ssrc.get(name.ssrc)
+        return stream if isinstance(stream, ReceiveStream) and stream.name == name else None
 
     def current_stream(self, mid: str, rid: str | None = None) -> ReceiveStream | None:
         """The stream that has its place: the one that is known best, and of those the one that flows."""
@@ -499,7 +455,7 @@ class RtpSession:
         """Take what happened, oldest first."""
         for stream in self._attention.untold:
             if stream.packets:
-                self._events.append(PacketsReceived(stream, stream.packets))
+                self._events.append(PacketsReceived(stream.name, stream.packets))
                 stream.packets = []
         self._attention.untold.clear()
         if not self._events:
@@ -534,8 +490,8 @@ class RtpSession:
             self._drop(Drop(route.value), packet.data)
             return
         stream: AnyReceiveStream | None
-        if route.role is Role.REPEATED:
-            stream = self._begin_repeated(packet.ssrc, route)
+        if route.role is Role.RETRANSMISSION:
+            stream = self._begin_retransmission(packet.ssrc, route)
         else:
             stream = self._begin_media(packet.ssrc, route, now)
         if stream is None:
@@ -579,9 +535,9 @@ class RtpSession:
         return stream
 
     def _on_frame(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
-        self._events.append(FrameReceived(stream, frame))
+        self._events.append(FrameReceived(stream.name, frame))
 
-    def _begin_repeated(self, ssrc: int, route: Route) -> RtxStream | None:
+    def _begin_retransmission(self, ssrc: int, route: Route) -> RtxStream | None:
         primary: AnyReceiveStream | None
         if route.primary_ssrc is not None:
             primary = self._received.by_ssrc.get(route.primary_ssrc)
@@ -600,7 +556,7 @@ class RtpSession:
     # -- time -------------------------------------------------------------------------------------
 
     def _schedule_reports(self, now: float) -> None:
-        has_streams = bool(self._received.by_ssrc or self._send_streams)
+        has_streams = bool(self._received.by_ssrc or self._sent.by_ssrc)
         if self._started and has_streams and (self.control.timer.due_at is None or self._has_video):
             self.control.timer.start(now, has_video=self._has_video)
 

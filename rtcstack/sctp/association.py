@@ -1,11 +1,13 @@
-"""The SCTP association as an engine: what each packet that comes in means, and what goes out.
+"""The SCTP association as an engine. One question: what does a packet mean for the phase that it comes in?
 
 A phase is a part that is made when it begins and thrown away when it ends:
 
     new -> connecting (`Opening`) -> connected -> shutting-down (`Closing`) -> closed
 
 From the moment that both sides know each other there is a `ControlBlock`, for all that has to do
-with data; it is gone with the end.
+with data; it is gone with the end. Chunks are not taken by the phases themselves: what most of them
+mean depends on their verification tag and on whether there is a block (sections 5.2, 8.4 and 8.5),
+and is the same in several phases; and data has one short way, whether or not this side is closing.
 
 Spec: RFC 9260, sections 4, 5, 8 and 9; RFC 8261 for its place above DTLS.
 """
@@ -170,7 +172,7 @@ class SctpAssociation:
 
     @property
     def chunks_retransmitted(self) -> int:
-        """DATA chunks sent again, counted each time."""
+        """DATA chunks retransmitted, counted each time."""
         return self._block.outstanding.chunks_retransmitted if self._block is not None else 0
 
     @property
@@ -212,7 +214,7 @@ class SctpAssociation:
             ppid: payload protocol identifier.
             data: at least one byte.
             ordered: whether it is delivered after what was sent before it on the stream.
-            max_retransmits: how often a lost part is sent again before the message is given up.
+            max_retransmits: how often a lost part is retransmitted before the message is given up.
             lifetime_s: how long the message is worth sending.
             now: monotonic time in seconds.
 

@@ -1,4 +1,8 @@
-"""What the streams of an association mean: channels that open, carry messages, and close.
+"""Data channels as an engine. One question: what does what happens on a stream mean for its channel?
+
+Which identifier a channel gets is asked of `stream_ids`, what comes before its OPEN waits in `early`. The
+states of a channel (`ChannelState`) differ in what may be sent, and hardly in what may come: they are a
+value of the channel, which its faces read, and no objects.
 
 Spec: RFC 8831; RFC 8832, section 6.
 """
@@ -140,7 +144,7 @@ class DataChannels:
             label: at most 65535 bytes in UTF-8.
             protocol: the same.
             ordered: whether messages arrive in order.
-            max_retransmits: 0 to 65535; how often a lost message is sent again.
+            max_retransmits: 0 to 65535; how often a lost message is retransmitted.
             max_packet_lifetime_ms: 0 to 65535; how long a message is worth sending.
             priority: 1 to 65535; 128 very low, 256 normal (called "low" by the W3C), 512, 1024.
             negotiated: the applications on both sides open the channel, with the same `id`.

@@ -1,4 +1,8 @@
-"""What has been sent and is not acknowledged: the scoreboard, and the timers that it sets.
+"""The scoreboard. One question: which of the chunks that were sent has the peer, and which are lost?
+
+How late is too late is asked of `rack`, what may be in flight of `congestion`, what was given up of
+`abandonment`. The tail probe and T3 stay here: both mean nothing but "send one of these again", and what
+arms them is each change of this list.
 
 Losses are detected by time, as RFC 8985 (RACK-TLP) does for TCP: a chunk is lost when one that
 was sent later has arrived and a reordering window has passed since. A tail probe finds losses
@@ -60,7 +64,7 @@ class Outstanding:
         "_rack",
         "_ranges",
         "_reorder_at",
-        "_resent",
+        "_retransmitted",
         "_rto",
         "_t3_at",
         "_timed_out",
@@ -102,12 +106,12 @@ class Outstanding:
         self._rto = rto
         self._chunks: dict[int, SentChunk] = {}  # every chunk above cumulative_tsn, in order
         # Made when something is lost: an empty deque is 700 bytes, and most associations are idle.
-        self._lost: deque[SentChunk] | None = None  # to be sent again; some may have been acked since
-        self._resent: deque[SentChunk] | None = None  # sent again, in the order of sending
+        self._lost: deque[SentChunk] | None = None  # to be retransmitted; some may have been acked since
+        self._retransmitted: deque[SentChunk] | None = None  # retransmitted, in the order of sending
         self._gaps: tuple[int, ...] = ()  # the gap blocks of the last SACK, as they came
         self._ranges = Ranges()  # all that gap blocks have acknowledged
         self._highest_tsn = self.cumulative_tsn  # highest one acknowledged
-        self._cursor = self.next_tsn  # chunks below are acked, lost or sent again
+        self._cursor = self.next_tsn  # chunks below are acked, lost or retransmitted
         self._rack = Rack(rto)
         self._reorder_at: float | None = None
         self._probe_at: float | None = None
@@ -124,7 +128,7 @@ class Outstanding:
 
     @property
     def has_lost(self) -> bool:
-        """Whether something may wait to be sent again."""
+        """Whether something may wait to be retransmitted."""
         return bool(self._lost)
 
     def take_back(self) -> None:
@@ -156,7 +160,7 @@ class Outstanding:
                 else:
                     room -= len(chunk.data)
                     parts.append(chunk.data)
-                    self._resend(chunk, now)
+                    self._retransmit(chunk, now)
             lost.popleft()
         if self.flight_bytes and self.peer_window_bytes < self._mtu:
             return room_bytes - room
@@ -180,17 +184,17 @@ class Outstanding:
             self.peer_window_bytes -= before - room
         return room_bytes - room
 
-    def _resend(self, chunk: SentChunk, now: float) -> None:
+    def _retransmit(self, chunk: SentChunk, now: float) -> None:
         chunk.state = IN_FLIGHT
         chunk.sent_at = now
         chunk.transmissions += 1
         self.chunks_retransmitted += 1
         self.flight_bytes += len(chunk.data)
         self.peer_window_bytes -= len(chunk.data)
-        if self._resent is None:
-            self._resent = deque()
-        self._resent.append(chunk)
-        self._rack.resent(chunk.tsn)
+        if self._retransmitted is None:
+            self._retransmitted = deque()
+        self._retransmitted.append(chunk)
+        self._rack.retransmitted(chunk.tsn)
 
     def sent(self, now: float) -> None:
         """Set the timers after a flush that sent data."""
@@ -273,7 +277,7 @@ class Outstanding:
             self._gaps = ()
         self.flight_bytes = flight_bytes
         rack = self._rack
-        if sack.duplicates and rack.has_resent:
+        if sack.duplicates and rack.has_retransmitted:
             for wire_tsn in sack.duplicates:
                 # The original and the retransmission have both arrived (RFC 8985, section 6.2).
                 if rack.was_needless(unwrap(wire_tsn, cumulative, 32)):
@@ -330,9 +334,9 @@ class Outstanding:
                 self._lose(chunk, now)
             cursor += 1
         self._cursor = cursor
-        resent = self._resent
-        while resent:
-            chunk = resent[0]
+        retransmitted = self._retransmitted
+        while retransmitted:
+            chunk = retransmitted[0]
             if chunk.state == IN_FLIGHT:
                 if chunk.sent_at >= rack_at:
                     break
@@ -342,7 +346,7 @@ class Outstanding:
                         deadline = due
                     break
                 self._lose(chunk, now)
-            resent.popleft()
+            retransmitted.popleft()
         self._reorder_at = deadline
 
     def _lose(self, chunk: SentChunk, now: float) -> None:
@@ -358,7 +362,7 @@ class Outstanding:
             self._lost.append(chunk)
 
     def _on_spurious_loss(self, now: float) -> None:
-        """What counted as lost, and was not sent again yet, has arrived."""
+        """What counted as lost, and was not retransmitted yet, has arrived."""
         if not self._timed_out:
             self._rack.widen(now)
             return
@@ -418,7 +422,7 @@ class Outstanding:
         self._probe_at = now + wait_s
 
     def _prepare_probe(self) -> None:
-        """Have the last chunk in flight sent again, whatever the window says."""
+        """Have the last chunk in flight retransmitted, whatever the window says."""
         for tsn in range(self.next_tsn - 1, self.cumulative_tsn, -1):
             chunk = self._chunks[tsn]
             if chunk.state == IN_FLIGHT:
@@ -452,7 +456,7 @@ class Outstanding:
                 if chunk.message.limited and self._given_up(chunk, now):
                     self.abandon(chunk.message, now)
         self._lost = deque([chunk for chunk in self._chunks.values() if chunk.state == LOST])
-        self._resent = None
+        self._retransmitted = None
         self._cursor = self.next_tsn
         if self._lost and not self._timed_out:
             self.congestion.on_timeout()

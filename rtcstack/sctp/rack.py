@@ -17,8 +17,8 @@ retransmission that the peer reports, up to this many times and to the smoothed 
 MEMORY_S = 5.0
 """After this long without another one the reordering window shrinks by a step."""
 
-MAX_RESENT_TSNS = 1024
-"""TSNs remembered as sent again, to tell a needless retransmission from a network's duplicate."""
+MAX_RETRANSMITTED_TSNS = 1024
+"""TSNs remembered as retransmitted, to tell a needless retransmission from a network's duplicate."""
 
 
 class Rack:
@@ -29,14 +29,14 @@ class Rack:
         steps: width of the reordering window, in quarters of the least round-trip time.
     """
 
-    __slots__ = ("_min_rtt_s", "_resent", "_rto", "_rtt_s", "_until", "sent_at", "steps", "tsn")
+    __slots__ = ("_min_rtt_s", "_retransmitted", "_rto", "_rtt_s", "_until", "sent_at", "steps", "tsn")
 
     def __init__(self, rto: RtoEstimator) -> None:
         self._rto = rto
         self._rtt_s = 0.0
         self._min_rtt_s = 0.0
         self._until = 0.0
-        self._resent: dict[int, bool] = {}
+        self._retransmitted: dict[int, bool] = {}
         self.sent_at = 0.0
         self.tsn = 0
         self.steps = 1
@@ -70,22 +70,22 @@ class Rack:
         return self._rtt_s + min(self.steps * self._min_rtt_s / 4, self._rto.srtt_s)
 
     def widen(self, now: float) -> None:
-        """Something was sent again that was only late."""
+        """Something was retransmitted that was only late."""
         self._until = now + MEMORY_S
         if self.steps < MAX_STEPS:
             self.steps += 1
 
-    def resent(self, tsn: int) -> None:
-        """A chunk is sent again: a duplicate of it says that this was needless."""
-        self._resent[tsn] = True
-        if len(self._resent) > MAX_RESENT_TSNS:
-            del self._resent[next(iter(self._resent))]
+    def retransmitted(self, tsn: int) -> None:
+        """A chunk is retransmitted: a duplicate of it says that this was needless."""
+        self._retransmitted[tsn] = True
+        if len(self._retransmitted) > MAX_RETRANSMITTED_TSNS:
+            del self._retransmitted[next(iter(self._retransmitted))]
 
     @property
-    def has_resent(self) -> bool:
+    def has_retransmitted(self) -> bool:
         """Whether a duplicate could say anything."""
-        return bool(self._resent)
+        return bool(self._retransmitted)
 
     def was_needless(self, tsn: int) -> bool:
-        """The peer has this chunk twice: whether that is because it was sent again. Asked once."""
-        return self._resent.pop(tsn, False)
+        """The peer has this chunk twice: whether that is because it was retransmitted. Asked once."""
+        return self._retransmitted.pop(tsn, False)

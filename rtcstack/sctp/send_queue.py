@@ -50,7 +50,7 @@ class Message:
     Attributes:
         offset: how much of `data` has been put into chunks.
         sequence: SSN or message identifier, given with the first fragment.
-        max_retransmits: how often a fragment may be sent again, or None.
+        max_retransmits: how often a fragment may be retransmitted, or None.
         expires_at: when to give up, or None.
         first_tsn: TSN of the first fragment, 0 before it is sent.
         last_tsn: TSN of the last fragment that was sent.
@@ -107,7 +107,7 @@ class SentChunk:
         message: the message it belongs to.
         sent_at: time of the last transmission.
         transmissions: how often it was sent.
-        state: `IN_FLIGHT`, `ACKED` (by a gap block), `LOST` (and waiting to be sent again) or `ABANDONED`.
+        state: `IN_FLIGHT`, `ACKED` (by a gap block), `LOST` (and waiting to be retransmitted) or `ABANDONED`.
     """
 
     __slots__ = ("data", "message", "sent_at", "state", "transmissions", "tsn")

@@ -186,7 +186,7 @@ class StreamReset:
         return self._request
 
     def next_timeout(self) -> float | None:
-        """When an unanswered request is sent again."""
+        """When an unanswered request is retransmitted."""
         return self._retry_at
 
     def handle_timeout(self, now: float) -> None:

@@ -1,9 +1,10 @@
 """One transport: an ICE path, DTLS over it, SCTP over that and media beside it, driven by one pump.
 
-A pass is one wake-up of the loop with one reading of the clock: what the socket had is pushed up
-through the engines, what they want sent is collected once, the one timer is set anew if its
-deadline moved forward, and last, on consistent state, the observer hears what happened. What the
-observer sends while it hears leaves in the same pass.
+One question: what happens in a pass, and in which order? A pass is one wake-up of the loop with one
+reading of the clock: what the socket had is pushed up through the engines, what they want sent is
+collected once, the one timer is set anew if its deadline moved forward, and last, on consistent
+state, the observer hears what happened. What the observer sends while it hears leaves in the same
+pass.
 
 No task, future or queue is made for a packet.
 
@@ -18,7 +19,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, ParamSpec, Protocol
+from typing import TYPE_CHECKING, ParamSpec
 
 from rtcstack.clock import monotonic
 from rtcstack.dtls.certificate import Certificate
@@ -39,16 +40,16 @@ from rtcstack.ice import (
 )
 from rtcstack.platform import Network, installed
 from rtcstack.sctp.channels import DataChannels
-from rtcstack.sctp.events import AssociationClosed, ChannelEvent
+from rtcstack.sctp.events import AssociationClosed
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.transport import memory
+from rtcstack.transport.observer import TransportObserver
 
 if TYPE_CHECKING:
     from rtcstack.rtp.bwe.estimator import BandwidthEstimator
-    from rtcstack.rtp.events import RtpEvent
     from rtcstack.transport.mediapath import MediaPath
 
-__all__ = ["Transport", "TransportObserver"]
+__all__ = ["Transport"]
 
 logger = logging.getLogger("rtcstack.transport")
 
@@ -65,40 +66,6 @@ MAX_ROUNDS_PER_PASS = 16
 
 MAX_FAULTS_PER_PASS = 4
 """Engines that one pass may end: all that there are."""
-
-
-class TransportObserver(Protocol):
-    """What a transport tells its owner; always from the loop, on consistent state."""
-
-    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_ice_gathering(self, state: GatheringState) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_ice_state(self, state: IceState) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
-        """The DTLS state changed; `event` tells more of "connected" and "failed"."""
-
-    def on_channel_events(self, events: list[ChannelEvent]) -> None:
-        """What the data channels have to say, oldest first."""
-
-    def on_media_events(self, events: list[RtpEvent], now: float) -> None:
-        """What the RTP session has to say, oldest first."""
-
-    def on_peer_left(self) -> None:
-        """The peer has closed DTLS; all that ends with it has been told already."""
-
-    def on_media_lost(self, reason: str) -> None:
-        """Media flows no more on this transport, for a fault of ours; the rest of it goes on."""
 
 
 class _Part(Enum):

@@ -557,7 +557,7 @@ async def test_the_congestion_controller_is_the_applications() -> None:
         a.addTrack(pattern())
         await connected(a, b)
         await next_frame(receiver(b, "video").track)
-        assert outbound_of(a.getSenders()[0]).carrier.session.sending.estimator in made  # type: ignore[union-attr]
+        assert outbound_of(a.getSenders()[0]).transport.session.sending.estimator in made  # type: ignore[union-attr]
 
 
 def test_settings_out_of_range_are_refused() -> None:

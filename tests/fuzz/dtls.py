@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rtcstack.dtls.certificate import Certificate
-from rtcstack.dtls.engine import REST_AFTER_S, DtlsEngine
+from rtcstack.dtls.connected import REST_AFTER_S
+from rtcstack.dtls.engine import DtlsEngine
 from rtcstack.dtls.events import DtlsRole, DtlsState
 from tests.fuzz.budget import Limit, spends
 from tests.fuzz.closing import assert_silent

@@ -415,8 +415,8 @@ async def test_what_probes_for_bandwidth_is_counted_as_what_it_is(size: int) -> 
         stream = outbound.layers[0].stream
         wire = Wire(it.link, sent["ssrc"], sent["rtxSsrc"])
         padding = [stream.make_padding(3000)]
-        assert stream._pacer.push(padding[0], Lane.REPEATED)
-        outbound.carrier.wake()
+        assert stream._pacer.push(padding[0], Lane.RETRANSMISSION)
+        outbound.transport.wake()
         await asyncio.sleep(0.5)
         it.link.filter = None
         packets = padding[0]

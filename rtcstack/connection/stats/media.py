@@ -99,8 +99,8 @@ class MediaStatistics:
                     "bytesSent": counts.bytes,
                     "headerBytesSent": counts.header_bytes,
                     # asked for, or sent again to probe for bandwidth
-                    "retransmittedPacketsSent": counts.repeated_packets + counts.padding_repetitions,
-                    "retransmittedBytesSent": counts.repeated_bytes + counts.padding_bytes,
+                    "retransmittedPacketsSent": counts.retransmitted_packets + counts.padding_retransmissions,
+                    "retransmittedBytesSent": counts.retransmitted_bytes + counts.padding_bytes,
                     "nackCount": stream.nack_count,
                     **more,
                 },

@@ -38,6 +38,7 @@ from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.rtp.audio import Playout, Pulled
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.parameters import StreamName
 from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.serial import Unwrapper
 
@@ -185,6 +186,7 @@ class AudioInbound:
         self._encoded = encoded
         self.sync = sync
         self.stream: ReceiveStream | None = None
+        self._name: StreamName | None = None
         self._codecs: Mapping[int, ReceivedCodec] = {}
         self._timestamps = Unwrapper(32)
         self.notes = SourceNotes()
@@ -277,7 +279,7 @@ class AudioInbound:
     def close(self) -> None:
         """Receive nothing any more."""
         self._receiving = False
-        self.stream = None
+        self.stream = self._name = None
         self._aside.clear()
         self._stop()
         if self._jobs is not None:
@@ -286,9 +288,10 @@ class AudioInbound:
 
     # -- ReceiveOwner -----------------------------------------------------------------------------
 
-    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+    def on_stream_started(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """Sound begins, or goes on from another source."""
-        self.stream = event.stream
+        self.stream = stream
+        self._name = event.stream
         self._timestamps = Unwrapper(32)
         self._main.set_muted(False)
         self._encoded.set_muted(False)
@@ -298,8 +301,8 @@ class AudioInbound:
 
     def on_stream_ended(self, event: StreamEnded, now: float) -> None:
         """Said goodbye, or replaced."""
-        if event.stream is self.stream:
-            self.stream = None
+        if event.stream == self._name:
+            self.stream = self._name = None
             self._main.set_muted(True)
             self._encoded.set_muted(True)
             self.update_demand()
@@ -308,7 +311,7 @@ class AudioInbound:
         """For who takes encoded frames: as they arrive."""
         if not self._encoded.is_demanded:
             self._aside.clear()
-        elif event.stream is self.stream:
+        elif event.stream == self._name:
             self._aside.clear()
             self._pass_on(event.frame)
         else:

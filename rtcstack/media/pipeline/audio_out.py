@@ -23,10 +23,10 @@ from rtcstack.codecs.registry import audio_encoder, audio_settings
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, capture_time
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock
 from rtcstack.media.pipeline.level import VOICE_LEVEL, dbov, mean_power
 from rtcstack.media.pipeline.outbound import Layer, Outbound
+from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
@@ -111,7 +111,7 @@ class AudioOutbound(Outbound):
     """Sends an audio track.
 
     Args:
-        carrier: the transport.
+        transport: it goes over this.
         pool: where encoders run.
         layers: one encoding.
         on_error: see `Outbound`.
@@ -124,17 +124,17 @@ class AudioOutbound(Outbound):
 
     def __init__(
         self,
-        carrier: MediaCarrier,
+        transport: MediaTransport,
         pool: CoderPool,
         layers: Sequence[Layer],
         on_error: Callable[[Exception], None],
     ) -> None:
-        super().__init__(carrier, on_error)
+        super().__init__(transport, on_error)
         self._pool = pool
         self.layer = layers[0]
-        self.stream = carrier.session.add_send_stream(self.layer.send)
-        carrier.session.set_active(self.stream, False)
-        carrier.senders[self.stream] = self
+        self.stream = transport.session.add_send_stream(self.layer.send)
+        transport.session.set_active(self.stream, False)
+        transport.senders[self.stream.ssrc] = self
         self.frames_encoded = 0
         self.level: float | None = None
         self.total_energy = 0.0
@@ -162,7 +162,7 @@ class AudioOutbound(Outbound):
 
     def update(self, layers: Sequence[Layer]) -> None:
         """What is to be sent has changed; an encoder that no longer fits is replaced."""
-        session = self.carrier.session
+        session = self.transport.session
         old, layer = self.layer, layers[0]
         self.layer = layer
         if layer.send.clock_rate != old.send.clock_rate:
@@ -254,7 +254,7 @@ class AudioOutbound(Outbound):
                 self._send(unit.data, timestamp, now, when, level, unit.starts_talk)
         if self.frames_encoded % _REPORT_EVERY < len(units) and self._coder is not None:
             self._coder.loss_percent = round(100 * self.stream.remote.fraction_lost)
-        self.carrier.wake()
+        self.transport.wake()
 
     def _send(
         self, data: bytes, timestamp: int, now: float, when: float, level: int | None, marker: bool
@@ -298,7 +298,7 @@ class AudioOutbound(Outbound):
         if not frame.data:
             return False
         sent = self._send(frame.data, timestamp, monotonic(), captured_at, frame.audio_level, False)
-        self.carrier.wake()
+        self.transport.wake()
         return sent
 
     # -- the rest ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.source import TrackSource
 from rtcstack.rtp.frames import EncodedFrame
-from rtcstack.rtp.receive import ReceiveStream
+from rtcstack.rtp.parameters import StreamName
 
 __all__ = [
     "MAX_ASIDE",
@@ -175,11 +175,11 @@ class Aside:
 
     def __init__(self, reserve: Callable[[int], bool] = lambda size: True) -> None:
         self._reserve = reserve
-        self._stream: ReceiveStream | None = None
+        self._stream: StreamName | None = None
         self.frames: list[EncodedFrame] = []
         self.bytes = 0
 
-    def keep(self, stream: ReceiveStream, frame: EncodedFrame, *, begins: bool) -> None:
+    def keep(self, stream: StreamName, frame: EncodedFrame, *, begins: bool) -> None:
         """A frame of a stream that waits.
 
         Args:
@@ -190,7 +190,7 @@ class Aside:
         if begins:
             self.clear()
             self._stream = stream
-        elif self._stream is not stream:
+        elif self._stream != stream:
             return
         size = self.bytes + len(frame.data)
         too_much = len(self.frames) >= MAX_ASIDE or size > MAX_ASIDE_BYTES
@@ -200,9 +200,9 @@ class Aside:
         self.bytes = size
         self.frames.append(frame)
 
-    def take(self, stream: ReceiveStream, now: float) -> list[EncodedFrame]:
+    def take(self, stream: StreamName, now: float) -> list[EncodedFrame]:
         """The stream has its place now: what was kept of it."""
-        is_it = self._stream is stream and not self._is_old(now)
+        is_it = self._stream == stream and not self._is_old(now)
         frames = self.frames if is_it else []
         self.clear()
         return frames
@@ -212,9 +212,9 @@ class Aside:
         if self._is_old(now):
             self.clear()
 
-    def holds(self, stream: ReceiveStream) -> bool:
+    def holds(self, stream: StreamName) -> bool:
         """Whether something is kept of this stream."""
-        return self._stream is stream
+        return self._stream == stream
 
     def _is_old(self, now: float) -> bool:
         return bool(self.frames) and now - self.frames[0].received_at > MAX_ASIDE_S

@@ -12,8 +12,8 @@ from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.told import ToldOnce
+from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.parameters import SendParameters
 from rtcstack.rtp.send import SendStream
@@ -78,7 +78,7 @@ class Outbound(ABC):
     """Sends a track, in one or more encodings. A sink of the track while it sends.
 
     Args:
-        carrier: the transport.
+        transport: it goes over this.
         on_error: told of what an encoder cannot do, once per reason.
 
     Attributes:
@@ -86,8 +86,8 @@ class Outbound(ABC):
         frames_mismatched: encoded frames of another codec than the negotiated one, dropped.
     """
 
-    def __init__(self, carrier: MediaCarrier, on_error: Callable[[Exception], None]) -> None:
-        self.carrier = carrier
+    def __init__(self, transport: MediaTransport, on_error: Callable[[Exception], None]) -> None:
+        self.transport = transport
         self.track: MediaStreamTrack | None = None
         self.transform: SendTransform | None = None
         self.frames_mismatched = 0
@@ -113,15 +113,15 @@ class Outbound(ABC):
         if sending is not self._sending:
             self._sending = sending
             for stream in self.streams:
-                self.carrier.session.set_active(stream, sending and self._is_active(stream))
+                self.transport.session.set_active(stream, sending and self._is_active(stream))
         self._attach()
 
     def _attach(self) -> None:
         """Read the track just as long as what it gives can be sent."""
         may_send = self._sending and not self._closed
-        if may_send and not self.carrier.is_open:
-            self.carrier.when_open(self._attach)
-        wanted = self.track if may_send and self.carrier.is_open else None
+        if may_send and not self.transport.is_open:
+            self.transport.when_open(self._attach)
+        wanted = self.track if may_send and self.transport.is_open else None
         if wanted is self._attached:
             return
         before, self._attached = self._attached, wanted
@@ -137,10 +137,10 @@ class Outbound(ABC):
             self._closed = True
             self._attach()
             for stream in self.streams:
-                self.carrier.senders.pop(stream, None)
-                self.carrier.session.remove_send_stream(stream)
+                self.transport.senders.pop(stream.ssrc, None)
+                self.transport.session.remove_send_stream(stream)
             self.release()
-            self.carrier.wake()
+            self.transport.wake()
 
     def ask_source_for_key_frame(self) -> None:
         """The track brings encoded frames: who encodes them must make a key frame."""

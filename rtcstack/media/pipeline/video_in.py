@@ -36,6 +36,7 @@ from rtcstack.media.playout.later import AHEAD_S, Later
 from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.parameters import StreamName
 from rtcstack.rtp.receive import ReceiveStream
 
 __all__ = ["VideoFeed", "VideoInbound"]
@@ -46,7 +47,7 @@ class VideoFeed:
 
     Attributes:
         rid: the layer, or None.
-        stream: that feeds it now, or None.
+        stream, name: what feeds it now, or None.
         main: gives its pictures.
         encoded: gives its frames undecoded.
         width, height: of the last picture.
@@ -72,6 +73,7 @@ class VideoFeed:
         self._owner = owner
         self.rid = rid
         self.stream: ReceiveStream | None = None
+        self.name: StreamName | None = None
         self.main = ReceiverSource("video", label, self.update_demand)
         self.encoded = EncodedReceiverSource(mime_type, label, self.update_demand, self.request_key_frame)
         self.width = 0
@@ -136,9 +138,10 @@ class VideoFeed:
             self.release()
         self._was_demanded = demanded
 
-    def set_stream(self, event: StreamStarted, now: float) -> None:
+    def set_stream(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """Pictures come from this stream from now on."""
-        self.stream = event.stream
+        self.stream = stream
+        self.name = event.stream
         self._needs_key_frame = True
         waited = self._aside.take(event.stream, now)
         if event.is_under_way and not waited and (self._was_demanded or self.encoded.is_demanded):
@@ -150,7 +153,7 @@ class VideoFeed:
                 self.take(frame, codec, now)
         self._catches_up = False
 
-    def keep_aside(self, stream: ReceiveStream, frame: EncodedFrame) -> None:
+    def keep_aside(self, stream: StreamName, frame: EncodedFrame) -> None:
         """A frame of another stream, that may take over."""
         if self._was_demanded or self.encoded.is_demanded:
             self._aside.keep(stream, frame, begins=frame.key_frame)
@@ -424,16 +427,16 @@ class VideoInbound:
         self.is_receiving = False
         for feed in self.feeds.values():
             feed.release()
-            feed.stream = None
+            feed.stream = feed.name = None
 
     # -- ReceiveOwner -----------------------------------------------------------------------------
 
-    def on_stream_started(self, event: StreamStarted, now: float) -> None:
+    def on_stream_started(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """Pictures begin, or go on from another source."""
         feed = self.feed(
             event.stream.rid if event.stream.rid in self.feeds or None not in self.feeds else None
         )
-        feed.set_stream(event, now)
+        feed.set_stream(event, stream, now)
         feed.main.set_muted(False)
         feed.encoded.set_muted(False)
         self.main.set_muted(False)
@@ -441,26 +444,26 @@ class VideoInbound:
     def on_stream_ended(self, event: StreamEnded, now: float) -> None:
         """Said goodbye, or replaced."""
         for feed in self.feeds.values():
-            if feed.stream is event.stream:
-                feed.stream = None
+            if feed.name == event.stream:
+                feed.stream = feed.name = None
                 feed.main.set_muted(True)
                 feed.encoded.set_muted(True)
-        if all(feed.stream is None for feed in self.feeds.values()):
+        if all(feed.name is None for feed in self.feeds.values()):
             self.main.set_muted(True)
 
     def on_frame(self, event: FrameReceived, now: float) -> None:
         """A whole frame came."""
-        frame, stream = event.frame, event.stream
+        frame, name = event.frame, event.stream
         codec = self.codecs.get(frame.payload_type)
         if codec is None:
             return
-        feed = self.feeds.get(stream.rid)
+        feed = self.feeds.get(name.rid)
         if feed is None:
             feed = self.feeds.get(None)
         if feed is None:
             return
-        if feed.stream is not stream:
-            feed.keep_aside(stream, frame)
+        if feed.name != name:
+            feed.keep_aside(name, frame)
             return
         if len(self.feeds) > 1:
             self._layers.compare(feed, frame, now)

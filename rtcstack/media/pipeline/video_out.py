@@ -22,10 +22,10 @@ from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
 from rtcstack.media.pipeline.adaptation import Adaptation
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.clock import RtpClock
 from rtcstack.media.pipeline.outbound import Layer, Outbound
 from rtcstack.media.pipeline.rate import FrameRate
+from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_coding import VideoCoder
 from rtcstack.rtp.send import SendStream
 
@@ -320,7 +320,7 @@ class VideoLayer:
                 transform.on_encoded(frame, timestamp, when, self.stream, self)
             else:
                 self._send(unit, timestamp, when, now)
-        self._owner.carrier.wake()
+        self._owner.transport.wake()
 
     def _send(self, unit: EncodedUnit, timestamp: int, when: float, now: float) -> None:
         payloads = self._packetizer.packetize(
@@ -374,7 +374,7 @@ class VideoLayer:
         sent = self.stream.send(payloads, timestamp, now, key_frame=frame.key_frame, captured_at=captured_at)
         if not sent and self.stream.active:
             self.request_key_frame()
-        self._owner.carrier.wake()
+        self._owner.transport.wake()
         return sent
 
     # -- key frames -------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ class VideoOutbound(Outbound):
     """Sends a video track.
 
     Args:
-        carrier: the transport.
+        transport: it goes over this.
         pool: where encoders run.
         layers: the encodings.
         on_error: see `Outbound`.
@@ -414,22 +414,22 @@ class VideoOutbound(Outbound):
 
     def __init__(
         self,
-        carrier: MediaCarrier,
+        transport: MediaTransport,
         pool: CoderPool,
         layers: Sequence[Layer],
         on_error: Callable[[Exception], None],
     ) -> None:
-        super().__init__(carrier, on_error)
+        super().__init__(transport, on_error)
         self.pool = pool
         self.on_key_frame_requested: Callable[[], None] = lambda: None
         """Told whenever the peer asks for one, of any layer."""
         made: dict[int, VideoLayer] = {}
         # the smallest first: it is served first when bits are scarce
         for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
-            stream = carrier.session.add_send_stream(layers[index].send)
-            carrier.session.set_active(stream, False)
+            stream = transport.session.add_send_stream(layers[index].send)
+            transport.session.set_active(stream, False)
             layer = made[index] = VideoLayer(self, layers[index], stream)
-            carrier.senders[stream] = layer
+            transport.senders[stream.ssrc] = layer
         self.layers = [made[index] for index in range(len(layers))]
 
     @property
@@ -439,7 +439,7 @@ class VideoOutbound(Outbound):
 
     def update(self, layers: Sequence[Layer]) -> None:
         """What is to be sent has changed; the number of layers has not."""
-        session = self.carrier.session
+        session = self.transport.session
         for each, layer in zip(self.layers, layers, strict=True):
             bound = each.stream.parameters.max_bitrate_bps
             session.update_send_stream(each.stream, replace(layer.send, max_bitrate_bps=bound))
@@ -451,7 +451,7 @@ class VideoOutbound(Outbound):
     def bound(self, layer: VideoLayer, max_bitrate_bps: int | None) -> None:
         """How much a layer can use has changed."""
         parameters = replace(layer.stream.parameters, max_bitrate_bps=max_bitrate_bps)
-        self.carrier.session.update_send_stream(layer.stream, parameters)
+        self.transport.session.update_send_stream(layer.stream, parameters)
 
     def deliver(self, frame: Frame | EncodedMedia) -> None:
         """A picture, or an encoded frame, of the track."""

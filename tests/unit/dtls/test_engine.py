@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from rtcstack.dtls import openssl
 from rtcstack.dtls.certificate import Certificate, KeyAlgorithm
-from rtcstack.dtls.engine import HANDSHAKE_DEADLINE_S, MAX_EARLY_DATAGRAMS, DtlsEngine
+from rtcstack.dtls.early import MAX_EARLY_DATAGRAMS
+from rtcstack.dtls.engine import DtlsEngine
 from rtcstack.dtls.events import DtlsClosed, DtlsConnected, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls.fingerprint import Fingerprint
+from rtcstack.dtls.handshaking import HANDSHAKE_DEADLINE_S, Handshaking
 
 ECDSA = Certificate.generate()
 ECDSA_2 = Certificate.generate()
@@ -90,7 +92,10 @@ def test_handshake_and_data_both_ways(client: Certificate, server: Certificate) 
         assert event.version == 0xFEFD
         assert "GCM" in event.cipher
         assert engine.remote_certificates == (certificate.der,)
+        assert engine.counters.handshake_retransmissions == 0
     assert pair.now == 0.0, "no timer was needed"
+    assert pair.server.counters.packets_received == pair.client.counters.packets_sent
+    assert pair.client.counters.packets_received == pair.server.counters.packets_sent
 
     messages = [bytes([i]) * (i * 11 + 1) for i in range(100)]
     pair.client.send(messages)
@@ -215,7 +220,9 @@ def test_datagrams_before_start_are_kept_and_bounded() -> None:
     pair.server.receive(pair.client.drain(0.0), 0.0)
     pair.server.receive([b"\x16" * 100] * 1000, 0.0)
     assert pair.server.counters.dropped_early == 1000 + 1 - MAX_EARLY_DATAGRAMS
+    counted = pair.server.counters.packets_received
     pair.server.start(DtlsRole.SERVER, pair.expects[1], 0.0)
+    assert pair.server.counters.packets_received == counted
     pair.run()
     assert pair.client.state is pair.server.state is DtlsState.CONNECTED
 
@@ -355,7 +362,9 @@ def test_openssls_own_clock_decides_no_time(monkeypatch: pytest.MonkeyPatch) -> 
     again = hello[:5] + (1).to_bytes(6, "big") + hello[11:]  # with a record number of its own
     with monkeypatch.context() as patch:
         patch.setattr(openssl.RecordLayer, "take", lambda self: again)
-        pair.client._handshake(0.001)
+        handshaking = pair.client._phase
+        assert isinstance(handshaking, Handshaking)
+        assert handshaking.advance(0.001) is handshaking
     assert pair.client.drain(0.001) == []
     assert pair.client.next_timeout() == due
     pair.client.handle_timeout(due)

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtcstack.dtls.engine import ALERT_GRACE_S, REST_AFTER_S, DtlsEngine
+from rtcstack.dtls.connected import REST_AFTER_S, Connected
+from rtcstack.dtls.engine import DtlsEngine
 from rtcstack.dtls.events import DtlsFailed, DtlsState
+from rtcstack.dtls.handshaking import ALERT_GRACE_S, Handshaking
 from rtcstack.dtls.openssl import _ffi, _lib
 from rtcstack.dtls.sieve import is_plain
 from rtcstack.engine import Run
@@ -56,8 +58,10 @@ junk = st.lists(st.lists(records, min_size=1, max_size=5).map(b"".join) | st.bin
 
 def waits_in_openssl(engine: DtlsEngine) -> int:
     """Bytes that OpenSSL has been given and has not read."""
-    layer = engine._records
-    return 0 if layer is None else int(_lib.BIO_get_mem_data(layer._into_ssl, _ffi.new("char **")))
+    phase = engine._phase
+    if not isinstance(phase, Handshaking | Connected):
+        return 0
+    return int(_lib.BIO_get_mem_data(phase.records._into_ssl, _ffi.new("char **")))
 
 
 def mixing(rng: random.Random, pieces: list[bytes]) -> Callable[[bytes], list[bytes]]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtcstack.dtls import openssl as openssl_module
-from rtcstack.dtls.engine import REST_AFTER_S, DtlsEngine
+from rtcstack.dtls.connected import REST_AFTER_S, Resting
+from rtcstack.dtls.engine import DtlsEngine
 from rtcstack.dtls.events import DtlsClosed, DtlsState
 from rtcstack.dtls.resting import WINDOW_BITS, RestingRecords, key_block, suite_of
 from tests.unit.dtls.test_engine import RSA, Pair
@@ -41,8 +42,7 @@ def rest(pair: Pair, *engines: DtlsEngine) -> None:
     pair.now += REST_AFTER_S + 1
     for engine in engines or (pair.client, pair.server):
         engine.handle_timeout(pair.now)
-        assert engine._resting is not None
-        assert engine._records is None
+        assert engine.is_resting
 
 
 def both_ways(pair: Pair, count: int = 20) -> None:
@@ -84,7 +84,7 @@ def test_traffic_keeps_openssl() -> None:
             pass
         for engine in (pair.client, pair.server):
             engine.handle_timeout(pair.now)
-            assert engine._resting is None
+            assert not engine.is_resting
             assert engine.next_timeout() == pytest.approx(pair.now + REST_AFTER_S)
 
 
@@ -97,7 +97,7 @@ def test_without_an_aead_suite_nothing_rests(monkeypatch: pytest.MonkeyPatch) ->
         openssl_module.shared_context.cache_clear()
     assert pair.client.next_timeout() is None
     pair.client.handle_timeout(pair.now + 100)
-    assert pair.client._resting is None
+    assert not pair.client.is_resting
     both_ways(pair)
 
 
@@ -134,8 +134,9 @@ def test_replays_are_dropped_also_of_what_openssl_took() -> None:
     new = pair.client.drain(pair.now)
     pair.server.receive([*old, *new, *new, *old], pair.now)
     assert pair.server.received() == [b"after"]
-    assert pair.server._resting is not None
-    assert pair.server._resting.dropped_replayed == 3
+    resting = pair.server._phase
+    assert isinstance(resting, Resting)
+    assert resting.records.dropped_replayed == 3
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -196,7 +197,7 @@ def test_a_client_that_lost_the_servers_last_flight_gets_it_from_a_resting_serve
     assert pair.client.state is DtlsState.CONNECTING
     pair.now = REST_AFTER_S + 1
     pair.server.handle_timeout(pair.now)
-    assert pair.server._resting is not None
+    assert pair.server.is_resting
     pair.client.handle_timeout(pair.now)
     pair.run()
     assert pair.client.state is DtlsState.CONNECTED

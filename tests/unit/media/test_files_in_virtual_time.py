@@ -20,7 +20,8 @@ from rtcstack.errors import NotFoundError, OperationError
 from rtcstack.media.filereader import MAX_PACKETS, FileReader, Piece
 from rtcstack.media.files import is_at_hand
 from rtcstack.media.player import MAX_DECODED_AHEAD, MAX_IN_FLIGHT, MediaPlayer
-from rtcstack.media.recorder import _START_WAIT_S, MAX_BATCH, MediaRecorder
+from rtcstack.media.recorder import MAX_BATCH, MediaRecorder
+from rtcstack.media.recording.beginning import START_WAIT_S
 from rtcstack.media.source import TrackSource
 from rtcstack.media.testsources import TestPatternSource, ToneSource, read_frame_number, test_picture
 from rtcstack.testing import run
@@ -255,10 +256,10 @@ def test_inputs_that_give_nothing_are_waited_for_so_long(tmp_path: Path) -> None
             recorder.add_track(track)
         await recorder.start()
         video.push(test_picture(0, 64, 48))
-        await asyncio.sleep(_START_WAIT_S - 0.01)
-        assert not recorder._has_begun
+        await asyncio.sleep(START_WAIT_S - 0.01)
+        assert recorder._beginning is not None
         await asyncio.sleep(0.02)
-        assert recorder._has_begun
+        assert recorder._beginning is None
         audio.push(tone.make(0))
         await recorder.stop()
         return [float(recorder.dropped)]

@@ -298,7 +298,7 @@ async def test_pictures_of_any_size_cost_no_recording(tmp_path: Path) -> None:
 async def test_an_input_that_begins_late_is_counted_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtcstack.media.recorder._START_WAIT_S", 0.0)
+    monkeypatch.setattr("rtcstack.media.recording.beginning.START_WAIT_S", 0.0)
     path = tmp_path / "call.mp4"
     recorder = MediaRecorder(path)
     video, audio, tone = TrackSource("video"), TrackSource("audio"), ToneSource(440)

@@ -69,7 +69,7 @@ def test_what_is_lost_is_sent_again(loss: float, share: float, median_s: float) 
     (stream,) = call.receiver.receive_streams
     assert stream.retransmitted_packets > 3000 * loss * 0.8
     # hardly more is sent again than was lost, there and on the way of the requests
-    assert call.stream.counts.repeated_packets < 3000 * loss / (1 - loss) * 1.6 + 10
+    assert call.stream.counts.retransmitted_packets < 3000 * loss / (1 - loss) * 1.6 + 10
 
 
 def test_without_rtx_packets_are_sent_again_as_they_are() -> None:

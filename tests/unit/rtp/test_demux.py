@@ -45,7 +45,7 @@ def test_by_announced_ssrc() -> None:
     table = demux(video_section(sources=(Source(5, 6),)), audio_section())
     assert route(table, packet(5, 96)).announced
     repeated = route(table, packet(6, 97))
-    assert (repeated.role, repeated.primary_ssrc) == (Role.REPEATED, 5)
+    assert (repeated.role, repeated.primary_ssrc) == (Role.RETRANSMISSION, 5)
 
 
 def test_the_mid_outweighs_what_was_announced() -> None:
@@ -85,7 +85,7 @@ def test_simulcast_by_rid() -> None:
     table = demux(video_section(rids=("hi", "lo")))
     assert route(table, packet(5, 96, mid=b"v", rid=b"lo")).rid == "lo"
     repeated = route(table, packet(6, 97, mid=b"v", rrid=b"lo"))
-    assert (repeated.role, repeated.rid) == (Role.REPEATED, "lo")
+    assert (repeated.role, repeated.rid) == (Role.RETRANSMISSION, "lo")
     assert table.route(packet(5, 96, mid=b"v", rid=b"no")) is Verdict.UNKNOWN_RID
     assert table.route(packet(5, 96, mid=b"v")) is Verdict.UNKNOWN_RID
 

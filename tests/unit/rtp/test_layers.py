@@ -50,16 +50,17 @@ class Many:
         self.arrived: list[tuple[float, int]] = []
         self.key_frames: list[tuple[float, int]] = []
         self._needs_key = [True] * len(self.streams)
+        self.names = [stream.name for stream in self.streams]
         self._by_ssrc = {stream.ssrc: i for i, stream in enumerate(self.streams)}
 
     def _on_sender_event(self, event: Any) -> None:
         if isinstance(event, BitrateAllocated):
-            i = self.streams.index(event.stream)
+            i = self.names.index(event.stream)
             if event.bitrate_bps and self.shares[i] and not self.shares[i][-1][1]:
                 self._needs_key[i] = True
             self.shares[i].append((self.network.now - START_S, event.bitrate_bps))
         elif isinstance(event, KeyFrameRequested):
-            self._needs_key[self.streams.index(event.stream)] = True
+            self._needs_key[self.names.index(event.stream)] = True
 
     def _on_receiver_event(self, event: Any) -> None:
         if isinstance(event, FrameReceived):
@@ -215,7 +216,7 @@ def test_the_order_of_streams_outlives_their_changes() -> None:
     engine.update_send_stream(streams[0], layers()[0])
     engine.update_send_stream(streams[1], video_parameters(ssrc=101, rtx_ssrc=None, rtx_payload_type=None))
     assert engine.send_streams == streams
-    assert list(engine._send_streams) == [100, 200, 101, 102, 202]
+    assert list(engine._sent.by_ssrc) == [100, 200, 101, 102, 202]
     with pytest.raises(ValueError, match="in use"):
         engine.update_send_stream(streams[0], video_parameters(ssrc=100, rtx_ssrc=102))
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcstack.rtp import session as session_module
+from rtcstack.rtp import sent as sent_module
 from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.forward import MAX_GAP_PACKETS, MAX_LATE_PACKETS, Renumbering
 from rtcstack.rtp.header import make_header
@@ -73,12 +73,12 @@ def test_the_numbers_of_a_stream_that_was_removed_are_not_used_again() -> None:
 
 
 def test_ssrcs_of_the_past_are_bounded(monkeypatch: Any) -> None:
-    monkeypatch.setattr(session_module, "MAX_USED_SSRCS", 10)
+    monkeypatch.setattr(sent_module, "MAX_USED_SSRCS", 10)
     engine = session()
     for i in range(100):
         stream = engine.add_send_stream(video_parameters(ssrc=1 + 2 * i, rtx_ssrc=2 + 2 * i))
         engine.remove_send_stream(stream)
-    assert len(engine._numbers) == 10
+    assert len(engine._sent._numbers) == 10
 
 
 def test_what_is_sent_on_twice_leaves_once() -> None:

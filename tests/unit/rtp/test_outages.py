@@ -248,7 +248,9 @@ def test_a_queue_of_the_past_is_dropped_with_the_old_way_and_a_key_frame_asked_f
         sender.stream.send([bytes(1000)] * 10, int(sender.now * 90000), sender.now)
     assert sender.session.sending.pacer.queue_s > 2
     sender.session.on_path_change(sender.now)
-    assert [e.stream for e in sender.session.events() if isinstance(e, KeyFrameRequested)] == [sender.stream]
+    assert [e.stream for e in sender.session.events() if isinstance(e, KeyFrameRequested)] == [
+        sender.stream.name
+    ]
     assert sender.session.sending.pacer.queued_bytes == 0
 
 
@@ -296,7 +298,7 @@ def test_what_a_key_frame_on_request_leaves_behind_is_not_sent_again() -> None:
     sender.drain()
     sender.now += 0.5
     assert sender.nack(*numbers) == []
-    assert all(p.resent_at != NEVER for p in sender.stream.history._packets.values())
+    assert all(p.retransmitted_at != NEVER for p in sender.stream.history._packets.values())
 
 
 class Plainest:

@@ -1,4 +1,4 @@
-"""What is sent: headers, history, repetitions, forwarding, pace."""
+"""What is sent: headers, history, retransmissions, forwarding, pace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtcstack.rtp.extensions import (
 from rtcstack.rtp.forward import MAX_SOURCES_LEFT
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.history import MAX_HISTORY_PACKETS
-from rtcstack.rtp.outgoing import MAX_RESEND_CREDIT_BYTES, START_RESEND_CREDIT_BYTES, Outgoing
+from rtcstack.rtp.outgoing import MAX_RETRANSMIT_CREDIT_BYTES, START_RETRANSMIT_CREDIT_BYTES, Outgoing
 from rtcstack.rtp.pacer import BURST_S, MAX_QUEUE_S, MAX_QUEUED, Lane, Pacer, Probe
 from rtcstack.rtp.packet import RtpPacket, is_rtcp, parse
 from rtcstack.rtp.rtcp import FullIntraRequest, Nack, PictureLossIndication, ReceiverReport, ReportBlock
@@ -118,7 +118,7 @@ def test_headers_kept_are_bounded() -> None:
     assert len(sender.stream._headers) <= 512
 
 
-# -- repetitions ----------------------------------------------------------------------------------
+# -- retransmissions ----------------------------------------------------------------------------------
 
 
 def test_repeated_as_rtx() -> None:
@@ -129,7 +129,7 @@ def test_repeated_as_rtx() -> None:
     assert (again.ssrc, again.payload_type) == (1002, 97)
     assert again.payload == original.sequence_number.to_bytes(2, "big") + original.payload
     assert (again.timestamp, again.marker) == (original.timestamp, original.marker)
-    assert (sender.stream.counts.repeated_packets, sender.stream.counts.repeated_bytes) == (1, 1002)
+    assert (sender.stream.counts.retransmitted_packets, sender.stream.counts.retransmitted_bytes) == (1, 1002)
     assert sender.stream.nack_count == 1
 
 
@@ -168,8 +168,8 @@ def test_a_storm_of_requests_gets_no_more_than_was_sent() -> None:
     for _ in range(200):
         sender.now += 0.1
         repeated += sum(len(p.data) for p in sender.nack(*numbers))
-    assert repeated <= START_RESEND_CREDIT_BYTES + sent * 1.1
-    assert sender.stream.counts.resend_credit_bytes <= MAX_RESEND_CREDIT_BYTES
+    assert repeated <= START_RETRANSMIT_CREDIT_BYTES + sent * 1.1
+    assert sender.stream.counts.retransmit_credit_bytes <= MAX_RETRANSMIT_CREDIT_BYTES
 
 
 def test_requests_for_what_was_never_sent() -> None:
@@ -329,7 +329,7 @@ def test_without_a_rate_everything_leaves_at_once_the_most_urgent_first(stream: 
     pacer = Pacer()
     a, b, c = (outgoing(stream) for _ in range(3))
     pacer.push([a], Lane.VIDEO)
-    pacer.push([b], Lane.REPEATED)
+    pacer.push([b], Lane.RETRANSMISSION)
     pacer.push([c], Lane.AUDIO)
     assert pacer.next_at(1.0) == 1.0
     assert pacer.take(1.0) == [c, b, a]
@@ -449,7 +449,7 @@ def test_padding_repeats_what_was_sent_or_is_plain() -> None:
     assert sum(p.size for p in repeated) >= 1500
     bare = Sender()
     bare.send(2, size=20)
-    bare.stream._pacer.push(bare.stream.make_padding(500), Lane.REPEATED)
+    bare.stream._pacer.push(bare.stream.make_padding(500), Lane.RETRANSMISSION)
     packets = bare.drain()
     assert len(packets) == 3
     assert all(p.ssrc == 1002 and p.payload == b"" and p.data[-1] == 224 for p in packets)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtcstack.rtp.demux import Rank
 from rtcstack.rtp.events import FrameReceived, StreamEnded, StreamStarted
-from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source
+from rtcstack.rtp.parameters import Delivery, ReceiveCodec, Source, StreamName
 from rtcstack.rtp.received import SILENT_S, SWITCH_S, SWITCH_TO_WORSE_S
 from rtcstack.rtp.rtcp import Goodbye, ReceiverReport
 from rtcstack.rtp.session import Drop
@@ -80,7 +80,7 @@ def test_a_then_b_then_a_again(mid: bytes | None) -> None:
         receiver.flow(1.5, ssrc, mid=mid)
         assert receiver.current() == ssrc
         frames = of(FrameReceived, receiver.events)
-        assert frames[-1].stream is receiver.session.current_stream("v")
+        assert receiver.session.receive_stream(frames[-1].stream) is receiver.session.current_stream("v")
     started = [e.stream.ssrc for e in of(StreamStarted, receiver.events)]
     assert started == [5, 6, 5, 6, 5]
 
@@ -269,13 +269,12 @@ def test_whoever_flows_alone_is_shown_and_what_was_announced_is_not_displaced(
     assert receiver.current("v") == last
     shown = [e for e in receiver.events if isinstance(e, StreamStarted | StreamEnded)]
     # each that ended had begun; the last that began in the place is the one that has it
-    begun: set[int] = set()
+    begun: set[StreamName] = set()
     for event in shown:
         if isinstance(event, StreamStarted):
-            begun.add(id(event.stream))
+            begun.add(event.stream)
         else:
-            assert id(event.stream) in begun
-    assert [e for e in shown if isinstance(e, StreamStarted) and e.stream.section.mid == "v"][
-        -1
-    ].stream.ssrc == last
+            assert event.stream in begun
+            begun.remove(event.stream)
+    assert [e for e in shown if isinstance(e, StreamStarted) and e.stream.mid == "v"][-1].stream.ssrc == last
     assert Drop.MALFORMED not in session.drops

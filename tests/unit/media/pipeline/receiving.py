@@ -17,7 +17,9 @@ from rtcstack.media.pipeline.inbound import ReceivedCodec, ReceiverSource
 from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.rtp.events import FrameReceived, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.parameters import StreamName
 from tests.unit.codecs.material import picture
 
 
@@ -89,12 +91,11 @@ class Receiver:
         self.inbound.set_receiving(True)
         self.feed = self.inbound.feed(None)
         self.stream = SimpleNamespace(
-            rid=None,
+            name=StreamName("v", None, 7),
             request_key_frame=self._asked,
             assembler=SimpleNamespace(decoder_failed=self._failed),
         )
-        started = SimpleNamespace(stream=self.stream, is_under_way=False)
-        self.inbound.on_stream_started(started, monotonic())  # type: ignore[arg-type]
+        self.inbound.on_stream_started(StreamStarted(self.stream.name), self.stream, monotonic())
         self.number = 0
 
     def _asked(self) -> None:
@@ -109,8 +110,7 @@ class Receiver:
         at = self.number * 3000 if timestamp is None else timestamp
         frame = EncodedFrame(data, at, 96, 7, now, key_frame, first_received_at=now, **changes)
         self.number += 1
-        event = SimpleNamespace(stream=self.stream, frame=frame)
-        self.inbound.on_frame(event, now)  # type: ignore[arg-type]
+        self.inbound.on_frame(FrameReceived(self.stream.name, frame), now)
 
 
 def encode(

@@ -12,6 +12,7 @@ from rtcstack.media.playout.sync import PlayoutSync
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.events import FrameReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.parameters import StreamName
 
 SIZES = {"hi": (1280, 720), "mid": (640, 360), "lo": (320, 180)}
 
@@ -22,8 +23,7 @@ class Stream:
     assembler = None
 
     def __init__(self, rid: str | None, ssrc: int) -> None:
-        self.rid = rid
-        self.ssrc = ssrc
+        self.name = StreamName("v", rid, ssrc)
         self.requests = 0
         self.last_packet_at = 0.0
 
@@ -84,12 +84,12 @@ class Simulcast:
 
     def begin(self, rid: str) -> None:
         self.begun.add(rid)
-        event = StreamStarted(self.streams[rid])  # type: ignore[arg-type]
-        self.inbound.on_stream_started(event, self.now)
+        stream = self.streams[rid]
+        self.inbound.on_stream_started(StreamStarted(stream.name), stream, self.now)  # type: ignore[arg-type]
 
     def end(self, rid: str) -> None:
         self.begun.discard(rid)
-        self.inbound.on_stream_ended(StreamEnded(self.streams[rid], "bye"), self.now)  # type: ignore[arg-type]
+        self.inbound.on_stream_ended(StreamEnded(self.streams[rid].name, "bye"), self.now)
 
     def flow(self, seconds: float, *rids: str, fps: float = 30, keys: tuple[str, ...] = ()) -> None:
         """Frames of these layers; those of `keys` begin with a key frame."""
@@ -103,13 +103,13 @@ class Simulcast:
                 asked = self.answers and stream.requests > self.served[rid]
                 self.served[rid] = stream.requests
                 key = fresh or asked or (i == 0 and rid in keys)
-                frame = EncodedFrame(b"x", int(self.now * 90000), 96, stream.ssrc, self.now)
+                frame = EncodedFrame(b"x", int(self.now * 90000), 96, stream.name.ssrc, self.now)
                 frame.key_frame = key
                 frame.first_received_at = self.now
                 if key:
                     frame.width, frame.height = SIZES[rid]
                 stream.last_packet_at = self.now
-                self.inbound.on_frame(FrameReceived(stream, frame), self.now)  # type: ignore[arg-type]
+                self.inbound.on_frame(FrameReceived(stream.name, frame), self.now)
                 self.shown.append(self.inbound.shown.rid if self.inbound.shown else None)
 
     @property

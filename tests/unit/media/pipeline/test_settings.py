@@ -15,8 +15,8 @@ from rtcstack.api.parameters import RTCRtpEncodingParameters
 from rtcstack.connection.encodings import Encoding
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE
-from rtcstack.media.pipeline.carrier import MediaCarrier
 from rtcstack.media.pipeline.outbound import Layer
+from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.rtp.session import RtpSession
 from tests.unit.rtp.media import session, video_parameters
@@ -73,8 +73,8 @@ def layer(i: int, encoding: Encoding) -> Layer:
 
 def outbound_of(layers: list[Layer]) -> tuple[VideoOutbound, RtpSession]:
     engine = session()
-    carrier = MediaCarrier(engine, lambda: None)
-    out = VideoOutbound(carrier, Pool(), layers, lambda error: None)  # type: ignore[arg-type]
+    transport = MediaTransport(engine, lambda: None)
+    out = VideoOutbound(transport, Pool(), layers, lambda error: None)  # type: ignore[arg-type]
     out.track = Track()  # type: ignore[assignment]
     out.set_sending(True)
     engine.start(10.0)
@@ -117,7 +117,7 @@ def test_any_settings(changes: list[list[RTCRtpEncodingParameters]], raw: bool) 
             end = now + 0.3
             for _ in range(2000):
                 engine.drain(now)
-                outbound.carrier.dispatch(engine.events(), now)
+                outbound.transport.dispatch(engine.events(), now)
                 due = engine.next_timeout()
                 if due is None or due > end:
                     break

@@ -20,7 +20,9 @@ from rtcstack.media.pipeline.inbound import (
     ReceiverSource,
 )
 from rtcstack.media.playout.sync import PlayoutSync
+from rtcstack.rtp.events import FrameReceived, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.parameters import StreamName
 from tests.unit.media.pipeline.receiving import Pool, Receiver, Sink, encode
 
 NAMES = {
@@ -30,18 +32,22 @@ NAMES = {
 
 
 def other(receiver: Receiver) -> Any:
-    return SimpleNamespace(rid=None, request_key_frame=receiver._asked, assembler=receiver.stream.assembler)
+    return SimpleNamespace(
+        name=StreamName("v", None, 8),
+        request_key_frame=receiver._asked,
+        assembler=receiver.stream.assembler,
+    )
 
 
 def deliver(receiver: Receiver, stream: Any, data: bytes, number: int, *, key: bool) -> None:
     now = monotonic()
     frame = EncodedFrame(data, 90_000_000 + number * 3000, 96, 8, now, key, first_received_at=now)
-    receiver.inbound.on_frame(SimpleNamespace(stream=stream, frame=frame), now)  # type: ignore[arg-type]
+    receiver.inbound.on_frame(FrameReceived(stream.name, frame), now)
 
 
 def start(receiver: Receiver, stream: Any, now: float | None = None) -> None:
-    event = SimpleNamespace(stream=stream, is_under_way=True)
-    receiver.inbound.on_stream_started(event, monotonic() if now is None else now)  # type: ignore[arg-type]
+    event = StreamStarted(stream.name, is_under_way=True)
+    receiver.inbound.on_stream_started(event, stream, monotonic() if now is None else now)
 
 
 @pytest.mark.parametrize("codec", NAMES)
@@ -117,7 +123,7 @@ def frame(size: int = 10, at: float = 1.0) -> EncodedFrame:
 def test_what_waits_is_bounded(size: int) -> None:
     held: list[int] = []
     aside = Aside(lambda size: held.append(size) or True)  # type: ignore[func-returns-value]
-    stream: Any = object()
+    stream = StreamName("v", None, 8)
     for i in range(3 * MAX_ASIDE):
         aside.keep(stream, frame(size), begins=i == 0)
         assert len(aside.frames) <= MAX_ASIDE
@@ -128,8 +134,7 @@ def test_what_waits_is_bounded(size: int) -> None:
 
 def test_only_the_stream_that_began_last_waits() -> None:
     aside = Aside()
-    one: Any = object()
-    two: Any = object()
+    one, two = StreamName("v", None, 8), StreamName("v", None, 9)
     aside.keep(one, frame(), begins=True)
     aside.keep(two, frame(), begins=False)
     assert len(aside.frames) == 1
@@ -143,7 +148,7 @@ def test_only_the_stream_that_began_last_waits() -> None:
 
 def test_what_no_memory_is_granted_for_does_not_wait() -> None:
     aside = Aside(lambda size: size < 15)
-    stream: Any = object()
+    stream = StreamName("v", None, 8)
     aside.keep(stream, frame(), begins=True)
     aside.keep(stream, frame(), begins=False)
     assert not aside.frames
@@ -156,21 +161,21 @@ async def test_encoded_sound_of_the_new_source_is_all_there() -> None:
     inbound = AudioInbound(Pool(), main, encoded, PlayoutSync())  # type: ignore[arg-type]
     inbound.codecs = {0: ReceivedCodec("pcmu", "audio/PCMU", 8000)}
     sink = Sink(encoded.track())
-    streams = [SimpleNamespace(rid=None), SimpleNamespace(rid=None)]
+    streams = [StreamName("a", None, 8), StreamName("a", None, 9)]
 
-    def sound(stream: Any, data: bytes) -> None:
+    def sound(stream: StreamName, data: bytes) -> None:
         each = EncodedFrame(data, len(sink.frames), 0, 8, monotonic(), True)
-        inbound.on_frame(SimpleNamespace(stream=stream, frame=each), monotonic())  # type: ignore[arg-type]
+        inbound.on_frame(FrameReceived(stream, each), monotonic())
         taken[:] = [bytes(f.data) for f in sink.frames]
 
-    inbound.on_stream_started(SimpleNamespace(stream=streams[0]), monotonic())  # type: ignore[arg-type]
+    inbound.on_stream_started(StreamStarted(streams[0]), None, monotonic())
     sound(streams[0], b"a1")
     sound(streams[1], b"stray")
     sound(streams[0], b"a2")
     for data in (b"b1", b"b2"):
         sound(streams[1], data)
     assert taken == [b"a1", b"a2"]
-    inbound.on_stream_started(SimpleNamespace(stream=streams[1]), monotonic())  # type: ignore[arg-type]
+    inbound.on_stream_started(StreamStarted(streams[1]), None, monotonic())
     sound(streams[1], b"b3")
     assert taken == [b"a1", b"a2", b"b1", b"b2", b"b3"]
     inbound.close()

@@ -15,10 +15,10 @@ from rtcstack.rtp.events import (
     StreamEnded,
     StreamStarted,
 )
-from rtcstack.rtp.send import SendStream
+from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.rtp.session import RtpSession
 
-__all__ = ["MediaCarrier", "ReceiveOwner", "SendOwner"]
+__all__ = ["MediaTransport", "ReceiveOwner", "SendOwner"]
 
 logger = logging.getLogger("rtcstack.media")
 
@@ -36,8 +36,14 @@ class SendOwner(Protocol):
 class ReceiveOwner(Protocol):
     """Who receives a section."""
 
-    def on_stream_started(self, event: StreamStarted, now: float) -> None:
-        """A stream's first packet came."""
+    def on_stream_started(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
+        """A stream's first packet came.
+
+        Args:
+            event: which one.
+            stream: the stream; None if it has ended in the meantime, of which an event tells.
+            now: monotonic seconds.
+        """
 
     def on_stream_ended(self, event: StreamEnded, now: float) -> None:
         """A stream is gone."""
@@ -52,7 +58,7 @@ class ReceiveOwner(Protocol):
         """Nothing will come any more."""
 
 
-class MediaCarrier:
+class MediaTransport:
     """One transport, as media sees it.
 
     Args:
@@ -61,7 +67,7 @@ class MediaCarrier:
 
     Attributes:
         is_open: whether the transport carries media at the moment.
-        senders: who is told of a stream that is sent.
+        senders: who is told of a stream that is sent, by SSRC.
         receivers: who is told of a section that is received, by mid.
     """
 
@@ -69,7 +75,7 @@ class MediaCarrier:
         self.session = session
         self.wake = wake
         self.is_open = False
-        self.senders: dict[SendStream, SendOwner] = {}
+        self.senders: dict[int, SendOwner] = {}
         self.receivers: dict[str, ReceiveOwner] = {}
         self._waiting: dict[Callable[[], None], None] = {}
 
@@ -109,15 +115,15 @@ class MediaCarrier:
 
     def _tell(self, event: RtpEvent, now: float) -> None:
         if isinstance(event, KeyFrameRequested):
-            sender = self.senders.get(event.stream)
+            sender = self.senders.get(event.stream.ssrc)
             if sender is not None:
                 sender.on_key_frame_requested()
         elif isinstance(event, BitrateAllocated):
-            sender = self.senders.get(event.stream)
+            sender = self.senders.get(event.stream.ssrc)
             if sender is not None:
                 sender.on_bitrate(event.bitrate_bps)
         else:
-            receiver = self.receivers.get(event.stream.section.mid)
+            receiver = self.receivers.get(event.stream.mid)
             if receiver is None:
                 return
             if isinstance(event, FrameReceived):
@@ -125,6 +131,6 @@ class MediaCarrier:
             elif isinstance(event, PacketsReceived):
                 receiver.on_packets(event, now)
             elif isinstance(event, StreamStarted):
-                receiver.on_stream_started(event, now)
+                receiver.on_stream_started(event, self.session.receive_stream(event.stream), now)
             else:
                 receiver.on_stream_ended(event, now)

@@ -1,0 +1,1 @@
+"""Parts of `rtcstack.media.recorder`: what waits, and how it comes into a file."""

@@ -1,0 +1,51 @@
+"""What puts one stream into a recorded file.
+
+Times come from foreign clocks; each writer brings them on one line (see `rtcstack.media.timeline`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from av.container import OutputContainer
+
+from rtcstack.media.timeline import Distance
+
+__all__ = ["Writer"]
+
+
+class Writer(Protocol):
+    """One stream of a file. Used on the recorder's thread.
+
+    Attributes:
+        sound: notes where the sound of a capture clock stands: its writer notes, those of pictures of
+            the same clock read. None when there is nothing to compare. Set before the first frame.
+    """
+
+    sound: Distance | None
+
+    def can_begin(self, item: Any) -> bool:
+        """Whether the stream can begin with this."""
+
+    def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
+        """Add the stream to the file.
+
+        Args:
+            container: whose header is not yet written.
+            item: the first.
+            offset_s: when it came, since the file's beginning.
+
+        Returns:
+            Whether the stream can begin with this.
+        """
+
+    def write(self, item: Any, at: float) -> None:
+        """Add a frame.
+
+        Args:
+            item: the frame.
+            at: monotonic seconds when it came.
+        """
+
+    def flush(self) -> None:
+        """There are no more."""
