@@ -19,7 +19,15 @@ from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.serial import Unwrapper
 
-__all__ = ["MAX_EVENTS", "MAX_FRAMES", "MAX_HELD_S", "AudioJitterBuffer", "Playout", "Pulled"]
+__all__ = [
+    "MAX_EVENTS",
+    "MAX_FRAMES",
+    "MAX_HELD_S",
+    "AudioJitterBuffer",
+    "Playout",
+    "PlayoutCounts",
+    "Pulled",
+]
 
 MAX_HELD_S = 6.0
 """How much may be held: the longest delay, and what comes while it settles. When there is more nobody
@@ -83,16 +91,11 @@ class Playout(NamedTuple):
     skipped: int = 0
 
 
-class AudioJitterBuffer:
-    """The frames of one audio stream, by timestamp.
-
-    Args:
-        clock_rate: of the timestamps, in Hz.
+class PlayoutCounts:
+    """What a jitter buffer has counted: samples in RTP ticks, and sums of times over them.
 
     Attributes:
-        min_delay_s: least delay that is wanted (jitterBufferTarget), 0 to 4.
-        delay_s: sum over all samples played of the time that they were held
-            (`jitterBufferDelay`); per emitted sample, like the two sums that follow.
+        delay_s: sum over all samples played of the time that they were held (`jitterBufferDelay`).
         target_delay_s: likewise of the target at that time.
         minimum_delay_s: likewise of what the network's jitter alone would have needed.
         emitted: samples played.
@@ -105,6 +108,64 @@ class AudioJitterBuffer:
             were left out to shorten the delay.
         malformed: packets that their payload format refused.
         flushes: how often all was dropped because nobody pulled.
+        fec_packets, fec_discarded: packets with a copy of sound before theirs (in-band FEC, RED), and
+            those of them whose copy was not needed.
+    """
+
+    __slots__ = (
+        "concealed",
+        "concealment_events",
+        "delay_s",
+        "discarded",
+        "emitted",
+        "fec_discarded",
+        "fec_packets",
+        "flushes",
+        "inserted",
+        "late",
+        "malformed",
+        "minimum_delay_s",
+        "removed",
+        "silent_concealed",
+        "target_delay_s",
+    )
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        self.target_delay_s = 0.0
+        self.minimum_delay_s = 0.0
+        self.emitted = 0
+        self.concealed = 0
+        self.silent_concealed = 0
+        self.concealment_events = 0
+        self.removed = 0
+        self.inserted = 0
+        self.late = 0
+        self.discarded = 0
+        self.malformed = 0
+        self.flushes = 0
+        self.fec_packets = 0
+        self.fec_discarded = 0
+
+    def add(self, other: PlayoutCounts) -> PlayoutCounts:
+        """Add what another one has counted.
+
+        Returns:
+            Itself.
+        """
+        for name in PlayoutCounts.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
+
+class AudioJitterBuffer(PlayoutCounts):
+    """The frames of one audio stream, by timestamp.
+
+    Args:
+        clock_rate: of the timestamps, in Hz.
+
+    Attributes:
+        min_delay_s: least delay that is wanted (jitterBufferTarget), 0 to 4.
     """
 
     __slots__ = (
@@ -116,8 +177,10 @@ class AudioJitterBuffer:
         "_duration",
         "_earliest",
         "_events",
+        "_fec_used_of",
         "_first_at",
         "_frames",
+        "_has_copies",
         "_last_index",
         "_newest",
         "_newest_index",
@@ -128,23 +191,11 @@ class AudioJitterBuffer:
         "_unwrapper",
         "_waited",
         "_was_silent",
-        "concealed",
-        "concealment_events",
-        "delay_s",
-        "discarded",
-        "emitted",
-        "flushes",
-        "inserted",
-        "late",
-        "malformed",
         "min_delay_s",
-        "minimum_delay_s",
-        "removed",
-        "silent_concealed",
-        "target_delay_s",
     )
 
     def __init__(self, clock_rate: int, refusals: Refusals | None = None) -> None:
+        super().__init__()
         self._refusals = refusals if refusals is not None else Refusals()
         self._clock_rate = clock_rate
         self._delay = DelayTarget()
@@ -165,20 +216,9 @@ class AudioJitterBuffer:
         self._awaited = 0  # and the timestamp that was next then
         self._duration = clock_rate // 50
         self._shrunk_at = 0.0
+        self._has_copies = False  # the newest packet that protects another has copies in full (RED)
+        self._fec_used_of = -1  # number of the last packet whose in-band FEC was needed
         self.min_delay_s = 0.0
-        self.delay_s = 0.0
-        self.target_delay_s = 0.0
-        self.minimum_delay_s = 0.0
-        self.emitted = 0
-        self.concealed = 0
-        self.silent_concealed = 0
-        self.concealment_events = 0
-        self.removed = 0
-        self.inserted = 0
-        self.late = 0
-        self.discarded = 0
-        self.malformed = 0
-        self.flushes = 0
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -245,8 +285,12 @@ class AudioJitterBuffer:
         if not self._frames and not self._playing:
             self._first_at = now
             self._earliest = timestamp
+        copies = copies_kept = 0
+        has_fec = False
         for unit in units:
             at = timestamp + unit.timestamp_offset
+            copies += unit.redundant
+            has_fec = has_fec or unit.has_fec
             if unit.duration:
                 self._duration = min(unit.duration, rate)
             if at in self._frames and (unit.redundant or not self._frames[at].retransmitted):
@@ -268,11 +312,16 @@ class AudioJitterBuffer:
             frame.retransmitted = packet.retransmitted or unit.redundant
             reader.describe(frame, packet, packet)
             self._frames[at] = frame
+            copies_kept += unit.redundant
             if at > self._newest:
                 self._newest = at
             if at < self._earliest:
                 self._earliest = at
         self._newest_index = max(self._newest_index, index)
+        if copies or has_fec:
+            self.fec_packets += 1
+            self._has_copies = copies > 0
+            self.fec_discarded += copies > 0 and not copies_kept
         if len(self._frames) > MAX_FRAMES or self.level_s > MAX_HELD_S:
             self.flushes += 1
             self.reset()
@@ -338,6 +387,8 @@ class AudioJitterBuffer:
             self._waited = 0
         if self._events:
             self._events = {number: None for number in self._events if number > frame.sequence_number}
+        if frame.has_fec and not self._has_copies:
+            self.fec_discarded += frame.sequence_number != self._fec_used_of
         self._was_silent = len(frame.data) <= _SILENT_BYTES
         duration = frame.duration or self._duration
         self._next = frame.timestamp + duration
@@ -373,6 +424,8 @@ class AudioJitterBuffer:
         self._next += duration
         self._conceal(duration)
         has_copy = following.has_fec and first == self._next
+        if has_copy:
+            self._fec_used_of = following.sequence_number
         return Playout(Pulled.CONCEAL, following if has_copy else None, duration)
 
     def _run_dry(self) -> Playout:

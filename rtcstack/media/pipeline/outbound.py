@@ -13,6 +13,7 @@ from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.carrier import MediaCarrier
+from rtcstack.media.pipeline.sourcemeter import SourceMeter
 from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.track import MediaStreamTrack
 from rtcstack.rtp.parameters import SendParameters
@@ -83,12 +84,14 @@ class Outbound(ABC):
 
     Attributes:
         track: what is sent, or None.
+        meter: measures what the track brings, or None.
         frames_mismatched: encoded frames of another codec than the negotiated one, dropped.
     """
 
     def __init__(self, carrier: MediaCarrier, on_error: Callable[[Exception], None]) -> None:
         self.carrier = carrier
         self.track: MediaStreamTrack | None = None
+        self.meter: SourceMeter | None = None
         self.transform: SendTransform | None = None
         self.frames_mismatched = 0
         self.tell_error = ToldOnce(on_error)
