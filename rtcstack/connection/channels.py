@@ -151,6 +151,7 @@ class ChannelSet:
         max_channels: how many channels there is room for; None before the association stands.
         is_closed: whether the association has ended.
         numbers: of each channel, and of the last that were closed, for statistics.
+        requested: channels that were opened here.
     """
 
     def __init__(self, settings: Settings, observer: ChannelSetObserver) -> None:
@@ -182,6 +183,7 @@ class ChannelSet:
         self._is_shut = False
         self._observers: dict[Channel, ChannelObserver] = {}
         self.numbers: dict[Channel, int] = {}
+        self.requested = 0
         self._numbered = 0
         self._closed: deque[Channel] = deque()
         self._refused: list[Channel] = []
@@ -223,6 +225,7 @@ class ChannelSet:
             id=id,
             now=monotonic(),
         )
+        self.requested += 1
         self._wake()
         return channel
 
@@ -231,6 +234,11 @@ class ChannelSet:
         self._observers[channel] = observer
         self._numbered += 1
         self.numbers[channel] = self._numbered
+
+    @property
+    def accepted(self) -> int:
+        """How many channels the peer has opened, that somebody uses."""
+        return self._numbered - self.requested
 
     def attach(self, transport: Transport, *, is_dtls_client: bool, remote_max_message_size: int) -> None:
         """Run over a transport, once; later calls only take the peer's limit.

@@ -3,7 +3,8 @@
     empty -> filling -> playing -> (nothing came for long) -> filling
 
 Time is not stretched. The delay grows when the buffer runs dry, for what is late is still played
-once it comes, and shrinks by leaving out a frame when far more is held than is needed.
+once it comes, or by frames that are made up where the application wants more of it. It shrinks by
+leaving out a frame when far more is held than is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.delay import DelayTarget
 from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
+from rtcstack.rtp.playoutcounts import PlayoutCounts
 from rtcstack.serial import Unwrapper
 
 __all__ = [
@@ -25,7 +27,6 @@ __all__ = [
     "MAX_HELD_S",
     "AudioJitterBuffer",
     "Playout",
-    "PlayoutCounts",
     "Pulled",
 ]
 
@@ -47,6 +48,9 @@ MAX_DELAY_S = 4.0
 
 SLACK_S = 0.04
 """How much more than the target may be held before a frame is left out."""
+
+GROW_INTERVAL_S = 0.1
+"""Between two frames that are made up to hold more: so half a second more takes two and a half."""
 
 SHRINK_INTERVAL_S = 0.5
 """Between two frames that are left out, unless they are silent."""
@@ -91,73 +95,6 @@ class Playout(NamedTuple):
     skipped: int = 0
 
 
-class PlayoutCounts:
-    """What a jitter buffer has counted: samples in RTP ticks, and sums of times over them.
-
-    Attributes:
-        delay_s: sum over all samples played of the time that they were held (`jitterBufferDelay`).
-        target_delay_s: likewise of the target at that time.
-        minimum_delay_s: likewise of what the network's jitter alone would have needed.
-        emitted: samples played.
-        concealed, silent_concealed, concealment_events: samples made up for, those of them that
-            were silence, and how often it began.
-        removed: samples left out to shorten the delay.
-        inserted: samples played while the buffer was dry, as far as none were missing: by so much the
-            delay grew.
-        late, discarded: frames that came too late, and all that were never played; without those that
-            were left out to shorten the delay.
-        malformed: packets that their payload format refused.
-        flushes: how often all was dropped because nobody pulled.
-        fec_packets, fec_discarded: packets with a copy of sound before theirs (in-band FEC, RED), and
-            those of them whose copy was not needed.
-    """
-
-    __slots__ = (
-        "concealed",
-        "concealment_events",
-        "delay_s",
-        "discarded",
-        "emitted",
-        "fec_discarded",
-        "fec_packets",
-        "flushes",
-        "inserted",
-        "late",
-        "malformed",
-        "minimum_delay_s",
-        "removed",
-        "silent_concealed",
-        "target_delay_s",
-    )
-
-    def __init__(self) -> None:
-        self.delay_s = 0.0
-        self.target_delay_s = 0.0
-        self.minimum_delay_s = 0.0
-        self.emitted = 0
-        self.concealed = 0
-        self.silent_concealed = 0
-        self.concealment_events = 0
-        self.removed = 0
-        self.inserted = 0
-        self.late = 0
-        self.discarded = 0
-        self.malformed = 0
-        self.flushes = 0
-        self.fec_packets = 0
-        self.fec_discarded = 0
-
-    def add(self, other: PlayoutCounts) -> PlayoutCounts:
-        """Add what another one has counted.
-
-        Returns:
-            Itself.
-        """
-        for name in PlayoutCounts.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        return self
-
-
 class AudioJitterBuffer(PlayoutCounts):
     """The frames of one audio stream, by timestamp.
 
@@ -180,6 +117,7 @@ class AudioJitterBuffer(PlayoutCounts):
         "_fec_used_of",
         "_first_at",
         "_frames",
+        "_grown_at",
         "_has_copies",
         "_last_index",
         "_newest",
@@ -216,6 +154,7 @@ class AudioJitterBuffer(PlayoutCounts):
         self._awaited = 0  # and the timestamp that was next then
         self._duration = clock_rate // 50
         self._shrunk_at = 0.0
+        self._grown_at = 0.0
         self._has_copies = False  # the newest packet that protects another has copies in full (RED)
         self._fec_used_of = -1  # number of the last packet whose in-band FEC was needed
         self.min_delay_s = 0.0
@@ -364,6 +303,8 @@ class AudioJitterBuffer(PlayoutCounts):
             if self._waited:
                 self._waited += self._duration
             return Playout(Pulled.SILENCE, None, self._duration)
+        if self._grows(now):
+            return Playout(Pulled.CONCEAL, None, self._duration)
         skipped = self._shrink(now)
         frame = self._frames.pop(self._next, None)
         if frame is None and self._frames:
@@ -454,6 +395,21 @@ class AudioJitterBuffer(PlayoutCounts):
         if not self._concealing:
             self._concealing = True
             self.concealment_events += 1
+
+    def _grows(self, now: float) -> bool:
+        """Whether to make up for a frame that is not missing: more is to be held than there is.
+
+        Only where the application says so: what jitter asks for comes by itself, when the buffer runs dry.
+        """
+        wanted_s = min(self.min_delay_s, MAX_DELAY_S)
+        if wanted_s <= self._delay.target_s or now - self._grown_at < GROW_INTERVAL_S:
+            return False
+        frame = self._frames.get(self._next)
+        if frame is None or now - frame.received_at + SLACK_S > wanted_s or self.level_s + SLACK_S > wanted_s:
+            return False
+        self._grown_at = now
+        self.inserted += self._duration
+        return True
 
     def _shrink(self, now: float) -> int:
         """Leave out a frame when far more is held than is needed; silent ones sooner.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import cast
 
 from rtcstack.refusals import Refusals
-from rtcstack.rtp.audio import AudioJitterBuffer, PlayoutCounts
+from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.demux import Rank
 from rtcstack.rtp.extensions import ExtensionIds, read_audio_level
@@ -19,6 +19,7 @@ from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount, NackGenerator
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection
+from rtcstack.rtp.playoutcounts import PlayoutCounts
 from rtcstack.rtp.reception import Reception
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.rtp.video import VideoAssembler

@@ -28,6 +28,10 @@ def add_codec(report: Report, transport: str, transport_id: str, codec: Codec | 
     """
     if codec is None:
         return None
+    name = f"C{transport}_{codec.payload_type}_{codec.mime_type}_{codec.parameters}"
+    identifier = report.monitored.identify(name)
+    if identifier in report.objects:
+        return identifier
     members = {
         "payloadType": codec.payload_type,
         "transportId": transport_id,
@@ -36,9 +40,7 @@ def add_codec(report: Report, transport: str, transport_id: str, codec: Codec | 
         "channels": codec.channels,
         "sdpFmtpLine": codec.parameters or None,
     }
-    return report.add(
-        "codec", f"C{transport}_{codec.payload_type}_{codec.mime_type}_{codec.parameters}", members
-    )
+    return report.add("codec", name, members)
 
 
 def is_power_efficient(implementation: str) -> bool | None:

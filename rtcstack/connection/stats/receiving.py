@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rtcstack.clock import NTP_EPOCH_S
+from rtcstack.clock import NTP_EPOCH_S, unix_time
 from rtcstack.codecs.registry import video_decoder_name
 from rtcstack.connection.binding import accepted_codecs
 from rtcstack.connection.receiving import Receiver
@@ -17,7 +17,7 @@ from rtcstack.connection.stats.report import Report
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.pipeline.video_in import VideoFeed, VideoInbound
-from rtcstack.rtp.audio import PlayoutCounts
+from rtcstack.rtp.playoutcounts import PlayoutCounts
 from rtcstack.rtp.receive import ReceiveStream
 
 __all__ = ["add_receiver"]
@@ -54,6 +54,9 @@ def add_receiver(report: Report, receiver: Receiver, transport: str, transport_i
             "remoteId": _add_remote_outbound(report, stream, name, shared),
             "rtxSsrc": stream.rtx_ssrc,
             "packetsReceived": stream.packets_received,
+            # senders mark where RFC 8888 is agreed, and it is not offered here
+            "packetsReceivedWithEct1": 0,
+            "packetsReceivedWithCe": 0,
             "packetsLost": reception.packets_lost,
             "packetsDuplicated": stream.duplicates,
             "jitter": reception.jitter / reception.clock_rate,
@@ -125,6 +128,7 @@ def _received_audio(report: Report, inbound: AudioInbound, stream: ReceiveStream
     return {
         "playoutId": _add_playout(report, inbound),
         "audioLevel": 0.0 if level is None else level,
+        "voiceActivityFlag": _voice(inbound, stream.ssrc),
         "totalAudioEnergy": inbound.total_energy,
         "totalSamplesReceived": inbound.samples,
         "totalSamplesDuration": inbound.total_duration_s,
@@ -144,6 +148,14 @@ def _received_audio(report: Report, inbound: AudioInbound, stream: ReceiveStream
         "removedSamplesForAcceleration": counts.removed * per_tick,
         "totalProcessingDelay": counts.delay_s * per_tick + inbound.decoding_of_samples_s,
     }
+
+
+def _voice(inbound: AudioInbound, ssrc: int) -> bool | None:
+    """Whether the last packet that was played says that somebody spoke; None where none says."""
+    return next(
+        (note.voice for note in inbound.notes.recent(unix_time(), contributing=False) if note.source == ssrc),
+        None,
+    )
 
 
 def _add_playout(report: Report, inbound: AudioInbound) -> str | None:

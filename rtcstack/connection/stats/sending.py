@@ -12,6 +12,7 @@ from rtcstack.connection.sending import Sender
 from rtcstack.connection.stats.codecs import add_codec, is_power_efficient
 from rtcstack.connection.stats.report import Report
 from rtcstack.media.pipeline.audio_out import AudioOutbound
+from rtcstack.media.pipeline.inbound import EncodedReceiverSource, ReceiverSource
 from rtcstack.media.pipeline.sourcemeter import SourceMeter
 from rtcstack.media.pipeline.video_out import VideoLayer, VideoOutbound
 from rtcstack.rtp.send import SendStream
@@ -40,7 +41,11 @@ def add_sources(report: Report, senders: Iterable[Sender]) -> dict[str, str]:
 def _add_source(report: Report, track_id: str, meters: list[SourceMeter]) -> str:
     known = report.monitored.source(track_id, meters)
     track = meters[0].track
-    members: dict[str, Any] = {"trackIdentifier": track_id, "kind": track.kind}
+    members: dict[str, Any] = {
+        "trackIdentifier": track_id,
+        "kind": track.kind,
+        "relayedSource": isinstance(track.source, ReceiverSource | EncodedReceiverSource),
+    }
     if track.kind == "video":
         settings = track.source.settings()
         members["width"] = settings.get("width")
@@ -89,6 +94,7 @@ def add_sender(
             "rtxSsrc": parameters.rtx_ssrc,
             "active": sender.outbound is not None and _is_active(outbound, index),
             "packetsSent": counts.packets,
+            "packetsSentWithEct1": 0,  # nothing that is sent is marked
             "bytesSent": counts.bytes,
             "headerBytesSent": counts.header_bytes,
             # asked for, or sent again to probe for bandwidth
@@ -124,6 +130,7 @@ def _add_remote_inbound(
             "localId": report.monitored.identify(local_name),
             "packetsReceived": remote.packets_received,
             "packetsLost": remote.packets_lost,
+            "packetsWithBleachedEct1Marking": 0,  # nothing that is sent is marked
             "jitter": remote.jitter / stream.parameters.clock_rate,
             "fractionLost": remote.fraction_lost,
             "roundTripTime": remote.rtt_s,

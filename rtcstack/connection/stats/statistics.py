@@ -71,10 +71,15 @@ def statistics(connection: Connection, chosen: Chosen | None = None) -> dict[str
 
 def _add_connection(report: Report, connection: Connection) -> None:
     channels = connection.channels
-    engine = None if channels is None else channels.engine
+    opened = closed = 0
+    if channels is not None:
+        opened, closed = channels.engine.channels_opened, channels.engine.channels_closed
+        closed = opened if channels.is_closed else closed
     members = {
-        "dataChannelsOpened": 0 if engine is None else engine.channels_opened,
-        "dataChannelsClosed": 0 if engine is None else engine.channels_closed,
+        "dataChannelsOpened": opened,
+        "dataChannelsClosed": closed,
+        "dataChannelsRequested": 0 if channels is None else channels.requested,
+        "dataChannelsAccepted": 0 if channels is None else channels.accepted,
     }
     report.add("peer-connection", "PC", members)
     if channels is not None:
@@ -87,7 +92,7 @@ def _add_channels(report: Report, channels: ChannelSet) -> None:
             "label": channel.label,
             "protocol": channel.protocol,
             "dataChannelIdentifier": channel.id,
-            "state": str(channel.state),
+            "state": "closed" if channels.is_closed else str(channel.state),
             "messagesSent": channel.messages_sent,
             "bytesSent": channel.bytes_sent,
             "messagesReceived": channel.messages_received,
