@@ -26,12 +26,6 @@ from tests.unit.test_statistics_page import rows
 
 pytestmark = pytest.mark.asyncio
 
-ELSEWHERE = {
-    ("inbound-rtp", "rid"),
-    ("data-channel", "dataChannelIdentifier"),
-    ("codec", "channels"),
-}
-
 
 def one(report: RTCStatsReport, type_: str, kind: str | None = None) -> dict[str, Any]:
     """The only object of a type, and of a kind of media."""

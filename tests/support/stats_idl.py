@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EXTRA", "IDL", "TYPES", "Member", "faults", "members"]
+__all__ = ["EXTRA", "IDL", "OURS", "TYPES", "Member", "faults", "members"]
 
 IDL: Mapping[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "webrtc_stats.json").read_text())
 
@@ -33,6 +33,9 @@ TYPES: Mapping[str, tuple[str, ...]] = {
 
 EXTRA: Mapping[str, tuple[str, ...]] = {"inbound-rtp": ("RTCAudioReceiverStats", "RTCVideoReceiverStats")}
 """Provisional dictionaries that extend ones that are gone: their members are those of receivers."""
+
+OURS: Mapping[str, Mapping[str, str]] = {"inbound-rtp": {"rid": "DOMString"}}
+"""Members that no specification has, and their types: the page names them, too."""
 
 _KEPT = ("id", "type", "timestamp")
 
@@ -99,7 +102,10 @@ def faults(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for name, value in stats.items():
             if name in _KEPT:
                 continue
-            if name not in known:
+            ours = OURS.get(kind, {}).get(name)
+            if ours is not None:
+                found += [] if _fits(ours, value) else [f"{kind}.{name} is {value!r}, which is no {ours}"]
+            elif name not in known:
                 found.append(f"{kind}.{name} is in no dictionary")
             elif not _fits(known[name].type, value):
                 found.append(f"{kind}.{name} is {value!r}, which is no {known[name].type}")

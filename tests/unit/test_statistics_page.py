@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stats_idl import EXTRA, IDL, TYPES, members
+from tests.support.stats_idl import EXTRA, IDL, OURS, TYPES, members
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "stats.md").read_text()
@@ -52,6 +52,12 @@ def test_each_member_has_a_test_or_a_reason(kind: str) -> None:
         else:
             assert test is not None, f"{kind}.{name}"
             assert f"def {test}(" in source, f"{kind}.{name}: there is no {test}"
+
+
+def test_members_of_our_own_are_named() -> None:
+    for kind, names in OURS.items():
+        for name in names:
+            assert f"`{kind}` has `{name}`" in PAGE
 
 
 def test_dictionaries_without_a_type_are_named() -> None:

@@ -51,6 +51,7 @@ def add_receiver(report: Report, receiver: Receiver, transport: str, transport_i
             **shared,
             "trackIdentifier": receiver.track.id,
             "mid": section.mid,
+            "rid": stream.rid,
             "remoteId": _add_remote_outbound(report, stream, name, shared),
             "rtxSsrc": stream.rtx_ssrc,
             "packetsReceived": stream.packets_received,
