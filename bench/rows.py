@@ -54,6 +54,10 @@ METRICS = {
     "portable_share": Metric("The same, of the batched network's", "%", True),
     "hour": Metric("An hour of a call, virtual: 50 + 60 packets a second one way", "s", False),
     "hour_two": Metric("The same, 1 Mbit/s both ways", "s", False),
+    "stats_1": Metric("getStats with 1 transceiver that receives", "ms", False),
+    "stats_10": Metric("getStats with 10", "ms", False),
+    "stats_100": Metric("getStats with 100", "ms", False),
+    "stats_400": Metric("getStats with 400", "ms", False),
     "bulk_two": Metric("Throughput, two processes", "MB/s", True),
     "bulk_two_cpu": Metric("CPU for a GB, two processes", "s", False),
     "messages": Metric("Messages of 100 bytes", "/s", True),
@@ -169,6 +173,13 @@ async def hour(stack: Stack, size: Size) -> Result:
         await asyncio.to_thread(hour_s, seconds, both_ways=both_ways) for both_ways in (False, True)
     ]
     return {"hour": one_way, "hour_two": both_ways}
+
+
+async def stats(stack: Stack, size: Size) -> Result:
+    """One getStats, by the number of transceivers."""
+    from bench.getstats import COUNTS, get_stats_ms
+
+    return {f"stats_{n}": await asyncio.to_thread(get_stats_ms, n, size.window_s / 3) for n in COUNTS}
 
 
 async def bulk_two(stack: Stack, size: Size) -> Result:
@@ -322,6 +333,7 @@ ROWS = {
     "bulk": Row(bulk),
     "portable": Row(portable, stacks=("rtcstack",)),
     "hour": Row(hour, timeout_s=300.0, stacks=("rtcstack",)),
+    "stats": Row(stats, timeout_s=120.0, stacks=("rtcstack",)),
     "bulk_two": Row(bulk_two),
     "messages": Row(messages),
     "rtt": Row(rtt),

@@ -39,6 +39,7 @@ __all__ = [
     "can_decode",
     "can_encode",
     "video_decoder",
+    "video_decoder_name",
     "video_depacketizer",
     "video_encoder",
     "video_packetizer",
@@ -131,6 +132,19 @@ def video_decoder(
         OperationError: nothing here can decode it.
     """
     return VideoDecoder(codec, implementation=implementation, limits=limits or DecoderLimits())
+
+
+@cache
+def video_decoder_name(codec: str) -> str:
+    """What decodes a format here, by FFmpeg's name; "" if nothing does.
+
+    Args:
+        codec: encoding name in lower case.
+    """
+    try:
+        return video_decoder(codec).implementation
+    except OperationError:
+        return ""
 
 
 def audio_encoder(codec: str, settings: AudioSettings) -> AudioEncoder:

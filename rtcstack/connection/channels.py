@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from rtcstack.clock import monotonic
@@ -67,6 +68,9 @@ MAX_UTF8_BYTES = 4
 REFUSALS_GATHERED_S = 0.5
 """For so long channels that are refused are gathered, before their streams are reset together: a peer
 that floods many would have a reset for each, and may have one under way only (RFC 6525, section 5.1.1)."""
+
+MAX_CLOSED = 256
+"""Channels that are closed, and that statistics still tell of: the last ones."""
 
 _ENDING = (AssociationState.SHUTTING_DOWN, AssociationState.CLOSED)
 
@@ -146,6 +150,8 @@ class ChannelSet:
         max_message_size: bytes that the peer takes at once.
         max_channels: how many channels there is room for; None before the association stands.
         is_closed: whether the association has ended.
+        numbers: of each channel, and of the last that were closed, for statistics.
+        requested: channels that were opened here.
     """
 
     def __init__(self, settings: Settings, observer: ChannelSetObserver) -> None:
@@ -176,6 +182,10 @@ class ChannelSet:
         self.is_closed = False
         self._is_shut = False
         self._observers: dict[Channel, ChannelObserver] = {}
+        self.numbers: dict[Channel, int] = {}
+        self.requested = 0
+        self._numbered = 0
+        self._closed: deque[Channel] = deque()
         self._refused: list[Channel] = []
         self._refusing: asyncio.TimerHandle | None = None
         self._drainers: list[tuple[Channel, int, asyncio.Future[None]]] = []
@@ -215,12 +225,20 @@ class ChannelSet:
             id=id,
             now=monotonic(),
         )
+        self.requested += 1
         self._wake()
         return channel
 
     def observe(self, channel: Channel, observer: ChannelObserver) -> None:
         """Say who uses a channel."""
         self._observers[channel] = observer
+        self._numbered += 1
+        self.numbers[channel] = self._numbered
+
+    @property
+    def accepted(self) -> int:
+        """How many channels the peer has opened, that somebody uses."""
+        return self._numbered - self.requested
 
     def attach(self, transport: Transport, *, is_dtls_client: bool, remote_max_message_size: int) -> None:
         """Run over a transport, once; later calls only take the peer's limit.
@@ -404,6 +422,9 @@ class ChannelSet:
         target = self._observers.pop(channel, None)
         if target is None:
             return
+        self._closed.append(channel)
+        if len(self._closed) > MAX_CLOSED:
+            self.numbers.pop(self._closed.popleft(), None)
         is_heard = target.on_closed(cause)
         # who hangs up makes no mistake
         if cause is not None and cause.code != USER_INITIATED_ABORT and not is_heard:

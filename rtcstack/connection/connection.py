@@ -12,6 +12,7 @@ from typing import Protocol
 from rtcstack.connection.channels import ChannelSet, ChannelSetObserver
 from rtcstack.connection.config import ConnectionConfig
 from rtcstack.connection.happened import Happened
+from rtcstack.connection.monitored import Monitored
 from rtcstack.connection.negotiator import Negotiator, Plan
 from rtcstack.connection.remotetracks import RemoteTracks
 from rtcstack.connection.state import NegotiationState
@@ -61,6 +62,7 @@ class Connection:
         channels: the data channels, once there was one.
         wants_channels: whether they are to be negotiated.
         is_closed: whether it is closed.
+        monitored: what its statistics remember.
     """
 
     __slots__ = (
@@ -69,6 +71,7 @@ class Connection:
         "channels",
         "config",
         "is_closed",
+        "monitored",
         "negotiator",
         "state",
         "transceivers",
@@ -84,6 +87,7 @@ class Connection:
     ) -> None:
         self.config = config
         self.is_closed = False
+        self.monitored = Monitored()
         self.state = NegotiationState()
         self.channels: ChannelSet | None = None
         self.wants_channels = False

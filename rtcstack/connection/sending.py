@@ -21,6 +21,7 @@ from rtcstack.jsep.session import Section
 from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.outbound import Layer, SendTransform
+from rtcstack.media.pipeline.sourcemeter import SourceMeter
 from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.media.track import MediaStreamTrack
@@ -65,7 +66,9 @@ class Sender:
         degradation: an RTCDegradationPreference that was set, or None.
         section: what was agreed, or None.
         entry: what it is sent over, or None.
-        outbound: what sends; None before there was anything to send.
+        outbound: what sends; None before there was anything to send, and after the end.
+        ended: what has sent until it was stopped, for statistics.
+        meter: measures the track since it was attached, or None.
         stopped: whether it has ended for good.
         observer: who is told, once there is one.
     """
@@ -89,6 +92,8 @@ class Sender:
         self.section: Section | None = None
         self.entry: TransportEntry | None = None
         self.outbound: AudioOutbound | VideoOutbound | None = None
+        self.ended: AudioOutbound | VideoOutbound | None = None
+        self.meter = None if track is None else SourceMeter(track)
         self.stopped = False
         self.observer: SenderObserver | None = None
         self._settings = settings or MediaSettings()
@@ -121,10 +126,13 @@ class Sender:
             track: of the sender's kind, or None.
             as_new: descriptions name it, instead of the track before.
         """
+        if track is not self.track:
+            self.meter = None if track is None else SourceMeter(track)
         self.track = track
         if as_new and track is not None:
             self._track_id = track.id
         if self.outbound is not None:
+            self.outbound.meter = self.meter
             self.outbound.set_track(track)
 
     def set_parameters(self, encodings: Sequence[Encoding], degradation: str | None) -> None:
@@ -198,6 +206,7 @@ class Sender:
             self._request_timer = None
         if self.observer is not None:
             self.observer.on_sender_stopped()
+        self.ended = self.outbound or self.ended
         self._close_outbound()
 
     def can_send(self, encoding: Encoding) -> bool:
@@ -333,6 +342,7 @@ class Sender:
         else:
             outbound.update(layers)
         outbound.transform = self._transform
+        outbound.meter = self.meter
         outbound.set_track(self.track)
         outbound.set_sending(True)
 

@@ -442,6 +442,8 @@ class TransportSet:
         self._pool: list[AnyIceAgent] = []
         self._watch: Watch | None = None
         self._closed = False
+        self.ended: tuple[TransportEntry, ...] = ()
+        """Those that were in use when the connection was closed, for statistics."""
         self.is_changing = False
         self.fill_pool()
 
@@ -557,6 +559,8 @@ class TransportSet:
         Returns:
             The tasks that end when every socket is released.
         """
+        if not self._closed:
+            self.ended = tuple(self)
         self._closed = True
         self.empty_pool()
         if self._watch is not None:

@@ -3,7 +3,8 @@
     empty -> filling -> playing -> (nothing came for long) -> filling
 
 Time is not stretched. The delay grows when the buffer runs dry, for what is late is still played
-once it comes, and shrinks by leaving out a frame when far more is held than is needed.
+once it comes, or by frames that are made up where the application wants more of it. It shrinks by
+leaving out a frame when far more is held than is needed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,17 @@ from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.delay import DelayTarget
 from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
+from rtcstack.rtp.playoutcounts import PlayoutCounts
 from rtcstack.serial import Unwrapper
 
-__all__ = ["MAX_EVENTS", "MAX_FRAMES", "MAX_HELD_S", "AudioJitterBuffer", "Playout", "Pulled"]
+__all__ = [
+    "MAX_EVENTS",
+    "MAX_FRAMES",
+    "MAX_HELD_S",
+    "AudioJitterBuffer",
+    "Playout",
+    "Pulled",
+]
 
 MAX_HELD_S = 6.0
 """How much may be held: the longest delay, and what comes while it settles. When there is more nobody
@@ -39,6 +48,9 @@ MAX_DELAY_S = 4.0
 
 SLACK_S = 0.04
 """How much more than the target may be held before a frame is left out."""
+
+GROW_INTERVAL_S = 0.1
+"""Between two frames that are made up to hold more: so half a second more takes two and a half."""
 
 SHRINK_INTERVAL_S = 0.5
 """Between two frames that are left out, unless they are silent."""
@@ -83,7 +95,7 @@ class Playout(NamedTuple):
     skipped: int = 0
 
 
-class AudioJitterBuffer:
+class AudioJitterBuffer(PlayoutCounts):
     """The frames of one audio stream, by timestamp.
 
     Args:
@@ -91,20 +103,6 @@ class AudioJitterBuffer:
 
     Attributes:
         min_delay_s: least delay that is wanted (jitterBufferTarget), 0 to 4.
-        delay_s: sum over all samples played of the time that they were held
-            (`jitterBufferDelay`); per emitted sample, like the two sums that follow.
-        target_delay_s: likewise of the target at that time.
-        minimum_delay_s: likewise of what the network's jitter alone would have needed.
-        emitted: samples played.
-        concealed, silent_concealed, concealment_events: samples made up for, those of them that
-            were silence, and how often it began.
-        removed: samples left out to shorten the delay.
-        inserted: samples played while the buffer was dry, as far as none were missing: by so much the
-            delay grew.
-        late, discarded: frames that came too late, and all that were never played; without those that
-            were left out to shorten the delay.
-        malformed: packets that their payload format refused.
-        flushes: how often all was dropped because nobody pulled.
     """
 
     __slots__ = (
@@ -116,8 +114,11 @@ class AudioJitterBuffer:
         "_duration",
         "_earliest",
         "_events",
+        "_fec_used_of",
         "_first_at",
         "_frames",
+        "_grown_at",
+        "_has_copies",
         "_last_index",
         "_newest",
         "_newest_index",
@@ -128,23 +129,11 @@ class AudioJitterBuffer:
         "_unwrapper",
         "_waited",
         "_was_silent",
-        "concealed",
-        "concealment_events",
-        "delay_s",
-        "discarded",
-        "emitted",
-        "flushes",
-        "inserted",
-        "late",
-        "malformed",
         "min_delay_s",
-        "minimum_delay_s",
-        "removed",
-        "silent_concealed",
-        "target_delay_s",
     )
 
     def __init__(self, clock_rate: int, refusals: Refusals | None = None) -> None:
+        super().__init__()
         self._refusals = refusals if refusals is not None else Refusals()
         self._clock_rate = clock_rate
         self._delay = DelayTarget()
@@ -165,20 +154,10 @@ class AudioJitterBuffer:
         self._awaited = 0  # and the timestamp that was next then
         self._duration = clock_rate // 50
         self._shrunk_at = 0.0
+        self._grown_at = 0.0
+        self._has_copies = False  # the newest packet that protects another has copies in full (RED)
+        self._fec_used_of = -1  # number of the last packet whose in-band FEC was needed
         self.min_delay_s = 0.0
-        self.delay_s = 0.0
-        self.target_delay_s = 0.0
-        self.minimum_delay_s = 0.0
-        self.emitted = 0
-        self.concealed = 0
-        self.silent_concealed = 0
-        self.concealment_events = 0
-        self.removed = 0
-        self.inserted = 0
-        self.late = 0
-        self.discarded = 0
-        self.malformed = 0
-        self.flushes = 0
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -245,8 +224,12 @@ class AudioJitterBuffer:
         if not self._frames and not self._playing:
             self._first_at = now
             self._earliest = timestamp
+        copies = copies_kept = 0
+        has_fec = False
         for unit in units:
             at = timestamp + unit.timestamp_offset
+            copies += unit.redundant
+            has_fec = has_fec or unit.has_fec
             if unit.duration:
                 self._duration = min(unit.duration, rate)
             if at in self._frames and (unit.redundant or not self._frames[at].retransmitted):
@@ -268,11 +251,16 @@ class AudioJitterBuffer:
             frame.retransmitted = packet.retransmitted or unit.redundant
             reader.describe(frame, packet, packet)
             self._frames[at] = frame
+            copies_kept += unit.redundant
             if at > self._newest:
                 self._newest = at
             if at < self._earliest:
                 self._earliest = at
         self._newest_index = max(self._newest_index, index)
+        if copies or has_fec:
+            self.fec_packets += 1
+            self._has_copies = copies > 0
+            self.fec_discarded += copies > 0 and not copies_kept
         if len(self._frames) > MAX_FRAMES or self.level_s > MAX_HELD_S:
             self.flushes += 1
             self.reset()
@@ -315,6 +303,8 @@ class AudioJitterBuffer:
             if self._waited:
                 self._waited += self._duration
             return Playout(Pulled.SILENCE, None, self._duration)
+        if self._grows(now):
+            return Playout(Pulled.CONCEAL, None, self._duration)
         skipped = self._shrink(now)
         frame = self._frames.pop(self._next, None)
         if frame is None and self._frames:
@@ -338,6 +328,8 @@ class AudioJitterBuffer:
             self._waited = 0
         if self._events:
             self._events = {number: None for number in self._events if number > frame.sequence_number}
+        if frame.has_fec and not self._has_copies:
+            self.fec_discarded += frame.sequence_number != self._fec_used_of
         self._was_silent = len(frame.data) <= _SILENT_BYTES
         duration = frame.duration or self._duration
         self._next = frame.timestamp + duration
@@ -373,6 +365,8 @@ class AudioJitterBuffer:
         self._next += duration
         self._conceal(duration)
         has_copy = following.has_fec and first == self._next
+        if has_copy:
+            self._fec_used_of = following.sequence_number
         return Playout(Pulled.CONCEAL, following if has_copy else None, duration)
 
     def _run_dry(self) -> Playout:
@@ -401,6 +395,21 @@ class AudioJitterBuffer:
         if not self._concealing:
             self._concealing = True
             self.concealment_events += 1
+
+    def _grows(self, now: float) -> bool:
+        """Whether to make up for a frame that is not missing: more is to be held than there is.
+
+        Only where the application says so: what jitter asks for comes by itself, when the buffer runs dry.
+        """
+        wanted_s = min(self.min_delay_s, MAX_DELAY_S)
+        if wanted_s <= self._delay.target_s or now - self._grown_at < GROW_INTERVAL_S:
+            return False
+        frame = self._frames.get(self._next)
+        if frame is None or now - frame.received_at + SLACK_S > wanted_s or self.level_s + SLACK_S > wanted_s:
+            return False
+        self._grown_at = now
+        self.inserted += self._duration
+        return True
 
     def _shrink(self, now: float) -> int:
         """Leave out a frame when far more is held than is needed; silent ones sooner.

@@ -155,8 +155,18 @@ class Control:
         if malformed:
             self.malformed += malformed
             self._refusals.add("rtcp", reason, data, malformed)
+        measured: float | None = None
         for packet in packets:
             self._on_packet(packet, now)
+            if isinstance(packet, ExtendedReport):
+                told = self._on_extended(packet, now)
+                measured = told if measured is None else measured
+        if measured is not None:
+            for packet in packets:
+                if isinstance(packet, SenderReport):
+                    stream = self._receive_streams.get(packet.ssrc)
+                    if stream is not None:
+                        stream.reception.on_round_trip(measured)
 
     def _on_packet(self, packet: RtcpPacket, now: float) -> None:
         if isinstance(packet, TransportFeedback):
@@ -195,8 +205,6 @@ class Control:
         elif isinstance(packet, Goodbye):
             for ssrc in packet.sources:
                 self._on_goodbye(ssrc, packet.reason)
-        elif isinstance(packet, ExtendedReport):
-            self._on_extended(packet, now)
 
     def _on_blocks(self, blocks: tuple[ReportBlock, ...], now: float) -> None:
         lost = weight = 0.0
@@ -219,7 +227,9 @@ class Control:
             if stream.remote.reports and packets < 1 << 16:
                 lost += packets * block.fraction_lost / 256
                 weight += packets
-            stream.remote.on_report(block, rtt_s, now)
+            expected = stream.expected_at(block.highest_sequence_number)
+            told = rtt_s if block.delay_since_last_sr else None
+            stream.remote.on_report(block, told, now, expected=expected)
             if rtt_s is not None:
                 measured = rtt_s
         if measured is not None:
@@ -227,7 +237,12 @@ class Control:
         if weight:
             self._on_loss(lost / weight, now)
 
-    def _on_extended(self, report: ExtendedReport, now: float) -> None:
+    def _on_extended(self, report: ExtendedReport, now: float) -> float | None:
+        """Take an extended report.
+
+        Returns:
+            The round-trip time that it tells us, or None.
+        """
         if report.receiver_time is not None:
             times = self._reference_times
             times.pop(report.ssrc, None)
@@ -240,7 +255,8 @@ class Control:
                 rtt_s = round_trip_s(last_rr, delay, self._ntp(now))
                 if rtt_s is not None:
                     self._measured(rtt_s)
-                return  # the others answer the same
+                return rtt_s if last_rr and delay else None  # the others answer the same
+        return None
 
     def _measured(self, rtt_s: float) -> None:
         before = self.rtt_s

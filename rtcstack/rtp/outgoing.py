@@ -20,6 +20,8 @@ class SendCounts:
     Attributes:
         packets, bytes, header_bytes: payload and headers apart; retransmissions included.
         retransmitted_packets, retransmitted_bytes: of these, those that the peer asked for.
+        delay_s: sum of the times that they waited for their turn.
+        last_at: monotonic seconds when the last one left; 0 before.
         padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
         padding_retransmissions: of these packets, those that carry what was sent before.
         retransmit_credit_bytes: as much may be retransmitted.
@@ -27,7 +29,9 @@ class SendCounts:
 
     __slots__ = (
         "bytes",
+        "delay_s",
         "header_bytes",
+        "last_at",
         "packets",
         "padding_bytes",
         "padding_packets",
@@ -39,6 +43,8 @@ class SendCounts:
 
     def __init__(self) -> None:
         self.packets = 0
+        self.delay_s = 0.0
+        self.last_at = 0.0
         self.bytes = 0
         self.header_bytes = 0
         self.retransmitted_packets = 0
@@ -52,6 +58,9 @@ class SendCounts:
         """A packet of the stream has left."""
         size, payload_size = packet.size, len(packet.payload)
         self.packets += 1
+        self.last_at = sent_at = packet.sent_at
+        if packet.queued_at < sent_at:
+            self.delay_s += sent_at - packet.queued_at
         self.bytes += payload_size
         self.header_bytes += size - payload_size
         if not packet.repeats:
@@ -85,6 +94,7 @@ class Outgoing:
         padding: bytes of padding after the payload.
         repeats: it carries what was sent before, or nothing.
         pads: it is sent for a probe's sake alone, though it may carry what was sent before.
+        queued_at: monotonic seconds when it was made; `NEVER` of those that are made when they may leave.
         sent_at: monotonic seconds, `NEVER` before.
         retransmitted_at: when it was last retransmitted; `NEVER` while a retransmission of it waits.
         origin: of a retransmission, the packet that it repeats.
@@ -102,6 +112,7 @@ class Outgoing:
         "pads",
         "payload",
         "probe",
+        "queued_at",
         "repeats",
         "retransmitted_at",
         "second",
@@ -123,6 +134,7 @@ class Outgoing:
         keep: bool = False,
         repeats: bool = False,
         padding: int = 0,
+        queued_at: float = NEVER,
     ) -> None:
         self.counts = counts
         self.header = header
@@ -133,6 +145,7 @@ class Outgoing:
         self.size = header.size + len(payload) + padding
         self.padding = padding
         self.repeats = repeats
+        self.queued_at = queued_at
         self.sent_at = NEVER
         self.retransmitted_at = 0.0
         self.origin: Outgoing | None = None

@@ -12,13 +12,14 @@ from rtcstack.refusals import Refusals
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.demux import Rank
-from rtcstack.rtp.extensions import ExtensionIds
+from rtcstack.rtp.extensions import ExtensionIds, read_audio_level
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
 from rtcstack.rtp.keyframes import KeyFrameRequester
 from rtcstack.rtp.layout import Layout
 from rtcstack.rtp.nack import MissingCount, NackGenerator
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, StreamName
+from rtcstack.rtp.playoutcounts import PlayoutCounts
 from rtcstack.rtp.reception import Reception
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.rtp.video import VideoAssembler
@@ -60,6 +61,7 @@ class ReceiveStream:
         key_frames: requests for key frames.
         assembler: makes video frames, or None.
         playout: the jitter buffer of audio that is pulled, or None.
+        played_before: what jitter buffers counted that it had before.
         packets: those not yet told, when the section wants packets.
         rtx_ssrc: of its retransmissions, once they come; None before.
         rtx_packet_at: when the last of them came.
@@ -92,6 +94,7 @@ class ReceiveStream:
         "_restarts",
         "_sink",
         "_sound_in",
+        "_unread",
         "_wake",
         "assembler",
         "bytes_received",
@@ -114,6 +117,7 @@ class ReceiveStream:
         "packets",
         "packets_received",
         "payload_type",
+        "played_before",
         "playout",
         "pli_count",
         "rank",
@@ -153,6 +157,7 @@ class ReceiveStream:
         self.key_frames = KeyFrameRequester()
         self.assembler: VideoAssembler | None = None
         self.playout: AudioJitterBuffer | None = None
+        self.played_before = PlayoutCounts()
         self.packets: list[RtpPacket] = []
         self.rtx_ssrc: int | None = None
         self.rtx_packet_at = 0.0
@@ -184,6 +189,7 @@ class ReceiveStream:
         self._pictures_in: dict[int, Depacketizer] = {}  # who reads payloads, by payload type
         self._sound_in: dict[int, AudioDepacketizer] = {}
         self._sink: Sink = self._drop
+        self._unread: RtpPacket | None = None
         self.update(section, extension_ids)
 
     def __repr__(self) -> str:
@@ -193,6 +199,7 @@ class ReceiveStream:
         """It is the stream of its section from now on, perhaps after it was not for a while."""
         if self.had_place and self.playout is not None:
             # What has gathered since was not played: it is of the past.
+            self.played_before.add(self.playout)
             self.playout = AudioJitterBuffer(self.reception.clock_rate, self.refusals)
             self.playout.min_delay_s = self.section.min_delay_s
         self.is_current = self.had_place = True
@@ -243,7 +250,8 @@ class ReceiveStream:
                     self.playout = AudioJitterBuffer(self.reception.clock_rate, self.refusals)
                 self.playout.min_delay_s = section.min_delay_s
                 sinks.append(self._buffer)
-            else:
+            elif self.playout is not None:
+                self.played_before.add(self.playout)
                 self.playout = None
             if delivery & Delivery.FRAMES:
                 sinks.append(self._pass_on)
@@ -377,7 +385,16 @@ class ReceiveStream:
     # -- sinks ------------------------------------------------------------------------------------
 
     def _drop(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
-        pass
+        self._unread = packet
+
+    @property
+    def told_level(self) -> int | None:
+        """What the newest packet says of its level, in -dBov, while nobody reads; None if nothing."""
+        packet, number = self._unread, self._reader.ids.audio_level
+        if packet is None or not number or not packet.extension_start:
+            return None
+        level = read_audio_level(packet.extension(number))
+        return None if level is None else level[0]
 
     def _keep(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         packets = self.packets

@@ -33,6 +33,8 @@ class Reception:
         sender_report: the last one, or None.
         sender_report_at: when it came, monotonic seconds.
         sender_reports: how many.
+        rtt_s: round-trip time that the last one came with (DLRR), or None.
+        rtt_sum_s, rtt_count: of all that came with one.
         fraction_lost: of the last report that was made of it, 0 to 1.
     """
 
@@ -49,6 +51,9 @@ class Reception:
         "jitter",
         "received",
         "restarts",
+        "rtt_count",
+        "rtt_s",
+        "rtt_sum_s",
         "sender_report",
         "sender_report_at",
         "sender_reports",
@@ -67,6 +72,9 @@ class Reception:
         self.sender_report: SenderReport | None = None
         self.sender_report_at = 0.0
         self.sender_reports = 0
+        self.rtt_s: float | None = None
+        self.rtt_sum_s = 0.0
+        self.rtt_count = 0
         self.fraction_lost = 0.0
         self._base = 0
         self._lost_before_restart = 0
@@ -148,6 +156,13 @@ class Reception:
         self.sender_report = report
         self.sender_report_at = now
         self.sender_reports += 1
+        self.rtt_s = None
+
+    def on_round_trip(self, rtt_s: float) -> None:
+        """The sender report that has just come told the round-trip time, too (RFC 3611, section 4.5)."""
+        self.rtt_s = rtt_s
+        self.rtt_sum_s += rtt_s
+        self.rtt_count += 1
 
     def report(self, now: float) -> ReportBlock:
         """The report block for this source; begins the next interval of `fraction_lost`."""

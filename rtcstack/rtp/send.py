@@ -26,6 +26,7 @@ from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import SendParameters, StreamName
 from rtcstack.rtp.remote import RemoteReception
 from rtcstack.rtp.rtcp.reports import SenderReport
+from rtcstack.serial import unwrap
 
 __all__ = ["SendStream"]
 
@@ -77,6 +78,7 @@ class SendStream:
         "_absolute_at",
         "_acknowledged",
         "_fir_number",
+        "_first",
         "_headers",
         "_keeps_wire",
         "_key_frame_asked_at",
@@ -124,7 +126,7 @@ class SendStream:
         self._numbered = True
         self._ntp_offset_s = ntp_offset_s
         # Below half of the space, so that SRTP's roll-over counter is never guessed wrong.
-        self._next = self._numbers.get(parameters.ssrc) or rng.randrange(1, 1 << 15)
+        self._next = self._first = self._numbers.get(parameters.ssrc) or rng.randrange(1, 1 << 15)
         self.counts = SendCounts()
         self.history = History(self.counts, pacer, self._next, rng.randrange(1, 1 << 15), self._numbers)
         self.timestamp_offset = rng.randrange(1 << 32)
@@ -266,7 +268,7 @@ class SendStream:
         keep = self._keeps_wire
         counts = self.counts
         packets = [
-            Outgoing(counts, header, payload_type, number + i, wire_timestamp, payload, keep)
+            Outgoing(counts, header, payload_type, number + i, wire_timestamp, payload, keep, queued_at=now)
             for i, payload in enumerate(payloads)
         ]
         if marker:
@@ -356,7 +358,14 @@ class SendStream:
             )
         header = self._header(elements, False)
         outgoing = Outgoing(
-            self.counts, header, second, number, wire_timestamp, packet.payload, self._keeps_wire
+            self.counts,
+            header,
+            second,
+            number,
+            wire_timestamp,
+            packet.payload,
+            self._keeps_wire,
+            queued_at=now,
         )
         lane = Lane.AUDIO if self.parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push([outgoing], lane):
@@ -390,6 +399,14 @@ class SendStream:
     def on_acknowledged(self) -> None:
         """The peer has reported on this stream: it knows where it belongs."""
         self._acknowledged = True
+
+    def expected_at(self, number: int) -> int:
+        """How many packets were sent up to one.
+
+        Args:
+            number: as the peer knows it; the lower 16 bits count, for only we know all of it.
+        """
+        return max(0, unwrap(number & 0xFFFF, self._next - 1, 16) - self._first + 1)
 
     def on_pli(self, now: float) -> bool:
         """The peer's decoder needs a key frame.

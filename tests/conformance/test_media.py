@@ -674,7 +674,7 @@ async def test_a_transform_that_drops_frames_lets_none_pass() -> None:
         sender.transform = RTCRtpScriptTransform(lambda frame: None)
         await connected(a, b)
         await until_true(
-            lambda: outbound_of(sender) is not None and outbound_of(sender).layers[0].frames_encoded > 3
+            lambda: outbound_of(sender) is not None and outbound_of(sender).layers[0].counts.frames > 3
         )  # type: ignore[union-attr]
         assert outbound_of(sender).streams[0].frames_sent == 0  # type: ignore[union-attr]
         sender.transform = None
@@ -706,12 +706,12 @@ async def test_key_frames_are_made_when_asked_for() -> None:
         await connected(a, b)
         await next_frame(receiver(b, "video").track)
         layer = outbound_of(sender).layers[0]  # type: ignore[union-attr]
-        before = layer.key_frames_encoded
+        before = layer.counts.key_frames
         await sender.generateKeyFrame()
-        await until_true(lambda: layer.key_frames_encoded == before + 1)
+        await until_true(lambda: layer.counts.key_frames == before + 1)
         await asyncio.sleep(0.4)
         receiver(b, "video").requestKeyFrame()
-        await until_true(lambda: layer.key_frames_encoded == before + 2)
+        await until_true(lambda: layer.counts.key_frames == before + 2)
         await rejects(NotFoundError, sender.generateKeyFrame(["x"]))
 
 

@@ -350,7 +350,7 @@ LATER = {
         *("rtcstack.media", "rtcstack.codecs", "rtcstack.transport.mediapath"),
         *("rtcstack.api.encodings", "rtcstack.api.parameters", "rtcstack.api.receiver"),
         *("rtcstack.api.sender", "rtcstack.api.transceiver"),
-        *("rtcstack.connection.receiving", "rtcstack.connection.sending", "rtcstack.connection.stats.media"),
+        *("rtcstack.connection.receiving", "rtcstack.connection.sending", "rtcstack.connection.stats"),
     ),
     "arrays": ("numpy",),
 }

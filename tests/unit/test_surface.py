@@ -72,7 +72,7 @@ INTERFACES = {
         candidate sdpMid sdpMLineIndex foundation component priority address protocol port type tcpType
         relatedAddress relatedPort usernameFragment relayProtocol url toJSON
     """,
-    "RTCStatsReport": "get items keys values | of_type",
+    "RTCStatsReport": "entries forEach get has keys size values | items of_type toJSON",
     "RTCRtpScriptTransform": "| failures",
     "RTCRtpScriptTransformer": "generateKeyFrame sendKeyFrameRequest",
     "RTCEncodedVideoFrame": "type timestamp data getMetadata | forward",

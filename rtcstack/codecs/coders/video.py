@@ -58,6 +58,7 @@ class EncodedUnit:
         layer_sync: only depends on the base layer.
         discardable: no later frame refers to it.
         opaque: of the frame that it is made from, where the encoder may give it later than it took it.
+        qp: its quantizer, where the format tells and somebody has looked.
     """
 
     data: bytes
@@ -69,6 +70,7 @@ class EncodedUnit:
     layer_sync: bool = False
     discardable: bool = False
     opaque: object = None
+    qp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

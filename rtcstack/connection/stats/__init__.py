@@ -3,6 +3,6 @@
 Spec: webrtc-stats.
 """
 
-from rtcstack.connection.stats.statistics import Chosen, Statistics
+from rtcstack.connection.stats.statistics import Chosen, statistics
 
-__all__ = ["Chosen", "Statistics"]
+__all__ = ["Chosen", "statistics"]

@@ -5,18 +5,14 @@ Spec: webrtc-stats, sections on RTCIceCandidateStats and RTCIceCandidatePairStat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from rtcstack.clock import monotonic, timestamp_ms
+from rtcstack.connection.stats.report import Report
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.ice import AnyIceAgent, IceServer, IceState, PairReport
 from rtcstack.sdp.candidate import Candidate
 
-__all__ = ["Add", "add_ice", "ice_role"]
-
-Add = Callable[[str, str, float, Mapping[str, Any]], str]
-"""Adds an object to the report; see `Statistics`."""
+__all__ = ["add_ice", "ice_role"]
 
 
 def ice_role(ice: AnyIceAgent) -> str:
@@ -26,33 +22,64 @@ def ice_role(ice: AnyIceAgent) -> str:
     return "controlling" if ice.controlling else "controlled"
 
 
-def _candidate_members(
-    candidate: Candidate, transport_id: str, ufrag: str | None, server: IceServer | None = None
-) -> dict[str, Any]:
-    is_relayed = candidate.type == "relay"
-    return {
-        "transportId": transport_id,
-        "address": candidate.address,
-        "port": candidate.port,
-        "protocol": candidate.transport.lower(),
-        "candidateType": candidate.type,
-        "priority": candidate.priority,
-        "foundation": candidate.foundation,
-        "relatedAddress": candidate.related_address,
-        "relatedPort": candidate.related_port,
-        "usernameFragment": ufrag,
-        "tcpType": candidate.tcp_type,
-        "url": None if server is None else server.url,
-        "relayProtocol": server.relay_protocol if is_relayed and server is not None else None,
-    }
+class _Candidates:
+    """The candidates of one transport in a report."""
+
+    def __init__(self, report: Report, key: str, transport_id: str) -> None:
+        self._report = report
+        self._key = key
+        self._transport_id = transport_id
+        self._local: dict[tuple[str, int, str], str] = {}
+        self._remote: dict[str, str] = {}
+
+    def local(self, candidate: Candidate, ufrag: str | None, server: IceServer | None = None) -> str:
+        """The id of one of ours; it is added the first time."""
+        ends = candidate.address, candidate.port, candidate.transport
+        found = self._local.get(ends)
+        if found is None:
+            members = self._members(candidate, ufrag)
+            members["address"] = candidate.address
+            if server is not None:
+                members["url"] = server.url
+                if candidate.type == "relay":
+                    members["relayProtocol"] = server.relay_protocol
+            name = f"I{self._key}L{_name(candidate)}"
+            found = self._local[ends] = self._report.add("local-candidate", name, members)
+        return found
+
+    def remote(self, candidate: Candidate, ufrag: str | None) -> str:
+        """The id of one of the peer's; it is added the first time."""
+        name = f"I{self._key}R{_name(candidate)}"
+        found = self._remote.get(name)
+        if found is None:
+            members = self._members(candidate, ufrag)
+            found = self._remote[name] = self._report.add("remote-candidate", name, members)
+            # what only checks have shown is not told: webrtc-stats, section 8.12.1
+            told = None if candidate.type == "prflx" else candidate.address
+            self._report.objects[found]["address"] = told
+        return found
+
+    def _members(self, candidate: Candidate, ufrag: str | None) -> dict[str, Any]:
+        return {
+            "transportId": self._transport_id,
+            "port": candidate.port,
+            "protocol": candidate.transport.lower(),
+            "candidateType": candidate.type,
+            "priority": candidate.priority,
+            "foundation": candidate.foundation,
+            "relatedAddress": candidate.related_address,
+            "relatedPort": candidate.related_port,
+            "usernameFragment": ufrag,
+            "tcpType": candidate.tcp_type,
+        }
 
 
-def _epoch_ms(time_s: float | None) -> float | None:
-    """A monotonic time as webrtc-stats has it."""
-    return None if not time_s else timestamp_ms() - 1000.0 * (monotonic() - time_s)
+def _name(candidate: Candidate) -> str:
+    tcp_type = candidate.tcp_type if candidate.transport.lower() == "tcp" else ""
+    return f"{candidate.address}:{candidate.port}{candidate.type}{tcp_type}"
 
 
-def _pair_members(pair: PairReport) -> dict[str, Any]:
+def _pair_members(report: Report, pair: PairReport) -> dict[str, Any]:
     return {
         "state": pair.state,
         "nominated": pair.nominated,
@@ -67,62 +94,45 @@ def _pair_members(pair: PairReport) -> dict[str, Any]:
         "bytesSent": pair.bytes_sent,
         "packetsReceived": pair.packets_received,
         "bytesReceived": pair.bytes_received,
-        "lastPacketSentTimestamp": _epoch_ms(pair.data_sent_at),
-        "lastPacketReceivedTimestamp": _epoch_ms(pair.data_received_at),
+        "lastPacketSentTimestamp": report.unix_ms(pair.data_sent_at),
+        "lastPacketReceivedTimestamp": report.unix_ms(pair.data_received_at),
         "packetsDiscardedOnSend": pair.packets_discarded,
         "bytesDiscardedOnSend": pair.bytes_discarded,
     }
 
 
-def _ends(candidate: Candidate) -> tuple[str, int, str]:
-    """Where a candidate is."""
-    return candidate.address, candidate.port, candidate.transport
-
-
-def _name(prefix: str, candidate: Candidate) -> str:
-    """A candidate's id."""
-    tcp_type = candidate.tcp_type if candidate.transport.lower() == "tcp" else ""
-    return f"{prefix}{candidate.address}:{candidate.port}{candidate.type}{tcp_type}"
-
-
-def add_ice(add: Add, entry: TransportEntry, now: float, estimate_bps: float | None) -> str | None:
+def add_ice(
+    report: Report, entry: TransportEntry, transport_id: str, available: dict[str, int | None]
+) -> str | None:
     """Candidates and pairs of the generation that packets take.
 
     Args:
-        add: adds an object to the report; see `Statistics`.
+        report: the report.
         entry: the transport.
-        now: milliseconds since the Unix epoch.
-        estimate_bps: what media may send over the selected pair, or None.
+        transport_id: its id.
+        available: what may be sent and received over the selected pair, by the members' names.
 
     Returns:
         The id of the selected pair, or None.
     """
-    key, report = entry.key, entry.agent.report()
-    transport_id = f"T{key}"
-    local_names: dict[tuple[str, int, str], str] = {}
-    for local in report.local:
-        candidate = local.candidate
-        name = local_names[_ends(candidate)] = _name(f"I{key}L", candidate)
-        add(
-            "local-candidate",
-            name,
-            now,
-            _candidate_members(candidate, transport_id, report.ufrag, local.server),
-        )
-    for candidate in report.remote:
-        members = _candidate_members(candidate, transport_id, report.remote_ufrag)
-        add("remote-candidate", _name(f"I{key}R", candidate), now, members)
+    ice = entry.agent.report()
+    generation = f"{report.monitored.number(entry)}/{ice.ufrag}/"
+    candidates = _Candidates(report, generation, transport_id)
+    for local in ice.local:
+        candidates.local(local.candidate, ice.ufrag, local.server)
+    for candidate in ice.remote:
+        candidates.remote(candidate, ice.remote_ufrag)
     selected = None
-    for pair in report.pairs:
-        identifier = f"CP{key}{pair.key}"
-        names = {
+    for pair in ice.pairs:
+        members = {
             "transportId": transport_id,
-            "localCandidateId": local_names.get(_ends(pair.local)),
-            "remoteCandidateId": _name(f"I{key}R", pair.remote),
-        }
-        members = names | _pair_members(pair)
+            "localCandidateId": candidates.local(pair.local, ice.ufrag),
+            "remoteCandidateId": candidates.remote(pair.remote, ice.remote_ufrag),
+        } | _pair_members(report, pair)
+        if pair.is_selected:
+            members |= available
+        name = f"P{generation}{pair.key}"
+        identifier = report.add("candidate-pair", name, members)
         if pair.is_selected:
             selected = identifier
-            members["availableOutgoingBitrate"] = estimate_bps
-        add("candidate-pair", identifier, now, members)
     return selected

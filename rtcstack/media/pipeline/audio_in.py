@@ -61,6 +61,7 @@ class _Job(NamedTuple):
     duration: int
     skipped: int
     codec: ReceivedCodec
+    pulled_at: float
 
 
 def _cost_s(job: _Job) -> float:
@@ -72,6 +73,7 @@ class _Sound(NamedTuple):
     encoded: EncodedFrame | None
     power: float | None
     spent_s: float
+    pulled_at: float
 
 
 class _Decoder:
@@ -127,7 +129,7 @@ class _Decoder:
         spent_s = monotonic() - began
         self.decode_time_s += spent_s
         encoded = job.frame if job.what is Pulled.FRAME else None
-        return _Sound(sound, encoded, mean_power(sound), spent_s)
+        return _Sound(sound, encoded, mean_power(sound), spent_s, job.pulled_at)
 
     def close(self) -> None:
         """On the thread."""
@@ -164,10 +166,14 @@ class AudioInbound:
 
     Attributes:
         stream: that plays now, or None.
+        counted: likewise, or the last that did: statistics tell of it until another comes.
         notes: who was heard.
         transform: what frames pass through, or None.
         samples: of the sound that was handed to the track.
         total_energy, audio_level: of it, as webrtc-stats reckons them.
+        output_delay_s: sum over its samples of the time from leaving the jitter buffer to the track.
+        played: capture time (seconds since 1900 by the sender's clock) of the last frame that has one, and
+            the monotonic time at which it was played; or None.
         decoding_of_samples_s: sum over its samples of the time that decoding took.
         next_at: see `Player`.
     """
@@ -187,6 +193,9 @@ class AudioInbound:
         self.sync = sync
         self.stream: ReceiveStream | None = None
         self._name: StreamName | None = None
+        self.counted: ReceiveStream | None = None
+        self.output_delay_s = 0.0
+        self.played: tuple[float, float] | None = None
         self._codecs: Mapping[int, ReceivedCodec] = {}
         self._timestamps = Unwrapper(32)
         self.notes = SourceNotes()
@@ -241,6 +250,11 @@ class AudioInbound:
         return self._decoder.implementation if self._decoder is not None else ""
 
     @property
+    def is_playing(self) -> bool:
+        """Whether sound is being played out."""
+        return self._metronome is not None
+
+    @property
     def samples_per_tick(self) -> int:
         """Samples for each tick of the RTP clock."""
         return 2 if self._codec is not None and self._codec.name == "g722" else 1
@@ -290,7 +304,7 @@ class AudioInbound:
 
     def on_stream_started(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """Sound begins, or goes on from another source."""
-        self.stream = stream
+        self.stream = self.counted = stream
         self._name = event.stream
         self._timestamps = Unwrapper(32)
         self._main.set_muted(False)
@@ -367,16 +381,19 @@ class AudioInbound:
             self._has_played = True
             self.sync.heard(frame.capture_time, now)
             self.notes.played(frame, unix_time())
+            if frame.capture_time is not None:
+                self.played = frame.capture_time, now
             if self.transform is not None:
                 self.transform.on_received(frame, self._codec, self)
                 return
-        self._submit(_Job(what, frame, pulled.duration, pulled.skipped, self._codec))
+        self._submit(_Job(what, frame, pulled.duration, pulled.skipped, self._codec, now))
 
     def take_encoded(self, frame: EncodedFrame) -> None:
         """A frame came out of the transform."""
         codec = self._codec
         if codec is not None:
-            self._submit(_Job(Pulled.FRAME, frame, frame.duration or codec.clock_rate // 50, 0, codec))
+            duration = frame.duration or codec.clock_rate // 50
+            self._submit(_Job(Pulled.FRAME, frame, duration, 0, codec, monotonic()))
 
     def _submit(self, job: _Job) -> None:
         jobs = self._jobs
@@ -400,8 +417,9 @@ class AudioInbound:
         self._main.set_muted(True)
 
     def _played(self, sound: _Sound) -> None:
-        frame, encoded, power, spent_s = sound
+        frame, encoded, power, spent_s, pulled_at = sound
         self.samples += frame.samples
+        self.output_delay_s += (monotonic() - pulled_at) * frame.samples
         seconds = frame.samples / frame.sample_rate
         self.total_duration_s += seconds
         if power is not None:

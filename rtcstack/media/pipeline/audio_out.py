@@ -46,12 +46,14 @@ class AudioResult(NamedTuple):
         power: of its sound, or None.
         captured: seconds since the Unix epoch when it was captured, or None.
         time: of its first sample, in seconds on its own clock, or None.
+        seconds: how long it is.
     """
 
     units: list[EncodedAudio]
     power: float | None
     captured: float | None
     time: float | None
+    seconds: float = 0.0
 
     def ahead_s(self, unit: EncodedAudio, clock_rate: int) -> float:
         """By how much the frame began after a packet did: that may hold sound of frames before."""
@@ -98,7 +100,8 @@ class AudioCoder:
         if self.loss_percent != self._loss:
             self._loss = self.loss_percent
             encoder.set_packet_loss(self._loss)
-        return AudioResult(encoder.encode(frame), mean_power(frame), capture_time(frame), frame.time)
+        power, seconds = mean_power(frame), frame.samples / frame.sample_rate
+        return AudioResult(encoder.encode(frame), power, capture_time(frame), frame.time, seconds)
 
     def close(self) -> None:
         """On the thread."""
@@ -118,8 +121,6 @@ class AudioOutbound(Outbound):
 
     Attributes:
         frames_encoded: packets' worth of sound that came out of the encoder.
-        level: of the last sound, from 0 (silence) to 1.
-        total_energy, total_duration_s: of the sound that was measured (webrtc-stats).
     """
 
     def __init__(
@@ -136,9 +137,6 @@ class AudioOutbound(Outbound):
         transport.session.set_active(self.stream, False)
         transport.senders[self.stream.ssrc] = self
         self.frames_encoded = 0
-        self.level: float | None = None
-        self.total_energy = 0.0
-        self.total_duration_s = 0.0
         self.tones_until = 0.0
         """Monotonic seconds until which sound gives way to telephone events."""
         self._clock = RtpClock(self.layer.send.clock_rate)
@@ -183,6 +181,8 @@ class AudioOutbound(Outbound):
     def deliver(self, frame: Frame | EncodedMedia) -> None:
         """Sound, or an encoded frame, of the track."""
         if not self.stream.active:
+            if self.meter is not None and isinstance(frame, av.AudioFrame):
+                self.meter.heard(mean_power(frame), frame.samples / frame.sample_rate)
             return
         if isinstance(frame, EncodedMedia):
             self._pass_on(frame)
@@ -224,21 +224,18 @@ class AudioOutbound(Outbound):
 
     def _encoded(self, result: AudioResult) -> None:
         units, power = result.units, result.power
+        if self.meter is not None:
+            self.meter.heard(power, result.seconds)
         if not units:
             return
         level = dbov(power) if self.stream.extension_ids.audio_level else None
         now = monotonic()
         rate = self.layer.send.clock_rate
-        self.level = None if power is None else power**0.5
         for unit in units:
             ahead_s = result.ahead_s(unit, rate)
             captured = None if result.captured is None else result.captured - ahead_s
             timestamp, when = self._clock.map_captured(unit.timestamp, captured, now - ahead_s)
             self.frames_encoded += 1
-            if power is not None:
-                seconds = unit.duration / rate
-                self.total_energy += power * seconds
-                self.total_duration_s += seconds
             if self.transform is not None:
                 frame = EncodedMedia(
                     self.layer.mime_type,

@@ -12,6 +12,7 @@ from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
+from rtcstack.media.pipeline.sourcemeter import SourceMeter
 from rtcstack.media.pipeline.told import ToldOnce
 from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.track import MediaStreamTrack
@@ -83,12 +84,14 @@ class Outbound(ABC):
 
     Attributes:
         track: what is sent, or None.
+        meter: measures what the track brings, or None.
         frames_mismatched: encoded frames of another codec than the negotiated one, dropped.
     """
 
     def __init__(self, transport: MediaTransport, on_error: Callable[[Exception], None]) -> None:
         self.transport = transport
         self.track: MediaStreamTrack | None = None
+        self.meter: SourceMeter | None = None
         self.transform: SendTransform | None = None
         self.frames_mismatched = 0
         self.tell_error = ToldOnce(on_error)

@@ -31,3 +31,9 @@ class FrameRate:
     def per_second(self, now: float) -> float | None:
         """Of the last whole second; None when nothing has come for two, or not for long enough."""
         return self._rate if now - self._began_at < _STALE_S else None
+
+    def lately(self, now: float) -> float | None:
+        """What statistics tell: 0 when nothing has come for two seconds; None until a second is over."""
+        if self._rate is None and not self._count:
+            return None
+        return self._rate if now - self._began_at < _STALE_S else 0.0

@@ -8,6 +8,7 @@ import av
 
 from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.video import EncodedUnit, FrameFitter, VideoEncoder, VideoSettings
+from rtcstack.codecs.payload.quantizers import vp8_quantizer
 from rtcstack.codecs.registry import video_encoder
 from rtcstack.media.frames import capture_time
 
@@ -69,6 +70,9 @@ class VideoCoder:
         if force and not any(unit.key_frame for unit in units):
             self.key_frame_wanted = True  # the picture was left out
         self.encode_time_s += monotonic() - began
+        if self.codec == "vp8":
+            for unit in units:
+                unit.qp = vp8_quantizer(unit.data)
         return units, captured
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.costs import decoding_s
+from rtcstack.codecs.payload.quantizers import vp8_quantizer
 from rtcstack.codecs.registry import video_decoder
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.rtp.frames import EncodedFrame
@@ -54,11 +55,19 @@ class DecodedPicture(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What came of a frame: any number of pictures, a failure, or why no decoder was given it."""
+    """What came of a frame: any number of pictures, a failure, or why no decoder was given it.
+
+    Attributes:
+        pictures, has_failed, refusal: as above.
+        implementation: of the decoder.
+        qp: quantizer of the frame, if it gave pictures and its format tells.
+    """
 
     pictures: list[DecodedPicture]
     has_failed: bool
     refusal: str | None
+    implementation: str = ""
+    qp: int | None = None
 
 
 class DecodingThread:
@@ -100,7 +109,8 @@ class DecodingThread:
                 has_failed = True
         made = self._matched(pictures, frame)
         self.decode_time_s += monotonic() - began
-        return Decoded(made, has_failed, decoder.refusal)
+        qp = vp8_quantizer(frame.data) if made and job.codec.name == "vp8" else None
+        return Decoded(made, has_failed, decoder.refusal, self.implementation, qp)
 
     def _matched(self, pictures: list[av.VideoFrame], frame: EncodedFrame) -> list[DecodedPicture]:
         """Each picture with the frame that it was in: decoders hold some back to bring them in order."""

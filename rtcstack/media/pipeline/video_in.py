@@ -29,6 +29,7 @@ from rtcstack.media.pipeline.inbound import (
     SourceNotes,
     as_encoded,
 )
+from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.video_decoding import Decoded, DecodingJob, DecodingThread, cost_s, starts
 from rtcstack.media.pipeline.video_layers import ShownLayer
 from rtcstack.media.playout.display import Display
@@ -48,9 +49,10 @@ class VideoFeed:
     Attributes:
         rid: the layer, or None.
         stream, name: what feeds it now, or None.
+        counted: likewise, or the last that did: statistics tell of it until another comes.
         main: gives its pictures.
         encoded: gives its frames undecoded.
-        width, height: of the last picture.
+        width, height: of the last picture; while none is decoded, what the last key frame says.
         frames_received, key_frames_received: whole frames.
         frames_decoded, key_frames_decoded: pictures.
         frames_dropped: frames that nobody decoded in time.
@@ -61,6 +63,13 @@ class VideoFeed:
             from the first packet to the last.
         processing_s: sum over pictures of the time from a frame's first packet to its decoding.
         waiting_s: sum over pictures of the time from there until they were to be shown.
+        target_s, minimum_s: likewise of the time that was aimed at, and of what the network alone needed:
+            until the last packet was there.
+        decoder_implementation: name of what decodes, or did last; "" before.
+        frame_rate: pictures decoded.
+        qp_sum: of the pictures' quantizers; None for formats that do not tell.
+        played: capture time (seconds since 1900 by the sender's clock) of the last picture that has one, and
+            the monotonic time at which it was to be shown; or None.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class VideoFeed:
         self.rid = rid
         self.stream: ReceiveStream | None = None
         self.name: StreamName | None = None
+        self.counted: ReceiveStream | None = None
         self.main = ReceiverSource("video", label, self.update_demand)
         self.encoded = EncodedReceiverSource(mime_type, label, self.update_demand, self.request_key_frame)
         self.width = 0
@@ -90,6 +100,12 @@ class VideoFeed:
         self.last_frame_at = 0.0
         self.asked_at = 0.0
         self.waiting_s = 0.0
+        self.target_s = 0.0
+        self.minimum_s = 0.0
+        self.decoder_implementation = ""
+        self.frame_rate = FrameRate()
+        self.qp_sum: int | None = None
+        self.played: tuple[float, float] | None = None
         self.display = Display(self._show, owner.limits.budget)
         self._dropped_before = 0
         self._time_before = 0.0
@@ -119,10 +135,10 @@ class VideoFeed:
         """Seconds that the decoder took in all."""
         return self._time_before + (self._decoder.decode_time_s if self._decoder is not None else 0.0)
 
-    @property
-    def decoder_implementation(self) -> str:
-        """Name of what decodes; "" before."""
-        return self._decoder.implementation if self._decoder is not None else ""
+    def codec_name(self, payload_type: int) -> str:
+        """Of what was negotiated: "vp8"; "" where it was not."""
+        codec = self._owner.codecs.get(payload_type)
+        return "" if codec is None else codec.name
 
     @property
     def _is_demanded(self) -> bool:
@@ -140,7 +156,7 @@ class VideoFeed:
 
     def set_stream(self, event: StreamStarted, stream: ReceiveStream | None, now: float) -> None:
         """Pictures come from this stream from now on."""
-        self.stream = stream
+        self.stream = self.counted = stream
         self.name = event.stream
         self._needs_key_frame = True
         waited = self._aside.take(event.stream, now)
@@ -180,6 +196,8 @@ class VideoFeed:
         self.frames_received += 1
         self.key_frames_received += frame.key_frame
         self.last_frame_at = now
+        if frame.key_frame and frame.width and frame.height and not self._was_demanded:
+            self.width, self.height = frame.width, frame.height
         if self._aside.frames:
             self._aside.expire(now)
         transform = self._owner.transform
@@ -268,6 +286,9 @@ class VideoFeed:
 
     def _decoded(self, result: Decoded) -> None:
         now = monotonic()
+        self.decoder_implementation = result.implementation
+        if result.qp is not None:
+            self.qp_sum = (self.qp_sum or 0) + result.qp
         if result.refusal is not None:
             # nothing is asked for: what came would be as large
             self.frames_refused += 1
@@ -286,12 +307,17 @@ class VideoFeed:
             self.width, self.height = picture.width, picture.height
             if frame.capture_time is not None:
                 set_capture_time(picture, frame.capture_time - NTP_EPOCH_S)
+                self.played = frame.capture_time, now + max(0.0, wait_s)
             if frame.rotation:
                 set_rotation(picture, frame.rotation)
+            assembly_s = frame.received_at - frame.first_received_at
+            self.frame_rate.count(now)
             self.waiting_s += now - frame.first_received_at + wait_s
+            self.minimum_s += assembly_s
+            self.target_s += assembly_s + max(0.0, self._owner.wait_s(frame, frame.received_at))
             if frame.packet_count > 1:
                 self.assembled += 1
-                self.assembly_s += frame.received_at - frame.first_received_at
+                self.assembly_s += assembly_s
             self.display.add(picture, wait_s, now)
 
     def _show(self, picture: av.VideoFrame) -> None:

@@ -7,6 +7,7 @@ Spec: webrtc-pc, section 5.2 (encodings); RFC 8853 (simulcast).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,14 +23,16 @@ from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
 from rtcstack.media.pipeline.adaptation import Adaptation
+from rtcstack.media.pipeline.bitrates import default_bitrate
 from rtcstack.media.pipeline.clock import RtpClock
 from rtcstack.media.pipeline.outbound import Layer, Outbound
 from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_coding import VideoCoder
+from rtcstack.media.pipeline.video_counts import Limitation, VideoCounts
 from rtcstack.rtp.send import SendStream
 
-__all__ = ["VideoLayer", "VideoOutbound", "default_bitrate"]
+__all__ = ["VideoLayer", "VideoOutbound"]
 
 _HEADERS_SHARE = 0.95
 """Of a stream's bit rate, what is left for pictures after RTP headers."""
@@ -49,32 +52,6 @@ _RETRY_AFTER_S = 1.0
 _FAILURES = 3
 
 
-def default_bitrate(width: int, height: int) -> int:
-    """Bits a second above which a picture of this size gains little, for a stream without a bound.
-
-    About 0.1 bit a pixel at 30 pictures a second for large pictures, more for small ones.
-    """
-    pixels = width * height
-    for bound, bps in (
-        (64 * 64, 50_000),
-        (160 * 90, 150_000),
-        (320 * 180, 300_000),
-        (480 * 270, 600_000),
-        (640 * 360, 1_000_000),
-    ):
-        if pixels <= bound:
-            return bps
-    if pixels <= 640 * 480:
-        return 1_700_000
-    if pixels <= 960 * 540:
-        return 2_000_000
-    if pixels <= 1280 * 720:
-        return 2_500_000
-    if pixels <= 1920 * 1088:
-        return 5_000_000
-    return 12_000_000
-
-
 class VideoLayer:
     """One encoding: an encoder and the stream that it feeds.
 
@@ -82,7 +59,8 @@ class VideoLayer:
         layer: how it is to be.
         stream: where it goes.
         width, height: of the last picture sent.
-        frames_encoded, key_frames_encoded: pictures that came out of the encoder.
+        counts: pictures that came out of the encoder.
+        implementation: name of what encodes, or did last; "" before the first picture.
         frames_dropped: pictures that the encoder had no time for.
         errors: pictures that could not be encoded.
     """
@@ -93,11 +71,12 @@ class VideoLayer:
         self.stream = stream
         self.width = 0
         self.height = 0
-        self.frames_encoded = 0
-        self.key_frames_encoded = 0
+        self.counts = VideoCounts()
+        self.implementation = ""
         self.errors = 0
         self.frame_rate = FrameRate()
         self.adaptation = Adaptation(layer.degradation)
+        self._limitation = Limitation(monotonic())
         self._source_rate = FrameRate()
         self._due_at = 0.0
         self._dropped_before = 0
@@ -129,15 +108,17 @@ class VideoLayer:
     @property
     def limited_by(self) -> str:
         """What keeps the pictures from being better: "bandwidth", "cpu" or "none" (webrtc-stats)."""
+        if not self.stream.active:
+            return "none"
         if self.adaptation.limited_by != "none":
             return self.adaptation.limited_by
         starved = self._share_bps is not None and self.target_bps < 0.98 * (self._cap_bps or 0)
         return "bandwidth" if starved else "none"
 
-    @property
-    def implementation(self) -> str:
-        """Name of what encodes; "" before the first picture."""
-        return self._coder.implementation if self._coder is not None else ""
+    def limited_s(self, now: float) -> dict[str, float]:
+        """For how long it was limited by what, and not, in seconds (qualityLimitationDurations)."""
+        self._limitation.note(self.limited_by, now)
+        return self._limitation.durations_s(now)
 
     @property
     def target_bps(self) -> int:
@@ -238,14 +219,13 @@ class VideoLayer:
         """Follow what the bits and the encoder's time allow; whether this picture is to be sent."""
         adaptation, layer = self.adaptation, self.layer
         self._source_rate.count(now)
-        rate = self._source_rate.per_second(now) or _USUAL_FRAME_RATE
-        if layer.max_frame_rate is not None:
-            rate = min(rate, layer.max_frame_rate)
+        rate = self._rate(now)
         size = int(frame.width / layer.scale_down_by), int(frame.height / layer.scale_down_by)
         cap = self._cap_bps or default_bitrate(*size)
         changed = adaptation.look(
-            now, self.target_bps, cap, size, rate, self.frames_encoded, self.frames_dropped
+            now, self.target_bps, cap, size, rate, self.counts.frames, self.frames_dropped
         )
+        self._limitation.note(self.limited_by, now)
         if changed and self._coder is not None:
             self._coder.scale = layer.scale_down_by * adaptation.scale
         if adaptation.frame_rate is None:
@@ -254,6 +234,12 @@ class VideoLayer:
             return False
         self._due_at = max(self._due_at, now - 1 / rate) + 1 / adaptation.frame_rate
         return True
+
+    def _rate(self, now: float) -> float:
+        """Pictures a second of the source, as far as they are wanted."""
+        rate = self._source_rate.per_second(now) or _USUAL_FRAME_RATE
+        bound = self.layer.max_frame_rate
+        return rate if bound is None else min(rate, bound)
 
     @property
     def _wanted_hint(self) -> str:
@@ -296,13 +282,16 @@ class VideoLayer:
         self._failures = 0
         now = monotonic()
         newest = captured
+        if self._coder is not None:
+            self.implementation = self._coder.implementation
+        rate = min(self._rate(now), self.adaptation.frame_rate or math.inf)
+        wanted = self.target_bps / 8 / (rate or _USUAL_FRAME_RATE)
         for unit in units:
             # an encoder may take several pictures before it gives the first
             captured = newest if unit.opaque is None else noted_capture_time(unit.opaque)
             timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
-            self.frames_encoded += 1
             self.frame_rate.count(now)
-            self.key_frames_encoded += unit.key_frame
+            self.counts.made(len(unit.data), wanted, unit.qp, key_frame=unit.key_frame)
             self.width, self.height = unit.width, unit.height
             transform = self._owner.transform
             if transform is not None:
@@ -456,6 +445,8 @@ class VideoOutbound(Outbound):
     def deliver(self, frame: Frame | EncodedMedia) -> None:
         """A picture, or an encoded frame, of the track."""
         now = monotonic()
+        if self.meter is not None:
+            self.meter.frame_rate.count(now)
         if isinstance(frame, EncodedMedia):
             for each in self.layers:
                 each.pass_on(frame, now)
