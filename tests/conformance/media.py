@@ -1,4 +1,4 @@
-"""Looking at media: what a picture or a sound holds, and waiting for it."""
+"""Connections with media, and looking at it: what a picture or a sound holds, and waiting for it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,61 @@ from typing import Any
 import av
 import numpy as np
 
-from rtcstack import MediaStreamTrack
+from rtcstack import (
+    MediaStreamTrack,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpTransceiver,
+    TestPatternSource,
+)
 from rtcstack.media.frames import audio_to_numpy
 from rtcstack.media.testsources import read_frame_number
+from tests.conformance.helpers import negotiate, until
 
-__all__ = ["TIMEOUT_S", "dominant_hz", "frames", "next_frame", "picture_numbers", "until_true"]
+__all__ = [
+    "TIMEOUT_S",
+    "connected",
+    "dominant_hz",
+    "frames",
+    "next_frame",
+    "pattern",
+    "picture_numbers",
+    "prefer",
+    "receiver",
+    "until_true",
+]
 
 TIMEOUT_S = 10.0
+
+
+def pattern(width: int = 320, height: int = 240, frame_rate: float = 30) -> MediaStreamTrack:
+    """A track of numbered pictures."""
+    return TestPatternSource(width, height, frame_rate).track()
+
+
+async def connected(a: RTCPeerConnection, b: RTCPeerConnection) -> None:
+    """Negotiate, and wait until both sides are connected."""
+    await negotiate(a, b)
+    for pc in (a, b):
+        await until(lambda pc=pc: pc.connectionState == "connected", pc, "connectionstatechange")
+
+
+def receiver(pc: RTCPeerConnection, kind: str) -> RTCRtpReceiver:
+    """A connection's first receiver of a kind."""
+    return next(r for r in pc.getReceivers() if r.track.kind == kind)
+
+
+def prefer(transceiver: RTCRtpTransceiver, mime_type: str, parameters: str = "") -> None:
+    """Offer this codec first, and no other but retransmissions."""
+    known = RTCRtpReceiver.getCapabilities(transceiver.kind)
+    assert known is not None
+    chosen = [
+        c
+        for c in known.codecs
+        if c.mimeType.lower() == mime_type.lower() and parameters in (c.sdpFmtpLine or "")
+    ]
+    rest = [c for c in known.codecs if c.mimeType.endswith("/rtx")]
+    transceiver.setCodecPreferences(chosen + rest)
 
 
 async def next_frame(track: MediaStreamTrack, condition: Callable[[Any], bool] = lambda frame: True) -> Any:

@@ -102,7 +102,7 @@ def drawn() -> list[object]:
     packetizers = [video_packetizer(codec, {}) for codec in ("vp8", "vp9")]
     return [
         association.drain(0.0),
-        session._rng.random(),
+        session._sent._rng.random(),
         ice._core.tie_breaker,
         [p.packetize(bytes(20), key_frame=True) for p in packetizers],
         Certificate.generate().x509.serial_number,

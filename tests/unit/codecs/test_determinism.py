@@ -14,7 +14,7 @@ from rtcstack.codecs.coders.av_encoder import AvEncoder, recipes
 from rtcstack.codecs.coders.video import VideoEncoder, VideoSettings
 from rtcstack.codecs.coders.vpx_encoder import _SPEEDS
 from rtcstack.errors import OperationError
-from rtcstack.media import writers
+from rtcstack.media.recording import raw
 from rtcstack.media.testsources import ToneSource, test_picture
 
 PICTURES = 80
@@ -68,7 +68,7 @@ def test_vp8_is_told_its_speed() -> None:
     assert all(speed < 0 for speed in _SPEEDS["vp8"])
     for recipe in recipes("vp8"):
         assert int(recipe.options(settings(), 400_000, 1)["cpu-used"]) < 0
-    assert int(writers._VIDEO_OPTIONS["libvpx"]["cpu-used"]) < 0
+    assert int(raw._VIDEO_OPTIONS["libvpx"]["cpu-used"]) < 0
 
 
 @pytest.mark.parametrize("codec", ["opus", "g722", "pcmu", "pcma"])
@@ -91,7 +91,7 @@ def test_recorded_pictures(form: str, codec: str) -> None:
     def once() -> list[bytes]:
         file = io.BytesIO()
         with av.open(file, "w", format=form) as container:
-            writer = writers.RawVideoWriter(codec, 400_000)
+            writer = raw.RawVideoWriter(codec, 400_000)
             writer.open(container, pictures(1)[0], 0.0)
             for i, frame in enumerate(pictures()):
                 writer.write(frame, i / 30)

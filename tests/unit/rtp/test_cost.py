@@ -29,7 +29,7 @@ from rtcstack.rtp.rtcp import (
 )
 from rtcstack.rtp.session import RtpSession
 from tests.unit.rtp.media import NTP_OFFSET_S, START, audio_section, video_parameters, video_section
-from tests.unit.rtp.test_session import Receiver, rtp
+from tests.unit.rtp.receiver import Receiver, rtp
 
 SECTIONS = 64
 

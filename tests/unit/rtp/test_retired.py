@@ -7,7 +7,7 @@ from rtcstack.rtp.parameters import Source
 from rtcstack.rtp.retired import MAX_RETIRED, Retired
 from rtcstack.rtp.session import Drop
 from tests.unit.rtp.media import START, video_section
-from tests.unit.rtp.test_session import Receiver, of, rtp
+from tests.unit.rtp.receiver import Receiver, of, rtp
 from tests.unit.rtp.test_sources import Sources
 
 

@@ -17,7 +17,7 @@ from rtcstack.rtp.rtcp import (
     SourceDescription,
 )
 from tests.unit.rtp.media import NTP_OFFSET_S, video_parameters
-from tests.unit.rtp.test_session import Receiver, rtp
+from tests.unit.rtp.receiver import Receiver, rtp
 
 
 def _middle(at: float) -> int:
@@ -27,7 +27,9 @@ def _middle(at: float) -> int:
 def test_round_trip_times_come_with_sender_reports() -> None:
     receiver = Receiver()
     [started, *_] = receiver.put(rtp(5, 1))
-    reception = started.stream.reception
+    stream = receiver.session.receive_stream(started.stream)
+    assert stream is not None
+    reception = stream.reception
     reporter = receiver.session.control.reporter
 
     def report(*delays: DelayBlock) -> None:

@@ -16,7 +16,7 @@ from rtcstack.rtp.received import SILENT_S, SWITCH_S, SWITCH_TO_WORSE_S
 from rtcstack.rtp.rtcp import Goodbye, ReceiverReport
 from rtcstack.rtp.session import Drop
 from tests.unit.rtp.media import KEY, START, Plain, Speech, audio_section, video_section
-from tests.unit.rtp.test_session import Receiver, of, rtp
+from tests.unit.rtp.receiver import Receiver, of, rtp
 
 
 class Sources(Receiver):
