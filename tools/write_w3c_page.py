@@ -1,0 +1,213 @@
+"""Writes docs/w3c.md: what the specifications' IDL names, and what of it there is.
+
+    python tools/write_w3c_page.py docs/w3c.md
+
+The IDL is data (tests/data/w3c_idl.json: names and types). Whether something is there is looked up in the
+package; what is not, or has another form, needs a line in `NOTES`, or the page cannot be written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rtcstack
+from rtcstack.media import stream, track
+
+IDL = json.loads((Path(__file__).parents[1] / "tests" / "data" / "w3c_idl.json").read_text())
+
+MORE = (stream, track)
+"""Modules of names that the package does not show at its top."""
+
+INSTANCES = {
+    "MediaStreamTrack": {"enabled"},
+    "RTCError": {"errorDetail", "sdpLineNumber", "sctpCauseCode", "receivedAlert", "sentAlert"},
+    "RTCRtpScriptTransformer": {"readable", "writable", "options"},
+    "RTCStatsReport": {"maplike"},
+}
+"""Attributes that objects have, and their classes do not."""
+
+_MAPPING = "a mapping, or keywords: no class of its own"
+_STRINGS = "plain strings"
+_EVENT = "events are made by the stack; their attributes are there"
+_BROWSER = "a browser's: no counterpart in a program"
+_CONSTRAINTS = "sources are the application's own: constraints are mappings of it"
+_SFRAME = "SFrame is not there yet"
+_LATER = "not there yet"
+
+NOTES = {
+    "RTCOfferAnswerOptions": _MAPPING,
+    "RTCOfferOptions": _MAPPING,
+    "RTCAnswerOptions": _MAPPING,
+    "RTCSessionDescriptionInit": _MAPPING,
+    "RTCLocalSessionDescriptionInit": _MAPPING,
+    "RTCIceCandidateInit": _MAPPING,
+    "RTCLocalIceCandidateInit": _MAPPING,
+    "RTCIceProtocol": _STRINGS,
+    "RTCIceTcpCandidateType": _STRINGS,
+    "RTCIceCandidateType": _STRINGS,
+    "RTCIceServerTransportProtocol": _STRINGS,
+    "RTCIceComponent": _STRINGS,
+    "RTCErrorDetailType": _STRINGS,
+    "RTCPeerConnectionIceEventInit": _EVENT,
+    "RTCPeerConnectionIceErrorEventInit": _EVENT,
+    "RTCTrackEventInit": _EVENT,
+    "RTCDataChannelEventInit": _EVENT,
+    "RTCDTMFToneChangeEventInit": _EVENT,
+    "RTCErrorEventInit": _EVENT,
+    "RTCErrorInit": "keywords of `RTCError`",
+    "RTCCertificateExpiration": _MAPPING,
+    "RTCRtpParameters": "its members are those of `RTCRtpSendParameters` and `RTCRtpReceiveParameters`",
+    "RTCRtpCodingParameters": "its member is that of `RTCRtpEncodingParameters`",
+    "RTCSetParameterOptions": _MAPPING,
+    "RTCEncodingOptions": _MAPPING,
+    "RTCStats": "statistics are mappings; [](stats.md) has their members",
+    "RTCRtpTransceiver.rtpHeaderEncryptionNegotiated": "cryptex (RFC 9335) is not there yet",
+    "RTCRtpEncodingParameters.scaleResolutionDownTo": _LATER,
+    "RTCRtpEncodingParameters.ptime": "the packet time follows the peer's `a=ptime` and `MediaSettings`",
+    "RTCResolutionRestriction": _LATER,
+    "RTCIceTransport.onicecandidatepairadd": _LATER,
+    "RTCIceTransport.onicecandidatepairremove": _LATER,
+    "RTCIceTransport.onicecandidatepairnominate": _LATER,
+    "RTCIceTransport.selectCandidatePair": _LATER,
+    "RTCIceTransport.removeCandidatePair": _LATER,
+    "RTCIceCandidatePairEvent": _LATER,
+    "RTCIceCandidatePairEventInit": _LATER,
+    "RTCRtpContributingSource.senderCaptureTimeOffset": _LATER,
+    "RTCRtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
+    "RTCConfiguration.rtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
+    "RTCConfiguration.targetLatency": _LATER,
+    "RTCConfigurationTargetLatency": _LATER,
+    "RTCRtpReceiver.onssrcchange": _LATER,
+    "RTCRtpReceiver.oncsrcchange": _LATER,
+    "RTCRtpReceiver.disableHardwareDecoding": "decoders are software",
+    "RTCRtpSender.disableHardwareEncoding": "`MediaSettings.encoders` names the encoder",
+    "MediaStreamTrack.applyConstraints": _LATER,
+    "Navigator": _BROWSER,
+    "MediaDevices": _BROWSER,
+    "MediaDeviceInfo": _BROWSER,
+    "MediaDeviceKind": _BROWSER,
+    "InputDeviceInfo": _BROWSER,
+    "DeviceChangeEvent": _BROWSER,
+    "DeviceChangeEventInit": _BROWSER,
+    "MediaStreamConstraints": _BROWSER,
+    "CameraDevicePermissionDescriptor": _BROWSER,
+    "MediaStreamTrackEventInit": _EVENT,
+    "OverconstrainedError": _LATER,
+    "ConstrainablePattern": "the pattern itself; `MediaStreamTrack` follows it",
+    "RTCEncodedFrameMetadata.senderCaptureTimeOffset": _LATER,
+    "RTCEncodedVideoFrameMetadata": "members of `RTCEncodedFrameMetadata`, as far as the payload format tells",
+    "RTCEncodedVideoFrameOptions": _LATER,
+    "RTCEncodedAudioFrameMetadata": "members of `RTCEncodedFrameMetadata`",
+    "RTCEncodedAudioFrameOptions": _LATER,
+    "RTCTransformEvent": "a transform is a function, which gets the transformer",
+    "DedicatedWorkerGlobalScope": _BROWSER,
+    "RTCRtpScriptTransformer.onkeyframerequest": _LATER,
+    "KeyFrameRequestEvent": _LATER,
+    "RTCDegradationPreference": _STRINGS,
+    "RTCPriorityType": _STRINGS,
+    **dict.fromkeys(
+        (
+            "MediaTrackSupportedConstraints",
+            "MediaTrackCapabilities",
+            "MediaTrackConstraints",
+            "MediaTrackConstraintSet",
+            "MediaTrackSettings",
+            "VideoFacingModeEnum",
+            "VideoResizeModeEnum",
+            "EchoCancellationModeEnum",
+            "DoubleRange",
+            "ConstrainDoubleRange",
+            "ULongRange",
+            "ConstrainULongRange",
+            "ConstrainBooleanParameters",
+            "ConstrainDOMStringParameters",
+            "ConstrainBooleanOrDOMStringParameters",
+            "Capabilities",
+            "ConstraintSet",
+            "Constraints",
+        ),
+        _CONSTRAINTS,
+    ),
+    **dict.fromkeys(
+        (
+            "SFrameCipherSuite",
+            "SFrameTransformOptions",
+            "SFrameKeyManagement",
+            "SFrameTransform",
+            "SFrameEncrypterStream",
+            "SFrameDecrypterStream",
+            "SFrameTransformErrorEventType",
+            "SFrameTransformErrorEvent",
+            "SFrameTransformErrorEventInit",
+        ),
+        _SFRAME,
+    ),
+}
+"""What is not there under its name: of a definition, or of one member."""
+
+
+def found(name: str) -> Any:
+    """What the package has under a name of the IDL, or None."""
+    return next((value for each in (rtcstack, *MORE) if (value := getattr(each, name, None))), None)
+
+
+def has(cls: Any, name: str, member: str) -> bool:
+    """Whether a class has a member of the IDL, or an enumeration the value."""
+    if isinstance(cls, type) and issubclass(cls, enum.Enum):
+        return member in {each.value for each in cls}
+    if dataclasses.is_dataclass(cls) and member in {each.name for each in dataclasses.fields(cls)}:
+        return True
+    return hasattr(cls, member) or member in INSTANCES.get(name, ())
+
+
+def rows() -> Iterator[tuple[str, str, str, str, str]]:
+    """(specification, kind, name, members that are there, what is said of the rest) of each definition.
+
+    Raises:
+        LookupError: something is neither there nor in `NOTES`.
+    """
+    for spec, each in IDL.items():
+        for name, definition in each["definitions"].items():
+            cls = found(name)
+            if cls is None:
+                if name not in NOTES:
+                    raise LookupError(f"{spec}: {name} is neither there nor in NOTES")
+                yield spec, definition["kind"], name, "", NOTES[name]
+                continue
+            there, missing = [], []
+            for member in definition["members"]:
+                if has(cls, name, member):
+                    there.append(f"`{member}`")
+                elif f"{name}.{member}" in NOTES:
+                    missing.append(f"`{member}`: {NOTES[f'{name}.{member}']}")
+                else:
+                    raise LookupError(f"{spec}: {name}.{member} is neither there nor in NOTES")
+            yield spec, definition["kind"], name, ", ".join(there), "; ".join(missing)
+
+
+def page() -> str:
+    """The page."""
+    lines = [
+        "# The W3C's interfaces",
+        "",
+        "Written from the specifications' IDL and the package by `tools/write_w3c_page.py`. What has no members in the",
+        "third column is there in another form, or not: the last column says how.",
+    ]
+    current = ""
+    for spec, kind, name, there, rest in rows():
+        if spec != current:
+            current = spec
+            lines += ["", f"## {spec}", "", f"Read at commit `{IDL[spec]['commit']}`.", ""]
+            lines += ["| | | there | in another form, or absent |", "|---|---|---|---|"]
+        lines.append(f"| {kind} | `{name}` | {there} | {rest} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page())
