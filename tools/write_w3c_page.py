@@ -196,8 +196,8 @@ def page() -> str:
     lines = [
         "# The W3C's interfaces",
         "",
-        "Written from the specifications' IDL and the package by `tools/write_w3c_page.py`. What has no members in",
-        "the third column is there in another form, or not: the last column says how.",
+        "Written from the IDL of the specifications and the package by `tools/write_w3c_page.py`. What has no",
+        "members in the third column is there in another form, or not: the last column says how.",
     ]
     current = ""
     for spec, kind, name, there, rest in rows():
