@@ -196,7 +196,7 @@ def page() -> str:
     lines = [
         "# The W3C's interfaces",
         "",
-        "Written from the IDL of the specifications and the package by `tools/write_w3c_page.py`. What has no",
+        "`tools/write_w3c_page.py` writes this page from the specifications' IDL and the package. Who has no",
         "members in the third column is there in another form, or not: the last column says how.",
     ]
     current = ""

@@ -27,10 +27,7 @@ class TransportObserver(Protocol):
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """See `rtcstack.ice.IceObserver`."""
 
-    def on_ice_state(self, state: IceState) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
         """See `rtcstack.ice.IceObserver`."""
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
