@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rtcstack.connection.connection import Connection
     from rtcstack.connection.transports import TransportEntry
     from rtcstack.dtls.events import DtlsFailed
-    from rtcstack.ice import Address, IceServer
+    from rtcstack.ice import Address, IceServer, IceState, PairView
     from rtcstack.sctp.channel import Channel
     from rtcstack.sdp import Candidate
 
@@ -111,6 +111,8 @@ class ConnectionEvents:
             relayProtocol=server.relay_protocol if is_relayed and server is not None else None,
             url=None if server is None else server.url,
         )
+        if candidate is not None:
+            self._faces.slots(entry).add_local(told)
         self._target.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
 
     def on_gathering(self, entry: TransportEntry) -> None:
@@ -127,32 +129,27 @@ class ConnectionEvents:
         """See `ConnectionObserver`."""
         self._target.dispatchEvent(server_error(server.url, local, code, text))
 
-    def on_ice_state(self, entry: TransportEntry) -> None:
-        """See `ConnectionObserver`."""
-        state = entry.agent.state
+    def on_path(self, entry: TransportEntry, state: IceState | None, pair: PairView | None) -> None:
+        """See `ConnectionObserver`; to change the selected candidate pair and state (webrtc-pc, 5.6)."""
 
         def task() -> None:
-            self._faces.slots(entry).state = state
-            self._tell_ice(entry, "statechange")
+            slots, names = self._faces.slots(entry), []
+            if pair is not None:
+                slots.select(pair)
+                names.append("selectedcandidatepairchange")
+            if state is not None:
+                slots.state = state
+                names.append("statechange")
+            self._tell_ice(entry, *names)
 
         self._queue(task)
 
-    def on_selected_pair(self, entry: TransportEntry) -> None:
-        """See `ConnectionObserver`."""
-        pair = entry.agent.selected_pair
-
-        def task() -> None:
-            self._faces.slots(entry).selected_pair = pair
-            self._tell_ice(entry, "selectedcandidatepairchange")
-
-        self._queue(task)
-
-    def _tell_ice(self, entry: TransportEntry, name: str) -> None:
+    def _tell_ice(self, entry: TransportEntry, *names: str) -> None:
         shown = self._faces.shown(entry)
         if shown is None:
             self._states.update()
         else:
-            self._states.update((shown.iceTransport, Event(name)))
+            self._states.update(*((shown.iceTransport, Event(name)) for name in names))
 
     def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
         """See `ConnectionObserver`."""

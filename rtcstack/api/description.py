@@ -74,8 +74,29 @@ class RTCSessionDescription:
         return f"<RTCSessionDescription {self.type}, {len(self.sdp)} characters>"
 
 
+_COMPONENTS = {1: "rtp", 2: "rtcp"}
+_PROTOCOLS = frozenset(("udp", "tcp"))
 _CANDIDATE_TYPES = frozenset(("host", "srflx", "prflx", "relay"))
-_TCP_TYPES = frozenset(("active", "passive", "so"))
+_TCP_TYPES = frozenset(("active", "passive", "so", None))
+
+
+def _is_valid(candidate: Candidate) -> bool:
+    """Whether each field is a value of its attribute (webrtc-pc, section 4.8.1)."""
+    protocol = candidate.transport.lower()
+    return (
+        candidate.component in _COMPONENTS
+        and protocol in _PROTOCOLS
+        and candidate.type in _CANDIDATE_TYPES
+        and (protocol == "udp" or candidate.tcp_type in _TCP_TYPES)
+    )
+
+
+class RTCIceServerTransportProtocol(StrEnum):
+    """How a TURN server is spoken to (webrtc-pc, section 4.8.1.6)."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
 
 
 class RTCIceCandidate:
@@ -87,9 +108,13 @@ class RTCIceCandidate:
         sdpMid: mid of the media section it belongs to.
         sdpMLineIndex: index of the media section it belongs to, from 0.
         usernameFragment: ufrag of the generation it belongs to.
+        relayProtocol: how we speak to the TURN server: "udp", "tcp" or "tls"; of local relayed candidates.
+        url: the server that told it; of local candidates.
 
     Raises:
-        TypeError: neither `sdpMid` nor `sdpMLineIndex` is given.
+        TypeError: neither `sdpMid` nor `sdpMLineIndex` is given, or one is of a wrong type.
+
+    Spec: webrtc-pc, section 4.8.1.
     """
 
     __slots__ = (
@@ -130,7 +155,9 @@ class RTCIceCandidate:
         self.sdpMid: str | None = sdpMid
         self.sdpMLineIndex: int | None = sdpMLineIndex
         self.usernameFragment: str | None = usernameFragment
-        self.relayProtocol: str | None = relayProtocol
+        self.relayProtocol: str | None = None
+        if relayProtocol is not None:
+            self.relayProtocol = enum_member(RTCIceServerTransportProtocol, "relayProtocol", relayProtocol)
         self.url: str | None = url
         self._parsed: Candidate | None = None
         if candidate:
@@ -139,60 +166,70 @@ class RTCIceCandidate:
                 self._parsed = sdp.Candidate.parse(candidate)
 
     @property
+    def _fields(self) -> Candidate | None:
+        """What the fields show: nothing, if one of them has a value that its attribute cannot have."""
+        parsed = self._parsed
+        return parsed if parsed is not None and _is_valid(parsed) else None
+
+    @property
     def foundation(self) -> str | None:
         """What candidates that are reached the same way have in common."""
-        return None if self._parsed is None else self._parsed.foundation
+        fields = self._fields
+        return None if fields is None else fields.foundation
 
     @property
     def component(self) -> str | None:
         """ "rtp" or "rtcp"."""
-        if self._parsed is None:
-            return None
-        return {1: "rtp", 2: "rtcp"}.get(self._parsed.component)
+        fields = self._fields
+        return None if fields is None else _COMPONENTS[fields.component]
 
     @property
     def priority(self) -> int | None:
         """0 to 2**32 - 1; larger is preferred."""
-        return None if self._parsed is None else self._parsed.priority
+        fields = self._fields
+        return None if fields is None else fields.priority
 
     @property
     def address(self) -> str | None:
         """IP address or mDNS name."""
-        return None if self._parsed is None else self._parsed.address
+        fields = self._fields
+        return None if fields is None else fields.address
 
     @property
     def protocol(self) -> str | None:
         """ "udp" or "tcp"."""
-        return None if self._parsed is None else self._parsed.transport.lower()
+        fields = self._fields
+        return None if fields is None else fields.transport.lower()
 
     @property
     def port(self) -> int | None:
         """0 to 65535."""
-        return None if self._parsed is None else self._parsed.port
+        fields = self._fields
+        return None if fields is None else fields.port
 
     @property
     def type(self) -> str | None:
         """ "host", "srflx", "prflx" or "relay"."""
-        if self._parsed is None or self._parsed.type not in _CANDIDATE_TYPES:
-            return None
-        return self._parsed.type
+        fields = self._fields
+        return None if fields is None else fields.type
 
     @property
     def tcpType(self) -> str | None:
         """ "active", "passive" or "so" for TCP."""
-        if self._parsed is None or self._parsed.tcp_type not in _TCP_TYPES:
-            return None
-        return self._parsed.tcp_type
+        fields = self._fields
+        return None if fields is None or fields.transport.lower() != "tcp" else fields.tcp_type
 
     @property
     def relatedAddress(self) -> str | None:
         """What a reflexive or relayed candidate was derived from."""
-        return None if self._parsed is None else self._parsed.related_address
+        fields = self._fields
+        return None if fields is None else fields.related_address
 
     @property
     def relatedPort(self) -> int | None:
         """What a reflexive or relayed candidate was derived from."""
-        return None if self._parsed is None else self._parsed.related_port
+        fields = self._fields
+        return None if fields is None else fields.related_port
 
     def toJSON(self) -> dict[str, Any]:
         """A mapping that JSON can carry and the constructor takes back."""

@@ -23,7 +23,12 @@ class RTCPeerConnectionIceEvent(Event):
 
     __slots__ = ("candidate", "url")
 
-    def __init__(self, type: str, candidate: RTCIceCandidate | None, url: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        type: str,  # noqa: A002
+        candidate: RTCIceCandidate | None = None,
+        url: str | None = None,
+    ) -> None:
         super().__init__(type)
         self.candidate = candidate
         self.url = url
@@ -33,9 +38,9 @@ class RTCPeerConnectionIceErrorEvent(Event):
     """A STUN or TURN server failed.
 
     Attributes:
-        address, port: the local address used, or None.
+        address, port: the local address used; None where the peer is not told of it.
         url: the server.
-        errorCode: STUN's error code, or 701 when no answer came.
+        errorCode: STUN's error code, or 701 when no answer came from any address: once for each server.
         errorText: what the server said, or why there is no answer.
 
     Spec: webrtc-pc, section 4.8.3.
@@ -47,11 +52,11 @@ class RTCPeerConnectionIceErrorEvent(Event):
         self,
         type: str,  # noqa: A002
         *,
-        address: str | None,
-        port: int | None,
-        url: str,
         errorCode: int,
-        errorText: str,
+        errorText: str = "",
+        address: str | None = None,
+        port: int | None = None,
+        url: str = "",
     ) -> None:
         super().__init__(type)
         self.address = address
@@ -68,7 +73,7 @@ def server_error(
 
     Args:
         url: the server.
-        local: the local address used, or None.
+        local: the local address used, or None where it is not shown.
         code, text: the error.
     """
     address, port = local if local is not None else (None, None)

@@ -15,7 +15,9 @@ from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.ice import GatheringState, IceState
 
 if TYPE_CHECKING:
-    from rtcstack.ice import AnyIceAgent, PairView
+    from collections.abc import Iterable
+
+    from rtcstack.ice import PairView
     from rtcstack.sdp.candidate import Candidate
 
 __all__ = [
@@ -26,6 +28,9 @@ __all__ = [
     "RTCIceTransport",
     "RTCIceTransportState",
 ]
+
+Credentials = tuple[str, str]
+"""A ufrag and a password."""
 
 RTCIceGathererState = GatheringState
 RTCIceTransportState = IceState
@@ -54,20 +59,37 @@ class RTCIceCandidatePair:
     remote: RTCIceCandidate
 
 
+def remote_candidate(candidate: Candidate, mid: str, parameters: Credentials | None) -> RTCIceCandidate:
+    """A candidate of the peer's as an object.
+
+    Args:
+        candidate: as signalled, or as a check has taught it.
+        mid: what candidates are signalled with.
+        parameters: the peer's credentials, where they are known.
+    """
+    ufrag = None if parameters is None else parameters[0]
+    return RTCIceCandidate(f"candidate:{candidate}", sdpMid=mid, usernameFragment=ufrag)
+
+
+def candidate_pair(
+    pair: PairView, mid: str, parameters: Credentials | None, local: Iterable[RTCIceCandidate]
+) -> RTCIceCandidatePair:
+    """To create an RTCIceCandidatePair (webrtc-pc, section 5.6.4).
+
+    Args:
+        pair: its candidates.
+        mid, parameters: see `remote_candidate`.
+        local: the candidates of ours that were told: if it is one of them, it is that object.
+    """
+    text = f"candidate:{pair.local}"
+    own = next((each for each in local if each.candidate == text), None)
+    return RTCIceCandidatePair(
+        own or RTCIceCandidate(text, sdpMid=mid), remote_candidate(pair.remote, mid, parameters)
+    )
+
+
 class PathSource(Protocol):
     """What a path is read from."""
-
-    @property
-    def mid(self) -> str:
-        """What candidates are signalled with."""
-
-    @property
-    def remote_candidates(self) -> list[Candidate]:
-        """What the peer has signalled for this generation."""
-
-    @property
-    def agent(self) -> AnyIceAgent:
-        """The ICE agent."""
 
     @property
     def is_controlling(self) -> bool | None:
@@ -82,8 +104,24 @@ class PathSource(Protocol):
         """How far gathering is, likewise."""
 
     @property
-    def selected_pair(self) -> PairView | None:
+    def selected_pair(self) -> RTCIceCandidatePair | None:
         """The pair that packets take, likewise."""
+
+    @property
+    def local_candidates(self) -> list[RTCIceCandidate]:
+        """What was told of the newest generation."""
+
+    @property
+    def remote_candidates(self) -> list[RTCIceCandidate]:
+        """What the peer has signalled for this generation."""
+
+    @property
+    def local_parameters(self) -> RTCIceParameters | None:
+        """This end's credentials, once they are signalled."""
+
+    @property
+    def remote_parameters(self) -> RTCIceParameters | None:
+        """The peer's, once they are known."""
 
 
 class RTCIceTransport(EventTarget):
@@ -126,34 +164,21 @@ class RTCIceTransport(EventTarget):
         return self._source.gathering_state
 
     def getLocalCandidates(self) -> list[RTCIceCandidate]:
-        """The candidates gathered so far for this generation."""
-        return [self._candidate(c) for c in self._source.agent.local_candidates]
+        """The candidates of this generation that were told by "icecandidate": the same objects."""
+        return list(self._source.local_candidates)
 
     def getRemoteCandidates(self) -> list[RTCIceCandidate]:
         """The candidates that the peer has signalled for this generation."""
-        return [self._candidate(c) for c in self._source.remote_candidates]
+        return self._source.remote_candidates
 
     def getSelectedCandidatePair(self) -> RTCIceCandidatePair | None:
-        """The pair that packets take, or None."""
-        pair = self._source.selected_pair
-        return None if pair is None else self._pair(pair)
+        """The pair that packets take, or None: the same object until it is another."""
+        return self._source.selected_pair
 
     def getLocalParameters(self) -> RTCIceParameters | None:
-        """This end's credentials."""
-        ice = self._source.agent
-        return RTCIceParameters(ice.ufrag, ice.pwd)
+        """This end's credentials, once a local description has told them."""
+        return self._source.local_parameters
 
     def getRemoteParameters(self) -> RTCIceParameters | None:
-        """The peer's credentials, once known."""
-        ice = self._source.agent
-        if ice.remote_ufrag is None or ice.remote_pwd is None:
-            return None
-        return RTCIceParameters(ice.remote_ufrag, ice.remote_pwd)
-
-    # -- forms ------------------------------------------------------------------------------------
-
-    def _pair(self, pair: PairView) -> RTCIceCandidatePair:
-        return RTCIceCandidatePair(self._candidate(pair.local), self._candidate(pair.remote))
-
-    def _candidate(self, candidate: Candidate) -> RTCIceCandidate:
-        return RTCIceCandidate(f"candidate:{candidate}", sdpMid=self._source.mid, sdpMLineIndex=None)
+        """The peer's credentials, once a remote description has told them."""
+        return self._source.remote_parameters

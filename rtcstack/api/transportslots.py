@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rtcstack.api.icetransport import RTCIceParameters, candidate_pair, remote_candidate
 from rtcstack.dtls.events import DtlsState
 from rtcstack.ice import GatheringState, IceState
 
 if TYPE_CHECKING:
+    from rtcstack.api.description import RTCIceCandidate
+    from rtcstack.api.icetransport import RTCIceCandidatePair
     from rtcstack.connection.transports import TransportEntry
-    from rtcstack.ice import AnyIceAgent, PairView
-    from rtcstack.sdp.candidate import Candidate
+    from rtcstack.ice import PairView
 
 __all__ = ["TransportSlots"]
 
 
 class TransportSlots:
-    """The slots of one transport.
+    """The slots of one transport; a `PathSource`.
 
     Args:
         entry: the transport.
@@ -31,37 +33,60 @@ class TransportSlots:
         dtls_state: [[DtlsTransportState]].
     """
 
-    __slots__ = ("dtls_state", "entry", "gathering_state", "selected_pair", "state")
+    __slots__ = ("_local", "_ufrag", "dtls_state", "entry", "gathering_state", "selected_pair", "state")
 
     def __init__(self, entry: TransportEntry) -> None:
         self.entry = entry
         self.state = IceState.NEW
         self.gathering_state = GatheringState.NEW
-        self.selected_pair: PairView | None = None
+        self.selected_pair: RTCIceCandidatePair | None = None
         self.dtls_state = DtlsState.NEW
-
-    @property
-    def agent(self) -> AnyIceAgent:
-        """The ICE agent."""
-        return self.entry.agent
+        self._local: list[RTCIceCandidate] = []
+        self._ufrag: str | None = None
 
     @property
     def is_controlling(self) -> bool | None:
         """[[IceRole]]: whether this end nominates; None before the first description."""
-        agent = self.entry.agent
-        return agent.controlling if agent.state is not IceState.NEW else self.entry.is_controlling
+        return self.entry.is_controlling
 
     @property
-    def mid(self) -> str:
-        """What candidates are signalled with."""
-        return self.entry.mid
+    def local_candidates(self) -> list[RTCIceCandidate]:
+        """The transport's set of local candidates, of the newest generation: as they were told."""
+        return self._local if self._ufrag == self.entry.agent.ufrag else []
 
     @property
-    def remote_candidates(self) -> list[Candidate]:
+    def remote_candidates(self) -> list[RTCIceCandidate]:
         """What the peer has signalled for this generation."""
-        return self.entry.remote_candidates
+        return [
+            remote_candidate(each, self.entry.mid, self.entry.remote_parameters)
+            for each in self.entry.remote_candidates
+        ]
+
+    @property
+    def local_parameters(self) -> RTCIceParameters | None:
+        """Of the newest local description."""
+        own = self.entry.local_parameters
+        return None if own is None else RTCIceParameters(*own)
+
+    @property
+    def remote_parameters(self) -> RTCIceParameters | None:
+        """Of the newest remote description."""
+        theirs = self.entry.remote_parameters
+        return None if theirs is None else RTCIceParameters(*theirs)
+
+    def add_local(self, candidate: RTCIceCandidate) -> None:
+        """A candidate is surfaced (webrtc-pc, section 5.6)."""
+        if candidate.usernameFragment != self._ufrag:
+            self._local, self._ufrag = [], candidate.usernameFragment
+        self._local.append(candidate)
+
+    def select(self, pair: PairView) -> None:
+        """Packets take this pair."""
+        entry = self.entry
+        self.selected_pair = candidate_pair(pair, entry.mid, entry.remote_parameters, self._local)
 
     def close(self) -> None:
         """Both are closed, and nobody is told."""
         self.state = IceState.CLOSED
+        self.selected_pair = None
         self.dtls_state = DtlsState.CLOSED

@@ -63,10 +63,7 @@ class _Unheard:
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """Never called."""
 
-    def on_ice_state(self, state: IceState) -> None:
-        """Never called."""
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
         """Never called."""
 
     def on_datagrams(
@@ -119,11 +116,9 @@ class PathObserver(Protocol):
     def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A STUN or TURN server failed."""
 
-    def on_ice_state(self, entry: TransportEntry) -> None:
-        """A transport's ICE state changed."""
-
-    def on_selected_pair(self, entry: TransportEntry) -> None:
-        """A transport's packets take another pair."""
+    def on_path(self, entry: TransportEntry, state: IceState | None, pair: PairView | None) -> None:
+        """A transport's ICE state, the pair that its packets take, or both have changed; None for what has
+        not."""
 
     def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
         """A transport's DTLS state changed; with the reason, if it has failed."""
@@ -166,8 +161,8 @@ class TransportEntry:
         self.key = key
         self.mid = key
         self.in_use = False
-        self.is_controlling: bool | None = None
-        """Our ICE role as descriptions make it; None before the first."""
+        self._first_role: bool | None = None
+        self._is_started = False
         from rtcstack.transport import Transport
 
         self.transport = Transport(
@@ -182,6 +177,10 @@ class TransportEntry:
         )
         self.dtls_state = DtlsState.NEW
         self.dtls_details: DtlsConnected | None = None
+        self.local_parameters: tuple[str, str] | None = None
+        """Our credentials as the newest local description has them: a ufrag and a password."""
+        self.remote_parameters: tuple[str, str] | None = None
+        """The peer's, likewise."""
         self.remote_candidates: list[Candidate] = []
         self.ended_ufrag: str | None = None
         self.tls_id: str | None = None
@@ -215,6 +214,11 @@ class TransportEntry:
     def agent(self) -> AnyIceAgent:
         """The ICE agent."""
         return self.transport.ice
+
+    @property
+    def is_controlling(self) -> bool | None:
+        """Our ICE role: as the first description made it, then as the agent has it; None before."""
+        return self.transport.ice.controlling if self._is_started else self._first_role
 
     @property
     def remote_certificates(self) -> tuple[bytes, ...]:
@@ -256,8 +260,10 @@ class TransportEntry:
         self.mid = agreement.mid
         self.in_use = True
         local, remote = agreement.local, agreement.remote
-        if self.is_controlling is None:
-            self.is_controlling = agreement.ice_controlling
+        if self._first_role is None:
+            self._first_role = agreement.ice_controlling
+        self.local_parameters = None if local is None else (local.ice_ufrag, local.ice_pwd)
+        self.remote_parameters = None if remote is None else (remote.ice_ufrag, remote.ice_pwd)
         if local is not None and (local.ice_ufrag, local.ice_pwd) == self.restart_credentials:
             self.restart_credentials = None
             self.remote_candidates = []
@@ -278,6 +284,7 @@ class TransportEntry:
             return  # the peer has not answered the restart yet
         if ice.remote_ufrag in (None, remote.ice_ufrag):
             if ice.remote_ufrag is None:
+                self._is_started = True
                 ice.start(
                     remote.ice_ufrag,
                     remote.ice_pwd,
@@ -316,17 +323,22 @@ class TransportEntry:
         """Passed on."""
         self._owner.paths.on_server_error(server, local, code, text)
 
-    def on_ice_state(self, state: IceState) -> None:
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
         """Passed on; a path that has failed for good takes the channels with it."""
+        if state is not None:
+            self._give_up_later(failed=state is IceState.FAILED)
+        self._owner.paths.on_path(self, state, pair)
+        if state is not None:
+            self._hold()
+
+    def _give_up_later(self, *, failed: bool) -> None:
         if self._abandon_timer is not None:
             self._abandon_timer.cancel()
             self._abandon_timer = None
         grace = self._owner.config.settings.abandon_after_failed_s
-        if state is IceState.FAILED and grace is not None:
+        if failed and grace is not None:
             loop = asyncio.get_running_loop()
             self._abandon_timer = loop.call_later(grace, self._give_up)
-        self._owner.paths.on_ice_state(self)
-        self._hold()
 
     def _give_up(self) -> None:
         self._abandon_timer = None
@@ -353,10 +365,6 @@ class TransportEntry:
             self._release.detach()
             self._release = None
             self.transport.observer = self
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Passed on."""
-        self._owner.paths.on_selected_pair(self)
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
         """Passed on, once media knows."""

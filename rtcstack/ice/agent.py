@@ -720,11 +720,12 @@ class IceAgent:
                 logger.info("%s: %s", self.name, state)
                 if state in (IceState.FAILED, IceState.DISCONNECTED):
                     logger.info("%s: %s", self.name, explain(self.engine))
-                observer.on_ice_state(state)
-            case PairSelected(pair):
+                observer.on_ice_path(state, None)
+            case PairSelected(pair, state):
                 self.selected_pair = PairView(pair.local, pair.remote.candidate)
-                logger.info("%s: packets take %s", self.name, pair)
-                observer.on_ice_selected_pair(self.selected_pair)
+                self.state = state or self.state
+                logger.info("%s: %s, packets take %s", self.name, self.state, pair)
+                observer.on_ice_path(state, self.selected_pair)
             case CandidateFound(ufrag, candidate, server):
                 logger.debug("%s: local candidate %s", self.name, candidate)
                 observer.on_ice_candidate(candidate, ufrag, server)

@@ -172,6 +172,8 @@ class AioiceAgent:
 
     async def _gather(self, at: AioiceConnection) -> None:
         self._tell_gathering(at, GatheringState.GATHERING)
+        if self.state is IceState.COMPLETED:  # a restart: there is more to gather
+            self._set_state(IceState.CONNECTED)
         if self.config.policy is not GatherPolicy.RELAY:
             at.hosts = [each.host for each in host_addresses(self._get_network(), self.config)]
         await at.gather_candidates()
@@ -201,6 +203,7 @@ class AioiceAgent:
         if self._old is not None and self._newest.selected is None:
             self._drop(self._newest)
             self._newest, self._old = self._old, None
+            self._get_loop().call_soon(self._maybe_completed)
 
     def start(self, ufrag: str, pwd: str, *, controlling: bool, remote_is_lite: bool = False) -> None:
         """Start checks of the newest generation against the peer's credentials, once."""
@@ -211,30 +214,39 @@ class AioiceAgent:
         newest.remote_is_lite = remote_is_lite
         if self._old is None:
             newest.ice_controlling = controlling or remote_is_lite
-        self._get_loop().call_soon(self._started)
         self._run(self._check(newest), newest)
 
-    def _started(self) -> None:
-        if self.state is IceState.COMPLETED:
-            self._set_state(IceState.CONNECTED)
-        elif self.state not in (IceState.CONNECTED, IceState.CLOSED):
-            self._set_state(IceState.CHECKING)
-
     async def _check(self, at: AioiceConnection) -> None:
+        if self.state in (IceState.FAILED, IceState.DISCONNECTED):
+            self._set_state(IceState.CHECKING)
         reason = "no consent"
         try:
-            async with asyncio.timeout(self.config.failed_timeout_s):
-                await at.gathered.wait()
-                await at.connect()
+            at.is_started = True
+            self._on_fed(at)
+            await at.gathered.wait()
+            await at.connect()
+            if at.limit is not None:
+                at.limit.cancel()
             await at.get_event()  # there is one: the end
-        except TimeoutError:
-            reason = "no pair was nominated in time"
         except ConnectionError as exc:
             reason = str(exc)
+        self._give_up(at, reason)
+
+    def _give_up(self, at: AioiceConnection, reason: str) -> None:
         logger.info("%s: generation %s has failed: %s", self.name, at.local_username, reason)
         self._drop(at)
         if self._carrier is None:
             self._set_state(IceState.FAILED)
+
+    def _on_fed(self, at: AioiceConnection) -> None:
+        """The peer may have a candidate, or have said that it has none: the time for checks begins."""
+        if not at.is_started or at not in self._open:
+            return
+        if self.state is IceState.NEW and at.peers:
+            self._set_state(IceState.CHECKING)
+        if at.limit is None and (self.state is not IceState.NEW or at.remote_ended):
+            wait_s, reason = self.config.failed_timeout_s, "no pair was nominated in time"
+            at.limit = self._get_loop().call_later(wait_s, self._give_up, at, reason)
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
@@ -257,6 +269,7 @@ class AioiceAgent:
     async def _add(self, candidate: Candidate, at: AioiceConnection, address: str | None = None) -> None:
         try:
             await at.add(candidate, str(ip_address(address or candidate.address)))
+            self._on_fed(at)
         except ValueError as exc:  # of a kind that aioice does not know, or after the end
             logger.debug("%s: remote candidate %s is not used: %s", self.name, candidate, exc)
 
@@ -278,6 +291,7 @@ class AioiceAgent:
     async def _end(self, at: AioiceConnection) -> None:
         if at.remote_ended and not at.resolving:
             await at.add_remote_candidate(None)
+            self._on_fed(at)
             self._maybe_completed()
 
     def send_runs(self, runs: list[Run]) -> None:
@@ -330,6 +344,8 @@ class AioiceAgent:
         """Close a generation."""
         if at in self._open:
             self._open.remove(at)
+            if at.limit is not None:
+                at.limit.cancel()
             for task in at.tasks:
                 task.cancel()
             self._run(self._shut(at, list(at.tasks)))
@@ -372,15 +388,17 @@ class AioiceAgent:
                 self._drop(oldest)
         view = self.selected_pair = generation.view(pair)
         self.selected_pair_changes += 1
-        logger.info("%s: packets take %s", self.name, pair)
-        self._tell(lambda o: o.on_ice_selected_pair(view))
-        if self.state not in (*_CONNECTED, IceState.CLOSED):
-            self._set_state(IceState.CONNECTED)
+        state = None if self.state in (*_CONNECTED, IceState.CLOSED) else IceState.CONNECTED
+        self.state = state or self.state
+        logger.info("%s: %s, packets take %s", self.name, self.state, pair)
+        self._tell(lambda o: o.on_ice_path(state, view))
         self._maybe_completed()
 
     def on_heard(self, generation: AioiceConnection, *, silence: bool = False) -> None:
         """The peer has answered or asked; or, with `silence`, not answered."""
         now = monotonic()
+        if generation is self._newest:
+            self._on_fed(generation)
         if generation is not self._carrier:
             return
         if not silence:
@@ -414,7 +432,7 @@ class AioiceAgent:
         if state is not self.state and self.state is not IceState.CLOSED:
             self.state = state
             logger.info("%s: %s", self.name, state)
-            self._tell(lambda o: o.on_ice_state(state))
+            self._tell(lambda o: o.on_ice_path(state, None))
 
     def _tell_gathering(self, at: AioiceConnection, state: GatheringState) -> None:
         def told(observer: IceObserver) -> None:

@@ -149,6 +149,8 @@ class AioiceConnection(Connection):
         gathering: how far that is, as far as it was told.
         resolving: how many names of the peer's are being looked up.
         remote_ended: whether the peer has no more candidates.
+        is_started: whether the peer's credentials are known.
+        limit: ends its checks, once they have begun.
         heard_at: when the peer was heard last.
         tasks: of the agent, for this generation.
     """
@@ -172,6 +174,8 @@ class AioiceConnection(Connection):
         self.is_begun = False
         self.gathering = GatheringState.NEW
         self.gathered = asyncio.Event()
+        self.is_started = False
+        self.limit: asyncio.TimerHandle | None = None
         self.resolving = 0
         self.remote_ended = False
         self.heard_at = 0.0

@@ -126,11 +126,13 @@ class IceObserver(Protocol):
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed."""
 
-    def on_ice_state(self, state: IceState) -> None:
-        """The state changed."""
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+        """The state changed, the pair that packets take, or both at once.
 
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Packets take another pair from now on."""
+        Args:
+            state: the new one, or None where it stays.
+            pair: likewise.
+        """
 
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None

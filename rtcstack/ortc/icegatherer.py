@@ -70,13 +70,11 @@ class RTCIceGatherer(EventTarget):
 
     def getLocalParameters(self) -> RTCIceParameters:
         """This end's credentials."""
-        agent = self._source.agent
-        return RTCIceParameters(agent.ufrag, agent.pwd)
+        return self._source.local_parameters
 
     def getLocalCandidates(self) -> list[RTCIceCandidate]:
         """The candidates found so far."""
-        source = self._source
-        return [source.candidate(c, None) for c in source.agent.local_candidates]
+        return self._source.local_candidates
 
     def close(self) -> asyncio.Future[None]:
         """Close the gatherer and its transport at once.

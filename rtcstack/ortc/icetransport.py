@@ -86,6 +86,7 @@ class RTCIceTransport(NegotiatedIceTransport):
             raise TypeError('role must be "controlling" or "controlled"')
         if source.agent.remote_ufrag not in (None, remote.usernameFragment):
             raise InvalidStateError("start: call restart first, and signal the new parameters")
+        source.is_started = True
         source.agent.start(
             remote.usernameFragment, remote.password, controlling=wanted is RTCIceRole.CONTROLLING
         )
@@ -98,7 +99,7 @@ class RTCIceTransport(NegotiatedIceTransport):
         """
         source = self._open("restart")
         source.agent.restart()
-        source.remote_candidates.clear()
+        source.signalled.clear()
         source.agent.gather()
         return RTCIceParameters(source.agent.ufrag, source.agent.pwd)
 
@@ -118,8 +119,8 @@ class RTCIceTransport(NegotiatedIceTransport):
             parsed = Candidate.parse(text)
         except ParseError as exc:
             raise OperationError(str(exc)) from None
-        if len(source.remote_candidates) < MAX_REMOTE_CANDIDATES:
-            source.remote_candidates.append(parsed)
+        if len(source.signalled) < MAX_REMOTE_CANDIDATES:
+            source.signalled.append(parsed)
         source.agent.add_remote_candidate(parsed)
 
     def send(self, packet: bytes) -> None:

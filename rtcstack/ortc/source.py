@@ -5,6 +5,8 @@ from __future__ import annotations
 from rtcstack.api.configuration import RTCConfiguration, ice_config
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
+from rtcstack.api.iceparameters import RTCIceParameters
+from rtcstack.api.icetransport import RTCIceCandidatePair, candidate_pair, remote_candidate
 from rtcstack.api.messageevent import MessageEvent
 from rtcstack.engine import Run
 from rtcstack.events import Event, EventTarget
@@ -24,8 +26,9 @@ class IceSource:
 
     Attributes:
         agent: the agent.
-        mid: what candidates are signalled with.
-        remote_candidates: what the peer has signalled for this generation.
+        signalled: the peer's candidates of this generation.
+        selected_pair: the pair that packets take.
+        is_started: whether the transport knows its role.
         transport: whose events tell of the path, once there is one.
         is_closed: whether both are closed.
     """
@@ -35,8 +38,10 @@ class IceSource:
         self.agent = make_agent(
             ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password, network=network_here()
         )
-        self.mid = "0"
-        self.remote_candidates: list[Candidate] = []
+        self.signalled: list[Candidate] = []
+        self.selected_pair: RTCIceCandidatePair | None = None
+        self.is_started = False
+        self._mid = "0"
         self.transport: EventTarget | None = None
         self.is_closed = False
         self._gatherer = gatherer
@@ -44,7 +49,7 @@ class IceSource:
     @property
     def is_controlling(self) -> bool | None:
         """Whether this end nominates: known once it has started."""
-        return None if self.agent.state is IceState.NEW else self.agent.controlling
+        return self.agent.controlling if self.is_started else None
 
     @property
     def state(self) -> IceState:
@@ -57,24 +62,45 @@ class IceSource:
         return self.agent.gathering_state
 
     @property
-    def selected_pair(self) -> PairView | None:
-        """The pair that packets take."""
-        return self.agent.selected_pair
+    def local_candidates(self) -> list[RTCIceCandidate]:
+        """The newest generation's."""
+        return [self._candidate(each, None) for each in self.agent.local_candidates]
+
+    @property
+    def remote_candidates(self) -> list[RTCIceCandidate]:
+        """What the peer has signalled for this generation."""
+        return [remote_candidate(each, self._mid, self._remote) for each in self.signalled]
+
+    @property
+    def local_parameters(self) -> RTCIceParameters:
+        """This end's credentials."""
+        return RTCIceParameters(self.agent.ufrag, self.agent.pwd)
+
+    @property
+    def remote_parameters(self) -> RTCIceParameters | None:
+        """The peer's credentials, once known."""
+        return None if self._remote is None else RTCIceParameters(*self._remote)
+
+    @property
+    def _remote(self) -> tuple[str, str] | None:
+        ufrag, pwd = self.agent.remote_ufrag, self.agent.remote_pwd
+        return None if ufrag is None or pwd is None else (ufrag, pwd)
 
     def close(self) -> None:
         """End both, and say so."""
         if self.is_closed:
             return
         self.is_closed = True
+        self.selected_pair = None
         self.agent.abandon()
         self._gatherer.dispatchEvent(Event("statechange"))
         self._tell("statechange")
 
-    def candidate(self, candidate: Candidate, server: IceServer | None) -> RTCIceCandidate:
+    def _candidate(self, candidate: Candidate, server: IceServer | None) -> RTCIceCandidate:
         """A candidate of this end as it is signalled."""
         return RTCIceCandidate(
             f"candidate:{candidate}",
-            sdpMid=self.mid,
+            sdpMid=self._mid,
             usernameFragment=self.agent.ufrag,
             url=None if server is None else server.url,
         )
@@ -87,7 +113,7 @@ class IceSource:
 
     def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
         """A candidate was found."""
-        told = self.candidate(candidate, server)
+        told = self._candidate(candidate, server)
         self._gatherer.dispatchEvent(RTCPeerConnectionIceEvent("icecandidate", told, told.url))
 
     def on_ice_gathering(self, state: GatheringState) -> None:
@@ -101,13 +127,13 @@ class IceSource:
         """A server failed."""
         self._gatherer.dispatchEvent(server_error(server.url, local, code, text))
 
-    def on_ice_state(self, state: IceState) -> None:
-        """The transport's state changed."""
-        self._tell("statechange")
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Packets take another pair."""
-        self._tell("selectedcandidatepairchange")
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+        """The transport's state, its pair, or both have changed."""
+        if pair is not None:
+            self.selected_pair = candidate_pair(pair, self._mid, self._remote, ())
+            self._tell("selectedcandidatepairchange")
+        if state is not None:
+            self._tell("statechange")
 
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None

@@ -79,10 +79,7 @@ class TransportObserver(Protocol):
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """See `rtcstack.ice.IceObserver`."""
 
-    def on_ice_state(self, state: IceState) -> None:
-        """See `rtcstack.ice.IceObserver`."""
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
         """See `rtcstack.ice.IceObserver`."""
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
@@ -557,17 +554,14 @@ class Transport:
         """Passed on."""
         self.observer.on_ice_server_error(server, local, code, text)
 
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        """Passed on; media looks at once what the new path gives."""
-        if self.media is not None and not self.closed:
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+        """Passed on; media looks at once what a new pair gives, and DTLS starts with the first."""
+        if pair is not None and self.media is not None and not self.closed:
             self.media.session.on_path_change(monotonic())
             self.wake()
-        self.observer.on_ice_selected_pair(pair)
-
-    def on_ice_state(self, state: IceState) -> None:
-        """Passed on; DTLS starts with the first path."""
-        self.observer.on_ice_state(state)
-        self._maybe_start_dtls()
+        self.observer.on_ice_path(state, pair)
+        if state is not None:
+            self._maybe_start_dtls()
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -189,6 +189,8 @@ class IceHost:
                 self.states.append(event.state)
             case PairSelected():
                 self.pairs.append(event)
+                if event.state is not None:
+                    self.states.append(event.state)
             case GatheringDone():
                 self.gathered.add(event.ufrag)
             case PathsReleased():

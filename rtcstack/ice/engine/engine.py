@@ -244,7 +244,7 @@ class IceEngine:
     def end_of_sources(self, generation: Generation) -> None:
         """The shell has nothing more to give to a generation's gathering."""
         generation.gathering.end_of_sources()
-        self._maybe_completed()
+        self._maybe_over()
 
     # -- signalling -------------------------------------------------------------------------------
 
@@ -264,10 +264,8 @@ class IceEngine:
             # a restart keeps the role that a conflict may have settled (RFC 8445, section 9)
             core = self._core
             core.controlling = (controlling or remote_is_lite) and not core.config.options.lite
-        if self.state in (IceState.NEW, IceState.FAILED, IceState.DISCONNECTED):
+        if self.state in (IceState.FAILED, IceState.DISCONNECTED):
             self._set_state(IceState.CHECKING)
-        elif self.state is IceState.COMPLETED:
-            self._set_state(IceState.CONNECTED)
         generation.start(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
         self._after(now)
 
@@ -291,7 +289,7 @@ class IceEngine:
     def end_of_remote_candidates(self) -> None:
         """The peer's newest generation is complete."""
         self.newest.end_remote()
-        self._maybe_completed()
+        self._maybe_over()
 
     def nominate(self, pair: Pair, now: float) -> None:
         """Have packets take this valid pair; only the controlling agent may.
@@ -304,9 +302,15 @@ class IceEngine:
 
     def restart(self, ufrag: str | None, pwd: str | None, now: float) -> None:
         """Make a new generation. The active pair stays in use until it is replaced; a second restart
-        before that replaces the first one's generation."""
+        before that replaces the first one's generation.
+
+        "completed" becomes "connected", for there is more to gather and to check; what else a restart does
+        to the state, it does with the peer's word (`start`), for an offer may be taken back.
+        """
         if self._closed:
             return
+        if self.state is IceState.COMPLETED:
+            self._set_state(IceState.CONNECTED)
         if self.newest is not self.active:
             self._end(self.newest, now)
         self.newest = Generation(self._core, ufrag, pwd)
@@ -317,6 +321,7 @@ class IceEngine:
         if self.newest is not self.active and not self._closed:
             self._end(self.newest, now)
             self.newest = self.active
+            self._maybe_over()
 
     def close(self, now: float) -> None:
         """Give back what servers hold for us; what leaves for that is in the last `drain`."""
@@ -593,6 +598,8 @@ class IceEngine:
 
     def _after(self, now: float) -> None:
         """Something may have changed: take up what the generations have selected."""
+        if self.selected is None:
+            self._look_for_work()
         if self.selected is not None and not self._core.is_usable(self.selected.path):
             self._on_selected_lost(now)
         for generation in list(self._by_ufrag.values()):
@@ -600,16 +607,32 @@ class IceEngine:
             if generation.selection_changed:
                 generation.selection_changed = False
                 self._on_selection(generation, now)
+        if self._is_well(now):
+            self.active.settle()
+            self._set_state(IceState.CONNECTED)
+        self._maybe_over()
+
+    def _is_well(self, now: float) -> bool:
+        """Whether the selected pair, that was silent, is heard again."""
         selected = self.selected
-        if (
+        return (
             self.state is IceState.DISCONNECTED
             and selected is not None
             and self._core.is_usable(selected.path)
             and now < selected.heard_at + self._core.config.disconnected_timeout_s
-        ):
-            self.active.settle()
-            self._set_state(IceState.CONNECTED)
-        self._maybe_completed()
+        )
+
+    def _look_for_work(self) -> None:
+        """Without any pair that works yet: "checking" while there is one to be checked; "disconnected" when
+        all that there are have failed, and others may still come."""
+        generation = self.newest
+        if generation.started_at is None or not generation.remotes:
+            return
+        has_failed = generation.has_failed
+        if self.state is IceState.CHECKING and has_failed and not self._has_all:
+            self._set_state(IceState.DISCONNECTED)
+        elif self.state is IceState.NEW or (self.state is IceState.DISCONNECTED and not has_failed):
+            self._set_state(IceState.CHECKING)
 
     def _on_selected_lost(self, now: float) -> None:
         """The selected pair's socket, relay or address is gone: that is known before it is silent."""
@@ -630,7 +653,8 @@ class IceEngine:
             self._linger(old, now)
         if generation is not self.active:
             return
-        if pair is not self.selected:
+        is_other = pair is not self.selected
+        if is_other:
             self.selected = pair
             self.selected_changes += 1
             pair.heard_at = max(pair.heard_at, pair.valid_at or now)
@@ -642,11 +666,19 @@ class IceEngine:
             if pair.path.relay is not None:
                 pair.path.relay.prepare(pair.remote.address, now)
                 self._core.flush_relay(pair.path, now)
-            self._core.events.append(PairSelected(pair))
         if self._consent_due is None:
             self._consent_due = now + self._consent_interval()
-        if self.state is IceState.CHECKING or (self.state is IceState.FAILED and is_new):
-            self._set_state(IceState.CONNECTED)
+        state = None
+        if self._is_well(now):
+            generation.settle()
+            state = IceState.CONNECTED
+        elif self.state is IceState.CHECKING or (self.state is IceState.FAILED and is_new):
+            state = IceState.CONNECTED
+        if is_other:
+            self.state = state or self.state
+            self._core.events.append(PairSelected(pair, state))
+        elif state is not None:
+            self._set_state(state)
 
     def _linger(self, generation: Generation, now: float) -> None:
         generation.retire()
@@ -665,18 +697,31 @@ class IceEngine:
             self.state = state
             self._core.events.append(StateChanged(state))
 
-    def _maybe_completed(self) -> None:
-        generation = self.active
+    @property
+    def _has_all(self) -> bool:
+        """Whether the newest generation will get no more candidates, of either end."""
+        return self.newest.remote_ended and self.newest.gathering.state is GatheringState.COMPLETE
+
+    def _maybe_over(self) -> None:
+        """Without any candidate to wait for: "completed" with a pair, "failed" where there can be none."""
+        generation = self.newest
+        if not self._has_all:
+            return
         if (
             self.state is IceState.CONNECTED
-            and generation is self.newest
-            and generation.remote_ended
-            and generation.gathering.state is GatheringState.COMPLETE
+            and generation is self.active
             and self.selected is not None
             and self.selected.nominated
         ):
             generation.gathering.active = False
             self._set_state(IceState.COMPLETED)
+        elif (
+            self.state in (IceState.NEW, IceState.CHECKING, IceState.DISCONNECTED)
+            and self.selected is None
+            and generation.started_at is not None
+            and generation.gathering.is_empty
+        ):
+            self._set_state(IceState.FAILED)
 
     # -- consent and silence ----------------------------------------------------------------------
 
@@ -687,8 +732,10 @@ class IceEngine:
     def _fails_at(self) -> float | None:
         """When, as things are, the state will be "failed"."""
         timeout_s = self._core.config.failed_timeout_s
-        if self.state is IceState.CHECKING and self.newest.started_at is not None:
-            return self.newest.started_at + timeout_s
+        waits = self.state is IceState.CHECKING or (self.state is IceState.NEW and self._has_all)
+        if waits or (self.state is IceState.DISCONNECTED and self.selected is None):
+            fed_at = self.newest.fed_at
+            return None if fed_at is None else fed_at + timeout_s
         if self.selected is not None and self.state in (*_CONNECTED, IceState.DISCONNECTED):
             since = self.selected.consent_at
             newest = self.newest
@@ -707,7 +754,7 @@ class IceEngine:
         times = [self._fails_at(), self._silent_at()]
         if self.state is not IceState.FAILED:
             times.append(self._consent_due)
-        if self.state is IceState.DISCONNECTED:
+        if self.state is IceState.DISCONNECTED and self.selected is not None:
             times.append(self._revive_due)
         return min((t for t in times if t is not None), default=None)
 
@@ -721,7 +768,7 @@ class IceEngine:
             self._revive_due = now
             self.newest.selection_changed = self.newest.selected not in (None, self.selected)
             self._after(now)
-        if self.state is IceState.DISCONNECTED and self._revive_due <= now:
+        if self.state is IceState.DISCONNECTED and self.selected is not None and self._revive_due <= now:
             self._revive_due = now + REVIVE_S
             self.active.revive(now)
         if self._consent_due is not None and self._consent_due <= now and self.state is not IceState.FAILED:

@@ -143,9 +143,15 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class PairSelected:
-    """Packets take this pair from now on."""
+    """Packets take this pair from now on.
+
+    Attributes:
+        pair: which.
+        state: what the agent's state became with it, or None where it stayed.
+    """
 
     pair: Pair
+    state: IceState | None = None
 
 
 @dataclass(frozen=True, slots=True)

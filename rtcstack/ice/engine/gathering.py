@@ -56,6 +56,9 @@ _DISCARD_PORT = 9
 _ASKED_AGAIN = frozenset((437, 486, 500, 508, 701))
 """Errors after which an allocation may be had again: the server has forgotten us, is full, or is silent."""
 
+_UNREACHABLE = 701
+"""No answer: outside of STUN's own codes (webrtc-pc, section 4.8.3)."""
+
 KEEPALIVE_S = 15.0
 """How often a server is asked again, so that a NAT keeps the address that it showed, until there is
 a selected pair (RFC 8445, section 5.1.1.4)."""
@@ -182,6 +185,7 @@ class Gathering:
         self._queries: list[Query] = []
         self._relays: list[_Relay] = []
         self._lost: list[_Relay] = []  # that are asked for again when everything is; none is in both
+        self._unreached: set[str] = set()  # URLs of servers of which this was said
         self._is_retired = False
         self._sources_open = True
         self._following = 0
@@ -320,9 +324,31 @@ class Gathering:
         self._core.paths[path.id] = path
         return path
 
-    def report_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        """A server failed, as the shell or the engine saw."""
-        self._core.events.append(ServerFailed(server, local, code, text))
+    def report_error(
+        self,
+        server: IceServer,
+        local: Address | None,
+        code: int,
+        text: str,
+        *,
+        failed: _Relay | None = None,
+    ) -> None:
+        """A server failed, as the shell or the engine saw.
+
+        That it cannot be reached (701) is said once, and only if it cannot be from any of our addresses; from
+        which one it was asked, if the peer is told of that address.
+
+        Spec: webrtc-pc, section 4.8.3.
+        """
+        if code == _UNREACHABLE:
+            others = {query.server.url for query in self._queries}
+            others |= {relay.server.url for relay in self._relays if relay is not failed}
+            if server.url in self._unreached | others:
+                return
+            self._unreached.add(server.url)
+        known = {host for each in self.candidates for host in (each.address, each.related_address)}
+        shown = local if local is not None and local[0] in known else None
+        self._core.events.append(ServerFailed(server, shown, code, text))
 
     def followed(self) -> None:
         """A redirection (`RelayMoved`) was followed, or was given up."""
@@ -335,9 +361,18 @@ class Gathering:
         self._check_done()
 
     @property
+    def _all_paths(self) -> list[Path]:
+        return [*self.paths, *(path for relay in self._relays for path in relay.paths)]
+
+    @property
     def bases(self) -> list[Path]:
         """The paths that pairs are made of."""
-        return [p for p in (*self.paths, *(p for r in self._relays for p in r.paths)) if p.is_base]
+        return [path for path in self._all_paths if path.is_base]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no candidate, told or not."""
+        return all(path.candidate is None for path in self._all_paths)
 
     # -- TCP --------------------------------------------------------------------------------------
 
@@ -516,7 +551,7 @@ class Gathering:
                 if not was_pending:
                     self._core.events.append(RelayLost(relay.server, relay.path.address, code, reason))
                 elif not relay.is_again:
-                    self.report_error(relay.server, relay.carrier.address, code, reason)
+                    self.report_error(relay.server, relay.carrier.address, code, reason, failed=relay)
                 self._end_relay(relay)
                 is_asked_again = code in _ASKED_AGAIN and (relay.is_again or not was_pending)
                 if is_asked_again and relay.carrier.id in self._core.paths:

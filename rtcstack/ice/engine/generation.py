@@ -80,6 +80,8 @@ class Generation:
         self.remote_is_lite = False
         self.remote_ended = False
         self.started_at: float | None = None
+        self.fed_at: float | None = None
+        """When the checks began, or the peer's last candidate came: each has its whole time."""
         self.checklist = Checklist()
         self.selected: Pair | None = None
         self.gathering = Gathering(core, self.ufrag, self._on_path, self._on_denied, self._on_lost)
@@ -103,6 +105,14 @@ class Generation:
     # -- candidates -------------------------------------------------------------------------------
 
     @property
+    def has_failed(self) -> bool:
+        """Whether all pairs that there are have failed, and no connection over TCP may make another one."""
+        if not len(self.checklist) or not self.checklist.has_failed:
+            return False
+        streams = ((path, path.peer) for path in self.gathering.paths if path.peer is not None)
+        return all(self.checklist.find(path, peer) is not None for path, peer in streams)
+
+    @property
     def can_check(self) -> bool:
         """Whether checks are made: both ends' credentials are known, and we are no lite agent."""
         return self.started_at is not None and not self._retired and not self._core.config.options.lite
@@ -113,7 +123,7 @@ class Generation:
         self.remote_is_lite = remote_is_lite
         self._remote_key = pwd.encode()
         self._username = f"{ufrag}:{self.ufrag}".encode()
-        self.started_at = now
+        self.started_at = self.fed_at = now
         self._next_check_at = now
         self._take_role(now)
         early, self._early = list(self._early.values()), {}
@@ -145,6 +155,8 @@ class Generation:
         ):
             return False
         self._signalled += 1
+        if self.started_at is not None:
+            self.fed_at = now
         known = self.remotes.get((transport, address))
         if known is not None:
             # learnt from a check before it was signalled (RFC 8838, section 11.3)

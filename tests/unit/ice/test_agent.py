@@ -61,12 +61,9 @@ class Observer:
         self.errors.append((server, code))
         self.changed.set()
 
-    def on_ice_state(self, state: IceState) -> None:
-        self.states.append(state)
-        self.changed.set()
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        self.pairs.append(pair)
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+        self.states += [state] if state else []
+        self.pairs += [pair] if pair else []
         self.changed.set()
 
     def on_datagrams(

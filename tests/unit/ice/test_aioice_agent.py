@@ -70,12 +70,9 @@ class End:
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         self.errors.append((server.url, code))
 
-    def on_ice_state(self, state: IceState) -> None:
-        self.states.append(state)
-        self.changed.set()
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        self.pairs.append(pair)
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+        self.states += [state] if state else []
+        self.pairs += [pair] if pair else []
         self.changed.set()
 
     def on_datagrams(

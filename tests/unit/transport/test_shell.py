@@ -72,11 +72,11 @@ class Side:
 
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None: ...
 
-    def on_ice_state(self, state: IceState) -> None:
-        self.tell(state)
-
-    def on_ice_selected_pair(self, pair: PairView) -> None:
-        self.tell("pair")
+    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+        if pair:
+            self.tell("pair")
+        if state:
+            self.tell(state)
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
         self.tell(state)
