@@ -16,7 +16,7 @@ from rtcstack.jsep.associate import (
     associate_remote_offer,
     sections_of_answer,
 )
-from rtcstack.jsep.bundle import carried_keys, transport_keys
+from rtcstack.jsep.bundle import carried_keys, transport_keys, unbundled_kinds
 from rtcstack.jsep.codecs import answered, common, preferred
 from rtcstack.jsep.diff import diff, same_association
 from rtcstack.jsep.effects import (
@@ -27,7 +27,7 @@ from rtcstack.jsep.effects import (
     TransceiverRemoved,
     TransceiverStopped,
 )
-from rtcstack.jsep.intents import Capabilities, Intents
+from rtcstack.jsep.intents import BundlePolicy, Capabilities, Intents
 from rtcstack.jsep.negotiation import Description, Negotiation
 from rtcstack.jsep.numbers import remember_extensions, remember_formats
 from rtcstack.jsep.read import read_media, read_transport
@@ -182,9 +182,8 @@ def _set_offer(
             negotiation, state=state, working=working, offered=working, pending_local=description, created=()
         )
     association = associate_remote_offer(description, before, intents)
-    working = _with_proposed_transports(
-        description.parsed, _remote_offer(description.parsed, association, before, intents), before
-    )
+    working = _remote_offer(description.parsed, association, before, intents)
+    working = _with_proposed_transports(description.parsed, working, before, intents.bundle_policy)
     keys = tuple(key for key, _, _ in association.created)
     return replace(
         negotiation,
@@ -257,13 +256,18 @@ def _remote_offer(
     return _session(before, sections, before.transports, before.bundle_groups, association.next_mid)
 
 
-def _with_proposed_transports(offer: SessionDescription, session: Session, before: Session) -> Session:
+def _with_proposed_transports(
+    offer: SessionDescription, session: Session, before: Session, policy: BundlePolicy
+) -> Session:
     """With the transports that sections will have if the answer bundles as the offer does."""
     alive = [
         section
         for section, media in zip(session.sections, offer.media, strict=True)
         if not section.rejected and is_supported(media)
     ]
+    offered = {section.mid: offer.bundle_of(section.mid) for section in alive}
+    refused = unbundled_kinds(policy, [(each.mid, each.kind) for each in alive], offered)
+    alive = [section for section in alive if section.mid not in refused]
     mids = {section.mid for section in alive}
     groups: dict[str, tuple[str, ...]] = {}
     for group in offer.bundle_groups:

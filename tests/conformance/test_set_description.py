@@ -253,12 +253,30 @@ async def test_what_only_a_rolled_back_offer_had_is_closed() -> None:
         assert b.sctp.transport is not transport
 
 
+async def test_a_section_that_will_be_refused_gets_no_transport() -> None:
+    compatible, bundling = {"bundlePolicy": "max-compat"}, {"bundlePolicy": "max-bundle"}
+    async with RTCPeerConnection(compatible) as a, RTCPeerConnection(bundling) as b:
+        for _ in range(3):
+            a.addTransceiver("audio")
+            a.addTransceiver("video")
+        offer = await a.createOffer()
+        apart = re.sub("a=group:BUNDLE.*\r\n", "a=group:BUNDLE 0\r\n", offer.sdp)
+        await b.setRemoteDescription({"type": "offer", "sdp": apart})
+        first, *others = b.getTransceivers()
+        kept = first.sender.transport
+        assert kept is not None
+        assert [each.sender.transport for each in others] == [None] * 5
+        await b.setLocalDescription()
+        assert (first.sender.transport, kept.state) == (kept, "new")
+
+
 async def test_an_answer_that_refuses_a_section_leaves_no_transport_of_it_behind() -> None:
-    async with RTCPeerConnection() as a, RTCPeerConnection({"bundlePolicy": "max-bundle"}) as b:
+    async with RTCPeerConnection() as a, RTCPeerConnection({"bundlePolicy": "max-compat"}) as b:
         a.addTransceiver("audio")
         a.addTransceiver("video")
         offer = await a.createOffer()
         apart = offer.sdp.replace("a=group:BUNDLE 0 1\r\n", "a=group:BUNDLE 0\r\n")
+        apart = re.sub("a=rtpmap:(\\d+) [A-Z].*/90000", r"a=rtpmap:\1 unknown/90000", apart)
         await b.setRemoteDescription({"type": "offer", "sdp": apart})
         audio, video = b.getTransceivers()
         kept, lost = audio.sender.transport, video.sender.transport
