@@ -31,9 +31,8 @@ def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
     codecs: dict[RTCRtpCodec, None] = {}
     for codec in media.send if send else media.receive:
         parameters = "" if codec.name == "rtx" else codec.parameters
-        codecs[RTCRtpCodec(codec.mime_type, codec.clock_rate, shown_channels(codec), parameters or None)] = (
-            None
-        )
+        shown = RTCRtpCodec(codec.mime_type, codec.clock_rate, shown_channels(codec), parameters or None)
+        codecs[shown] = None
     return RTCRtpCapabilities(
         tuple(codecs),
         tuple(RTCRtpHeaderExtensionCapability(e.uri) for e in media.header_extensions),

@@ -118,6 +118,7 @@ class RTCIceCandidate:
     """
 
     __slots__ = (
+        "_fields",
         "_parsed",
         "candidate",
         "relayProtocol",
@@ -164,12 +165,9 @@ class RTCIceCandidate:
             # one that cannot be read has no fields; addIceCandidate is where it fails
             with contextlib.suppress(ParseError):
                 self._parsed = sdp.Candidate.parse(candidate)
-
-    @property
-    def _fields(self) -> Candidate | None:
-        """What the fields show: nothing, if one of them has a value that its attribute cannot have."""
+        # nor has one of which a field has a value that its attribute cannot have
         parsed = self._parsed
-        return parsed if parsed is not None and _is_valid(parsed) else None
+        self._fields = parsed if parsed is not None and _is_valid(parsed) else None
 
     @property
     def foundation(self) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from rtcstack.api.capabilities import capabilities, codec_format, shown_channels
 from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
-from rtcstack.connection.encodings import Encoding
+from rtcstack.connection.encodings import Encoding, halves
 from rtcstack.errors import OperationError
 
 __all__ = [
@@ -73,8 +73,8 @@ def new_encodings(kind: str, given: Sequence[object]) -> list[Encoding]:
     del result[MAX_ENCODINGS[kind] :]
     # 9. and 11. Sizes: those that were given, or halves of each other.
     if kind == "video" and all(each.scaleResolutionDownBy is None for each in encodings):
-        last = len(result) - 1
-        result = [replace(each, scale_down_by=float(2 ** (last - i))) for i, each in enumerate(result)]
+        scales = halves(len(result))
+        result = [replace(each, scale_down_by=by) for each, by in zip(result, scales, strict=True)]
     # 12. A single one has no name.
     return [replace(result[0], rid=None)] if len(result) == 1 else result
 

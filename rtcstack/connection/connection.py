@@ -148,7 +148,7 @@ class Connection:
                 if rejected and negotiation.working is None:
                     self.channels.fail("the peer rejected data channels")
             return
-        entry = self.negotiator.entry_of(section)
+        entry = self.transports.get(section.expected_transport)
         if entry is None:
             return
         self._observer.on_association(entry)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rtcstack.entropy import entropy
 from rtcstack.jsep import CodecFormat
 
-__all__ = ["Encoding", "SsrcPair", "new_ssrc", "proposed_encodings"]
+__all__ = ["Encoding", "SsrcPair", "halves", "new_ssrcs", "proposed_encodings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,16 @@ def proposed_encodings(rids: Sequence[str]) -> tuple[Encoding, ...]:
 
     Spec: webrtc-pc, section 4.4.1.5 (set the session description, proposedSendEncodings).
     """
-    last = len(rids) - 1
-    return tuple(Encoding(rid, scale_down_by=float(2 ** (last - i))) for i, rid in enumerate(rids)) or (
-        Encoding(),
+    if not rids:
+        return (Encoding(),)
+    return tuple(
+        Encoding(rid, scale_down_by=scale) for rid, scale in zip(rids, halves(len(rids)), strict=True)
     )
+
+
+def halves(count: int) -> list[float]:
+    """How streams are scaled down whose sizes nobody chose: the last is whole, each the half of the next."""
+    return [float(1 << each) for each in reversed(range(count))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class SsrcPair:
     rtx_ssrc: int | None
 
 
-def new_ssrc() -> int:
-    """A random source; 0 is left out, for it stands for none in feedback."""
-    return entropy().random.randrange(1, 0xFFFF_FFFF)
+def new_ssrcs(count: int) -> list[SsrcPair]:
+    """Random sources, for each of so many encodings; 0 is left out, for it stands for none in feedback."""
+    draw = entropy().random.randrange
+    return [SsrcPair(draw(1, 0xFFFF_FFFF), draw(1, 0xFFFF_FFFF)) for _ in range(count)]

@@ -26,6 +26,7 @@ from rtcstack.jsep import (
     EncodingsProposed,
     Intents,
     LocalTransport,
+    Negotiation,
     SdpType,
     SectionChanged,
     Side,
@@ -72,7 +73,6 @@ class Negotiator:
         "_last_answer",
         "_last_offer",
         "_last_restarts",
-        "_proposed",
         "_session_id",
         "_state",
         "_tracks",
@@ -100,7 +100,6 @@ class Negotiator:
         self._last_offer: Description | None = None
         self._last_restarts = False
         self._last_answer: Description | None = None
-        self._proposed: set[str] = set()
         self._session_id = entropy().random.getrandbits(62) + 1
         self._credentials_to_replace: frozenset[tuple[str, str]] = frozenset()
 
@@ -229,7 +228,10 @@ class Negotiator:
         self._state.negotiation = new = plan.advanced.negotiation
         happened: list[Happened] = [SignalingStateChanged()] if new.state is not old.state else []
         ended: list[Happened] = []
+        proposed = _proposed_transports(new.session)
         with self._transports.changing():
+            for key in proposed:
+                self._transports.propose(key, controlling=_peer_is_lite(new))
             for effect in plan.advanced.effects:
                 if isinstance(effect, TransceiverStopped | TransceiverRemoved):
                     transceiver = self._transceivers.get(effect.key)
@@ -237,7 +239,9 @@ class Negotiator:
                         ended.append(TrackEnded(transceiver.receiver))
                         transceiver.finish()
                 self._carry_out(effect)
-            self._drop_proposed(new.session)
+            for key in _proposed_transports(old.session) - proposed:
+                if new.session.transport(key) is None:
+                    self._transports.remove(key)
         if plan.description.type is SdpType.ROLLBACK:
             self._roll_back(old.created)
         if plan.description.type is SdpType.ANSWER:
@@ -269,14 +273,6 @@ class Negotiator:
             if transceiver.key in created:
                 transceiver.created_by_add_track = True
 
-    def _drop_proposed(self, session: Session) -> None:
-        """Close the transports that an offer proposed and nobody uses."""
-        wanted = {each.proposed_transport for each in session.sections}
-        for key in self._proposed - wanted:
-            self._proposed.discard(key)
-            if session.transport(key) is None:
-                self._transports.remove(key)
-
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case TransceiverCreated():
@@ -301,16 +297,6 @@ class Negotiator:
         else:
             transceiver.sender.keep_encodings(effect.rids)
 
-    def entry_of(self, section: Section) -> TransportEntry | None:
-        """The transport of a section; of one that the peer has only offered, the one that it will have."""
-        key = section.proposed_transport
-        if section.transport is not None or key is None or section.rejected:
-            return self._transports.get(section.transport)
-        self._proposed.add(key)
-        remote = self._state.negotiation.pending_remote
-        peer_is_lite = remote is not None and remote.parsed is not None and remote.parsed.ice_lite
-        return self._transports.propose(key, controlling=peer_is_lite)
-
     def _bind(self, old: Section | None, new: Section | None) -> None:
         """A section has changed: so may have what its transceiver sends and receives."""
         before = None if old is None else self._transceivers.get(old.transceiver)
@@ -319,7 +305,7 @@ class Negotiator:
             before.sender.bind(None, None)
             before.receiver.bind(None, None)
         if new is not None and transceiver is not None:
-            entry = self.entry_of(new)
+            entry = self._transports.get(new.expected_transport)
             transceiver.sender.bind(new, entry)
             transceiver.receiver.bind(new, entry)
             if new.current_direction is not None and new.current_direction.send:
@@ -391,3 +377,14 @@ class Negotiator:
     def close(self) -> None:
         """No more of anything."""
         self._state.negotiation = self._state.negotiation.closed()
+
+
+def _proposed_transports(session: Session) -> set[str]:
+    """The transports that a peer's offer proposes, and no answer has agreed on yet."""
+    return {each.proposed_transport for each in session.sections if each.proposed_transport is not None}
+
+
+def _peer_is_lite(negotiation: Negotiation) -> bool:
+    """Whether the peer's latest description is that of an agent which only answers checks."""
+    remote = negotiation.remote_description
+    return remote is not None and remote.parsed is not None and remote.parsed.ice_lite

@@ -13,7 +13,7 @@ from typing import Protocol
 from rtcstack.clock import monotonic
 from rtcstack.config import MediaSettings
 from rtcstack.connection.binding import choose_codec, is_sent, send_layers
-from rtcstack.connection.encodings import Encoding, SsrcPair, new_ssrc, proposed_encodings
+from rtcstack.connection.encodings import Encoding, new_ssrcs, proposed_encodings
 from rtcstack.connection.transports import TransportEntry
 from rtcstack.entropy import random_hex
 from rtcstack.errors import OperationError
@@ -87,7 +87,7 @@ class Sender:
         self.cname = cname
         self.track = track
         self.encodings = tuple(encodings)
-        self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self.encodings]
+        self.ssrcs = new_ssrcs(len(self.encodings))
         self.degradation: str | None = None
         self.section: Section | None = None
         self.entry: TransportEntry | None = None
@@ -196,7 +196,7 @@ class Sender:
 
     def _set_encodings(self, encodings: Sequence[Encoding]) -> None:
         self.encodings = tuple(encodings)
-        self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self.encodings]
+        self.ssrcs = new_ssrcs(len(self.encodings))
 
     def stop(self) -> None:
         """Send nothing any more, for good."""
@@ -323,7 +323,7 @@ class Sender:
         ):
             if media is self._media:
                 # an SSRC never begins anew on the same keys
-                self.ssrcs = [SsrcPair(new_ssrc(), new_ssrc()) for _ in self.encodings]
+                self.ssrcs = new_ssrcs(len(self.encodings))
                 layers = self._layers(section)
             self._close_outbound()
             outbound = None

@@ -293,6 +293,11 @@ class Section:
     sctp: SctpParameters | None = None
 
     @property
+    def expected_transport(self) -> str | None:
+        """The key of its transport; before an answer, of the one that is proposed."""
+        return self.proposed_transport if self.transport is None else self.transport
+
+    @property
     def is_media(self) -> bool:
         """Whether it is audio or video (and so has a transceiver, unless that is gone)."""
         return self.kind in ("audio", "video")
