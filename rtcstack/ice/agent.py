@@ -226,7 +226,7 @@ class IceAgent:
 
     def mappings(self) -> list[tuple[Address, str, Address]]:
         """What STUN servers saw of the newest generation; see `AnyIceAgent`."""
-        return self.engine.newest.gathering.mappings()
+        return self.engine.newest.gathering.queries.mappings()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -131,7 +131,7 @@ class AioiceAgent:
 
     def report(self) -> IceReport:
         """Candidates and pairs of the generation that packets take."""
-        at = self._carrier or self._newest
+        at = self._active or self._newest
         remote = (*at.signalled.values(), *at.learnt)
         return IceReport(at.local_username, at.remote_username, tuple(at.local), remote, at.report())
 
@@ -140,7 +140,7 @@ class AioiceAgent:
         return list(self._newest.mappings)
 
     @property
-    def _carrier(self) -> AioiceConnection | None:
+    def _active(self) -> AioiceConnection | None:
         """Whose pair packets take."""
         for each in (self._newest, self._old):
             if each is not None and each.selected is not None and each in self._open:
@@ -235,7 +235,7 @@ class AioiceAgent:
     def _give_up(self, at: AioiceConnection, reason: str) -> None:
         logger.info("%s: generation %s has failed: %s", self.name, at.local_username, reason)
         self._drop(at)
-        if self._carrier is None:
+        if self._active is None:
             self._set_state(IceState.FAILED)
 
     def _on_fed(self, at: AioiceConnection) -> None:
@@ -296,11 +296,11 @@ class AioiceAgent:
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none."""
-        carrier = self._carrier
-        if carrier is not None:
+        active = self._active
+        if active is not None:
             for run in runs:
                 for packet in run.datagrams():
-                    carrier.send(packet)
+                    active.send(packet)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -377,7 +377,7 @@ class AioiceAgent:
     def on_nominated(self, generation: AioiceConnection) -> None:
         """Packets take another pair."""
         pair = generation.selected
-        if pair is None or generation not in (self._newest, self._carrier):
+        if pair is None or generation not in (self._newest, self._active):
             return
         generation.heard_at = monotonic()
         old = self._old
@@ -399,7 +399,7 @@ class AioiceAgent:
         now = monotonic()
         if generation is self._newest:
             self._on_fed(generation)
-        if generation is not self._carrier:
+        if generation is not self._active:
             return
         if not silence:
             generation.heard_at = now
