@@ -1,4 +1,4 @@
-"""The ICE agent of one transport: what the network brings, one timer, and the engine that they serve.
+"""The ICE agent of one transport. One question: what passes between the network, one timer and the engine?
 
 Spec: RFC 8445, RFC 8838, RFC 7675; webrtc-pc, section 5.6 (states).
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from functools import partial
 
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address, Run
+from rtcstack.ice.addresses import Addresses
 from rtcstack.ice.carriers import Carrier
-from rtcstack.ice.config import GatherPolicy, IceConfig
+from rtcstack.ice.config import IceConfig
 from rtcstack.ice.contract import IceObserver, IceReport, PairView
 from rtcstack.ice.engine import (
     Arrival,
@@ -27,7 +27,6 @@ from rtcstack.ice.engine import (
     Pair,
     PairSelected,
     PathsReleased,
-    RelayedArrival,
     RelayLost,
     RelayMoved,
     ServerFailed,
@@ -36,11 +35,14 @@ from rtcstack.ice.engine import (
 from rtcstack.ice.engine.explain import explain
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.features import FEATURES
+from rtcstack.ice.lookups import Lookups
 from rtcstack.ice.reports import report_of
+from rtcstack.ice.routes import Route, Routes
 from rtcstack.ice.sources import Sources
+from rtcstack.ice.tasks import AgentTasks
 from rtcstack.ice.tcp import TcpCarrier, connect_tcp
-from rtcstack.network import is_literal, network
-from rtcstack.platform import Network, Watch
+from rtcstack.network import is_literal
+from rtcstack.platform import Network
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
@@ -48,67 +50,7 @@ __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
 
 logger = logging.getLogger("rtcstack.ice.agent")
 
-MAX_RESOLUTIONS = 32
-"""mDNS names being resolved at once."""
-
-MAX_LOOKUPS = 4
-"""Names of other kinds that are looked up at once: each may hold one of the loop's own few threads for
-as long as the system's resolver likes. A candidate beyond is not used."""
-
-MAX_ROUTES = 256
-"""Peers' addresses of which packets are counted one by one."""
-
-
 _OF_GATHERING = (CandidateFound, GatheringDone, ServerFailed)
-
-
-class _Route:
-    """Where one peer address's packets go: counted, then to the owner."""
-
-    __slots__ = ("_agent", "_path", "_remote", "pair")
-
-    def __init__(self, agent: IceAgent, path: int, remote: Address) -> None:
-        self._agent = agent
-        self._path = path
-        self._remote = remote
-        self.pair: Pair | None = None
-
-    def on_datagrams(
-        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
-    ) -> None:
-        """See `Receiver`."""
-        agent = self._agent
-        if agent.is_broken:
-            return
-        try:
-            self._count(agent, dtls, srtp, now)
-            agent.heard(self.pair, now)
-        except Exception as exc:  # a fault of ours ends this agent alone
-            agent.on_fault(exc)
-        agent.observer.on_datagrams(dtls, srtp, now, arrived)
-
-    def _count(self, agent: IceAgent, dtls: list[Run], srtp: list[bytes], now: float) -> None:
-        pair = self.pair
-        if pair is None:
-            pair = self.pair = agent.engine.find_pair(self._path, self._remote)
-        if pair is not None:
-            pair.packets_received += len(srtp)
-            for data, segment in dtls:
-                pair.packets_received += -(-len(data) // segment)
-                pair.bytes_received += len(data)
-            for packet in srtp:
-                pair.bytes_received += len(packet)
-            pair.data_received_at = now
-
-
-def _hand_on(receiver: _Route, relayed: list[RelayedArrival], now: float) -> None:
-    """What one peer has sent through a relay, by protocol, with the times at which it came."""
-    dtls = [Run(data, len(data)) for _, _, data, _ in relayed if 20 <= data[0] < 64]
-    srtp = [data for _, _, data, _ in relayed if 128 <= data[0] < 192]
-    arrived: list[float] | None = [at for _, _, data, at in relayed if 128 <= data[0] < 192]
-    if arrived == [now] * len(srtp):
-        arrived = None
-    receiver.on_datagrams(dtls, srtp, now, arrived)
 
 
 class IceAgent:
@@ -141,17 +83,12 @@ class IceAgent:
         self.selected_pair: PairView | None = None
         self._gathering = {self.engine.newest.ufrag: GatheringState.NEW}
         self._carriers: dict[int, Carrier] = {}
-        self._routes: dict[tuple[int, Address], _Route] = {}
+        self._routes = Routes(self)
         self._sources: dict[str, Sources] = {}
         self.relay_news: set[asyncio.Event] = set()
         """Set whenever a relay's server has sent something: of whoever waits for that."""
-        self._network = network
-        self._watch: Watch | None = None
-        self._here: frozenset[str] = frozenset()  # this machine's addresses, as far as was heard
-        self._published: dict[str, str] = {}  # by address, the name that multicast DNS answers for
-        self._resolving: dict[str, int] = {}  # names of the peer's, by our generation's ufrag
-        self._resolution_ends: str | None = None  # the generation that is complete after these
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._addresses = Addresses(self.name, self._on_addresses)
+        self._lookups = Lookups()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._woken = False
@@ -161,7 +98,7 @@ class IceAgent:
         self._is_released = False  # without its loop, there was nothing to wait for
         self.is_broken = False
         """Whether a fault inside has ended it: nothing is asked of the engine any more."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = AgentTasks(network, self.on_fault)
 
     # -- what the session description carries -----------------------------------------------------
 
@@ -226,23 +163,12 @@ class IceAgent:
 
     def mappings(self) -> list[tuple[Address, str, Address]]:
         """What STUN servers saw of the newest generation; see `AnyIceAgent`."""
-        return self.engine.newest.gathering.mappings()
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that the agent lives in."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._network = self._network or network()
-        return self._loop
+        return self.engine.newest.gathering.queries.mappings()
 
     @property
     def network(self) -> Network:
         """The network that the agent is on."""
-        if self._network is None:
-            self._loop = asyncio.get_running_loop()
-            self._network = network()
-        return self._network
+        return self._tasks.network
 
     async def publish(self, address: str) -> str:
         """A name for one of our addresses, the same in each generation, until the agent is closed.
@@ -250,13 +176,7 @@ class IceAgent:
         Raises:
             OSError: there is none; see `Network.publish`.
         """
-        if address not in self._published:
-            name = await self.network.publish(address)
-            if address in self._published:  # another generation was quicker
-                self.network.withdraw(name)
-            else:
-                self._published[address] = name
-        return self._published[address]
+        return await self._addresses.publish(self.network, address)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -270,12 +190,12 @@ class IceAgent:
         """Start gathering for the newest generation, once."""
         held, self._held = self._held, None
         if held is not None:
-            self.loop.call_soon(self._tell_held, held)
+            self._tasks.loop.call_soon(self._tell_held, held)
             return
         if self.state is not IceState.CLOSED and self.engine.begin_gathering():
             generation = self.engine.newest
             self._gathering[generation.ufrag] = GatheringState.GATHERING
-            self.loop.call_soon(self._gather, generation)
+            self._tasks.loop.call_soon(self._gather, generation)
 
     def _tell_held(self, held: list[IceEvent]) -> None:
         if self.state is not IceState.CLOSED:
@@ -294,50 +214,24 @@ class IceAgent:
                 return  # a handler has closed us: no socket is opened any more
         sources = self._sources[generation.ufrag] = Sources(self, generation)
         try:
-            self._watch_addresses()
+            self._addresses.watch(self.network)
             if sources.begin():
-                self._run(self._ask(sources, generation))
+                self._tasks.run(self._ask(sources, generation))
             else:
                 self.engine.end_of_sources(generation)
         except Exception as exc:  # a fault of ours, or of a network that the application has installed
             self.on_fault(exc)
         self.pump(monotonic())
 
-    def _watch_addresses(self) -> None:
-        """Hear of addresses that go, which no socket on them tells of."""
-        self._here |= self._addresses() or frozenset()
-        if self._watch is None:
-            try:
-                self._watch = self.network.watch(self._on_addresses)
-            except Exception as exc:  # of a network that the application has installed
-                logger.error("%s: lost addresses will not be heard of: %r", self.name, exc)
-
-    def _addresses(self) -> frozenset[str] | None:
-        try:
-            return frozenset(address.host for address in self.network.interfaces())
-        except OSError as exc:  # out of file descriptors, say
-            logger.warning("%s: this machine's addresses cannot be read: %s", self.name, exc)
-            return None
-
-    def _on_addresses(self) -> None:
-        here = self._addresses()
-        if here is None or here == self._here or self.is_broken or self.state is IceState.CLOSED:
+    def _on_addresses(self, gone: frozenset[str], back: frozenset[str]) -> None:
+        if self.is_broken or self.state is IceState.CLOSED:
             return
-        gone, back, self._here = self._here - here, here - self._here, here
         now = monotonic()
         try:
             self.engine.addresses_changed(gone, back, now)
         except Exception as exc:  # a fault of ours ends this agent alone
             self.on_fault(exc)
         self.pump(now)
-
-    def _stop_watching(self) -> None:
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            try:
-                watch.close()
-            except Exception as exc:  # of a network that the application has installed
-                logger.error("%s: changes of addresses are still heard of: %r", self.name, exc)
 
     async def _ask(self, sources: Sources, generation: Generation) -> None:
         await sources.ask()
@@ -388,50 +282,26 @@ class IceAgent:
             self.engine.add_remote_candidate(candidate, (candidate.address, candidate.port), now)
             self._transmit(now)
             self.wake()
-        elif self._looks_up(candidate):
-            self._resolving[self.ufrag] = self._resolving.get(self.ufrag, 0) + 1
-            self._run(self._resolve(candidate, self.engine.newest))
+        elif self._lookups.takes(candidate, self.config):
+            found = partial(self._on_address, candidate, self.engine.newest)
+            self._tasks.run(self._lookups.look_up(self.network, candidate, self.ufrag, found))
         else:
             self.engine.counters.candidates += 1
 
-    def _looks_up(self, candidate: Candidate) -> bool:
-        """Whether a candidate's name is to be asked for.
-
-        Where only relays are to be used nobody is told of the call: neither the local network, by a
-        question for a ".local" name, nor the domain name system.
-        """
-        config = self.config
-        if config.policy is GatherPolicy.RELAY:
-            return False
-        others = sum(self._resolving.values())
-        if candidate.is_mdns:
-            return others < MAX_RESOLUTIONS
-        return config.options.resolve_remote_names and others < MAX_LOOKUPS
-
-    async def _resolve(self, candidate: Candidate, generation: Generation) -> None:
-        address: str | None = None
-        try:
-            address, *_ = await self.network.resolve(candidate.address)
-        except (OSError, ValueError) as exc:  # nobody answers, it is no name, or there is no multicast
-            logger.debug("%s: %r is not resolved: %s", self.name, candidate.address, exc)
-        finally:
-            left = self._resolving[generation.ufrag] = self._resolving[generation.ufrag] - 1
-        if not left:
-            del self._resolving[generation.ufrag]
+    def _on_address(self, candidate: Candidate, generation: Generation, address: str | None) -> None:
+        """A candidate's name was looked up."""
         if address is None or generation is not self.engine.newest:
             self.engine.counters.candidates += 1
         else:
-            now = monotonic()
-            self.engine.add_remote_candidate(candidate, (address, candidate.port), now)
-        if not left and generation is self.engine.newest and self._resolution_ends == generation.ufrag:
-            self.engine.end_of_remote_candidates()
+            self.engine.add_remote_candidate(candidate, (address, candidate.port), monotonic())
         self.pump(monotonic())
 
     def end_of_remote_candidates(self) -> None:
         """The peer's newest generation is complete."""
-        if self.ufrag in self._resolving:
-            self._resolution_ends = self.ufrag
-        else:
+        self._lookups.when_done(self.ufrag, partial(self._end_remote, self.engine.newest))
+
+    def _end_remote(self, generation: Generation) -> None:
+        if generation is self.engine.newest:
             self.engine.end_of_remote_candidates()
             self.wake()
 
@@ -478,20 +348,16 @@ class IceAgent:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._stop_watching()
-        loop = self._loop
-        can_send = loop is not None and not loop.is_closed()
-        if can_send and not self.is_broken:
+        self._addresses.stop()
+        if self._tasks.is_loop_open and not self.is_broken:
             self._say_goodbye(monotonic())
         self._close_carriers()
-        if loop is not None and asyncio._get_running_loop() is loop:
-            self._closing = loop.create_task(self._close())
+        if self._tasks.is_in_loop:
+            self._closing = self._tasks.loop.create_task(self._close())
             return self._closing
         self._is_released = True
-        if can_send:  # asyncio.run has ended the tasks of a loop that is closed
-            for task in self._tasks:
-                task.cancel()
-        self._withdraw()
+        self._tasks.cancel()
+        self._addresses.withdraw()
         return None
 
     def _say_goodbye(self, now: float) -> None:
@@ -525,7 +391,7 @@ class IceAgent:
         self.is_broken = True
         self.state = IceState.FAILED
         logger.error("%s: given up: %s", self.name, reason)
-        self._stop_watching()
+        self._addresses.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -546,30 +412,9 @@ class IceAgent:
             await asyncio.shield(task)
 
     async def _close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self._withdraw()
-
-    def _withdraw(self) -> None:
-        published, self._published = self._published, {}
-        for name in published.values():
-            try:
-                self.network.withdraw(name)
-            except Exception as exc:  # of a network that the application has installed
-                logger.error("%s: %s is still answered for: %r", self.name, name, exc)
-
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            self.on_fault(exc)
+        self._tasks.cancel()
+        await self._tasks.wait()
+        self._addresses.withdraw()
 
     # -- carriers ---------------------------------------------------------------------------------
 
@@ -601,22 +446,11 @@ class IceAgent:
         self.pump(now)
         for news in self.relay_news:
             news.set()
-        start = 0
-        for i in range(1, len(relayed) + 1):
-            if i == len(relayed) or relayed[i][:2] != relayed[start][:2]:
-                receiver = self.receiver(relayed[start].path, relayed[start].remote)
-                if receiver is not None:
-                    _hand_on(receiver, relayed[start:i], now)
-                start = i
+        self._routes.hand_on(relayed, now)
 
-    def receiver(self, path: int, address: Address) -> _Route | None:
+    def receiver(self, path: int, address: Address) -> Route | None:
         """Who takes packets that are not STUN from there."""
-        route = self._routes.get((path, address))
-        if route is None and not self.is_broken and self.engine.accepts_from(address):
-            route = _Route(self, path, address)
-            if len(self._routes) < MAX_ROUTES:
-                self._routes[path, address] = route
-        return route
+        return self._routes.find(path, address)
 
     def on_tcp_accepted(self, listener: int, carrier: TcpCarrier, peer: Address) -> int | None:
         """A peer has connected to a path that listens; see `TcpOwner`."""
@@ -671,7 +505,7 @@ class IceAgent:
         """Something may have happened inside a call in: tell it from the loop, soon."""
         if not self._woken and not self._pumping and self.state is not IceState.CLOSED:
             self._woken = True
-            self.loop.call_soon(self._on_woken)
+            self._tasks.loop.call_soon(self._on_woken)
 
     def _on_woken(self) -> None:
         self._woken = False
@@ -737,29 +571,26 @@ class IceAgent:
                 logger.warning(
                     "%s: the relay %s of %s is lost: %d %s", self.name, relayed, server.url, code, text
                 )
-                self._forget_routes()
+                self._routes.forget_paths()
             case ServerFailed(server, local, code, text):
                 logger.info("%s: %s from %s: %d %s", self.name, server.url, local, code, text)
                 observer.on_ice_server_error(server, local, code, text)
             case ConnectTcp():
-                self._run(self._connect(event))
+                self._tasks.run(self._connect(event))
             case PathsReleased(paths):
                 self._release(paths)
             case RelayMoved(ufrag):
                 sources = self._sources.get(ufrag)
                 if sources is not None:
-                    self._run(sources.follow(event))
+                    self._tasks.run(sources.follow(event))
 
     def _release(self, paths: tuple[int, ...]) -> None:
         for path in paths:
             self._close_carrier(path)
-        self._forget_routes()
+        self._routes.forget_paths()
         for ufrag in [u for u in self._gathering if self.engine.generation(u) is None]:
             del self._gathering[ufrag]
             self._sources.pop(ufrag, None)
-
-    def _forget_routes(self) -> None:
-        self._routes = {k: r for k, r in self._routes.items() if self.engine.path(k[0]) is not None}
 
     def _arm(self) -> None:
         due = self.engine.next_timeout()
@@ -771,7 +602,7 @@ class IceAgent:
                 return
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self.loop.call_later(max(0.0, due - monotonic()), self._on_timer)
+        self._timer = self._tasks.loop.call_later(max(0.0, due - monotonic()), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -24,7 +25,9 @@ from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
 from rtcstack.ice.contract import GatheringState, IceObserver, IceReport, IceState, LocalCandidate, PairView
 from rtcstack.ice.features import FEATURES
 from rtcstack.ice.interfaces import host_addresses
-from rtcstack.network import is_literal, network, standing_on
+from rtcstack.ice.lookups import Lookups
+from rtcstack.ice.tasks import AgentTasks
+from rtcstack.network import is_literal, standing_on
 from rtcstack.platform import Network
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
@@ -32,9 +35,6 @@ from rtcstack.sdp.candidate import Candidate
 __all__ = ["AioiceAgent"]
 
 logger = logging.getLogger("rtcstack.ice.agent")
-
-MAX_RESOLUTIONS = 4
-"""Names in the peer's candidates that are looked up at once; a candidate beyond is not used."""
 
 LINGER_S, MAX_LINGERING = 5.0, 4
 """How long a generation that was replaced hears what is still on its way, and how many do."""
@@ -72,14 +72,15 @@ class AioiceAgent:
         self.state = IceState.NEW
         self.selected_pair: PairView | None = None
         self.selected_pair_changes = 0
-        self._network = network
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks = AgentTasks(network, self._on_fault)
+        self._lookups = Lookups()
         self._newest = self._make(ufrag, pwd)
+        self._agreed = self._newest
+        """The last that the peer has answered, else the first; what `cancel_restart` goes back to."""
         self._old: AioiceConnection | None = None
         """Carries data until the newest does."""
         self._open = [self._newest]
         self._held: list[Callable[[IceObserver], None]] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self.name = self.ufrag
 
@@ -131,7 +132,7 @@ class AioiceAgent:
 
     def report(self) -> IceReport:
         """Candidates and pairs of the generation that packets take."""
-        at = self._carrier or self._newest
+        at = self._active or self._newest
         remote = (*at.signalled.values(), *at.learnt)
         return IceReport(at.local_username, at.remote_username, tuple(at.local), remote, at.report())
 
@@ -140,9 +141,9 @@ class AioiceAgent:
         return list(self._newest.mappings)
 
     @property
-    def _carrier(self) -> AioiceConnection | None:
+    def _active(self) -> AioiceConnection | None:
         """Whose pair packets take."""
-        for each in (self._newest, self._old):
+        for each in (self._newest, self._agreed, self._old):
             if each is not None and each.selected is not None and each in self._open:
                 return each
         return None
@@ -159,7 +160,7 @@ class AioiceAgent:
         """Start gathering for the newest generation, once."""
         newest = self._newest
         if self._held is not None:
-            self._get_loop().call_soon(self._release)
+            self._tasks.loop.call_soon(self._release)
         if not newest.is_begun and self.state is not IceState.CLOSED:
             newest.is_begun = True
             self._run(self._gather(newest), newest)
@@ -175,7 +176,7 @@ class AioiceAgent:
         if self.state is IceState.COMPLETED:  # a restart: there is more to gather
             self._set_state(IceState.CONNECTED)
         if self.config.policy is not GatherPolicy.RELAY:
-            at.hosts = [each.host for each in host_addresses(self._get_network(), self.config)]
+            at.hosts = [each.host for each in host_addresses(self._tasks.network, self.config)]
         await at.gather_candidates()
         at.gathered.set()
         self._tell_gathering(at, GatheringState.COMPLETE)
@@ -193,17 +194,19 @@ class AioiceAgent:
         before, self._newest = self._newest, self._make(ufrag, pwd)
         self._newest.ice_controlling = before.ice_controlling  # RFC 8445, section 9
         self._open.append(self._newest)
-        if self._old is None:
-            self._old = before
-        else:
+        if before is not self._agreed:
             self._drop(before)
+        elif self._old is None:
+            self._old = before
 
     def cancel_restart(self) -> None:
-        """Drop a generation that `restart` made and that has no pair yet; the old one goes on."""
-        if self._old is not None and self._newest.selected is None:
+        """Drop a generation that `restart` made and the peer has not answered; the one before goes on."""
+        if self._newest is not self._agreed:
             self._drop(self._newest)
-            self._newest, self._old = self._old, None
-            self._get_loop().call_soon(self._maybe_completed)
+            self._newest = self._agreed
+            if self._old is self._agreed:
+                self._old = None
+            self._tasks.loop.call_soon(self._maybe_completed)
 
     def start(self, ufrag: str, pwd: str, *, controlling: bool, remote_is_lite: bool = False) -> None:
         """Start checks of the newest generation against the peer's credentials, once."""
@@ -212,8 +215,11 @@ class AioiceAgent:
             return
         newest.remote_username, newest.remote_password = ufrag, pwd
         newest.remote_is_lite = remote_is_lite
-        if self._old is None:
+        if self._agreed.remote_username is None or self._agreed is newest:
             newest.ice_controlling = controlling or remote_is_lite
+        if self._agreed not in (newest, self._old):
+            self._drop(self._agreed)  # it was on its way, and is replaced
+        self._agreed = newest
         self._run(self._check(newest), newest)
 
     async def _check(self, at: AioiceConnection) -> None:
@@ -235,7 +241,7 @@ class AioiceAgent:
     def _give_up(self, at: AioiceConnection, reason: str) -> None:
         logger.info("%s: generation %s has failed: %s", self.name, at.local_username, reason)
         self._drop(at)
-        if self._carrier is None:
+        if self._active is None:
             self._set_state(IceState.FAILED)
 
     def _on_fed(self, at: AioiceConnection) -> None:
@@ -246,7 +252,7 @@ class AioiceAgent:
             self._set_state(IceState.CHECKING)
         if at.limit is None and (self.state is not IceState.NEW or at.remote_ended):
             wait_s, reason = self.config.failed_timeout_s, "no pair was nominated in time"
-            at.limit = self._get_loop().call_later(wait_s, self._give_up, at, reason)
+            at.limit = self._tasks.loop.call_later(wait_s, self._give_up, at, reason)
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
@@ -255,52 +261,42 @@ class AioiceAgent:
         if self.state is IceState.CLOSED or not is_usable or (wanted is not None and not wanted(candidate)):
             logger.debug("%s: remote candidate %s is not used", self.name, candidate)
         elif is_literal(candidate.address):
-            self._run(self._add(candidate, self._newest), self._newest)
-        elif self._looks_up(candidate):
-            self._newest.resolving += 1
-            self._run(self._resolve(candidate, self._newest), self._newest)
+            self._run(self._add(candidate, self._newest, candidate.address), self._newest)
+        elif self._lookups.takes(candidate, self.config):
+            found = partial(self._on_address, candidate, self._newest)
+            self._run(self._lookups.look_up(self._tasks.network, candidate, self.ufrag, found), self._newest)
 
-    def _looks_up(self, candidate: Candidate) -> bool:
-        """Whether a candidate's name is asked for; where only relays are used, nobody is told of the call."""
-        if self.config.policy is GatherPolicy.RELAY or self._newest.resolving >= MAX_RESOLUTIONS:
-            return False
-        return candidate.is_mdns or self.config.options.resolve_remote_names
+    def _on_address(self, candidate: Candidate, at: AioiceConnection, address: str | None) -> None:
+        if address is not None:
+            self._run(self._add(candidate, at, address), at)
 
-    async def _add(self, candidate: Candidate, at: AioiceConnection, address: str | None = None) -> None:
+    async def _add(self, candidate: Candidate, at: AioiceConnection, address: str) -> None:
         try:
-            await at.add(candidate, str(ip_address(address or candidate.address)))
+            await at.add(candidate, str(ip_address(address)))
             self._on_fed(at)
         except ValueError as exc:  # of a kind that aioice does not know, or after the end
             logger.debug("%s: remote candidate %s is not used: %s", self.name, candidate, exc)
 
-    async def _resolve(self, candidate: Candidate, at: AioiceConnection) -> None:
-        try:
-            address, *_ = await self._get_network().resolve(candidate.address)
-            await self._add(candidate, at, address)
-        except (OSError, ValueError) as exc:  # nobody answers, or it is no name
-            logger.debug("%s: %r is not resolved: %s", self.name, candidate.address, exc)
-        at.resolving -= 1
-        await self._end(at)
-
     def end_of_remote_candidates(self) -> None:
         """The peer's newest generation is complete."""
-        if not self._newest.remote_ended and self.state is not IceState.CLOSED:
-            self._newest.remote_ended = True
-            self._run(self._end(self._newest), self._newest)
+        at = self._newest
+        if self.state is not IceState.CLOSED:
+            self._lookups.when_done(self.ufrag, lambda: self._run(self._end(at), at))
 
     async def _end(self, at: AioiceConnection) -> None:
-        if at.remote_ended and not at.resolving:
+        if not at.remote_ended:
+            at.remote_ended = True
             await at.add_remote_candidate(None)
             self._on_fed(at)
             self._maybe_completed()
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none."""
-        carrier = self._carrier
-        if carrier is not None:
+        active = self._active
+        if active is not None:
             for run in runs:
                 for packet in run.datagrams():
-                    carrier.send(packet)
+                    active.send(packet)
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -318,14 +314,12 @@ class AioiceAgent:
         """Close at once; see `AnyIceAgent`."""
         if self.state is not IceState.CLOSED:
             self.state = IceState.CLOSED
-            loop = self._loop
-            if loop is not None and asyncio._get_running_loop() is loop:
-                self._closing = loop.create_task(self._close())
+            if self._tasks.is_in_loop:
+                self._closing = self._tasks.loop.create_task(self._close())
             else:
                 for each in self._open:
                     each.abort()
-                for task in self._tasks if loop is not None and not loop.is_closed() else ():
-                    task.cancel()
+                self._tasks.cancel()
         return self._closing
 
     async def close(self) -> None:
@@ -337,8 +331,7 @@ class AioiceAgent:
     async def _close(self) -> None:
         for each in list(self._open):
             self._drop(each)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.wait()
 
     def _drop(self, at: AioiceConnection) -> None:
         """Close a generation."""
@@ -377,12 +370,12 @@ class AioiceAgent:
     def on_nominated(self, generation: AioiceConnection) -> None:
         """Packets take another pair."""
         pair = generation.selected
-        if pair is None or generation not in (self._newest, self._carrier):
+        if pair is None or generation not in (self._newest, self._agreed, self._active):
             return
         generation.heard_at = monotonic()
         old = self._old
-        if generation is self._newest and old is not None:
-            self._old = None
+        if generation is self._agreed and old is not None and old is not generation:
+            self._old = None if generation is self._newest else generation
             self._run(self._linger(old), old)
             for oldest in self._open[: -1 - MAX_LINGERING]:
                 self._drop(oldest)
@@ -399,7 +392,7 @@ class AioiceAgent:
         now = monotonic()
         if generation is self._newest:
             self._on_fed(generation)
-        if generation is not self._carrier:
+        if generation is not self._active:
             return
         if not silence:
             generation.heard_at = now
@@ -424,8 +417,8 @@ class AioiceAgent:
     def _maybe_completed(self) -> None:
         newest = self._newest
         is_complete = newest.gathering is GatheringState.COMPLETE
-        has_ended = newest.remote_ended and not newest.resolving
-        if self.state is IceState.CONNECTED and newest.selected is not None and is_complete and has_ended:
+        is_selected = newest.selected is not None
+        if self.state is IceState.CONNECTED and is_selected and is_complete and newest.remote_ended:
             self._set_state(IceState.COMPLETED)
 
     def _set_state(self, state: IceState) -> None:
@@ -456,26 +449,13 @@ class AioiceAgent:
         except Exception as exc:  # a fault of ours, in what was told
             logger.error("%s: a fault while telling", self.name, exc_info=exc)
 
-    def _get_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop
-
-    def _get_network(self) -> Network:
-        if self._network is None:
-            self._network = network()
-        return self._network
-
     def _run(self, coroutine: Coroutine[Any, Any, None], at: AioiceConnection | None = None) -> None:
-        loop = self._get_loop()
-        with standing_on(self._get_network()):  # aioice asks the loop
-            task = loop.create_task(coroutine)
-        for tasks in (self._tasks, *([] if at is None else [at.tasks])):
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        task.add_done_callback(self._on_task_done)
+        with standing_on(self._tasks.network):  # aioice asks the loop
+            task = self._tasks.run(coroutine)
+        if at is not None:
+            at.tasks.add(task)
+            task.add_done_callback(at.tasks.discard)
 
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            logger.error("%s: a fault in ICE", self.name, exc_info=exc)
-            self.fail(f"an internal fault in ICE: {exc!r}")
+    def _on_fault(self, exc: BaseException) -> None:
+        logger.error("%s: a fault in ICE", self.name, exc_info=exc)
+        self.fail(f"an internal fault in ICE: {exc!r}")

@@ -147,7 +147,6 @@ class AioiceConnection(Connection):
         selected: the pair nominated last.
         is_begun: whether it has been told to gather; `gathered` is set when it has.
         gathering: how far that is, as far as it was told.
-        resolving: how many names of the peer's are being looked up.
         remote_ended: whether the peer has no more candidates.
         is_started: whether the peer's credentials are known.
         limit: ends its checks, once they have begun.
@@ -176,7 +175,6 @@ class AioiceConnection(Connection):
         self.gathered = asyncio.Event()
         self.is_started = False
         self.limit: asyncio.TimerHandle | None = None
-        self.resolving = 0
         self.remote_ended = False
         self.heard_at = 0.0
         self.tasks: set[asyncio.Task[None]] = set()

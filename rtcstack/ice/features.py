@@ -36,6 +36,7 @@ class IceFeature(StrEnum):
     CANDIDATE_POOL = "candidates that are gathered ahead of their use, and told at once"
     RECOVERY = "another pair, or the same one again, when the selected one goes silent"
     """Without it a path that was silent too long needs a restart."""
+    RELAY_FAMILIES = "relays of both IP versions from one server"
     SEEDED = "the same in each run, where chance is seeded"
     """Without it credentials, transactions and times are drawn by the agent's library itself."""
 

@@ -265,7 +265,7 @@ class Sources:
         for address in self._usable(addresses):
             for path in paths:
                 if path.transport == "udp" and (":" in path.address[0]) is (":" in address[0]):
-                    self._engine.query(self._generation, server, path, address, now)
+                    self._generation.gathering.queries.ask(server, path, address, now)
 
     async def _ask_turn(self, server: IceServer, addresses: list[Address]) -> None:
         if server.scheme.is_secure and server.transport == "udp":
@@ -325,9 +325,7 @@ class Sources:
             return
         local = (self._local_for(address), 0)
         carrier = RelayCarrier(self._agent, self._network, local, udp_options(self._config))
-        path = self._engine.add_socket(
-            self._generation, carrier.udp.sockname, 0, monotonic(), carrier_only=True
-        )
+        path = self._engine.add_socket(self._generation, carrier.udp.sockname, 0, monotonic(), to_relay=True)
         carrier.path = path.id
         self._agent.keep(path.id, carrier)
         self._ask_relay(server, path, address)
@@ -336,7 +334,7 @@ class Sources:
         """Ask for an allocation; where this machine uses both IP versions, for an address of each."""
         versions = {":" in a.host for a in self._usual_addresses if not a.is_loopback}
         both = len(versions) == 2
-        self._engine.relay(self._generation, server, path, address, monotonic(), both=both)
+        self._generation.gathering.relays.ask(server, path, address, monotonic(), both=both)
 
     def _local_for(self, server: Address) -> str:
         """The address from which a server is asked: the system's choice, within the filters."""
@@ -365,7 +363,7 @@ class Sources:
             carrier.close()
             return
         path = self._engine.add_socket(
-            self._generation, stream.sockname, 0, monotonic(), transport="tcp", carrier_only=True
+            self._generation, stream.sockname, 0, monotonic(), transport="tcp", to_relay=True
         )
         carrier.path = path.id
         self._agent.keep(path.id, carrier)
@@ -384,5 +382,5 @@ class Sources:
             self._fail(server, "the server did not answer")
         except (OSError, ValueError) as exc:
             self._fail(server, str(exc) or type(exc).__name__)
-        self._generation.gathering.followed()
+        self._generation.gathering.relays.followed()
         self._agent.wake()

@@ -28,6 +28,7 @@ LACKS = {
         "test_peer_vanishes",
         "test_silence_and_the_end_of_consent",
     },
+    IceFeature.RELAY_FAMILIES: {"test_one_server_gives_relays_of_both_ip_versions"},
     IceFeature.EARLY_CHECKS: {"test_a_dead_server_is_reported_and_delays_nothing"},
 }
 """Tests that fail over aioice, by the feature for want of which they do; a test that does not fails, too."""

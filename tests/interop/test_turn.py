@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from rtcstack import RTCPeerConnection
+from rtcstack.ice import IceFeature
 from tests.interop.conftest import Hosts, Pair
 from tests.support.peers import Candidate, ChannelOptions, Peer
 from tests.support.rtcstack_peer import RtcstackPeer
@@ -84,6 +85,7 @@ async def test_relay_only_gathers_nothing_but_relays(
         assert kinds(await gathered(local)) == {"relay"}
 
 
+@pytest.mark.needs(IceFeature.RELAY_FAMILIES)
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_one_server_gives_relays_of_both_ip_versions(transport: str) -> None:
     if (v6 := local_address_v6()) is None:

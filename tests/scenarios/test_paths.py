@@ -179,7 +179,7 @@ async def test_an_address_that_is_said_to_be_gone_and_is_not_is_proved_by_the_pe
         await it.begin()
         (entry,) = transports_of(it.a.connection)
         own_agent(entry).network.interfaces = list  # type: ignore[method-assign]
-        own_agent(entry)._on_addresses()
+        own_agent(entry)._addresses.look()
         assert await until(lambda: it.a.connection.connectionState == "disconnected", "disconnected") < 0.1
         assert await until(lambda: it.a.connection.connectionState == "connected", "connected") < 5.0
         await it.all_messages()

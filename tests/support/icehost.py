@@ -107,11 +107,11 @@ class IceHost:
             remote = (server.host, server.port)
             if server.scheme.is_turn:
                 address = self._open()
-                carrier = engine.add_socket(generation, address, 0, now, carrier_only=True)
+                carrier = engine.add_socket(generation, address, 0, now, to_relay=True)
                 self._keep(carrier.id, address)
-                engine.relay(generation, server, carrier, remote, now)
+                generation.gathering.relays.ask(server, carrier, remote, now)
             elif path.candidate is not None:
-                engine.query(generation, server, path, remote, now)
+                generation.gathering.queries.ask(server, path, remote, now)
         engine.end_of_sources(generation)
         self.flush()
 

@@ -30,7 +30,7 @@ class Core:
     Attributes:
         config: see `IceConfig`.
         entropy: gives that many random bytes.
-        controlling: this end's role.
+        controlling, has_role: this end's role, and whether it is known yet.
         tie_breaker: settles who is controlling when both think they are.
         transactions: every STUN request that waits, but those to TURN servers.
         paths: by id.
@@ -41,6 +41,7 @@ class Core:
         self.config = config
         self.entropy = entropy
         self.controlling = False
+        self.has_role = False
         self.tie_breaker = int.from_bytes(entropy(8), "big")
         self.transactions: Transactions[Asker] = Transactions()
         self.paths: dict[int, Path] = {}
@@ -69,10 +70,10 @@ class Core:
     def flush_relay(self, path: Path, now: float) -> None:
         """Have sent what a relay's client wants to say to its server."""
         assert path.relay is not None
-        assert path.carrier is not None
+        assert path.via is not None
         assert path.server is not None
-        carrier, server = path.carrier.id, path.server
-        self.out += [Transmit(carrier, server, data) for data in path.relay.drain(now)]
+        via, server = path.via.id, path.server
+        self.out += [Transmit(via, server, data) for data in path.relay.drain(now)]
 
     def random(self) -> float:
         """A random number from 0 up to 1."""

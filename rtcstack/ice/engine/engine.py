@@ -1,4 +1,4 @@
-"""The ICE agent of one transport, as an engine: generations, and one state made of them.
+"""The ICE agent of one transport, as an engine. One question: which pair do packets take, in which state?
 
 A restart makes a second generation with its own credentials, paths and checks; packets keep taking
 the first one's pair until the second has a nominated pair of its own. The first is kept a while
@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Sequence
 from rtcstack.engine import Run
 from rtcstack.entropy import random_bytes
 from rtcstack.errors import ParseError
-from rtcstack.ice.config import IceConfig, IceServer
-from rtcstack.ice.engine.checks import Check, Request, error_response, success_response
+from rtcstack.ice.config import IceConfig
+from rtcstack.ice.engine.checks import Check, Request
 from rtcstack.ice.engine.core import Core
+from rtcstack.ice.engine.doorkeeper import Doorkeeper
 from rtcstack.ice.engine.events import (
     Arrival,
     GatheringState,
@@ -30,6 +31,7 @@ from rtcstack.ice.engine.events import (
     Transmit,
 )
 from rtcstack.ice.engine.generation import Generation
+from rtcstack.ice.engine.liveness import Liveness
 from rtcstack.ice.engine.pair import Pair, PairState, Path
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
 from rtcstack.refusals import Refusals
@@ -42,16 +44,6 @@ LINGER_S = 5.0
 
 MAX_LINGERING = 4
 """Generations that linger; a restart beyond ends the oldest one at once."""
-
-FOLLOW_AFTER = 1.5
-"""Intervals of consent checks for which the selected pair is silent while the peer speaks on another
-that works, after which packets go where it speaks."""
-
-REFUSALS_AT_ONCE, REFUSALS_PER_S = 32, 10
-"""Answers to requests that are not authentic, at once and in the long run; others get none."""
-
-REVIVE_S = 5.0
-"""How often all pairs are checked again while the selected one is silent."""
 
 _CONNECTED = (IceState.CONNECTED, IceState.COMPLETED)
 
@@ -86,11 +78,9 @@ class IceEngine:
         self.selected: Pair | None = None
         self.selected_changes = 0
         self._by_ufrag = {self.newest.ufrag: self.newest}
+        self._doorkeeper = Doorkeeper(self._core, self._by_ufrag, self.refusals)
+        self._liveness = Liveness(self._core)
         self._lingering: list[tuple[float, Generation]] = []
-        self._consent_due: float | None = None
-        self._revive_due = 0.0
-        self._refusals_left = float(REFUSALS_AT_ONCE)
-        self._refused_at = 0.0
         self._closed = False
 
     # -- what is known ----------------------------------------------------------------------------
@@ -159,7 +149,7 @@ class IceEngine:
         tcp_type: str | None = None,
         interface: str | None = None,
         name: str | None = None,
-        carrier_only: bool = False,
+        to_relay: bool = False,
     ) -> Path:
         """The shell has a socket for a generation; see `Gathering.add_socket`."""
         path = generation.gathering.add_socket(
@@ -170,29 +160,10 @@ class IceEngine:
             tcp_type=tcp_type,
             interface=interface,
             name=name,
-            carrier_only=carrier_only,
+            to_relay=to_relay,
         )
         self._after(now)
         return path
-
-    def query(
-        self, generation: Generation, server: IceServer, path: Path, address: Address, now: float
-    ) -> None:
-        """Ask a STUN server; see `Gathering.query`."""
-        generation.gathering.query(server, path, address, now)
-
-    def relay(
-        self,
-        generation: Generation,
-        server: IceServer,
-        path: Path,
-        address: Address,
-        now: float,
-        *,
-        both: bool = False,
-    ) -> None:
-        """Ask a TURN server; see `Gathering.relay`."""
-        generation.gathering.relay(server, path, address, now, both=both)
 
     def tcp_connected(self, identifier: int, local: Address, now: float) -> None:
         """A connection that was wanted (`ConnectTcp`) stands."""
@@ -238,8 +209,7 @@ class IceEngine:
         for generation in list(self._by_ufrag.values()):
             generation.on_addresses(back, now)
         if back and self.state is IceState.DISCONNECTED:
-            self._revive_due = now + REVIVE_S
-            self.active.revive(now)
+            self._liveness.revive(self.active, now)
         self._after(now)
 
     def end_of_sources(self, generation: Generation) -> None:
@@ -261,9 +231,9 @@ class IceEngine:
         generation = self.newest
         if generation.started_at is not None or self._closed:
             return
-        if self._agreed.started_at is None:
-            # a restart keeps the role that a conflict may have settled (RFC 8445, section 9)
-            core = self._core
+        core = self._core
+        if not core.has_role:  # a restart keeps what a conflict may have settled (RFC 8445, section 9)
+            core.has_role = True
             core.controlling = (controlling or remote_is_lite) and not core.config.options.lite
         if self.state in (IceState.FAILED, IceState.DISCONNECTED):
             self._set_state(IceState.CHECKING)
@@ -357,7 +327,7 @@ class IceEngine:
 
     def receive_relayed(
         self,
-        carrier: int,
+        via: int,
         remote: Address,
         runs: Sequence[Run],
         now: float,
@@ -366,7 +336,7 @@ class IceEngine:
         """Take what came from a TURN server: as runs of datagrams, or as pieces of a stream.
 
         Args:
-            carrier: the path to the server.
+            via: the path to the server.
             remote: the server.
             runs: what came.
             now: the time.
@@ -377,7 +347,7 @@ class IceEngine:
         """
         relayed: list[RelayedArrival] = []
         for generation in () if self._closed else list(self._by_ufrag.values()):
-            paths = generation.gathering.relay_for(carrier, remote)
+            paths = generation.gathering.relays.serving(via, remote)
             if not paths:
                 continue
             path = paths[0]
@@ -397,7 +367,7 @@ class IceEngine:
                     relayed.append(RelayedArrival(identifier, peer, data, at))
                 else:
                     self._core.counters.unexpected += 1
-            generation.gathering.take_relay_events(path, now)
+            generation.gathering.relays.take_events(path, now)
             if stun:
                 self.receive(stun, now)
             else:
@@ -421,7 +391,7 @@ class IceEngine:
             pair = selected
         pair.heard_at = now
         if pair is not selected:
-            if now - selected.heard_at >= FOLLOW_AFTER * self._core.config.keepalive_s:
+            if self._liveness.is_suspect(selected, now):
                 self._follow(pair, now)
         elif self.state is IceState.DISCONNECTED:
             self._after(now)
@@ -495,12 +465,12 @@ class IceEngine:
         if pair is None or self.state in (IceState.FAILED, IceState.CLOSED):
             return None
         path = pair.path
-        relay, carrier, server = path.relay, path.carrier, path.server
+        relay, via, server = path.relay, path.via, path.server
         if relay is None:
             return path.id, pair.remote.address, runs
-        assert carrier is not None
+        assert via is not None
         assert server is not None
-        return carrier.id, server, relay.send_runs(runs, pair.remote.address, now)
+        return via.id, server, relay.send_runs(runs, pair.remote.address, now)
 
     # -- messages ---------------------------------------------------------------------------------
 
@@ -510,7 +480,10 @@ class IceEngine:
             core.counters.unexpected += 1
             self.refusals.add("stun", "not a binding", message.data)
         elif message.kind == Class.REQUEST:
-            self._on_request(path, remote, message, now)
+            admitted = self._doorkeeper.admit(path, remote, message, now)
+            if admitted is not None:
+                self._is_proved(path, now)
+                self._on_check(*admitted, path, remote, now)
         elif message.kind != Class.INDICATION:
             transaction = core.transactions.get(message.transaction_id)
             if transaction is None or transaction.path != path.id:
@@ -533,38 +506,12 @@ class IceEngine:
                 # (RFC 8445, section 7.2.5.2.1)
                 owner.on_silence(now)
 
-    def _on_request(self, path: Path, remote: Address, message: StunMessage, now: float) -> None:
-        core = self._core
-        username = message.text(Attribute.USERNAME)
-        if username is None or Attribute.MESSAGE_INTEGRITY not in message:
-            core.counters.unauthenticated += 1
-            self.refusals.add("stun", "a request without credentials", message.data)
-            self._refuse(path, remote, message, 400, "Bad Request", now)
-            return
-        generation = self._by_ufrag.get(username.partition(":")[0])
-        if generation is None or not message.is_authentic(generation.key):
-            core.counters.unauthenticated += 1
-            self.refusals.add("stun", "a request that is not authentic", message.data)
-            self._refuse(path, remote, message, 401, "Unauthenticated", now)
-            return
-        if message.unknown:
-            self.refusals.add("stun", "an unknown attribute that must be known", message.data)
-            answer = error_response(message, 420, "Unknown Attribute", generation.key)
-            core.transmit(path, remote, answer, now)
-            return
-        request = Request.read(message)
-        if request is None:
-            self.refusals.add("stun", "a request without what a check needs", message.data)
-            core.transmit(path, remote, error_response(message, 400, "Bad Request", generation.key), now)
-            return
-        if self._is_conflict(generation, request):
-            answer = error_response(message, 487, "Role Conflict", generation.key)
-            core.transmit(path, remote, answer, now)
-            return
-        core.transmit(path, remote, success_response(message, remote, generation.key), now)
-        self._is_proved(path, now)
+    def _on_check(
+        self, generation: Generation, request: Request, path: Path, remote: Address, now: float
+    ) -> None:
+        """A check of the peer's, which was answered."""
         if path not in generation.gathering.paths and path.relay is None:
-            core.counters.unexpected += 1
+            self._core.counters.unexpected += 1
         elif generation.remote_pwd is None:
             generation.hold_early(path, remote, request)
         else:
@@ -573,30 +520,7 @@ class IceEngine:
     def _is_proved(self, path: Path, now: float) -> None:
         """The peer, or a server, has spoken on a path: its address is there, whatever was said."""
         if not path.is_here:
-            self.addresses_changed((), ((path.carrier or path).address[0],), now)
-
-    def _refuse(
-        self, path: Path, remote: Address, message: StunMessage, code: int, text: str, now: float
-    ) -> None:
-        """Tell whoever this is that it is nobody, but not as often as anybody likes: the answer is longer
-        than the question, and the sender's address may be a victim's."""
-        credit = min(REFUSALS_AT_ONCE, self._refusals_left + (now - self._refused_at) * REFUSALS_PER_S)
-        self._refused_at = now
-        self._refusals_left = credit - 1 if credit >= 1 else credit
-        if credit >= 1:
-            self._core.transmit(path, remote, error_response(message, code, text), now)
-
-    def _is_conflict(self, generation: Generation, request: Request) -> bool:
-        """Whether the peer must give way; the other way round, we do (RFC 8445, section 7.3.1.1)."""
-        core = self._core
-        if core.config.options.lite or request.controlling is not core.controlling:
-            return False
-        if generation.started_at is None and generation is self.active:
-            return False  # the role is not known yet
-        if (core.tie_breaker >= request.tie_breaker) is core.controlling:
-            return True
-        core.controlling = not core.controlling
-        return False
+            self.addresses_changed((), ((path.via or path).address[0],), now)
 
     # -- selection and states ---------------------------------------------------------------------
 
@@ -622,8 +546,7 @@ class IceEngine:
         return (
             self.state is IceState.DISCONNECTED
             and selected is not None
-            and self._core.is_usable(selected.path)
-            and now < selected.heard_at + self._core.config.disconnected_timeout_s
+            and self._liveness.is_heard(selected, now)
         )
 
     def _look_for_work(self) -> None:
@@ -643,8 +566,7 @@ class IceEngine:
         if self.state not in _CONNECTED or self.active.selected is not self.selected:
             return
         self._set_state(IceState.DISCONNECTED)
-        self._revive_due = now + REVIVE_S
-        self.active.revive(now)
+        self._liveness.revive(self.active, now)
 
     def _on_selection(self, generation: Generation, now: float) -> None:
         pair = generation.selected
@@ -661,28 +583,18 @@ class IceEngine:
         if is_other:
             self.selected = pair
             self.selected_changes += 1
-            pair.heard_at = max(pair.heard_at, pair.valid_at or now)
-            if pair.consent_at < now - self._core.config.keepalive_s and pair.valid_at is not None:
-                # Its last check may be long ago, and says nothing of whether the peer wants packets on
-                # it now: it is asked at once, and has its whole time for an answer.
-                pair.consent_at = self._consent_due = now
-            pair.consent_at = max(pair.consent_at, pair.valid_at or now)
+            self._liveness.on_selected(pair, now)
             if pair.path.relay is not None:
                 pair.path.relay.prepare(pair.remote.address, now)
                 self._core.flush_relay(pair.path, now)
-        if self._consent_due is None:
-            self._consent_due = now + self._consent_interval()
-        state = None
+        self._liveness.begin(now)
+        state = self.state
         if self._is_well(now):
             generation.settle()
             state = IceState.CONNECTED
-        elif self.state is IceState.CHECKING or (self.state is IceState.FAILED and is_new):
+        elif state is IceState.CHECKING or (state is IceState.FAILED and is_new):
             state = IceState.CONNECTED
-        if is_other:
-            self.state = state or self.state
-            self._core.events.append(PairSelected(pair, state))
-        elif state is not None:
-            self._set_state(state)
+        self._set_state(state, pair if is_other else None)
 
     def _linger(self, generation: Generation, now: float) -> None:
         generation.retire()
@@ -696,10 +608,17 @@ class IceEngine:
         if paths:
             self._core.events.append(PathsReleased(paths))
 
-    def _set_state(self, state: IceState) -> None:
-        if self.state is not state:
-            self.state = state
-            self._core.events.append(StateChanged(state))
+    def _set_state(self, state: IceState, pair: Pair | None = None) -> None:
+        """Tell the state, if it is another one, together with a pair that was selected."""
+        changed = None if state is self.state else state
+        if changed is not None:
+            self.state = changed
+            if changed is not IceState.DISCONNECTED:
+                self._liveness.rest()
+        if pair is not None:
+            self._core.events.append(PairSelected(pair, changed))
+        elif changed is not None:
+            self._core.events.append(StateChanged(changed))
 
     @property
     def _has_all(self) -> bool:
@@ -717,7 +636,7 @@ class IceEngine:
             and self.selected is not None
             and self.selected.nominated
         ):
-            generation.gathering.active = False
+            generation.gathering.queries.active = False
             self._set_state(IceState.COMPLETED)
         elif (
             self.state in (IceState.NEW, IceState.CHECKING, IceState.DISCONNECTED)
@@ -727,11 +646,7 @@ class IceEngine:
         ):
             self._set_state(IceState.FAILED)
 
-    # -- consent and silence ----------------------------------------------------------------------
-
-    def _consent_interval(self) -> float:
-        """Randomised by a fifth (RFC 7675, section 5.1)."""
-        return self._core.config.keepalive_s * (0.8 + 0.4 * self._core.random())
+    # -- time -------------------------------------------------------------------------------------
 
     def _fails_at(self) -> float | None:
         """When, as things are, the state will be "failed"."""
@@ -751,15 +666,13 @@ class IceEngine:
 
     def _silent_at(self) -> float | None:
         if self.selected is not None and self.state in _CONNECTED:
-            return self.selected.heard_at + self._core.config.disconnected_timeout_s
+            return self._liveness.silent_at(self.selected)
         return None
 
     def _tick_due(self) -> float | None:
         times = [self._fails_at(), self._silent_at()]
         if self.state is not IceState.FAILED:
-            times.append(self._consent_due)
-        if self.state is IceState.DISCONNECTED and self.selected is not None:
-            times.append(self._revive_due)
+            times.append(self._liveness.next_timeout())
         return min((t for t in times if t is not None), default=None)
 
     def _tick(self, now: float) -> None:
@@ -769,18 +682,8 @@ class IceEngine:
             return
         if silent_at is not None and silent_at <= now:
             self._set_state(IceState.DISCONNECTED)
-            self._revive_due = now
+            self._liveness.revive(self.active, now)
             self.newest.selection_changed = self.newest.selected not in (None, self.selected)
             self._after(now)
-        if self.state is IceState.DISCONNECTED and self.selected is not None and self._revive_due <= now:
-            self._revive_due = now + REVIVE_S
-            self.active.revive(now)
-        if self._consent_due is not None and self._consent_due <= now and self.state is not IceState.FAILED:
-            self._consent_due = now + self._consent_interval()
-            self.active.check_consent(now)
-            selected = self.selected
-            if (
-                selected is not None
-                and now - selected.heard_at >= FOLLOW_AFTER * self._core.config.keepalive_s
-            ):
-                self.active.gathering.probe_relay(selected.path, now)
+        if self.state is not IceState.FAILED:
+            self._liveness.handle_timeout(self.active, self.selected, now)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from rtcstack.config import AddressRule
-from rtcstack.errors import ParseError
 from rtcstack.ice.config import GatherPolicy, IceServer
 from rtcstack.ice.engine.core import Core
 from rtcstack.ice.engine.events import (
@@ -21,28 +20,20 @@ from rtcstack.ice.engine.events import (
     ConnectTcp,
     GatheringDone,
     GatheringState,
-    RelayLost,
-    RelayMoved,
     ServerFailed,
 )
 from rtcstack.ice.engine.pair import Path, RemoteCandidate
 from rtcstack.ice.engine.priority import candidate_priority, foundation
+from rtcstack.ice.engine.queries import Queries
+from rtcstack.ice.engine.relays import Relays
 from rtcstack.ice.rewriting import externals, find_rule
-from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
-from rtcstack.ice.turn.client import (
-    TurnAllocated,
-    TurnClient,
-    TurnEvent,
-    TurnFailed,
-    TurnPeerDenied,
-    TurnRedirected,
-)
+from rtcstack.ice.stun import Address
 from rtcstack.sdp.candidate import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
-__all__ = ["Gathering", "LocalCandidate", "Query"]
+__all__ = ["Gathering", "LocalCandidate"]
 
 MAX_LOCAL_CANDIDATES = 128
 """Candidates of one generation; the servers' answers that come later are ignored."""
@@ -53,15 +44,8 @@ MAX_TCP_CONNECTIONS = 32
 _DISCARD_PORT = 9
 """What an active TCP candidate has for a port (RFC 6544, section 4.5)."""
 
-_ASKED_AGAIN = frozenset((437, 486, 500, 508, 701))
-"""Errors after which an allocation may be had again: the server has forgotten us, is full, or is silent."""
-
 _UNREACHABLE = 701
 """No answer: outside of STUN's own codes (webrtc-pc, section 4.8.3)."""
-
-KEEPALIVE_S = 15.0
-"""How often a server is asked again, so that a NAT keeps the address that it showed, until there is
-a selected pair (RFC 8445, section 5.1.1.4)."""
 
 
 class LocalCandidate(NamedTuple):
@@ -78,80 +62,11 @@ class LocalCandidate(NamedTuple):
     server: IceServer | None
 
 
-class Query:
-    """A STUN server that is asked from one path.
+class Gathering:
+    """Collects the candidates of one generation; a `QueryOwner` and a `RelayOwner`.
 
     Attributes:
-        gathering: that it belongs to.
-        server, address: who.
-        path: from where.
-        deadline: when it is given up.
-        mapped: what it has answered.
-    """
-
-    __slots__ = ("address", "deadline", "gathering", "mapped", "next_at", "path", "server")
-
-    def __init__(
-        self, gathering: Gathering, server: IceServer, path: Path, address: Address, deadline: float
-    ) -> None:
-        self.gathering = gathering
-        self.server = server
-        self.path = path
-        self.address = address
-        self.deadline = deadline
-        self.mapped: Address | None = None
-        self.next_at: float | None = None
-
-    def on_answer(self, message: StunMessage, sends: int, sent_at: float, now: float) -> None:
-        """See `Gathering.on_answer`."""
-        self.gathering.on_answer(self, message, now)
-
-    def on_silence(self, now: float) -> None:
-        """See `Gathering.on_silence`."""
-        self.gathering.on_silence(self)
-
-
-class _Relay:
-    """A TURN server that is asked for an allocation."""
-
-    __slots__ = (
-        "address",
-        "both",
-        "carrier",
-        "client",
-        "deadline",
-        "is_again",
-        "path",
-        "paths",
-        "pending",
-        "server",
-    )
-
-    def __init__(
-        self,
-        server: IceServer,
-        carrier: Path,
-        address: Address,
-        client: TurnClient,
-        path: Path,
-        deadline: float,
-        both: bool,
-        is_again: bool,
-    ) -> None:
-        self.server = server
-        self.carrier = carrier
-        self.address = address
-        self.client = client
-        self.path = path
-        self.deadline = deadline
-        self.both = both
-        self.is_again = is_again
-        self.pending = True
-        self.paths = [path]  # a second one where the server gives an address of each IP version
-
-
-class Gathering:
-    """Collects the candidates of one generation.
+        queries, relays: the STUN and the TURN servers that are asked.
 
     Args:
         core: shared by the agent.
@@ -175,20 +90,15 @@ class Gathering:
         self.local: list[LocalCandidate] = []
         """With their true addresses."""
         self.paths: list[Path] = []
-        self.active = True
-        """Whether servers are to be asked again and again."""
+        self.queries = Queries(core, self)
+        self.relays = Relays(core, ufrag, self)
         self._core = core
         self._ufrag = ufrag
         self._on_path = on_path
         self._on_denied = on_denied
         self._on_lost = on_lost
-        self._queries: list[Query] = []
-        self._relays: list[_Relay] = []
-        self._lost: list[_Relay] = []  # that are asked for again when everything is; none is in both
         self._unreached: set[str] = set()  # URLs of servers of which this was said
-        self._is_retired = False
         self._sources_open = True
-        self._following = 0
 
     # -- what the shell provides ------------------------------------------------------------------
 
@@ -202,7 +112,7 @@ class Gathering:
         tcp_type: str | None = None,
         interface: str | None = None,
         name: str | None = None,
-        carrier_only: bool = False,
+        to_relay: bool = False,
     ) -> Path:
         """A bound socket: a host candidate, unless the policy keeps it from being one.
 
@@ -214,7 +124,7 @@ class Gathering:
             tcp_type: "passive" or "so" for a socket that listens, "active" for an address alone.
             interface: the network interface's name, where it is known.
             name: that the peer is told instead of the address.
-            carrier_only: it leads to a relay, and peers never see it.
+            to_relay: it leads to a relay, and peers never see it.
         """
         path = Path(
             self._core.new_path_id(), address, transport=transport, preference=preference, tcp_type=tcp_type
@@ -222,7 +132,7 @@ class Gathering:
         path.interface, path.name = interface, name
         self._core.paths[path.id] = path
         self.paths.append(path)
-        if not carrier_only and self._core.config.policy is not GatherPolicy.RELAY:
+        if not to_relay and self._core.config.policy is not GatherPolicy.RELAY:
             path.candidate = self._make("host", path, address)
             self._add_host(path, path.candidate)
             self._on_path(path, now)
@@ -230,20 +140,21 @@ class Gathering:
 
     def _add_host(self, path: Path, candidate: Candidate) -> None:
         """A host candidate, and what the application's rules make of it."""
-        rule = self._rule("host", path)
+        rule = self.rule_for("host", path)
         if rule is None or rule.append:
-            self._add(path, candidate, None)
+            self.add(path, candidate, None)
         if rule is not None:
             for i, external in enumerate(externals(rule, candidate.address)):
                 address = (external, candidate.port)
-                self._add(path, self._make("host", path, address, offset=1 + i), None)
-        rule = self._rule("srflx", path)
+                self.add(path, self._make("host", path, address, offset=1 + i), None)
+        rule = self.rule_for("srflx", path)
         if rule is not None:
             for i, external in enumerate(externals(rule, candidate.address)):
                 address = (external, candidate.port)
-                self._add(path, self._make("srflx", path, address, offset=1 + i), None)
+                self.add(path, self._make("srflx", path, address, offset=1 + i), None)
 
-    def _rule(self, kind: str, path: Path) -> AddressRule | None:
+    def rule_for(self, kind: str, path: Path) -> AddressRule | None:
+        """What the application wants told instead of a path's address, or beside it."""
         rules = self._core.config.options.address_rules
         return find_rule(rules, kind, path.address[0], path.interface, path.transport) if rules else None
 
@@ -275,64 +186,7 @@ class Gathering:
             extensions=() if path.tcp_type is None else (("tcptype", path.tcp_type),),
         )
 
-    def query(self, server: IceServer, path: Path, address: Address, now: float) -> None:
-        """Ask a STUN server, from this path, where it sees us."""
-        query = Query(self, server, path, address, now + self._core.config.gather_timeout_s)
-        self._queries.append(query)
-        self._send(query, now)
-
-    def relay(
-        self,
-        server: IceServer,
-        carrier: Path,
-        address: Address,
-        now: float,
-        *,
-        both: bool = False,
-        is_again: bool = False,
-    ) -> None:
-        """Ask a TURN server for an allocation.
-
-        Args:
-            server: as configured.
-            carrier: over which path.
-            address: the server's.
-            now: the time.
-            both: want addresses of both IP versions, and not the server's own.
-            is_again: it is to take the place of a lost one.
-        """
-        core = self._core
-        is_stream = carrier.transport != "udp"
-        client = TurnClient(
-            server.username or "",
-            server.password or "",
-            entropy=core.entropy,
-            is_stream=is_stream,
-            ip_version=6 if ":" in address[0] else 4,
-            both=both,
-        )
-        path = self._add_relay_path(carrier, address, client)
-        deadline = now + core.config.gather_timeout_s
-        relay = _Relay(server, carrier, address, client, path, deadline, both, is_again)
-        self._relays.append(relay)
-        client.start(now)
-        core.flush_relay(path, now)
-
-    def _add_relay_path(self, carrier: Path, server: Address, client: TurnClient) -> Path:
-        path = Path(self._core.new_path_id(), server, preference=carrier.preference)
-        path.relay, path.carrier, path.server = client, carrier, server
-        self._core.paths[path.id] = path
-        return path
-
-    def report_error(
-        self,
-        server: IceServer,
-        local: Address | None,
-        code: int,
-        text: str,
-        *,
-        failed: _Relay | None = None,
-    ) -> None:
+    def report_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed, as the shell or the engine saw.
 
         That it cannot be reached (701) is said once, and only if it cannot be from any of our addresses; from
@@ -341,28 +195,21 @@ class Gathering:
         Spec: webrtc-pc, section 4.8.3.
         """
         if code == _UNREACHABLE:
-            others = {query.server.url for query in self._queries}
-            others |= {relay.server.url for relay in self._relays if relay is not failed}
-            if server.url in self._unreached | others:
+            if server.url in self._unreached or self.queries.asks(server.url) or self.relays.asks(server.url):
                 return
             self._unreached.add(server.url)
         known = {host for each in self.candidates for host in (each.address, each.related_address)}
         shown = local if local is not None and local[0] in known else None
         self._core.events.append(ServerFailed(server, shown, code, text))
 
-    def followed(self) -> None:
-        """A redirection (`RelayMoved`) was followed, or was given up."""
-        self._following -= 1
-        self._check_done()
-
     def end_of_sources(self) -> None:
         """The shell has nothing more to give: gathering is over once all servers are done."""
         self._sources_open = False
-        self._check_done()
+        self.check_done()
 
     @property
     def _all_paths(self) -> list[Path]:
-        return [*self.paths, *(path for relay in self._relays for path in relay.paths)]
+        return [*self.paths, *self.relays.paths]
 
     @property
     def bases(self) -> list[Path]:
@@ -442,7 +289,8 @@ class Gathering:
             self.local.append(LocalCandidate(path, candidate, None))
         return candidate
 
-    def _add(self, path: Path, candidate: Candidate, server: IceServer | None) -> None:
+    def add(self, path: Path, candidate: Candidate, server: IceServer | None) -> None:
+        """A candidate was found."""
         if len(self.local) >= MAX_LOCAL_CANDIDATES:
             return
         self.local.append(LocalCandidate(path, candidate, server))
@@ -469,237 +317,72 @@ class Gathering:
             return dataclasses.replace(candidate, related_address=anywhere, related_port=0)
         return candidate
 
-    # -- STUN servers -----------------------------------------------------------------------------
+    # -- what servers say, see `QueryOwner` and `RelayOwner` ---------------------------------------
 
-    def _send(self, query: Query, now: float) -> None:
-        transaction_id = self._core.entropy(12)
-        data = encode(Method.BINDING, Class.REQUEST, transaction_id)
-        self._core.transactions.start(transaction_id, query, query, query.path.id, query.address, data, now)
-        self._core.transmit(query.path, query.address, data, now)
-
-    def on_answer(self, query: Query, message: StunMessage, now: float) -> None:
-        """A STUN server has answered.
-
-        Raises:
-            ParseError: with nonsense.
-        """
-        if query.deadline == float("inf"):
-            self._keep(query, now)
-            return
-        if message.kind == Class.ERROR:
-            error = message.error() or (500, "an error without a code")
-            self._end_query(query, *error)
-            return
-        mapped = message.address(Attribute.XOR_MAPPED_ADDRESS) or message.address(Attribute.MAPPED_ADDRESS)
-        if mapped is None or not mapped[1]:
-            raise ParseError("a binding response without an address")
-        query.mapped = mapped
-        query.deadline = float("inf")
-        self._keep(query, now)
-        path = query.path
+    def on_mapped(self, path: Path, mapped: Address, server: IceServer) -> None:
+        """A STUN server sees packets of a path come from that address."""
         # Without a NAT it is the host's own, and redundant (RFC 8445, section 5.1.3).
         if path.candidate is not None and self.find_local(path, mapped) is None:
-            rule = self._rule("srflx", path)
+            rule = self.rule_for("srflx", path)
             if mapped != path.address and (rule is None or rule.append):
-                self._add(path, self._make("srflx", path, mapped, server=query.server.host), query.server)
-        self._check_done()
+                self.add(path, self._make("srflx", path, mapped, server=server.host), server)
+        self.check_done()
 
-    def _keep(self, query: Query, now: float) -> None:
-        query.next_at = now + KEEPALIVE_S
+    def on_query_failed(self, server: IceServer, local: Address, code: int, text: str) -> None:
+        """A STUN server gave no address."""
+        self.report_error(server, local, code, text)
+        self.check_done()
 
-    def on_silence(self, query: Query) -> None:
-        """A STUN server has not answered."""
-        if query.deadline != float("inf"):
-            self._end_query(query, 701, "the server did not answer")
-
-    def _end_query(self, query: Query, code: int, text: str) -> None:
-        if query in self._queries:
-            self._queries.remove(query)
-            self._core.transactions.forget(query)
-            self.report_error(query.server, query.path.address, code, text)
-            self._check_done()
-
-    def mappings(self) -> list[tuple[Address, str, Address]]:
-        """What STUN servers saw: the local address, the server's URL, and the address behind a NAT."""
-        return [(q.path.address, q.server.url, q.mapped) for q in self._queries if q.mapped is not None]
-
-    # -- relays -----------------------------------------------------------------------------------
-
-    def relay_for(self, carrier: int, remote: Address) -> list[Path]:
-        """The relay whose server is reached over that path, at that address: its paths, or none."""
-        for relay in self._relays:
-            if relay.carrier.id == carrier and (relay.address == remote or relay.carrier.transport != "udp"):
-                return relay.paths
-        return []
-
-    def take_relay_events(self, path: Path, now: float) -> None:
-        """A relay's client may have learnt something."""
-        relay = next((r for r in self._relays if r.path is path), None)
-        if relay is None:
-            return
-        for event in relay.client.events():
-            self._on_relay_event(relay, event, now)
-        self._check_done()  # when both addresses of an allocation are known
-        self._core.flush_relay(path, now)
-
-    def _on_relay_event(self, relay: _Relay, event: TurnEvent, now: float) -> None:
-        match event:
-            case TurnAllocated(relayed, mapped):
-                self._on_allocated(relay, relayed, mapped, now)
-            case TurnFailed(code, reason):
-                was_pending = relay.pending
-                if not was_pending:
-                    self._core.events.append(RelayLost(relay.server, relay.path.address, code, reason))
-                elif not relay.is_again:
-                    self.report_error(relay.server, relay.carrier.address, code, reason, failed=relay)
-                self._end_relay(relay)
-                is_asked_again = code in _ASKED_AGAIN and (relay.is_again or not was_pending)
-                if is_asked_again and relay.carrier.id in self._core.paths:
-                    self._lost.append(relay)
-                    if not was_pending:
-                        self._ask_again(relay, now)
-            case TurnRedirected(server):
-                self._following += 1
-                self._core.events.append(RelayMoved(self._ufrag, relay.server, relay.carrier.id, server))
-                self._end_relay(relay)
-            case TurnPeerDenied(host):
-                for path in relay.paths:
-                    self._on_denied(path, host)
-
-    def _on_allocated(self, relay: _Relay, relayed: Address, mapped: Address | None, now: float) -> None:
-        path = relay.path
-        if not relay.pending:  # the second address of the same allocation
-            path = self._add_relay_path(relay.carrier, relay.address, relay.client)
-            path.preference += 1
-            relay.paths.append(path)
-        relay.pending = False
-        path.address = relayed
-        via = "tls" if relay.server.scheme.is_secure else relay.carrier.transport
-        hidden = self._core.config.policy is GatherPolicy.RELAY
-        if mapped is not None and (":" in mapped[0]) is not (":" in relayed[0]):
-            mapped = None  # a related address of the other version is of no use to anybody
-        anywhere = "::" if path.ip_version == 6 else "0.0.0.0"
-        path.candidate = Candidate(
-            foundation=foundation("relay", relayed[0], "udp", relay.server.host + via),
-            component=1,
-            transport="udp",
-            priority=candidate_priority("relay", path.preference, carrier=via),
-            address=relayed[0],
-            port=relayed[1],
-            type="relay",
-            related_address=anywhere if hidden or mapped is None else mapped[0],
-            related_port=0 if hidden or mapped is None else mapped[1],
-        )
-        rule = self._rule("relay", path)
-        if rule is None or rule.append:
-            self._add(path, path.candidate, relay.server)
-        for i, external in enumerate([] if rule is None else externals(rule, relayed[0])):
-            candidate = dataclasses.replace(
-                path.candidate,
-                foundation=foundation("relay", external, "udp", relay.server.host + via),
-                address=external,
-                priority=candidate_priority("relay", path.preference + 1 + i, carrier=via),
-            )
-            self._add(path, candidate, relay.server)
+    def on_path(self, path: Path, now: float) -> None:
+        """Pairs can be made of a path."""
         self._on_path(path, now)
 
-    def probe_relay(self, path: Path, now: float) -> None:
-        """Nothing comes through a relay: ask its server whether it still knows us."""
-        if path.relay is not None and path.id in self._core.paths:
-            path.relay.probe(now)
-            self._core.flush_relay(path, now)
+    def on_denied(self, path: Path, host: str) -> None:
+        """A relay will not send to an address."""
+        self._on_denied(path, host)
 
-    def revive_relays(self, now: float) -> None:
-        """Nothing comes from the peer: ask whether relays are still there, and for those that are not."""
-        for relay in list(self._relays):
-            self.probe_relay(relay.path, now)
-        for relay in list(self._lost):
-            self._ask_again(relay, now)
+    def on_relay_failed(self, server: IceServer, local: Address, code: int, text: str) -> None:
+        """A TURN server gave no address."""
+        self.report_error(server, local, code, text)
 
-    def _ask_again(self, relay: _Relay, now: float) -> None:
-        """A NAT in between, or the server, has forgotten an allocation: have another from the same socket.
-
-        The peer, if it does not know the new address, learns it from our checks.
-        """
-        if not self._core.is_usable(relay.carrier) or self._is_retired:
-            return
-        self._lost.remove(relay)
-        self.relay(relay.server, relay.carrier, relay.address, now, both=relay.both, is_again=True)
+    def on_relay_ended(self, paths: list[Path]) -> None:
+        """A relay is no more, nor are its paths; reports show its candidates until another one ends."""
+        self.local = [e for e in self.local if e.path in paths or e.path.id in self._core.paths]
+        for path in paths:
+            self._on_lost(path)
 
     def retire(self) -> None:
         """Nothing more is asked for: another generation has taken the place of this one."""
-        self.active = False
-        self._is_retired = True
-
-    def _end_relay(self, relay: _Relay) -> None:
-        relay.pending = False
-        self.local = [each for each in self.local if each.path.id in self._core.paths]  # of earlier lost ones
-        if relay in self._relays:
-            self._relays.remove(relay)
-            for path in relay.paths:
-                self._core.paths.pop(path.id, None)
-            for path in relay.paths:
-                self._on_lost(path)
-        self._check_done()
+        self.queries.active = False
+        self.relays.retire()
 
     def lose_path(self, path: Path, reason: str, now: float) -> None:
         """A socket or connection has come to its end."""
         self._core.paths.pop(path.id, None)
-        self._lost = [relay for relay in self._lost if relay.carrier is not path]
         if path in self.paths:
             self.paths.remove(path)
-        for relay in list(self._relays):
-            if relay.carrier is path:
-                relay.client.fail(701, reason)
-                self.take_relay_events(relay.path, now)
-        for query in [q for q in self._queries if q.path is path]:
-            if query.mapped is None:
-                self._end_query(query, 701, reason)
-            else:
-                self._queries.remove(query)
-                self._core.transactions.forget(query)
+        self.relays.lose_server(path, reason, now)
+        self.queries.lose_path(path, reason)
         self._on_lost(path)
 
     # -- time -------------------------------------------------------------------------------------
 
-    def _check_done(self) -> None:
-        if self.state is GatheringState.COMPLETE or self._sources_open or self._following:
+    def check_done(self) -> None:
+        """Gathering may be over."""
+        if self.state is GatheringState.COMPLETE or self._sources_open:
             return
-        if any(q.mapped is None for q in self._queries) or any(r.pending for r in self._relays):
-            return
-        self.state = GatheringState.COMPLETE
-        self._core.events.append(GatheringDone(self._ufrag))
+        if not self.queries.is_pending and not self.relays.is_pending:
+            self.state = GatheringState.COMPLETE
+            self._core.events.append(GatheringDone(self._ufrag))
 
     def handle_timeout(self, now: float) -> None:
-        """Give up servers that are late, keep the others' answers alive."""
-        for query in list(self._queries):
-            if query.deadline <= now:
-                self._end_query(query, 701, "the server did not answer")
-            elif self.active and query.next_at is not None and query.next_at <= now:
-                self._keep(query, now)
-                self._send(query, now)
-        for relay in list(self._relays):
-            relay.client.handle_timeout(now)
-            if relay.pending and relay.deadline <= now:
-                relay.client.fail(701, "the server did not answer")
-            self.take_relay_events(relay.path, now)
-
-    def _deadlines(self) -> Iterator[float]:
-        for query in self._queries:
-            if query.mapped is None:
-                yield query.deadline
-            elif query.next_at is not None and self.active:
-                yield query.next_at
-        for relay in self._relays:
-            if relay.pending:
-                yield relay.deadline
-            due = relay.client.next_timeout()
-            if due is not None:
-                yield due
+        """Give up servers that are late, keep what the others have given."""
+        self.queries.handle_timeout(now)
+        self.relays.handle_timeout(now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        return min(self._deadlines(), default=None)
+        return min((*self.queries.deadlines(), *self.relays.deadlines()), default=None)
 
     def close(self, now: float) -> tuple[int, ...]:
         """Give the relays back.
@@ -707,16 +390,8 @@ class Gathering:
         Returns:
             The paths whose sockets may be closed.
         """
-        for relay in self._relays:
-            relay.client.close(now)
-            self._core.flush_relay(relay.path, now)
-            for path in relay.paths:
-                self._core.paths.pop(path.id, None)
-        self._relays.clear()
-        self._lost.clear()
-        for query in self._queries:
-            self._core.transactions.forget(query)
-        self._queries.clear()
+        self.relays.close(now)
+        self.queries.close()
         for path in self.paths:
             self._core.paths.pop(path.id, None)
         return tuple(path.id for path in self.paths)

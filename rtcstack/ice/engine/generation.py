@@ -1,4 +1,6 @@
-"""One generation of ICE: one pair of credentials at each end, its candidates, checks and nomination.
+"""One generation of ICE. One question: which of its pairs work, and which of those is nominated?
+
+It has one pair of credentials at each end, its candidates and its checks.
 
 Spec: RFC 8445, sections 6 to 8; RFC 8838 (trickle); RFC 7675 (consent).
 """
@@ -213,12 +215,12 @@ class Generation:
             if not pair.path.is_here:
                 self._fail(pair)
                 self.checklist.drop_trigger(pair)
-            elif pair.state is PairState.FAILED and (pair.path.carrier or pair.path).address[0] in back:
+            elif pair.state is PairState.FAILED and (pair.path.via or pair.path).address[0] in back:
                 pair.state = PairState.WAITING
         for path in self.gathering.bases:
             self._on_path(path, now)  # with what the peer has told meanwhile
         if back:
-            self.gathering.revive_relays(now)
+            self.gathering.relays.revive(now)
 
     def _fail(self, pair: Pair) -> None:
         pair.state = PairState.FAILED
@@ -481,7 +483,7 @@ class Generation:
         self._nominating = self._pinned = None
         self.checklist.revive(self._core.is_usable)
         self._next_check_at = min(self._next_check_at, now)
-        self.gathering.revive_relays(now)
+        self.gathering.relays.revive(now)
 
     def settle(self) -> None:
         """The selected pair works again, or another has taken its place."""

@@ -40,7 +40,7 @@ class Path:
         name: that stands for the address in what the peer is told, or None.
         candidate: the local candidate that it is, or None when it carries a relay only.
         relay: the allocation, when it is one.
-        carrier: the path to the relay's server, when it is one.
+        via: the path to the relay's server, when it is one.
         server: that server's address.
         tcp_type: "active", "passive" or "so" for TCP.
         peer: the other end of a TCP connection; None for what only listens or may connect.
@@ -50,7 +50,6 @@ class Path:
     __slots__ = (
         "address",
         "candidate",
-        "carrier",
         "id",
         "interface",
         "is_gone",
@@ -61,6 +60,7 @@ class Path:
         "server",
         "tcp_type",
         "transport",
+        "via",
     )
 
     def __init__(
@@ -83,7 +83,7 @@ class Path:
         self.interface: str | None = None
         self.name: str | None = None
         self.relay: TurnClient | None = None
-        self.carrier: Path | None = None
+        self.via: Path | None = None
         self.server: Address | None = None
         self.is_gone = False
 
@@ -95,7 +95,7 @@ class Path:
     @property
     def is_here(self) -> bool:
         """Whether this machine has its address, or the address from which its relay is reached."""
-        return not self.is_gone and (self.carrier is None or not self.carrier.is_gone)
+        return not self.is_gone and (self.via is None or not self.via.is_gone)
 
     @property
     def is_base(self) -> bool:

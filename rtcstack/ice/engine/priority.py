@@ -17,16 +17,16 @@ _TCP_PENALTY = 40
 """TCP candidates come after all UDP candidates but relayed ones."""
 
 
-def type_preference(kind: str, transport: str = "udp", carrier: str = "udp") -> int:
+def type_preference(kind: str, transport: str = "udp", over: str = "udp") -> int:
     """The preference of a candidate's type, 0 to 126.
 
     Args:
         kind: "host", "prflx", "srflx" or "relay".
         transport: of the candidate.
-        carrier: for "relay", how the relay is reached: "udp", "tcp" or "tls".
+        over: for "relay", how the relay is reached: "udp", "tcp" or "tls".
     """
     if kind == "relay":
-        return {"udp": 2, "tcp": 1}.get(carrier, 0)
+        return {"udp": 2, "tcp": 1}.get(over, 0)
     preference = _TYPE_PREFERENCE[kind]
     return preference - _TCP_PENALTY if transport == "tcp" else preference
 
@@ -46,12 +46,12 @@ def local_preference(index: int, kind: str, tcp_type: str | None) -> int:
 
 
 def candidate_priority(
-    kind: str, index: int, *, tcp_type: str | None = None, carrier: str = "udp", component: int = 1
+    kind: str, index: int, *, tcp_type: str | None = None, over: str = "udp", component: int = 1
 ) -> int:
     """A candidate's priority, 1 to 2**31 - 1; see `type_preference` and `local_preference`."""
     transport = "udp" if tcp_type is None else "tcp"
     return (
-        (type_preference(kind, transport, carrier) << 24)
+        (type_preference(kind, transport, over) << 24)
         + (local_preference(index, kind, tcp_type) << 8)
         + (256 - component)
     )

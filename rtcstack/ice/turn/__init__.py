@@ -1,8 +1,8 @@
 """TURN, the client's side: an engine without a socket."""
 
-from rtcstack.ice.turn.client import (
+from rtcstack.ice.turn.client import TurnClient
+from rtcstack.ice.turn.events import (
     TurnAllocated,
-    TurnClient,
     TurnEvent,
     TurnFailed,
     TurnPeerDenied,

@@ -1,4 +1,4 @@
-"""A TURN client: one allocation at one server, as an engine.
+"""A TURN client, as an engine. One question: what does one server relay for us, and until when?
 
 The server's side of it is a path that this engine does not see: it gives back what is to be sent
 to the server and takes what came from there, as datagrams or as a stream.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rtcstack.engine import Run
@@ -24,21 +23,21 @@ from rtcstack.ice.stun import (
     StunMessage,
     encode,
     encode_address,
-    long_term_key,
 )
 from rtcstack.ice.transactions import MAX_SENDS, RTO_S, Transactions
-from rtcstack.ice.turn.framing import TurnFraming
+from rtcstack.ice.turn.credentials import Credentials
+from rtcstack.ice.turn.events import (
+    Relayed,
+    TurnAllocated,
+    TurnEvent,
+    TurnFailed,
+    TurnPeerDenied,
+    TurnRedirected,
+)
+from rtcstack.ice.turn.framing import TurnFraming, channel_data, in_channel, read_channel_data
 from rtcstack.ice.turn.peers import Channel, Grant, Permission
 
-__all__ = [
-    "Relayed",
-    "TurnAllocated",
-    "TurnClient",
-    "TurnEvent",
-    "TurnFailed",
-    "TurnPeerDenied",
-    "TurnRedirected",
-]
+__all__ = ["TurnClient"]
 
 MAX_PERMISSIONS = 128
 """Peer addresses that one allocation knows."""
@@ -81,71 +80,8 @@ _NEVER = float("inf")
 _UDP = bytes((17, 0, 0, 0))
 _FAMILY = {4: bytes((1, 0, 0, 0)), 6: bytes((2, 0, 0, 0))}
 
-# +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-# |         Channel Number        |            Length             |
-# +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-# |                       Application Data                        |
-_CHANNEL_DATA = struct.Struct("!HH")
 _FIRST_CHANNEL = 0x4000
 _U32 = struct.Struct("!I")
-
-
-@dataclass(frozen=True, slots=True)
-class TurnAllocated:
-    """The relay has an address for us; told of each, if there are two.
-
-    Attributes:
-        relayed: where peers reach us.
-        mapped: where the server sees us.
-        lifetime_s: what the server granted.
-    """
-
-    relayed: Address
-    mapped: Address | None
-    lifetime_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class TurnFailed:
-    """There is no allocation, or no longer.
-
-    Attributes:
-        code: a STUN error code, or 701 when the server did not answer (webrtc-pc, section 4.8.2).
-        reason: what the server said, or what went wrong.
-    """
-
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRedirected:
-    """The server asks us to use another one (RFC 8489, section 10).
-
-    Attributes:
-        server: its address.
-    """
-
-    server: Address
-
-
-@dataclass(frozen=True, slots=True)
-class TurnPeerDenied:
-    """The server will not relay to an address.
-
-    Attributes:
-        host: of the peer.
-        code: the STUN error code.
-    """
-
-    host: str
-    code: int
-
-
-Relayed = tuple[Address, bytes, float]
-"""What a peer has sent through a relay: from where, the datagram, when it reached this machine."""
-
-TurnEvent = TurnAllocated | TurnFailed | TurnRedirected | TurnPeerDenied
 
 
 class _Request(NamedTuple):
@@ -193,15 +129,11 @@ class TurnClient:
         self.mapped: Address | None = None
         self.failed: TurnFailed | None = None
         self.dropped = 0
-        self._username = username
-        self._password = password
+        self._credentials = Credentials(username, password)
         self._entropy = entropy
         self._framing = TurnFraming() if is_stream else None
         self._ip_version = ip_version
         self._both = both
-        self._realm: bytes | None = None
-        self._nonce: bytes | None = None
-        self._key: bytes | None = None
         self._transactions: Transactions[_Request] = Transactions()
         self._refresh_at: float | None = None
         self._is_refreshing = False
@@ -372,7 +304,7 @@ class TurnClient:
                 self.dropped += 1
         elif channel is not None and channel.state is Grant.GRANTED:
             channel.used_at = now
-            self._out.append(self._frame(channel.number, data))
+            self._out.append(channel_data(channel.number, data, is_stream=self._framing is not None))
         else:
             self._indicate(peer, data)
 
@@ -397,14 +329,10 @@ class TurnClient:
             return [Run(data, len(data)) for data in self.drain(now)]
         channel.used_at = permission.used_at = self._spoke_at = now
         if self._framing is not None:
-            number, frame = channel.number, self._frame
-            return [Run(d, len(d)) for d in (frame(number, d) for r in runs for d in r.datagrams())]
-        return [_wrap(channel.number, run) for run in runs]
-
-    def _frame(self, number: int, data: bytes) -> bytes:
-        framed = _CHANNEL_DATA.pack(number, len(data)) + data
-        # over a stream each message is padded to four bytes (RFC 8656, section 12.5)
-        return framed if self._framing is None else framed + bytes(-len(data) & 3)
+            number = channel.number
+            framed = (channel_data(number, d, is_stream=True) for r in runs for d in r.datagrams())
+            return [Run(d, len(d)) for d in framed]
+        return [in_channel(channel.number, run) for run in runs]
 
     def _indicate(self, peer: Address, data: bytes) -> None:
         transaction_id = self._entropy(12)
@@ -415,15 +343,12 @@ class TurnClient:
         self._out.append(encode(Method.SEND, Class.INDICATION, transaction_id, attributes, fingerprint=False))
 
     def _on_channel_data(self, data: bytes, at: float) -> None:
-        if len(data) < 4:
+        read = read_channel_data(data)
+        peer = None if read is None else self._peers.get(read[0])
+        if read is None or peer is None:
             self.dropped += 1
-            return
-        number, length = _CHANNEL_DATA.unpack_from(data)
-        peer = self._peers.get(number)
-        if peer is None or length > len(data) - 4:
-            self.dropped += 1
-            return
-        self._deliver(peer, data[4 : 4 + length], at)
+        else:
+            self._deliver(peer, read[1], at)
 
     def _deliver(self, peer: Address, data: bytes, at: float) -> None:
         if len(self._received) < MAX_RECEIVED:
@@ -503,13 +428,9 @@ class TurnClient:
         elif isinstance(request.subject, Permission):
             peer = (request.host, 0)
             attributes.append((Attribute.XOR_PEER_ADDRESS, encode_address(peer, transaction_id)))
-        if self._realm is not None and self._nonce is not None:
-            attributes += (
-                (Attribute.USERNAME, self._username.encode()),
-                (Attribute.REALM, self._realm),
-                (Attribute.NONCE, self._nonce),
-            )
-        data = encode(request.method, Class.REQUEST, transaction_id, attributes, key=self._key)
+        attributes += self._credentials.attributes
+        key = self._credentials.key
+        data = encode(request.method, Class.REQUEST, transaction_id, attributes, key=key)
         self._out.append(data)
         # a stream repeats by itself (RFC 8489, section 6.2.2)
         rto_s, sends_max = (RTO_S, MAX_SENDS) if self._framing is None else (STREAM_ANSWER_S, 1)
@@ -533,8 +454,9 @@ class TurnClient:
             return
         error = message.error() if message.kind == Class.ERROR else None
         challenged = error is not None and error[0] in (401, 438)
-        may_be_unsigned = challenged or (error is not None and error[0] == 300) or self._key is None
-        if not may_be_unsigned and self._key is not None and not message.is_authentic(self._key):
+        may_be_unsigned = challenged or (error is not None and error[0] == 300)
+        key = self._credentials.key
+        if not may_be_unsigned and key is not None and not message.is_authentic(key):
             self.dropped += 1
             return
         request = transaction.owner
@@ -544,31 +466,13 @@ class TurnClient:
             return
         self._transactions.remove(message.transaction_id)
         code, reason = error if error is not None else (500, "an error without a code")
-        if challenged and self._take_challenge(message, code, request):
+        may_repeat = challenged and request.challenges < MAX_CHALLENGES
+        if may_repeat and self._credentials.take_challenge(message, code):
             self._ask(request._replace(challenges=request.challenges + 1), now)
         elif code == 300 and request.method == Method.ALLOCATE:
             self._on_redirect(message)
         else:
             self._on_refusal(request, code, reason, now)
-
-    def _take_challenge(self, message: StunMessage, code: int, request: _Request) -> bool:
-        """Whether the request may be tried again, with what the server has told."""
-        realm, nonce = message.get(Attribute.REALM), message.get(Attribute.NONCE)
-        if nonce is None or request.challenges >= MAX_CHALLENGES:
-            return False
-        if len(nonce) > MAX_TEXT_BYTES or len(realm or b"") > MAX_TEXT_BYTES:
-            return False  # each request would have to carry them
-        if code == 401 and (realm is None or self._key is not None):
-            return False  # these credentials were refused (RFC 8489, section 9.2.5)
-        try:
-            text = message.text(Attribute.REALM)
-        except ParseError:
-            return False
-        self._nonce = nonce
-        if realm is not None and text is not None:
-            self._realm = realm
-            self._key = long_term_key(self._username, text, self._password)
-        return self._key is not None
 
     def _on_success(self, request: _Request, message: StunMessage, now: float) -> None:
         subject = request.subject
@@ -671,18 +575,3 @@ def _address_error(message: StunMessage) -> tuple[int, str] | None:
     if value is None or len(value) < 4:
         return None
     return (value[2] & 7) * 100 + value[3], value[4 : 4 + MAX_TEXT_BYTES].decode("utf-8", "replace")
-
-
-def _wrap(number: int, run: Run) -> Run:
-    """A run in which each datagram has a channel's header."""
-    data, segment = run
-    size = len(data)
-    if size <= segment:
-        return Run(_CHANNEL_DATA.pack(number, size) + data, size + 4)
-    header = _CHANNEL_DATA.pack(number, segment)
-    pieces: list[bytes] = []
-    last = (size - 1) // segment * segment
-    for start in range(0, last, segment):
-        pieces += (header, data[start : start + segment])
-    pieces += (_CHANNEL_DATA.pack(number, size - last), data[last:])
-    return Run(b"".join(pieces), segment + 4)

@@ -3,103 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from rtcstack.engine import Run
 from rtcstack.ice import (
-    Address,
     GatheringState,
     IceConfig,
-    IceServer,
     IceState,
-    PairView,
     parse_server_uri,
 )
-from rtcstack.ice.agent import IceAgent
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import VirtualNetwork
+from tests.support.iceagents import Observer, agents, connect, start
 from tests.support.virtual import in_virtual_time
-
-FAST = IceConfig(
-    include_loopback=True,
-    use_ipv6=False,
-    keepalive_s=0.05,
-    disconnected_timeout_s=0.2,
-    failed_timeout_s=0.6,
-)
-
-
-class Observer:
-    """Hands candidates to the other side and keeps what it is told."""
-
-    def __init__(self, config: IceConfig = FAST) -> None:
-        self.agent = IceAgent(config, self)
-        self.other: Observer | None = None
-        self.states: list[IceState] = []
-        self.gathering: list[GatheringState] = []
-        self.pairs: list[PairView] = []
-        self.data: list[bytes] = []
-        self.errors: list[tuple[IceServer, int]] = []
-        self.changed = asyncio.Event()
-
-    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
-        if self.other is not None:
-            self.other.agent.add_remote_candidate(candidate)
-
-    def on_ice_gathering(self, state: GatheringState) -> None:
-        self.gathering.append(state)
-        if state is GatheringState.COMPLETE and self.other is not None:
-            self.other.agent.end_of_remote_candidates()
-        self.changed.set()
-
-    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        self.errors.append((server, code))
-        self.changed.set()
-
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
-        self.states += [state] if state else []
-        self.pairs += [pair] if pair else []
-        self.changed.set()
-
-    def on_datagrams(
-        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
-    ) -> None:
-        self.data += [d for run in dtls for d in run.datagrams()] + srtp
-        self.changed.set()
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
-
-
-@contextlib.asynccontextmanager
-async def agents(config: IceConfig = FAST) -> AsyncIterator[tuple[Observer, Observer]]:
-    a, b = Observer(config), Observer(config)
-    a.other, b.other = b, a
-    try:
-        yield a, b
-    finally:
-        await a.agent.close()
-        await b.agent.close()
-
-
-def start(a: Observer, b: Observer) -> None:
-    for me, other, controlling in ((a, b, True), (b, a, False)):
-        me.agent.gather()
-        me.agent.start(other.agent.ufrag, other.agent.pwd, controlling=controlling)
-
-
-async def connect(a: Observer, b: Observer) -> None:
-    start(a, b)
-    for each in (a, b):
-        await each.until(lambda e=each: e.agent.state in (IceState.CONNECTED, IceState.COMPLETED))
 
 
 async def test_connects_completes_and_carries_data() -> None:

@@ -15,7 +15,7 @@ from aioice import ice as aioice_ice
 
 from rtcstack import NotSupportedError, RTCConfiguration, RTCPeerConnection, Settings
 from rtcstack.config import AddressRule, IceSettings
-from rtcstack.engine import Address, Run
+from rtcstack.engine import Run
 from rtcstack.ice import (
     FEATURES,
     GatheringState,
@@ -23,69 +23,38 @@ from rtcstack.ice import (
     IceFeature,
     IceServer,
     IceState,
-    PairView,
     check_features,
     features,
     make_agent,
     parse_server_uri,
 )
-from rtcstack.ice.aioice_agent import GOODBYE_S, LINGER_S, MAX_LINGERING, MAX_RESOLUTIONS, AioiceAgent
+from rtcstack.ice.aioice_agent import GOODBYE_S, LINGER_S, MAX_LINGERING, AioiceAgent
 from rtcstack.ice.aioice_connection import MAX_REMOTE_CANDIDATES, AioiceConnection
+from rtcstack.ice.contract import IceObserver
+from rtcstack.ice.lookups import MAX_RESOLUTIONS
 from rtcstack.network import network_here
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import Internet, TurnServer, VirtualLoop, run
+from tests.support.iceagents import Observed, start
 from tests.support.loops import stand_on
 from tests.support.virtual import in_virtual_time
 
 AIOICE = IceConfig(use_ipv6=False, options=IceSettings(agent="aioice"))
 
 
-class End:
-    """Hands candidates to the other end and keeps what it is told."""
+class End(Observed[AioiceAgent]):
+    """An agent of aioice's, which takes its time."""
 
     def __init__(self, config: IceConfig) -> None:
-        agent = make_agent(config, self, network=network_here())
-        assert isinstance(agent, AioiceAgent)
-        self.agent = agent
-        self.other: End | None = None
-        self.states: list[IceState] = []
-        self.gathering: list[GatheringState] = []
-        self.candidates: list[Candidate] = []
-        self.pairs: list[PairView] = []
-        self.data: list[bytes] = []
-        self.errors: list[tuple[str, int]] = []
-        self.changed = asyncio.Event()
+        def make(observer: IceObserver) -> AioiceAgent:
+            agent = make_agent(config, observer, network=network_here())
+            assert isinstance(agent, AioiceAgent)
+            return agent
 
-    def on_ice_candidate(self, candidate: Candidate, ufrag: str, server: IceServer | None) -> None:
-        self.candidates.append(candidate)
-        if self.other is not None:
-            self.other.agent.add_remote_candidate(candidate)
-
-    def on_ice_gathering(self, state: GatheringState) -> None:
-        self.gathering.append(state)
-        if state is GatheringState.COMPLETE and self.other is not None:
-            self.other.agent.end_of_remote_candidates()
-        self.changed.set()
-
-    def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
-        self.errors.append((server.url, code))
-
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
-        self.states += [state] if state else []
-        self.pairs += [pair] if pair else []
-        self.changed.set()
-
-    def on_datagrams(
-        self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
-    ) -> None:
-        self.data += [d for run in dtls for d in run.datagrams()] + srtp
-        self.changed.set()
+        super().__init__(make)
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+        await super().until(condition, timeout_s)
 
 
 @contextlib.asynccontextmanager
@@ -103,9 +72,7 @@ async def ends(config: IceConfig = AIOICE) -> AsyncIterator[tuple[End, End]]:
 
 
 async def connect(a: End, b: End) -> None:
-    for me, other in ((a, b), (b, a)):
-        me.agent.gather()
-        me.agent.start(other.agent.ufrag, other.agent.pwd, controlling=me is a)
+    start(a, b)
     for each in (a, b):
         await each.until(lambda e=each: e.agent.state is IceState.COMPLETED)
 
@@ -186,6 +153,7 @@ def test_settings_ask_for_every_feature_that_a_setting_can_ask_for() -> None:
         IceFeature.TIMERS,
         IceFeature.EARLY_CHECKS,
         IceFeature.RECOVERY,
+        IceFeature.RELAY_FAMILIES,
         IceFeature.SEEDED,
         IceFeature.CANDIDATE_POOL,
     }
@@ -392,9 +360,9 @@ async def test_names_are_looked_up_a_few_at_a_time() -> None:
         a.other = None
         for i in range(3 * MAX_RESOLUTIONS):
             a.agent.add_remote_candidate(Candidate.parse(f"1 1 udp 1 {i}.local 9 typ host"))
-        assert a.agent._newest.resolving == MAX_RESOLUTIONS
+        assert len(a.agent._lookups) == MAX_RESOLUTIONS
         await asyncio.sleep(5)
-        assert a.agent._newest.resolving == 0
+        assert len(a.agent._lookups) == 0
 
 
 @in_virtual_time

@@ -8,8 +8,8 @@ import pytest
 
 from rtcstack.config import IceSettings
 from rtcstack.ice.config import GatherPolicy, IceConfig
-from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEvent, IceState, RelayMoved
-from rtcstack.ice.engine.engine import REFUSALS_AT_ONCE, REFUSALS_PER_S
+from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEngine, IceEvent, IceState, RelayMoved
+from rtcstack.ice.engine.doorkeeper import REFUSALS_AT_ONCE, REFUSALS_PER_S
 from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
 from rtcstack.ice.transactions import MAX_TRANSACTIONS, Transactions
@@ -537,8 +537,8 @@ def test_redirections_of_a_relay(where: str) -> None:
         path = host.engine.path(event.path)
         assert path is not None
         if len(moved) < 4:
-            host.engine.relay(host.engine.newest, event.server, path, event.address, net.now)
-        host.engine.newest.gathering.followed()
+            host.engine.newest.gathering.relays.ask(event.server, path, event.address, net.now)
+        host.engine.newest.gathering.relays.followed()
         host.flush()
 
     host.on_event = on_event
@@ -708,3 +708,10 @@ def test_strangers_are_not_answered_as_often_as_they_like() -> None:
     run(net, 60)
     assert a.connected
     assert b.connected
+
+
+def test_a_restart_before_the_peer_has_answered_takes_the_role_of_the_description() -> None:
+    engine = IceEngine(IceConfig())
+    engine.restart(None, None, 0.0)
+    engine.start("ufrag", "p" * 22, controlling=True, remote_is_lite=False, now=0.0)
+    assert engine.controlling

@@ -15,8 +15,8 @@ from rtcstack.ice import IceState, UdpMux
 from rtcstack.ice.mux import MAX_ADDRESSES
 from rtcstack.ice.stun import Attribute, Class, Method, encode
 from rtcstack.network import network
+from tests.support.iceagents import FAST, Observer, connect, start
 from tests.support.virtual import in_virtual_time
-from tests.unit.ice.test_agent import FAST, Observer, connect, start
 from tests.unit.network.test_portable import Sink
 
 LOCAL = dataclasses.replace(FAST, options=IceSettings(bind_addresses=("127.0.0.1",)))

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 
 from rtcstack.config import IceSettings
-from rtcstack.ice.agent import MAX_LOOKUPS, MAX_RESOLUTIONS
 from rtcstack.ice.config import GatherPolicy, IceConfig
+from rtcstack.ice.lookups import MAX_LOOKUPS, MAX_RESOLUTIONS
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import Internet, VirtualLoop
+from tests.support.iceagents import Observer
 from tests.support.virtual import in_virtual_time
-from tests.unit.ice.test_agent import Observer
 
 LOCAL = "6a8a1b34-3c2d-4a6a-9c8e-0123456789ab.local"
 
@@ -59,7 +59,7 @@ async def test_a_host_name_is_looked_up() -> None:
     assert side.known == {"192.0.2.7"}
     assert side.agent.engine.newest.remote_ended
     assert side.agent.engine.counters.candidates == 1
-    assert side.agent._resolving == {}
+    assert len(side.agent._lookups) == 0
     await side.agent.close()
 
 
@@ -97,7 +97,7 @@ async def test_so_many_are_asked_for_at_once() -> None:
     assert sum(not name.endswith(".local") for name in side.asked) == MAX_LOOKUPS
     assert len(side.asked) == MAX_RESOLUTIONS
     await asyncio.sleep(30)
-    assert side.agent._resolving == {}
+    assert len(side.agent._lookups) == 0
     assert side.agent.engine.counters.candidates == 200
     await side.agent.close()
 
@@ -113,7 +113,7 @@ def test_a_bad_name_costs_its_candidate_alone(name: str) -> None:
         for _ in range(MAX_RESOLUTIONS + 3):
             agent.add_remote_candidate(candidate(name))
             async with asyncio.timeout(20):
-                while agent._resolving:
+                while len(agent._lookups):
                     await asyncio.sleep(0.001)
         assert agent.engine.counters.candidates == MAX_RESOLUTIONS + 3
         assert not agent.is_broken

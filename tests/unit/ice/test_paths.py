@@ -14,7 +14,7 @@ from rtcstack.config import IceSettings
 from rtcstack.engine import Address
 from rtcstack.ice.config import IceConfig
 from rtcstack.ice.engine import IceState
-from rtcstack.ice.engine.engine import FOLLOW_AFTER
+from rtcstack.ice.engine.liveness import FOLLOW_AFTER
 from rtcstack.ice.engine.pair import PairState
 from rtcstack.testing import START_S, Internet
 from tests.support.icehost import IceHost, connect_hosts

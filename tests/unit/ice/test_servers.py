@@ -14,8 +14,8 @@ from rtcstack.ice import GatheringState, IceConfig, IceServer, parse_server_uri
 from rtcstack.ice.agent import IceAgent
 from rtcstack.network import tls
 from rtcstack.testing import START_S, Internet, TurnServer, VirtualNetwork
+from tests.support.iceagents import Observer, agents, connect
 from tests.support.virtual import in_virtual_time
-from tests.unit.ice.test_agent import Observer, agents, connect
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -16,9 +16,9 @@ from rtcstack.network import SystemNetwork, interfaces
 from rtcstack.platform import HostAddress
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import START_S, Internet, Nat, Rule, TurnServer
+from tests.support.iceagents import Observer, agents, connect
 from tests.support.icehost import IceHost, connect_hosts
 from tests.support.virtual import in_virtual_time
-from tests.unit.ice.test_agent import Observer, agents, connect
 
 # -- rules -----------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from rtcstack.network.tls import TlsStream
 from rtcstack.platform import Listener, Stream, UdpOptions
 from rtcstack.testing import Host, Internet, Nat, Rule, TurnServer, run
 from rtcstack.testing.identities import IDENTITIES
-from tests.unit.ice.test_agent import Observer, connect, start
+from tests.support.iceagents import Observer, connect, start
 
 RELAY = "198.51.100.1"
 TURN = parse_server_uri(f"turn:{RELAY}", TurnServer.USERNAME, TurnServer.PASSWORD)

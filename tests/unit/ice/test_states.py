@@ -129,7 +129,7 @@ class Life(RuleBasedStateMachine):
             for generation in engine._by_ufrag.values():
                 assert len(generation.checklist) <= MAX_PAIRS
                 assert len(generation.remotes) <= MAX_REMOTE_CANDIDATES + MAX_LEARNT_CANDIDATES
-                assert len(generation.gathering._relays) + len(generation.gathering._lost) <= 1
+                assert len(generation.gathering.relays) <= 1
                 assert len(generation.gathering.local) <= 8
             assert set(host._paths) <= set(engine._core.paths) | set(host._paths)
 

@@ -20,8 +20,8 @@ from rtcstack.platform import HostAddress
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing.tcp import TcpEnd
 from tests.support.copies import copied_bytes
+from tests.support.iceagents import FAST, Observer, connect, start
 from tests.support.virtual import in_virtual_time
-from tests.unit.ice.test_agent import FAST, Observer, connect, start
 
 
 def config(**options: Any) -> IceConfig:

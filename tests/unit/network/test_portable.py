@@ -13,7 +13,7 @@ from rtcstack.network import Form, SystemNetwork
 from rtcstack.network.capabilities import HAS_MESSAGES, form_for
 from rtcstack.network.portable import MAX_BATCH, MAX_QUEUED_BYTES, PortableUdp
 from rtcstack.platform import Platform, Received, UdpOptions, install, uninstall
-from tests.unit.ice.test_agent import Observer, connect
+from tests.support.iceagents import Observer, connect
 from tests.unit.network.test_batched import Blocking, bound, packet, settle
 
 DTLS, SRTP = 22, 128
