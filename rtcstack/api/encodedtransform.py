@@ -59,6 +59,9 @@ class RTCEncodedFrameMetadata:
         rid: the simulcast layer, or None.
         width, height: of video, where known.
         temporalIndex, spatialIndex: layer of the frame, 0 the lowest.
+        frameId: of video, its number in the order of decoding, or None where nothing tells. It only
+            grows; the lower 16 bits are those of the dependency descriptor.
+        dependencies: the ids of the frames that it refers to, where its own is known.
         sequenceNumber: of a received audio packet, 16 bits.
         receiveTime: monotonic milliseconds when a received frame was complete, or None.
         captureTime: milliseconds since the Unix epoch by the sender's clock, or None.
@@ -79,6 +82,8 @@ class RTCEncodedFrameMetadata:
     receiveTime: float | None = None
     captureTime: float | None = None
     audioLevel: float | None = None
+    frameId: int | None = None
+    dependencies: tuple[int, ...] = ()
 
 
 class _EncodedFrame:
@@ -362,8 +367,12 @@ class Passage:
             rid=stream.parameters.rid,
             width=frame.width,
             height=frame.height,
+            temporalIndex=frame.temporal_id,
+            spatialIndex=frame.spatial_id,
             captureTime=None if frame.capture_time is None else frame.capture_time * 1000,
             audioLevel=linear_level(frame.audio_level),
+            frameId=frame.frame_id,
+            dependencies=frame.dependencies,
         )
 
         def forward(data: bytes) -> None:
@@ -389,6 +398,8 @@ class Passage:
             frame.received_at * 1000,
             None if frame.capture_time is None else (frame.capture_time - NTP_EPOCH_S) * 1000,
             linear_level(frame.audio_level),
+            frame.frame_id,
+            frame.dependencies,
         )
 
         def forward(data: bytes) -> None:

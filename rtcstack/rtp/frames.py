@@ -139,6 +139,8 @@ class EncodedFrame:
         retransmitted: whether some of it came by retransmission.
         has_fec: audio: it carries a copy of the frame before it.
         dependency_descriptor: the raw AV1 dependency descriptor of its first packet, or None.
+        frame_id: from that, the number of the frame that began it, unwrapped; None where it is not told.
+        dependencies: the numbers of the frames that that one refers to.
         first_received_at: monotonic seconds when its first packet arrived.
         has_sets: whether parameter sets stand in it (H.264, H.265).
     """
@@ -168,5 +170,7 @@ class EncodedFrame:
     retransmitted: bool = False
     has_fec: bool = False
     dependency_descriptor: bytes | None = None
+    frame_id: int | None = None
+    dependencies: tuple[int, ...] = ()
     first_received_at: float = 0.0
     has_sets: bool = False

@@ -89,6 +89,7 @@ class Outgoing:
         second: second byte of the header: marker and payload type.
         sequence_number: unwrapped.
         timestamp: as on the wire.
+        elements: header extensions that its retransmission repeats (RFC 4588, section 4).
         payload: with its payload descriptor, and its OSN if it is a retransmission.
         size: of the whole packet, in bytes.
         padding: bytes of padding after the payload.
@@ -105,6 +106,7 @@ class Outgoing:
 
     __slots__ = (
         "counts",
+        "elements",
         "header",
         "keep",
         "origin",
@@ -153,6 +155,7 @@ class Outgoing:
         self.keep = keep
         self.probe = 0
         self.pads = False
+        self.elements: tuple[tuple[int, bytes], ...] = ()
 
     def is_dropped(self) -> None:
         """It will not leave: what it repeats may be asked for again."""

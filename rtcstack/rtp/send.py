@@ -180,7 +180,11 @@ class SendStream:
         rtx_header: Header | None = None
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
             rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
-        self.history.bind(parameters.rtx_ssrc, parameters.rtx_payload_type, rtx_header)
+
+        def describe(elements: tuple[tuple[int, bytes], ...]) -> Header:
+            return self._make_header(parameters.rtx_ssrc or 0, [*repaired, *elements])
+
+        self.history.bind(parameters.rtx_ssrc, parameters.rtx_payload_type, rtx_header, describe)
         # Without an SSRC of their own, retransmissions are the very bytes that left.
         self._keeps_wire = parameters.nack and rtx_header is None
 
@@ -217,6 +221,19 @@ class SendStream:
             self._headers[named, elements] = header
         return header
 
+    def _described(
+        self, elements: tuple[tuple[int, bytes], ...], descriptors: Sequence[bytes], key_frame: bool
+    ) -> list[tuple[Header, tuple[tuple[int, bytes], ...]]]:
+        """The header of each packet, and what of it a retransmission repeats. No two frames have the same."""
+        identifier = self.extension_ids.dependency_descriptor
+        static = tuple(self._static) if not self._acknowledged or key_frame else ()
+        made: dict[bytes, tuple[Header, tuple[tuple[int, bytes], ...]]] = {}
+        for each in descriptors:
+            if each not in made:
+                own = ((identifier, each), *elements)
+                made[each] = self._make_header(self.parameters.ssrc, static + own), own
+        return [made[each] for each in descriptors]
+
     # -- media ------------------------------------------------------------------------------------
 
     def send(
@@ -234,6 +251,7 @@ class SendStream:
         extensions: Sequence[tuple[Extension, bytes]] = (),
         payload_type: int | None = None,
         tells_time: bool = True,
+        descriptors: Sequence[bytes] = (),
     ) -> bool:
         """Send a frame.
 
@@ -241,7 +259,8 @@ class SendStream:
             payloads: the frame's packets, each with its payload descriptor.
             timestamp: in RTP ticks, any number; `timestamp_offset` is added.
             now: monotonic seconds.
-            marker: whether the last packet bears the marker (audio: at the start of a talkspurt).
+            marker: whether the last packet bears the marker (audio: at the start of a talkspurt; video:
+                at the end of a picture, which may consist of several frames).
             key_frame: whether it can be decoded without others.
             captured_at: when it was captured, monotonic seconds; now if None.
             audio_level, voice: -dBov from 0 to 127, and whether it is speech.
@@ -250,6 +269,7 @@ class SendStream:
             payload_type: instead of the agreed one (RED, for example).
             tells_time: whether its timestamp goes on with the clock. Telephone events repeat one for
                 long (RFC 4733): no clock to report by.
+            descriptors: the dependency descriptor of each packet, or none.
 
         Returns:
             False if there is no room for it; then nothing of it is sent.
@@ -259,7 +279,6 @@ class SendStream:
         elements: tuple[tuple[int, bytes], ...] = ()
         if audio_level is not None or orientation is not None or extensions or captured_at is not None:
             elements = self._elements(audio_level, voice, orientation, extensions, captured_at)
-        header = self._header(elements, key_frame)
         parameters = self.parameters
         if payload_type is None:
             payload_type = parameters.payload_type
@@ -267,10 +286,16 @@ class SendStream:
         number = self._next
         keep = self._keeps_wire
         counts = self.counts
+        if descriptors and self.extension_ids.dependency_descriptor:
+            headers = self._described(elements, descriptors, key_frame)
+        else:
+            headers = [(self._header(elements, key_frame), ())] * len(payloads)
         packets = [
             Outgoing(counts, header, payload_type, number + i, wire_timestamp, payload, keep, queued_at=now)
-            for i, payload in enumerate(payloads)
+            for i, (payload, (header, _)) in enumerate(zip(payloads, headers, strict=True))
         ]
+        for packet, (_, own) in zip(packets, headers, strict=True):
+            packet.elements = own
         if marker:
             packets[-1].second |= 0x80
         lane = Lane.AUDIO if parameters.kind == "audio" else Lane.VIDEO
@@ -283,7 +308,7 @@ class SendStream:
         if tells_time:
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now if captured_at is None else captured_at
-        self.frames_sent += 1
+        self.frames_sent += marker or parameters.kind == "audio"
         if key_frame:
             self.key_frames_sent += 1
             if self._key_frame_owed:
@@ -367,6 +392,8 @@ class SendStream:
             self._keeps_wire,
             queued_at=now,
         )
+        if self.extension_ids.dependency_descriptor:
+            outgoing.elements = elements
         lane = Lane.AUDIO if self.parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push([outgoing], lane):
             self.frames_refused += 1

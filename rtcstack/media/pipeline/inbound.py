@@ -158,6 +158,10 @@ def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
         capture_time=None if captured is None else captured - NTP_EPOCH_S,
         audio_level=frame.audio_level,
         voice=frame.voice,
+        temporal_id=frame.temporal_id,
+        spatial_id=frame.spatial_id,
+        frame_id=frame.frame_id,
+        dependencies=frame.dependencies,
     )
 
 

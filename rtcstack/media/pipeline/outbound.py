@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.layers import SINGLE_LAYER
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
@@ -41,6 +42,7 @@ class Layer:
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
         implementation: of the encoder, by PyAV's name, or None.
         max_payload_bytes: of a packet.
+        scalability_mode: which layers to make; the codec's encoder can.
     """
 
     send: SendParameters
@@ -57,6 +59,7 @@ class Layer:
     red_payload_type: int | None = None
     implementation: str | None = None
     max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
+    scalability_mode: str = SINGLE_LAYER
 
 
 class EncodedSink(Protocol):

@@ -8,7 +8,7 @@ Spec: webrtc-pc, section 5.2 (encodings); RFC 8853 (simulcast).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import av
@@ -16,9 +16,7 @@ import av
 from rtcstack.clock import monotonic
 from rtcstack.codecs.coders.video import CLOCK_RATE, EncodedUnit, VideoSettings
 from rtcstack.codecs.costs import encoding_s
-from rtcstack.codecs.payload.base import Packetizer
 from rtcstack.codecs.pool import CoderPool, CoderStream
-from rtcstack.codecs.registry import video_packetizer
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
@@ -30,6 +28,7 @@ from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_coding import VideoCoder
 from rtcstack.media.pipeline.video_counts import Limitation, VideoCounts
+from rtcstack.media.pipeline.video_packets import OutgoingFrame, VideoPackets
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["VideoLayer", "VideoOutbound"]
@@ -81,7 +80,7 @@ class VideoLayer:
         self._due_at = 0.0
         self._dropped_before = 0
         self._time_before = 0.0
-        self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
+        self._packets = VideoPackets(layer.codec, layer.parameters)
         self._clock = RtpClock(CLOCK_RATE)
         self._coder: VideoCoder | None = None
         self._hint = ""  # contentHint of the track that the encoder is made for
@@ -134,14 +133,8 @@ class VideoLayer:
         """What was agreed, or set, has changed; an encoder that no longer fits is replaced."""
         old, self.layer = self.layer, layer
         if (old.codec, old.parameters) != (layer.codec, layer.parameters):
-            self._packetizer = video_packetizer(layer.codec, layer.parameters)
-        if (old.codec, old.parameters, old.max_frame_rate, old.scale_down_by, old.implementation) != (
-            layer.codec,
-            layer.parameters,
-            layer.max_frame_rate,
-            layer.scale_down_by,
-            layer.implementation,
-        ):
+            self._packets.set_format(layer.codec, layer.parameters)
+        if _encoder_of(old) != _encoder_of(layer):
             self.release()
         self.adaptation.preference = layer.degradation
         if layer.active and not old.active:
@@ -206,7 +199,7 @@ class VideoLayer:
             return
         if self.layer.max_frame_rate == 0:
             return
-        if self._hint != self._wanted_hint:
+        if self._hint != self._owner.content_hint:
             self.release()  # the encoder is made for other pictures
         jobs = self._jobs
         if jobs is None:
@@ -241,14 +234,9 @@ class VideoLayer:
         bound = self.layer.max_frame_rate
         return rate if bound is None else min(rate, bound)
 
-    @property
-    def _wanted_hint(self) -> str:
-        track = self._owner.track
-        return "" if track is None else track.contentHint
-
     def _open(self) -> CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]]:
         layer = self.layer
-        self._hint = self._wanted_hint
+        self._hint = self._owner.content_hint
         settings = VideoSettings(
             bitrate_bps=max(1, self.target_bps),
             scale_down_by=layer.scale_down_by * self.adaptation.scale,
@@ -256,6 +244,7 @@ class VideoLayer:
             content=self._hint,
             parameters=layer.parameters,
             implementation=layer.implementation,
+            scalability_mode=layer.scalability_mode,
         )
         coder = self._coder = VideoCoder(layer.codec, settings)
         self._jobs = self._owner.pool.stream(
@@ -286,43 +275,42 @@ class VideoLayer:
             self.implementation = self._coder.implementation
         rate = min(self._rate(now), self.adaptation.frame_rate or math.inf)
         wanted = self.target_bps / 8 / (rate or _USUAL_FRAME_RATE)
-        for unit in units:
+        for picture in _pictures(units):
+            first, last = picture[0], picture[-1]
             # an encoder may take several pictures before it gives the first
-            captured = newest if unit.opaque is None else noted_capture_time(unit.opaque)
-            timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
+            captured = newest if first.opaque is None else noted_capture_time(first.opaque)
+            timestamp, when = self._clock.map_captured(first.timestamp, captured, now)
             self.frame_rate.count(now)
-            self.counts.made(len(unit.data), wanted, unit.qp, key_frame=unit.key_frame)
-            self.width, self.height = unit.width, unit.height
-            transform = self._owner.transform
-            if transform is not None:
-                frame = EncodedMedia(
-                    self.layer.mime_type,
-                    unit.data,
-                    timestamp,
-                    VIDEO_TIME_BASE,
-                    key_frame=unit.key_frame,
-                    width=unit.width,
-                    height=unit.height,
-                    capture_time=captured,
-                    discardable=unit.discardable,
-                )
-                transform.on_encoded(frame, timestamp, when, self.stream, self)
-            else:
-                self._send(unit, timestamp, when, now)
+            size = sum(len(unit.data) for unit in picture)
+            self.counts.made(size, wanted, last.qp, key_frame=first.key_frame)
+            self.width, self.height = last.width, last.height
+            for unit in picture:
+                self._send(unit, timestamp, when, captured)
         self._owner.transport.wake()
 
-    def _send(self, unit: EncodedUnit, timestamp: int, when: float, now: float) -> None:
-        payloads = self._packetizer.packetize(
+    def _send(self, unit: EncodedUnit, timestamp: int, when: float, captured: float | None) -> None:
+        described = self._packets.describe(unit.place, key_frame=unit.key_frame)
+        frame = OutgoingFrame(
+            self.layer.mime_type,
             unit.data,
+            timestamp,
+            VIDEO_TIME_BASE,
             key_frame=unit.key_frame,
-            max_payload_bytes=self.layer.max_payload_bytes,
-            temporal_id=unit.temporal_id,
-            layer_sync=unit.layer_sync,
+            width=unit.width,
+            height=unit.height,
+            capture_time=captured,
             discardable=unit.discardable,
+            place=unit.place,
+            described=described,
         )
-        sent = self.stream.send(payloads, timestamp, now, key_frame=unit.key_frame, captured_at=when)
-        if not sent and self.stream.active:
-            self.request_key_frame()  # what follows would depend on what was not sent
+        if described is not None:
+            frame.temporal_id, frame.spatial_id = described.frame.temporal_id, described.frame.spatial_id
+            frame.frame_id, frame.dependencies = described.frame_id, described.dependencies
+        transform = self._owner.transform
+        if transform is not None:
+            transform.on_encoded(frame, timestamp, when, self.stream, self)
+        else:
+            self.send_encoded(frame, timestamp, when)
 
     # -- frames that are encoded already ----------------------------------------------------------
 
@@ -350,19 +338,20 @@ class VideoLayer:
         """Put a frame into packets and send them."""
         now = monotonic()
         try:
-            payloads = self._packetizer.packetize(
-                frame.data,
-                key_frame=frame.key_frame,
+            sent = self._packets.send(
+                self.stream,
+                frame,
+                timestamp,
+                now,
+                captured_at=captured_at,
                 max_payload_bytes=self.layer.max_payload_bytes,
-                discardable=frame.discardable,
             )
         except ParseError as exc:
             self.errors += 1
             self._owner.tell_error(exc)
             return False
-        sent = self.stream.send(payloads, timestamp, now, key_frame=frame.key_frame, captured_at=captured_at)
         if not sent and self.stream.active:
-            self.request_key_frame()
+            self.request_key_frame()  # what follows would depend on what was not sent
         self._owner.transport.wake()
         return sent
 
@@ -386,6 +375,28 @@ class VideoLayer:
         if self._coder is not None:
             self._coder.key_frame_wanted = True
         self._owner.ask_source_for_key_frame()
+
+
+def _encoder_of(layer: Layer) -> tuple[object, ...]:
+    """What an encoder is made for, and does not change while it runs."""
+    return (
+        layer.codec,
+        layer.parameters,
+        layer.max_frame_rate,
+        layer.scale_down_by,
+        layer.implementation,
+        layer.scalability_mode,
+    )
+
+
+def _pictures(units: Sequence[EncodedUnit]) -> Iterable[list[EncodedUnit]]:
+    """The frames of each picture: one, or one for each spatial layer."""
+    picture: list[EncodedUnit] = []
+    for unit in units:
+        picture.append(unit)
+        if unit.place is None or unit.place.is_last:
+            yield picture
+            picture = []
 
 
 class VideoOutbound(Outbound):
@@ -420,6 +431,11 @@ class VideoOutbound(Outbound):
             layer = made[index] = VideoLayer(self, layers[index], stream)
             transport.senders[stream.ssrc] = layer
         self.layers = [made[index] for index in range(len(layers))]
+
+    @property
+    def content_hint(self) -> str:
+        """Of the track."""
+        return "" if self.track is None else self.track.contentHint
 
     @property
     def streams(self) -> list[SendStream]:
