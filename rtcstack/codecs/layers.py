@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 __all__ = [
+    "SHIFTED_MODES",
     "SINGLE_LAYER",
     "SPATIAL_MODES",
     "TEMPORAL_MODES",
@@ -25,6 +26,9 @@ SINGLE_LAYER = "L1T1"
 
 TEMPORAL_MODES = (SINGLE_LAYER, "L1T2", "L1T3")
 """Modes of one spatial layer."""
+
+SHIFTED_MODES = ("L2T2_KEY_SHIFT", "L2T3_KEY_SHIFT", "L3T2_KEY_SHIFT", "L3T3_KEY_SHIFT")
+"""Modes whose spatial layers are at different places of the temporal pattern: no encoder here makes them."""
 
 
 class Step(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.layers import SINGLE_LAYER, scalability_mode
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
 from rtcstack.config import MediaSettings
@@ -29,6 +30,7 @@ __all__ = [
     "receive_section",
     "received_codecs",
     "send_layers",
+    "used_mode",
 ]
 
 _TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -103,15 +105,43 @@ def send_layers(
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
             layer = _layer(section, encoding, codec, pair, rid, cname, len(used))
+            implementation = settings.encoders.get(layer.codec)
             layers.append(
                 replace(
                     layer,
                     audio=_audio_settings(settings),
-                    implementation=settings.encoders.get(layer.codec),
+                    implementation=implementation,
+                    scalability_mode=used_mode(codec, encoding, implementation) or SINGLE_LAYER,
                     degradation=degradation,
                 )
             )
     return layers
+
+
+def used_mode(codec: Codec, encoding: Encoding, implementation: str | None) -> str | None:
+    """The scalability mode that an encoding is sent with.
+
+    It is the one that was set for it, where the codec's encoder makes it; else the one with as many
+    temporal layers, else without layers. None for sound.
+
+    Args:
+        codec: of the encoding.
+        encoding: of a sender.
+        implementation: of the encoder, by PyAV's name, or None.
+
+    Spec: webrtc-svc, section 4.2.3 (getParameters).
+    """
+    if codec.kind != "video":
+        return None
+    wanted = encoding.scalability_mode
+    if wanted is None or wanted == SINGLE_LAYER:
+        return SINGLE_LAYER
+    possible = registry.scalability_modes(codec.name, implementation)
+    if wanted in possible:
+        return wanted
+    mode = scalability_mode(wanted)
+    temporal = SINGLE_LAYER if mode is None else f"L1T{mode.temporal_layers}"
+    return temporal if temporal in possible else SINGLE_LAYER
 
 
 def _audio_settings(settings: MediaSettings) -> AudioSettings:

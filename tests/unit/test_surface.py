@@ -104,6 +104,7 @@ DICTIONARIES = {
     "RTCRtpSendParameters": "transactionId encodings codecs headerExtensions rtcp degradationPreference",
     "RTCRtpReceiveParameters": "codecs headerExtensions rtcp",
     "RTCRtpCodec": "mimeType clockRate channels sdpFmtpLine",
+    "RTCRtpCodecCapability": "mimeType clockRate channels sdpFmtpLine | scalabilityModes",
     "RTCRtpCodecParameters": "payloadType mimeType clockRate channels sdpFmtpLine",
     "RTCRtpCapabilities": "codecs headerExtensions",
     "RTCRtpHeaderExtensionCapability": "uri direction",
@@ -118,7 +119,7 @@ DICTIONARIES = {
     "RTCDtlsFingerprint": "algorithm value",
     "RTCEncodedFrameMetadata": """
         synchronizationSource payloadType mimeType rtpTimestamp contributingSources rid width height
-        temporalIndex spatialIndex sequenceNumber receiveTime captureTime audioLevel
+        temporalIndex spatialIndex sequenceNumber receiveTime captureTime audioLevel frameId dependencies
     """,
 }
 """Each dictionary: the W3C's members | ours."""

@@ -61,6 +61,18 @@ class Layer:
     max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
     scalability_mode: str = SINGLE_LAYER
 
+    @property
+    def encoder(self) -> tuple[object, ...]:
+        """What a video encoder is made for, and does not change while it runs."""
+        return (
+            self.codec,
+            self.parameters,
+            self.max_frame_rate,
+            self.scale_down_by,
+            self.implementation,
+            self.scalability_mode,
+        )
+
 
 class EncodedSink(Protocol):
     """Where transformed frames go on."""

@@ -134,7 +134,7 @@ class VideoLayer:
         old, self.layer = self.layer, layer
         if (old.codec, old.parameters) != (layer.codec, layer.parameters):
             self._packets.set_format(layer.codec, layer.parameters)
-        if _encoder_of(old) != _encoder_of(layer):
+        if old.encoder != layer.encoder:
             self.release()
         self.adaptation.preference = layer.degradation
         if layer.active and not old.active:
@@ -375,18 +375,6 @@ class VideoLayer:
         if self._coder is not None:
             self._coder.key_frame_wanted = True
         self._owner.ask_source_for_key_frame()
-
-
-def _encoder_of(layer: Layer) -> tuple[object, ...]:
-    """What an encoder is made for, and does not change while it runs."""
-    return (
-        layer.codec,
-        layer.parameters,
-        layer.max_frame_rate,
-        layer.scale_down_by,
-        layer.implementation,
-        layer.scalability_mode,
-    )
 
 
 def _pictures(units: Sequence[EncodedUnit]) -> Iterable[list[EncodedUnit]]:
