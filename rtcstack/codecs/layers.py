@@ -19,6 +19,7 @@ __all__ = [
     "LayerPlace",
     "ScalabilityMode",
     "Step",
+    "layer_bitrates",
     "scalability_mode",
 ]
 
@@ -183,3 +184,27 @@ class LayerPlace:
         if self.key_picture:
             return below
         return (*below, self.step.back * self.mode.spatial_layers)
+
+
+_CUMULATED = {1: (1.0,), 2: (0.6, 1.0), 3: (0.4, 0.6, 1.0)}
+"""Of a bit rate, what goes to a temporal layer and those below it."""
+
+_PIXEL_WORTH = 0.7
+"""Bits grow slower than pixels: a spatial layer's share is its pixels to this power."""
+
+
+def layer_bitrates(mode: ScalabilityMode, bitrate: int) -> list[tuple[int, ...]]:
+    """How a bit rate is shared out.
+
+    Args:
+        mode: the layers.
+        bitrate: of all, in any unit.
+
+    Returns:
+        For each spatial layer, the rate of each of its temporal layers with those below it.
+    """
+    worth = [float(mode.scale(i)) ** (2 * _PIXEL_WORTH) for i in range(mode.spatial_layers)]
+    return [
+        tuple(int(bitrate * each / sum(worth) * part) for part in _CUMULATED[mode.temporal_layers])
+        for each in worth
+    ]

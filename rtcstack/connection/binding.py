@@ -19,6 +19,7 @@ from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.media.pipeline.outbound import Layer
+from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
 
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 _TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+_LONG_EXTENSIONS = (Extension.DEPENDENCY_DESCRIPTOR, Extension.VIDEO_LAYERS_ALLOCATION)
+"""Extensions whose values are longer than 16 bytes at times: those need two-byte headers (RFC 8285)."""
 
 _WEIGHTS = {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
 """RFC 8835, section 4.1: each step doubles the share."""
@@ -167,7 +171,7 @@ def _layer(
 ) -> Layer:
     is_audio = section.kind == "audio"
     rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
-    extensions = {e.uri: e.id for e in section.send_extensions}
+    extensions = _sent_extensions(section)
     bounds = [encoding.max_bitrate_bps, section.remote.bandwidth_bps if section.remote is not None else None]
     bound = min((b for b in bounds if b is not None), default=None)
     least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
@@ -205,6 +209,15 @@ def _layer(
         ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
         red_payload_type=_red(section, codec) if is_audio else None,
     )
+
+
+def _sent_extensions(section: Section) -> dict[str, int]:
+    """The numbers of what may be sent: long values only where the peer reads two forms side by side."""
+    local, remote = section.local, section.remote
+    mixed = (
+        local is not None and remote is not None and (local.extmap_allow_mixed and remote.extmap_allow_mixed)
+    )
+    return {e.uri: e.id for e in section.send_extensions if mixed or e.uri not in _LONG_EXTENSIONS}
 
 
 def _red(section: Section, codec: Codec) -> int | None:

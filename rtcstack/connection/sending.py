@@ -12,6 +12,7 @@ from typing import Protocol
 
 from rtcstack.clock import monotonic
 from rtcstack.codecs import registry
+from rtcstack.codecs.layers import SINGLE_LAYER
 from rtcstack.config import MediaSettings
 from rtcstack.connection.binding import choose_codec, is_sent, send_layers, used_mode
 from rtcstack.connection.capabilities import can_layer
@@ -232,6 +233,12 @@ class Sender:
         if name is None:
             return can_layer(wanted)
         return wanted in registry.scalability_modes(name, self._settings.encoders.get(name))
+
+    @property
+    def is_layered(self) -> bool:
+        """Whether several encodings are wanted, or one in layers."""
+        modes = [each.scalability_mode for each in self.encodings]
+        return self.kind == "video" and (len(modes) > 1 or modes[0] not in (None, SINGLE_LAYER))
 
     def used_mode(self, encoding: Encoding) -> str | None:
         """The scalability mode of an encoding: as set before anything is agreed, then the one in use.

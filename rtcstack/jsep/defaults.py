@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rtcstack.jsep.intents import Capabilities, MediaCapabilities
-from rtcstack.jsep.numbers import ABS_SEND_TIME, EXPERIMENT, HDREXT, MID, TRANSPORT_CC
+from rtcstack.jsep.numbers import (
+    ABS_SEND_TIME,
+    DEPENDENCY_DESCRIPTOR,
+    EXPERIMENT,
+    HDREXT,
+    LAYERS_ALLOCATION,
+    MID,
+    TRANSPORT_CC,
+)
 from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
 from rtcstack.sdp import Direction
 
@@ -62,6 +70,10 @@ _MID = HeaderExtension(MID, 4)
 # Known, and offered on request only: browsers do not offer it either.
 _ABS_CAPTURE_TIME = HeaderExtension(EXPERIMENT + "abs-capture-time", 12, Direction.INACTIVE)
 
+# Offered where layers are sent, and accepted wherever they are offered.
+_DEPENDENCY_DESCRIPTOR = HeaderExtension(DEPENDENCY_DESCRIPTOR, 8, Direction.INACTIVE)
+_LAYERS_ALLOCATION = HeaderExtension(LAYERS_ALLOCATION, 14, Direction.INACTIVE)
+
 _AUDIO_EXTENSIONS = (
     HeaderExtension(HDREXT + "ssrc-audio-level", 1),
     # Likewise: whatever its number, Chromium has another use for it sooner or later.
@@ -80,6 +92,8 @@ _VIDEO_EXTENSIONS = (
     HeaderExtension(HDREXT + "sdes:rtp-stream-id", 10),
     HeaderExtension(HDREXT + "sdes:repaired-rtp-stream-id", 11),
     _ABS_CAPTURE_TIME,
+    _DEPENDENCY_DESCRIPTOR,
+    _LAYERS_ALLOCATION,
 )
 
 Judge = Callable[[CodecFormat], bool]

@@ -6,6 +6,7 @@ Spec: webrtc-svc, section 4.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from typing import Any
 
@@ -17,14 +18,18 @@ from rtcstack import (
     EncodedSource,
     InvalidModificationError,
     OperationError,
+    RTCEncodedFrameMetadata,
     RTCPeerConnection,
     RTCRtpCodec,
     RTCRtpReceiver,
+    RTCRtpScriptTransform,
     RTCRtpSender,
 )
 from rtcstack.codecs.layers import SPATIAL_MODES, TEMPORAL_MODES
 from rtcstack.codecs.payload.superframe import superframe_frames
 from rtcstack.media.testsources import read_frame_number
+from rtcstack.rtp.extensions import Extension
+from rtcstack.rtp.layers_allocation import LayersAllocation, read_layers_allocation
 from tests.conformance.helpers import negotiate, pair
 from tests.conformance.media import (
     connected,
@@ -34,6 +39,7 @@ from tests.conformance.media import (
     picture_numbers,
     prefer,
     receiver,
+    until_true,
 )
 
 VP8, VP9 = RTCRtpCodec("video/VP8", 90_000), RTCRtpCodec("video/VP9", 90_000)
@@ -227,3 +233,88 @@ async def test_a_server_leaves_out_the_upper_temporal_layers(codec: str) -> None
         steps = {y - x for x, y in itertools.pairwise(numbers)}  # type: ignore[operator]
         assert steps == {4}
         assert set(seen) == {0, 1, 2}
+
+
+DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+ALLOCATION = "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"
+
+
+async def offered(pc: RTCPeerConnection) -> set[str]:
+    sdp = (await pc.createOffer()).sdp
+    return {uri for uri in (DESCRIPTOR, ALLOCATION) if uri in sdp}
+
+
+async def test_what_tells_of_layers_is_offered_where_there_are_layers() -> None:
+    for encodings in ([{"scalabilityMode": "L1T2"}], [{"rid": "a"}, {"rid": "b"}]):
+        async with RTCPeerConnection() as pc:
+            transceiver = pc.addTransceiver("video", sendEncodings=encodings)
+            assert await offered(pc) == {DESCRIPTOR, ALLOCATION}
+            directions = {e.uri: e.direction for e in transceiver.getHeaderExtensionsToNegotiate()}
+            assert (directions[DESCRIPTOR], directions[ALLOCATION]) == ("sendrecv", "sendrecv")
+    async with RTCPeerConnection() as pc:
+        transceiver = pc.addTransceiver("video", sendEncodings=[{"scalabilityMode": "L1T1"}])
+        assert await offered(pc) == set()
+        extensions = list(transceiver.getHeaderExtensionsToNegotiate())
+        for i, each in enumerate(extensions):
+            if each.uri == DESCRIPTOR:
+                assert each.direction == "stopped"
+                extensions[i] = dataclasses.replace(each, direction="sendrecv")
+        transceiver.setHeaderExtensionsToNegotiate(extensions)
+        assert await offered(pc) == {DESCRIPTOR}
+
+
+@pytest.mark.parametrize(("codec", "mode"), [("video/VP8", "L1T3"), ("video/VP9", "L3T3_KEY")])
+async def test_frames_tell_what_they_depend_on(codec: str, mode: str) -> None:
+    async with pair() as (a, b):
+        transceiver = a.addTransceiver(pattern(320, 180), sendEncodings=[{"scalabilityMode": mode}])
+        prefer(transceiver, codec)
+        sent: list[RTCEncodedFrameMetadata] = []
+        received: list[RTCEncodedFrameMetadata] = []
+
+        def noting(into: list[RTCEncodedFrameMetadata]) -> RTCRtpScriptTransform:
+            def note(frame: Any) -> Any:
+                into.append(frame.getMetadata())
+                return frame
+
+            return RTCRtpScriptTransform(note)
+
+        transceiver.sender.transform = noting(sent)
+        await connected(a, b)
+        receiver(b, "video").transform = noting(received)
+        await picture_numbers(receiver(b, "video").track, 9)
+        spatial = int(mode[1])
+        assert [each.spatialIndex for each in sent[: 2 * spatial]] == [*range(spatial)] * 2
+        by_id = {(each.frameId or 0) & 0xFFFF: each for each in sent}
+        assert len(by_id) == len(sent)
+        known: set[int] = set()
+        for each in received:
+            assert each.frameId is not None
+            of_sender = by_id[each.frameId & 0xFFFF]
+            assert each.temporalIndex == of_sender.temporalIndex
+            assert [each.frameId - d for d in each.dependencies] == [
+                (of_sender.frameId or 0) - d for d in of_sender.dependencies
+            ]
+            assert not known or set(each.dependencies) <= known
+            known.add(each.frameId)
+
+
+async def test_the_allocation_of_layers_is_sent() -> None:
+    async with pair() as (a, b):
+        encodings = [{"rid": "lo", "scaleResolutionDownBy": 2.0}, {"rid": "hi", "scalabilityMode": "L1T2"}]
+        a.addTransceiver(pattern(), direction="sendonly", sendEncodings=encodings)
+        told: list[LayersAllocation] = []
+        await connected(a, b)
+        source = receiver(b, "video")
+        await next_frame(source.track)
+        number = source.headerExtensionIds.by_name[Extension.VIDEO_LAYERS_ALLOCATION]
+
+        def look(packets: Any) -> None:
+            values = (packet.extension(number) for packet in packets)
+            told.extend(read_layers_allocation(value) for value in values if value)
+
+        source.setPacketSink(look)
+        source.requestKeyFrame()
+        await until_true(lambda: any(len(each.layers) == 2 for each in told))
+        whole = next(each for each in told if len(each.layers) == 2)
+        assert [len(each.bitrates_bps) for each in whole.layers] == [1, 2]
+        assert [(each.width, each.height) for each in whole.layers] == [(160, 120), (320, 240)]

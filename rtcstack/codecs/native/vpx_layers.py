@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ctypes import Structure, c_int
 
-from rtcstack.codecs.layers import ScalabilityMode
+from rtcstack.codecs.layers import ScalabilityMode, layer_bitrates
 from rtcstack.codecs.native.vpx_structures import VpxConfig
 
 __all__ = [
@@ -32,12 +32,6 @@ _NO_UPDATE_LAST, _NO_UPDATE_GOLDEN, _NO_UPDATE_ALTREF = 1 << 18, 1 << 22, 1 << 2
 _NO_UPDATE_ENTROPY = 1 << 20
 _LAYERING = {1: 0, 2: 2, 3: 3}  # enum vp9e_temporal_layering_mode, by number of layers
 _INTER_LAYER = {"always": 0, "never": 1, "key": 2}
-
-_CUMULATED = {1: (1.0,), 2: (0.6, 1.0), 3: (0.4, 0.6, 1.0)}
-"""Of a bit rate, what goes to a temporal layer and those below it."""
-
-_PIXEL_WORTH = 0.7
-"""Bits grow slower than pixels: a spatial layer's share is its pixels to this power."""
 
 
 class SvcParameters(Structure):
@@ -79,15 +73,13 @@ def set_layers(config: VpxConfig, mode: ScalabilityMode) -> None:
 
 def set_bitrates(config: VpxConfig, mode: ScalabilityMode, kilobits: int) -> None:
     """Share a bit rate between the layers."""
-    parts = _CUMULATED[mode.temporal_layers]
-    worth = [float(mode.scale(i)) ** (2 * _PIXEL_WORTH) for i in range(mode.spatial_layers)]
-    for i, part in enumerate(parts):
-        config.ts_target_bitrate[i] = max(1, int(kilobits * part))
-    for spatial, each in enumerate(worth):
-        share = max(1, int(kilobits * each / sum(worth)))
-        config.ss_target_bitrate[spatial] = share
-        for i, part in enumerate(parts):
-            config.layer_target_bitrate[spatial * len(parts) + i] = max(1, int(share * part))
+    shares = layer_bitrates(mode, kilobits)
+    for i in range(mode.temporal_layers):
+        config.ts_target_bitrate[i] = max(1, sum(share[i] for share in shares))
+    for spatial, share in enumerate(shares):
+        config.ss_target_bitrate[spatial] = max(1, share[-1])
+        for i, each in enumerate(share):
+            config.layer_target_bitrate[spatial * len(share) + i] = max(1, each)
 
 
 def svc_parameters(mode: ScalabilityMode, quantizers: tuple[int, int], speed: int) -> SvcParameters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rtcstack.codecs.layers import SINGLE_LAYER, LayerPlace, scalability_mode
@@ -11,6 +11,7 @@ from rtcstack.codecs.registry import video_packetizer
 from rtcstack.entropy import entropy
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.pipeline.dependencies import Dependencies, FrameDependencies
+from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["OutgoingFrame", "VideoPackets"]
@@ -71,6 +72,7 @@ class VideoPackets:
         *,
         captured_at: float,
         max_payload_bytes: int,
+        extensions: Sequence[tuple[Extension, bytes]] = (),
     ) -> bool:
         """Queue a frame.
 
@@ -81,6 +83,7 @@ class VideoPackets:
             now: monotonic seconds.
             captured_at: monotonic seconds.
             max_payload_bytes: of a packet.
+            extensions: further header extensions.
 
         Returns:
             Whether there was room.
@@ -120,6 +123,7 @@ class VideoPackets:
             marker=place is None or place.is_last,
             key_frame=frame.key_frame,
             captured_at=captured_at,
+            extensions=extensions,
             descriptors=descriptors,
         )
 
