@@ -39,6 +39,9 @@ _TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-ext
 _LONG_EXTENSIONS = (Extension.DEPENDENCY_DESCRIPTOR, Extension.VIDEO_LAYERS_ALLOCATION)
 """Extensions whose values are longer than 16 bytes at times: those need two-byte headers (RFC 8285)."""
 
+_NUMBERED = ("vp8", "vp9")
+"""Formats whose payloads number the pictures."""
+
 _WEIGHTS = {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
 """RFC 8835, section 4.1: each step doubles the share."""
 
@@ -178,6 +181,10 @@ def _layer(
     if count > 1:
         scale = encoding.scale_down_by
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
+    # Who does not find numbers in the pictures takes lost parity for lost pictures.
+    has_parity = codec.name in _NUMBERED and all(
+        _number(section.send_codecs, each) >= 0 for each in ("red", "ulpfec")
+    )
     send = SendParameters(
         mid=section.mid,
         kind=section.kind,
@@ -196,6 +203,8 @@ def _layer(
         min_bitrate_bps=least if bound is None else min(least, bound),
         max_bitrate_bps=bound,
         priority=_WEIGHTS.get(encoding.priority, 1.0),
+        red_type=_number(section.send_codecs, "red") if has_parity else -1,
+        parity_type=_number(section.send_codecs, "ulpfec") if has_parity else -1,
     )
     return Layer(
         send=send,
@@ -297,6 +306,7 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
     sources = () if remote is None else tuple(Source(s.ssrc, s.rtx_ssrc) for s in remote.sources)
     extensions = _numbers(section.receive_extensions)
     accepted = accepted_codecs(section)
+    is_video = section.kind == "video"
     return ReceiveSection(
         mid=section.mid,
         kind=section.kind,
@@ -311,7 +321,14 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
         reduced_size=section.rtcp_rsize,
         receiver_time=any("rrtr" in codec.rtcp_fb for codec in section.receive_codecs),
         min_delay_s=min_delay_s,
+        red_type=_number(accepted, "red") if is_video else -1,
+        parity_type=_number(accepted, "ulpfec") if is_video else -1,
     )
+
+
+def _number(codecs: Sequence[Codec], name: str) -> int:
+    """The payload type of a format, -1 without one."""
+    return next((codec.payload_type for codec in codecs if codec.name == name), -1)
 
 
 def _numbers(extensions: Sequence[HeaderExtension]) -> dict[str, int]:

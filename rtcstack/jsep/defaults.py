@@ -96,6 +96,11 @@ _VIDEO_EXTENSIONS = (
     _LAYERS_ALLOCATION,
 )
 
+# Behind all codecs, as browsers list them: RED for pictures, its retransmissions, and parity inside RED.
+_VIDEO_RED = Codec(mime_type="video/red", clock_rate=90000, payload_type=122)
+_VIDEO_RED_RTX = Codec(mime_type="video/rtx", clock_rate=90000, payload_type=121, parameters="apt=122")
+_ULPFEC = Codec(mime_type="video/ulpfec", clock_rate=90000, payload_type=123)
+
 Judge = Callable[[CodecFormat], bool]
 
 
@@ -134,6 +139,7 @@ def _audio(is_known: Judge) -> Iterator[Codec]:
 
 
 def _video(is_known: Judge) -> Iterator[Codec]:
+    has_any = False
     for name, payload_type, rtx_payload_type, parameters in _VIDEO:
         codec = Codec(
             mime_type=f"video/{name}",
@@ -143,6 +149,7 @@ def _video(is_known: Judge) -> Iterator[Codec]:
             rtcp_fb=_VIDEO_FEEDBACK,
         )
         if is_known(codec):
+            has_any = True
             yield codec
             yield Codec(
                 mime_type="video/rtx",
@@ -150,3 +157,5 @@ def _video(is_known: Judge) -> Iterator[Codec]:
                 payload_type=rtx_payload_type,
                 parameters=f"apt={payload_type}",
             )
+    if has_any:
+        yield from (_VIDEO_RED, _VIDEO_RED_RTX, _ULPFEC)

@@ -79,6 +79,7 @@ class ExtensionIds:
         "mixer_levels",
         "repaired_rid",
         "rid",
+        "time_offset",
         "transport_cc",
         "video_orientation",
     )
@@ -101,6 +102,7 @@ class ExtensionIds:
         self.abs_send_time = get(Extension.ABS_SEND_TIME, 0)
         self.abs_capture_time = get(Extension.ABS_CAPTURE_TIME, 0)
         self.transport_cc = get(Extension.TRANSPORT_CC, 0)
+        self.time_offset = get(Extension.TIME_OFFSET, 0)
         self.video_orientation = get(Extension.VIDEO_ORIENTATION, 0)
         self.dependency_descriptor = get(Extension.DEPENDENCY_DESCRIPTOR, 0)
 

@@ -210,13 +210,15 @@ class History:
         self._rtx_next = number + 1
         if packet.elements:
             header = self._describe(packet.elements)
+        # what stood in RED is sent again without it: this payload type repeats the media's
+        payload = packet.payload[1:] if packet.in_red else packet.payload
         again = Outgoing(
             self._counts,
             header,
             self._rtx_type | packet.second & 0x80,
             number,
             packet.timestamp,
-            _OSN(packet.sequence_number & 0xFFFF) + packet.payload,
+            _OSN(packet.sequence_number & 0xFFFF) + payload,
             repeats=True,
         )
         again.origin = packet

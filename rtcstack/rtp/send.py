@@ -24,6 +24,7 @@ from rtcstack.rtp.outgoing import Outgoing, SendCounts
 from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import SendParameters, StreamName
+from rtcstack.rtp.protection import Protection
 from rtcstack.rtp.remote import RemoteReception
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.serial import unwrap
@@ -72,6 +73,7 @@ class SendStream:
         nack_count, pli_count, fir_count: requests received.
         bitrate_bps: its share of the estimate, None while there is no congestion control.
         active: an inactive stream gets no share and sends nothing.
+        protection: parity against losses, where it was agreed.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class SendStream:
         "name",
         "parameters",
         "pli_count",
+        "protection",
         "remote",
         "rtt_s",
         "timestamp_offset",
@@ -148,6 +151,7 @@ class SendStream:
         self.fir_count = 0
         self.bitrate_bps: int | None = None
         self.active = True
+        self.protection = Protection()
         self.update(parameters, extension_ids)
 
     def __repr__(self) -> str:
@@ -298,13 +302,17 @@ class SendStream:
             packet.elements = own
         if marker:
             packets[-1].second |= 0x80
+        media = packets[:]
+        if parameters.parity_type >= 0 and self.protection.overhead:
+            header = self._header((), False)
+            packets += self.protection.cover(media, header, parameters.red_type, parameters.parity_type, now)
         lane = Lane.AUDIO if parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push(packets, lane):
             self.frames_refused += 1
             return False
         self._next = number + len(packets)
         if parameters.nack:
-            self.history.add(packets, self._next, now, self.rtt_s)
+            self.history.add(media, self._next, now, self.rtt_s)
         if tells_time:
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now if captured_at is None else captured_at
@@ -423,9 +431,15 @@ class SendStream:
 
     # -- the peer's feedback ----------------------------------------------------------------------
 
-    def on_acknowledged(self) -> None:
-        """The peer has reported on this stream: it knows where it belongs."""
+    def on_acknowledged(self, fraction_lost: float = 0.0) -> None:
+        """The peer has reported on this stream: it knows where it belongs.
+
+        Args:
+            fraction_lost: since its report before, 0 to 1.
+        """
         self._acknowledged = True
+        if self.parameters.parity_type >= 0:
+            self.protection.on_report(fraction_lost, self.rtt_s)
 
     def expected_at(self, number: int) -> int:
         """How many packets were sent up to one.

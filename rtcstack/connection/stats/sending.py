@@ -172,4 +172,5 @@ def _sent_video(layer: VideoLayer, now: float) -> dict[str, Any]:
         "scalabilityMode": layer.layer.scalability_mode,
         "pliCount": stream.pli_count,
         "firCount": stream.fir_count,
+        "fecPacketsSent": stream.counts.parity_packets if stream.parameters.parity_type >= 0 else None,
     }

@@ -166,7 +166,7 @@ class VideoLayer:
         share = self._share_bps
         if share is None:
             return bound if bound is not None else _START_BPS
-        wanted = int(share * _HEADERS_SHARE)
+        wanted = int(share * _HEADERS_SHARE / (1 + self.stream.protection.overhead))
         return wanted if bound is None else min(wanted, bound)
 
     def as_sent(self, now: float) -> SentStream:
