@@ -69,7 +69,8 @@ class Correction:
                 recovery.add(packet)
             except ParseError as error:
                 self._refusals.add("rtp", error.reason, packet.data)
-        elif packet.payload_bytes:
+        elif packet.payload_bytes and not packet.retransmitted:
+            # one that was sent again has other header extensions: parity was made of the first
             recovery.keep(packet)
         found: list[RtpPacket] = []
         while recovery.waits and (more := recovery.take(ssrc, ids)):

@@ -160,14 +160,14 @@ def make_parity(packets: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 def still_bytes(packet: RtpPacket, ids: ExtensionIds) -> bytes:
-    """A media packet as parity counts it: not in RED, and with zeros for what changes on the way."""
+    """A media packet as parity counts it: not in RED, and with zeros for what changes on the way.
+
+    Not of one that was sent again: its header is another.
+    """
     data = packet.data
     head_end = packet.extension_end or FIXED_HEADER_BYTES + 4 * (data[0] & 0x0F)
     head = bytearray(data[:head_end])
     head[1] = packet.payload_type | packet.marker << 7
-    if packet.retransmitted:
-        head[2:4] = packet.sequence_number.to_bytes(2, "big")
-        head[8:12] = packet.ssrc.to_bytes(4, "big")
     start = packet.extension_start
     for identifier in (ids.abs_send_time, ids.transport_cc, ids.time_offset):
         span = packet.span(identifier)
