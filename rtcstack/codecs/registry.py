@@ -19,7 +19,7 @@ from rtcstack.codecs.coders.opus import opus_decoder, opus_encoder
 from rtcstack.codecs.coders.video import VideoEncoder, VideoSettings
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.coders.vpx_encoder import VpxEncoder
-from rtcstack.codecs.layers import SHIFTED_MODES, SINGLE_LAYER, SPATIAL_MODES, TEMPORAL_MODES
+from rtcstack.codecs.layers import SHIFTED_MODES, SPATIAL_MODES, TEMPORAL_MODES
 from rtcstack.codecs.payload.av1 import Av1Depacketizer, Av1Packetizer
 from rtcstack.codecs.payload.base import Packetizer
 from rtcstack.codecs.payload.g711 import OctetDepacketizer
@@ -241,8 +241,8 @@ def can_decode(codec: str, parameters: Mapping[str, str] = _NO_PARAMETERS) -> bo
 def scalability_modes(codec: str, implementation: str | None = None) -> tuple[str, ...]:
     """The modes of webrtc-svc that a video format is encoded with here; none where it is not encoded.
 
-    libvpx alone makes layers: temporal ones of VP8, all of VP9. x264, x265 and SVT-AV1 have no pictures
-    that may be left out without another that comes later in time (docs/decisions/layers.md).
+    libvpx makes temporal layers of VP8 and all of VP9, SVT-AV1 temporal layers; x264 and x265 make none in
+    low delay (docs/decisions/layers.md).
 
     Args:
         codec: encoding name in lower case.
@@ -255,7 +255,7 @@ def scalability_modes(codec: str, implementation: str | None = None) -> tuple[st
             return TEMPORAL_MODES
         if codec == "vp9":
             return TEMPORAL_MODES + SPATIAL_MODES
-    return (SINGLE_LAYER,)
+    return AvEncoder(codec, VideoSettings(implementation=implementation)).modes
 
 
 def received_scalability_modes(codec: str) -> tuple[str, ...]:

@@ -54,7 +54,8 @@ def modes(side: type[RTCRtpSender] | type[RTCRtpReceiver], mime_type: str) -> tu
 async def test_capabilities_tell_what_works() -> None:
     assert modes(RTCRtpSender, "video/VP8") == ("L1T1", "L1T2", "L1T3")
     assert modes(RTCRtpSender, "video/VP9") == TEMPORAL_MODES + SPATIAL_MODES
-    for mime_type in ("video/H264", "video/AV1", "video/H265"):
+    assert modes(RTCRtpSender, "video/AV1") == TEMPORAL_MODES
+    for mime_type in ("video/H264", "video/H265"):
         assert modes(RTCRtpSender, mime_type) == ("L1T1",)
     assert modes(RTCRtpSender, "video/rtx") is None
     assert set(modes(RTCRtpReceiver, "video/AV1") or ()) > set(TEMPORAL_MODES + SPATIAL_MODES)
@@ -212,7 +213,7 @@ async def test_a_call_in_spatial_layers_shows_the_largest(mode: str) -> None:
         assert (sent["frameWidth"], sent["frameHeight"]) == (320, 180)
 
 
-@pytest.mark.parametrize("codec", ["video/VP8", "video/VP9"])
+@pytest.mark.parametrize("codec", ["video/VP8", "video/VP9", "video/AV1"])
 async def test_a_server_leaves_out_the_upper_temporal_layers(codec: str) -> None:
     async with pair() as (a, b), pair() as (c, d):
         transceiver = a.addTransceiver(pattern(), sendEncodings=[{"scalabilityMode": "L1T3"}])
@@ -263,7 +264,9 @@ async def test_what_tells_of_layers_is_offered_where_there_are_layers() -> None:
         assert await offered(pc) == {DESCRIPTOR}
 
 
-@pytest.mark.parametrize(("codec", "mode"), [("video/VP8", "L1T3"), ("video/VP9", "L3T3_KEY")])
+@pytest.mark.parametrize(
+    ("codec", "mode"), [("video/VP8", "L1T3"), ("video/AV1", "L1T3"), ("video/VP9", "L3T3_KEY")]
+)
 async def test_frames_tell_what_they_depend_on(codec: str, mode: str) -> None:
     async with pair() as (a, b):
         transceiver = a.addTransceiver(pattern(320, 180), sendEncodings=[{"scalabilityMode": mode}])

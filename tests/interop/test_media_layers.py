@@ -145,6 +145,8 @@ async def received(transceiver: Transceiver) -> Stats:
             ("VP9", "L3T1h"),
             ("VP9", "L3T3_KEY"),
             ("VP9", "S2T2"),
+            ("AV1", "L1T2"),
+            ("AV1", "L1T3"),
         )
         for described in (True, False)
         # without the descriptor Chromium decodes all layers of an S mode, and cannot: they are for servers
