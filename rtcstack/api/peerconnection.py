@@ -1,4 +1,6 @@
-"""RTCPeerConnection: the facade. What it knows, other objects hold; here is who asks whom.
+"""RTCPeerConnection: the facade. One question: what are the steps of each of the interface's methods?
+
+What it knows, other objects hold; here is who asks whom.
 
 Spec: webrtc-pc, section 4.4.
 """
