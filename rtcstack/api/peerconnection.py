@@ -8,9 +8,9 @@ Spec: webrtc-pc, section 4.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from rtcstack import sdp
 from rtcstack.api.certificate import generate_certificate
@@ -20,6 +20,7 @@ from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
+from rtcstack.api.legacy import called_back, offer_to_receive
 from rtcstack.api.negotiationneeded import NegotiationNeeded
 from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.api.signaling import Signaling
@@ -183,49 +184,88 @@ class RTCPeerConnection(Resident, EventTarget):
 
     # -- offer and answer -------------------------------------------------------------------------
 
+    @overload
     @at_home
     def createOffer(
         self, options: Mapping[str, Any] | None = None, *, iceRestart: bool = False
-    ) -> Operation[RTCSessionDescription]:
+    ) -> Operation[RTCSessionDescription]: ...
+    @overload
+    @at_home
+    def createOffer(
+        self,
+        successCallback: Callable[[RTCSessionDescription], object],
+        failureCallback: Callable[[Exception], object],
+        options: Mapping[str, Any] | None = None,
+        /,
+    ) -> Operation[None]: ...
+    @at_home
+    def createOffer(self, options: Any = None, *legacy: Any, iceRestart: bool = False) -> Operation[Any]:
         """Make an offer. It changes nothing until it is set.
 
         Args:
             options: may have "iceRestart", and the legacy "offerToReceiveAudio" and
                 "offerToReceiveVideo".
             iceRestart: whether the offer starts new ICE generations.
+            legacy: a callback for success, one for failure and the options, in place of the options; see
+                `rtcstack.api.legacy`.
 
         Raises:
             InvalidStateError: closed, or not in "stable" or "have-local-offer".
         """
+        if legacy:
+            callbacks = (options, *legacy[:1])
+            return called_back("createOffer", callbacks, lambda: self.createOffer(*legacy[1:2]))
         wanted = dict(options or {})
         restart = iceRestart or bool(wanted.get("iceRestart"))
         if not self._home.is_closed:
-            self._offer_to_receive(wanted)
+            offer_to_receive(wanted, self._connection.transceivers)
         return self._chain.run("createOffer", lambda: self._signaling.create_offer(ice_restart=restart))
 
+    @overload
     @at_home
-    def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
+    def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]: ...
+    @overload
+    @at_home
+    def createAnswer(
+        self,
+        successCallback: Callable[[RTCSessionDescription], object],
+        failureCallback: Callable[[Exception], object],
+        /,
+    ) -> Operation[None]: ...
+    @at_home
+    def createAnswer(self, options: Any = None, *legacy: Any) -> Operation[Any]:
         """Make an answer to the pending remote offer. It changes nothing until it is set.
+
+        Args:
+            options: none are defined.
+            legacy: a callback for success and one for failure, in place of the options.
 
         Raises:
             InvalidStateError: closed, or there is no remote offer.
         """
+        if legacy:
+            return called_back("createAnswer", (options, *legacy[:1]), self.createAnswer)
         return self._chain.run("createAnswer", self._signaling.create_answer)
 
     @at_home
     def setLocalDescription(
-        self, description: RTCSessionDescription | Mapping[str, Any] | None = None
+        self, description: RTCSessionDescription | Mapping[str, Any] | None = None, *legacy: Any
     ) -> Operation[None]:
         """Apply a local description, and begin to gather candidates.
 
         Args:
             description: what createOffer or createAnswer gave, or a rollback. Without it, or
                 without its text, the right one is made.
+            legacy: a callback for success and one for failure.
 
         Raises:
             InvalidStateError: not allowed in this signaling state, or closed.
             InvalidModificationError: not what createOffer or createAnswer last gave.
         """
+        if legacy:
+            return called_back(
+                "setLocalDescription", legacy[:2], lambda: self.setLocalDescription(description)
+            )
         sdp_type: SdpType | None = None
         text = ""
         if isinstance(description, RTCSessionDescription):
@@ -238,14 +278,24 @@ class RTCPeerConnection(Resident, EventTarget):
         return self._chain.run("setLocalDescription", lambda: self._signaling.set_local(sdp_type, text))
 
     @at_home
-    def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
+    def setRemoteDescription(
+        self, description: RTCSessionDescription | Mapping[str, Any], *legacy: Any
+    ) -> Operation[None]:
         """Apply the peer's description. An offer while ours is pending rolls ours back first.
+
+        Args:
+            description: the peer's.
+            legacy: a callback for success and one for failure.
 
         Raises:
             RTCError: the text is not SDP ("sdp-syntax-error", with its line).
             InvalidStateError: not allowed in this signaling state, or closed.
             InvalidAccessError, OperationError: it contradicts itself or the session so far.
         """
+        if legacy:
+            return called_back(
+                "setRemoteDescription", legacy[:2], lambda: self.setRemoteDescription(description)
+            )
         if isinstance(description, RTCSessionDescription):
             given = description
         else:
@@ -254,18 +304,21 @@ class RTCPeerConnection(Resident, EventTarget):
 
     @at_home
     def addIceCandidate(
-        self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None
+        self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None, *legacy: Any
     ) -> Operation[None]:
         """Take a candidate of the peer.
 
         Args:
             candidate: None, or one with an empty string, for "no more".
+            legacy: a callback for success and one for failure.
 
         Raises:
             TypeError: neither sdpMid nor sdpMLineIndex is given.
             InvalidStateError: there is no remote description, or closed.
             OperationError: it cannot be read, or belongs to no section or generation.
         """
+        if legacy:
+            return called_back("addIceCandidate", legacy[:2], lambda: self.addIceCandidate(candidate))
         given: RTCIceCandidate | None = None
         ufrag: str | None = None
         if isinstance(candidate, RTCIceCandidate):
@@ -304,19 +357,6 @@ class RTCPeerConnection(Resident, EventTarget):
         if not self._home.is_closed:
             self._connection.negotiator.restart_ice()
             self._needed.update()
-
-    def _offer_to_receive(self, options: Mapping[str, Any]) -> None:
-        """The legacy options, as transceivers (webrtc-pc, section 4.4.3.2)."""
-        for kind in ("audio", "video"):
-            wanted = options.get(f"offerToReceive{kind.capitalize()}")
-            if wanted is None:
-                continue
-            mine = [t for t in self._connection.transceivers.all if t.kind == kind and not t.stopping]
-            if wanted and not any(t.direction.recv for t in mine):
-                self.addTransceiver(kind, direction="recvonly")
-            elif not wanted:
-                for transceiver in mine:
-                    transceiver.direction = sdp.Direction.of(send=transceiver.direction.send, recv=False)
 
     # -- configuration ----------------------------------------------------------------------------
 
