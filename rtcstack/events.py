@@ -20,7 +20,7 @@ from pyee.base import EventEmitter
 from rtcstack.clock import timestamp_ms
 from rtcstack.slips import say_unknown
 
-__all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute", "call_handler"]
+__all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute", "call_handler", "tap"]
 
 _logger = logging.getLogger("rtcstack.events")
 
@@ -108,6 +108,9 @@ class EventTarget(EventEmitter):
     _lock = threading.Lock()
     """pyee's, one for all: it is held for a look-up only, and descriptions make targets by the thousand."""
 
+    _tap: Callable[[Event], None] | None = None
+    """Hears every event before the handlers do; see `tap`."""
+
     _known_events: ClassVar[frozenset[str]] = frozenset()
     """What objects of this class fire, as far as there are ``on<event>`` attributes."""
 
@@ -162,6 +165,8 @@ class EventTarget(EventEmitter):
     def dispatchEvent(self, event: Event) -> bool:
         """Call the handlers of ``event.type``. Always True: these events cannot be cancelled."""
         event.target = self
+        if self._tap is not None:
+            self._tap(event)
         if not self.emit(event.type, event) and event.type == "error":
             # nothing fails in silence
             error = getattr(event, "error", None)
@@ -211,6 +216,16 @@ class EventTarget(EventEmitter):
         """Remove the handlers of one event, or of all."""
         self._handlers.clear()
         super().remove_all_listeners(event)
+
+
+def tap(target: EventTarget, hear: Callable[[Event], None] | None) -> None:
+    """Hear every event of an object before its handlers do, and without counting as one.
+
+    Args:
+        target: fires the events.
+        hear: gets them, and must not raise; None for nobody.
+    """
+    target._tap = hear
 
 
 def call_handler(handler: Handler, argument: object) -> None:

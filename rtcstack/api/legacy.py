@@ -5,8 +5,9 @@ Spec: webrtc-pc, section 4.4.3 (legacy interface extensions).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rtcstack.api.promises import Operation, settled, upon
 from rtcstack.sdp import Direction
@@ -14,30 +15,37 @@ from rtcstack.sdp import Direction
 if TYPE_CHECKING:
     from rtcstack.connection.transceivers import TransceiverSet
 
-__all__ = ["called_back", "offer_to_receive"]
+__all__ = ["callbacks_allowed", "offer_to_receive"]
+
+M = TypeVar("M", bound=Callable[..., Any])
 
 
-def called_back(
-    name: str, callbacks: tuple[object, ...], begin: Callable[[], Operation[Any]]
-) -> Operation[None]:
-    """The legacy form of a method (sections 4.4.3.1.1 to 4.4.3.1.5).
+def callbacks_allowed(leading: int) -> Callable[[M], M]:
+    """A method that also has a legacy form: with a callback for success and one for failure (sections
+    4.4.3.1.1 to 4.4.3.1.5). Such a call gives a promise that is resolved already, and what the operation
+    comes to, only the callbacks hear.
 
     Args:
-        name: of the method.
-        callbacks: what it was called with: to be a function of the result, and one of the error.
-        begin: runs the method's other form.
-
-    Returns:
-        A promise that is resolved already: what the operation comes to, only the callbacks hear.
-
-    Raises:
-        TypeError: these are not two functions; then nothing has begun.
+        leading: arguments that stand before the callbacks.
     """
-    succeeded, failed = (*callbacks, None, None)[:2]
-    if len(callbacks) != 2 or not callable(succeeded) or not callable(failed):
-        raise TypeError(f"{name} takes a callback for success and one for failure, or none of both")
-    upon(begin(), succeeded, failed)
-    return settled(None)
+
+    def allowed(method: M) -> M:
+        @functools.wraps(method)
+        def called(self: object, /, *arguments: Any, **members: Any) -> Operation[Any]:
+            if len(arguments) < 2:
+                return method(self, *arguments, **members)  # type: ignore[no-any-return]
+            succeeded, failed = (*arguments[leading : leading + 2], None)[:2]
+            if not callable(succeeded) or not callable(failed):
+                raise TypeError(
+                    f"{method.__name__} takes a callback for success and one for failure, or neither"
+                )
+            others = arguments[:leading] + arguments[leading + 2 :]
+            upon(method(self, *others[:1], **members), succeeded, failed)
+            return settled(None)
+
+        return cast("M", called)
+
+    return allowed
 
 
 def offer_to_receive(options: Mapping[str, Any], transceivers: TransceiverSet) -> None:

@@ -8,9 +8,9 @@ Spec: webrtc-pc, section 4.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from rtcstack import sdp
 from rtcstack.api.certificate import generate_certificate
@@ -20,7 +20,7 @@ from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
-from rtcstack.api.legacy import called_back, offer_to_receive
+from rtcstack.api.legacy import callbacks_allowed, offer_to_receive
 from rtcstack.api.negotiationneeded import NegotiationNeeded
 from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.api.signaling import Signaling
@@ -58,7 +58,8 @@ class RTCPeerConnection(Resident, EventTarget):
     """A connection to one peer.
 
     Methods that the W3C gives a promise begin at once and return an `Operation`, to be awaited. An
-    argument of a wrong type raises within the call.
+    argument of a wrong type raises within the call. Those of the negotiation also have their legacy form,
+    with a callback for success and one for failure (section 4.4.3).
     ``async with RTCPeerConnection() as pc`` closes it at the end.
 
     A connection belongs to the event loop on which it was made or first used; so do its channels,
@@ -117,6 +118,8 @@ class RTCPeerConnection(Resident, EventTarget):
         self._needed.watch(self._chain, self._connection)
         self._observer.watch(self._connection, self._faces, self._states, self._signaling)
         self._closing: Operation[None] | None = None
+        if self._configuration.settings.trace is not None:
+            self._configuration.settings.trace.watch(self)
 
     # -- descriptions -----------------------------------------------------------------------------
 
@@ -184,88 +187,52 @@ class RTCPeerConnection(Resident, EventTarget):
 
     # -- offer and answer -------------------------------------------------------------------------
 
-    @overload
+    @callbacks_allowed(0)
     @at_home
     def createOffer(
         self, options: Mapping[str, Any] | None = None, *, iceRestart: bool = False
-    ) -> Operation[RTCSessionDescription]: ...
-    @overload
-    @at_home
-    def createOffer(
-        self,
-        successCallback: Callable[[RTCSessionDescription], object],
-        failureCallback: Callable[[Exception], object],
-        options: Mapping[str, Any] | None = None,
-        /,
-    ) -> Operation[None]: ...
-    @at_home
-    def createOffer(self, options: Any = None, *legacy: Any, iceRestart: bool = False) -> Operation[Any]:
+    ) -> Operation[RTCSessionDescription]:
         """Make an offer. It changes nothing until it is set.
 
         Args:
             options: may have "iceRestart", and the legacy "offerToReceiveAudio" and
                 "offerToReceiveVideo".
             iceRestart: whether the offer starts new ICE generations.
-            legacy: a callback for success, one for failure and the options, in place of the options; see
-                `rtcstack.api.legacy`.
 
         Raises:
             InvalidStateError: closed, or not in "stable" or "have-local-offer".
         """
-        if legacy:
-            callbacks = (options, *legacy[:1])
-            return called_back("createOffer", callbacks, lambda: self.createOffer(*legacy[1:2]))
         wanted = dict(options or {})
         restart = iceRestart or bool(wanted.get("iceRestart"))
         if not self._home.is_closed:
             offer_to_receive(wanted, self._connection.transceivers)
         return self._chain.run("createOffer", lambda: self._signaling.create_offer(ice_restart=restart))
 
-    @overload
+    @callbacks_allowed(0)
     @at_home
-    def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]: ...
-    @overload
-    @at_home
-    def createAnswer(
-        self,
-        successCallback: Callable[[RTCSessionDescription], object],
-        failureCallback: Callable[[Exception], object],
-        /,
-    ) -> Operation[None]: ...
-    @at_home
-    def createAnswer(self, options: Any = None, *legacy: Any) -> Operation[Any]:
+    def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
         """Make an answer to the pending remote offer. It changes nothing until it is set.
-
-        Args:
-            options: none are defined.
-            legacy: a callback for success and one for failure, in place of the options.
 
         Raises:
             InvalidStateError: closed, or there is no remote offer.
         """
-        if legacy:
-            return called_back("createAnswer", (options, *legacy[:1]), self.createAnswer)
         return self._chain.run("createAnswer", self._signaling.create_answer)
 
+    @callbacks_allowed(1)
     @at_home
     def setLocalDescription(
-        self, description: RTCSessionDescription | Mapping[str, Any] | None = None, *legacy: Any
+        self, description: RTCSessionDescription | Mapping[str, Any] | None = None
     ) -> Operation[None]:
         """Apply a local description, and begin to gather candidates.
 
         Args:
             description: what createOffer or createAnswer gave, or a rollback. Without it, or
                 without its text, the right one is made.
-            legacy: a callback for success and one for failure.
 
         Raises:
             InvalidStateError: not allowed in this signaling state, or closed.
             InvalidModificationError: not what createOffer or createAnswer last gave.
         """
-        if legacy:
-            return called_back(
-                "setLocalDescription", legacy[:2], lambda: self.setLocalDescription(description)
-            )
         sdp_type: SdpType | None = None
         text = ""
         if isinstance(description, RTCSessionDescription):
@@ -277,48 +244,37 @@ class RTCPeerConnection(Resident, EventTarget):
                 sdp_type, text = SdpType(given.type.value), given.sdp
         return self._chain.run("setLocalDescription", lambda: self._signaling.set_local(sdp_type, text))
 
+    @callbacks_allowed(1)
     @at_home
-    def setRemoteDescription(
-        self, description: RTCSessionDescription | Mapping[str, Any], *legacy: Any
-    ) -> Operation[None]:
+    def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
         """Apply the peer's description. An offer while ours is pending rolls ours back first.
-
-        Args:
-            description: the peer's.
-            legacy: a callback for success and one for failure.
 
         Raises:
             RTCError: the text is not SDP ("sdp-syntax-error", with its line).
             InvalidStateError: not allowed in this signaling state, or closed.
             InvalidAccessError, OperationError: it contradicts itself or the session so far.
         """
-        if legacy:
-            return called_back(
-                "setRemoteDescription", legacy[:2], lambda: self.setRemoteDescription(description)
-            )
         if isinstance(description, RTCSessionDescription):
             given = description
         else:
             given = RTCSessionDescription(_as_mapping(description))
         return self._chain.run("setRemoteDescription", lambda: self._signaling.set_remote(given))
 
+    @callbacks_allowed(1)
     @at_home
     def addIceCandidate(
-        self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None, *legacy: Any
+        self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None
     ) -> Operation[None]:
         """Take a candidate of the peer.
 
         Args:
             candidate: None, or one with an empty string, for "no more".
-            legacy: a callback for success and one for failure.
 
         Raises:
             TypeError: neither sdpMid nor sdpMLineIndex is given.
             InvalidStateError: there is no remote description, or closed.
             OperationError: it cannot be read, or belongs to no section or generation.
         """
-        if legacy:
-            return called_back("addIceCandidate", legacy[:2], lambda: self.addIceCandidate(candidate))
         given: RTCIceCandidate | None = None
         ufrag: str | None = None
         if isinstance(candidate, RTCIceCandidate):
@@ -402,8 +358,10 @@ class RTCPeerConnection(Resident, EventTarget):
 
     # -- data channels ----------------------------------------------------------------------------
 
+    @at_home
     def createDataChannel(
         self,
+        /,
         label: str,
         dataChannelDict: RTCDataChannelInit | Mapping[str, Any] | None = None,
         **members: Any,
@@ -420,7 +378,6 @@ class RTCPeerConnection(Resident, EventTarget):
             TypeError: a value is out of range, or two exclude each other.
             OperationError: the id is in use or too high, or no id is left.
         """
-        self._home.check("createDataChannel")
         if self._home.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
         from rtcstack.api.datachannel import RTCDataChannelInit, open_channel
@@ -502,8 +459,10 @@ class RTCPeerConnection(Resident, EventTarget):
         elif transceivers.remove_track(transceiver):
             self._needed.update()
 
+    @at_home
     def addTransceiver(
         self,
+        /,
         trackOrKind: MediaStreamTrack | str,
         init: RTCRtpTransceiverInit | Mapping[str, Any] | None = None,
         **members: Any,
@@ -520,7 +479,6 @@ class RTCPeerConnection(Resident, EventTarget):
             TypeError: an unknown kind, or encodings that contradict each other.
             ValueError: an encoding's number is out of range.
         """
-        self._home.check("addTransceiver")
         if self._home.is_closed:
             raise InvalidStateError("addTransceiver on a connection that is closed")
         from rtcstack.api.encodings import new_encodings
@@ -590,6 +548,8 @@ class RTCPeerConnection(Resident, EventTarget):
         if self._closing is not None:
             return self._closing
         self._home.is_closed = True
+        if self._home.tracer is not None:
+            self._home.tracer.call(self, "close", (), {}, lambda: None)
         tasks = self._connection.close(without_loop=not may_wait)
         self._faces.close()
         self._states.close()

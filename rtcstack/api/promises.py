@@ -212,12 +212,14 @@ def upon(
     What a function raises, the loop's exception handler is told; a coroutine function is run as a task.
 
     Args:
-        operation: from `promise`, `rejected` or a chain.
+        operation: what is waited for.
         fulfilled: called with its result.
         failed: called with its error.
     """
     future = operation._future
-    assert isinstance(future, asyncio.Future)
+    if not isinstance(future, asyncio.Future):
+        asyncio.get_running_loop().call_soon(call_handler, fulfilled, future.result())
+        return
 
     def ended(future: asyncio.Future[T]) -> None:
         error = future.exception()
