@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from rtcstack.media.stream import MediaStream
     from rtcstack.media.track import MediaStreamTrack
 
-__all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
+__all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part", "set_altered_description"]
 
 
 class RTCPeerConnection(Resident, EventTarget):
@@ -598,6 +598,23 @@ def _selected(
 def connection_part(connection: RTCPeerConnection) -> Connection:
     """What a connection is, behind its face: for tools, and for tests."""
     return connection._connection
+
+
+def set_altered_description(
+    connection: RTCPeerConnection, description: RTCSessionDescription
+) -> Operation[None]:
+    """setLocalDescription with a text that was changed since it was created, which the W3C forbids.
+
+    What it says of codecs, mids and directions counts; the transports must be described as they were.
+
+    Raises:
+        InvalidModificationError: none was created, or a transport is described otherwise.
+    """
+    sdp_type, text = SdpType(description.type.value), description.sdp
+    return connection._chain.run(
+        "setLocalDescription",
+        lambda: connection._signaling.set_local(sdp_type, text, may_be_altered=True),
+    )
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:
