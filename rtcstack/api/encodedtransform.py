@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rtcstack.clock import NTP_EPOCH_S
+from rtcstack.codecs.payload.superframe import superframe, superframe_frames
 from rtcstack.errors import InvalidStateError, NotFoundError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.pipeline.inbound import FrameSink, ReceivedCodec
@@ -381,7 +382,19 @@ class Passage:
         self._pass(_wrap(frame.kind, frame.data, metadata, forward, key_frame=frame.key_frame))
 
     def on_received(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
-        """A frame that is to be decoded."""
+        """A frame that is to be decoded; each spatial layer of a picture passes by itself, as it was sent."""
+        layers = superframe_frames(frame.data) if frame.spatial_id and codec.name == "vp9" else []
+        if len(layers) < 2:
+            self._receive(frame, codec, sink)
+            return
+        joined = _Joined(frame, len(layers), sink)
+        for index, data in enumerate(layers):
+            layer = replace(frame, data=data, spatial_id=index, key_frame=frame.key_frame and not index)
+            if index:
+                layer.frame_id, layer.dependencies = None, ()  # told of the first only
+            self._receive(layer, codec, joined)
+
+    def _receive(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
         kind = codec.mime_type.partition("/")[0]
         metadata = RTCEncodedFrameMetadata(
             frame.ssrc,
@@ -406,6 +419,30 @@ class Passage:
             sink.take_encoded(replace(frame, data=data))
 
         self._pass(_wrap(kind, frame.data, metadata, forward, key_frame=frame.key_frame))
+
+
+class _Joined:
+    """Puts the spatial layers of a picture together again, once all have passed.
+
+    Args:
+        frame: the picture.
+        count: of its layers.
+        sink: gets it.
+    """
+
+    def __init__(self, frame: EncodedFrame, count: int, sink: FrameSink) -> None:
+        self._frame = frame
+        self._count = count
+        self._sink = sink
+        self._layers: dict[int, bytes] = {}
+
+    def take_encoded(self, frame: EncodedFrame) -> None:
+        """A layer has passed."""
+        layers = self._layers
+        layers[frame.spatial_id] = frame.data
+        if len(layers) == self._count:
+            data = superframe([layers[index] for index in sorted(layers)])
+            self._sink.take_encoded(replace(self._frame, data=data))
 
 
 class Transformable(ABC):

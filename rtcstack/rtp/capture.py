@@ -16,6 +16,7 @@ from rtcstack.rtp.extensions import (
     read_video_orientation,
 )
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.layers_allocation import read_layers_allocation
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.serial import Unwrapper, unwrap
@@ -83,7 +84,7 @@ class HeaderReader:
         ids: numbers of the header extensions.
         clock: capture times.
         rotation: the last one that was told: senders tell changes, and with key frames.
-        descriptors_malformed: dependency descriptors that could not be read.
+        descriptors_malformed: dependency descriptors, and allocations of layers, that could not be read.
     """
 
     __slots__ = ("_frame_ids", "_structure", "clock", "descriptors_malformed", "ids", "rotation")
@@ -146,6 +147,11 @@ class HeaderReader:
             value = frame.dependency_descriptor = first.extension(ids.dependency_descriptor)
             if value:
                 self._read_descriptor(frame, value)
+        if ids.layers_allocation and (value := first.extension(ids.layers_allocation)):
+            try:
+                frame.allocation = read_layers_allocation(value)
+            except ParseError:
+                self.descriptors_malformed += 1
         if ids.abs_capture_time:
             absolute = read_abs_capture_time(first.extension(ids.abs_capture_time))
             if absolute is not None:

@@ -75,6 +75,7 @@ class ExtensionIds:
         "by_id",
         "by_name",
         "dependency_descriptor",
+        "layers_allocation",
         "mid",
         "mixer_levels",
         "repaired_rid",
@@ -105,6 +106,7 @@ class ExtensionIds:
         self.time_offset = get(Extension.TIME_OFFSET, 0)
         self.video_orientation = get(Extension.VIDEO_ORIENTATION, 0)
         self.dependency_descriptor = get(Extension.DEPENDENCY_DESCRIPTOR, 0)
+        self.layers_allocation = get(Extension.VIDEO_LAYERS_ALLOCATION, 0)
 
     def merged(self, other: ExtensionIds) -> ExtensionIds:
         """Both tables as one; where they disagree, `other` counts."""

@@ -28,8 +28,7 @@ from rtcstack import (
 from rtcstack.codecs.layers import SPATIAL_MODES, TEMPORAL_MODES
 from rtcstack.codecs.payload.superframe import superframe_frames
 from rtcstack.media.testsources import read_frame_number
-from rtcstack.rtp.extensions import Extension
-from rtcstack.rtp.layers_allocation import LayersAllocation, read_layers_allocation
+from rtcstack.rtp.layers_allocation import LayersAllocation
 from tests.conformance.helpers import negotiate, pair
 from tests.conformance.media import (
     connected,
@@ -286,11 +285,14 @@ async def test_frames_tell_what_they_depend_on(codec: str, mode: str) -> None:
         receiver(b, "video").transform = noting(received)
         await picture_numbers(receiver(b, "video").track, 9)
         spatial = int(mode[1])
+        assert [each.spatialIndex for each in received[: 2 * spatial]] == [*range(spatial)] * 2
         assert [each.spatialIndex for each in sent[: 2 * spatial]] == [*range(spatial)] * 2
         by_id = {(each.frameId or 0) & 0xFFFF: each for each in sent}
         assert len(by_id) == len(sent)
         known: set[int] = set()
         for each in received:
+            if each.spatialIndex:
+                continue
             assert each.frameId is not None
             of_sender = by_id[each.frameId & 0xFFFF]
             assert each.temporalIndex == of_sender.temporalIndex
@@ -301,6 +303,22 @@ async def test_frames_tell_what_they_depend_on(codec: str, mode: str) -> None:
             known.add(each.frameId)
 
 
+async def test_layers_that_are_sealed_one_by_one_are_opened_so() -> None:
+    def flip(frame: Any) -> Any:
+        frame.data = bytes(byte ^ 0x5A for byte in frame.data)
+        return frame
+
+    async with pair() as (a, b):
+        transceiver = a.addTransceiver(pattern(320, 180), sendEncodings=[{"scalabilityMode": "L3T1_KEY"}])
+        prefer(transceiver, "video/VP9")
+        transceiver.sender.transform = RTCRtpScriptTransform(flip)
+        b.on("track", lambda event: setattr(event.receiver, "transform", RTCRtpScriptTransform(flip)))
+        await connected(a, b)
+        shown = await frames(receiver(b, "video").track, 5)
+        assert {(frame.width, frame.height) for frame in shown} == {(320, 180)}
+        assert None not in [read_frame_number(frame) for frame in shown]
+
+
 async def test_the_allocation_of_layers_is_sent() -> None:
     async with pair() as (a, b):
         encodings = [{"rid": "lo", "scaleResolutionDownBy": 2.0}, {"rid": "hi", "scalabilityMode": "L1T2"}]
@@ -308,14 +326,13 @@ async def test_the_allocation_of_layers_is_sent() -> None:
         told: list[LayersAllocation] = []
         await connected(a, b)
         source = receiver(b, "video")
-        await next_frame(source.track)
-        number = source.headerExtensionIds.by_name[Extension.VIDEO_LAYERS_ALLOCATION]
 
-        def look(packets: Any) -> None:
-            values = (packet.extension(number) for packet in packets)
-            told.extend(read_layers_allocation(value) for value in values if value)
+        def look(frame: EncodedMedia) -> None:
+            if frame.allocation is not None:
+                told.append(frame.allocation)
 
-        source.setPacketSink(look)
+        CallbackSink(source.encodedTrack, look)
+        await next_frame(source.track, lambda frame: frame.width == 320)
         source.requestKeyFrame()
         await until_true(lambda: any(len(each.layers) == 2 for each in told))
         whole = next(each for each in told if len(each.layers) == 2)
