@@ -171,6 +171,12 @@ class Outgoing:
         self.in_red = False
         self.is_parity = False
 
+    def set_header(self, header: Header, elements: tuple[tuple[int, bytes], ...]) -> None:
+        """Let it have a header of its own; see `elements`."""
+        self.size += header.size - self.header.size
+        self.header = header
+        self.elements = elements
+
     def put_in_red(self, red_type: int) -> None:
         """Let the payload stand behind the header of RED, as its only block (RFC 2198, section 3)."""
         self.payload = bytes((self.second & 0x7F,)) + self.payload

@@ -225,18 +225,22 @@ class SendStream:
             self._headers[named, elements] = header
         return header
 
-    def _described(
-        self, elements: tuple[tuple[int, bytes], ...], descriptors: Sequence[bytes], key_frame: bool
-    ) -> list[tuple[Header, tuple[tuple[int, bytes], ...]]]:
-        """The header of each packet, and what of it a retransmission repeats. No two frames have the same."""
+    def _describe(
+        self,
+        packets: Sequence[Outgoing],
+        elements: tuple[tuple[int, bytes], ...],
+        descriptors: Sequence[bytes],
+        key_frame: bool,
+    ) -> None:
+        """Give each packet its own descriptor, which its retransmission repeats; no two frames share one."""
         identifier = self.extension_ids.dependency_descriptor
         static = tuple(self._static) if not self._acknowledged or key_frame else ()
         made: dict[bytes, tuple[Header, tuple[tuple[int, bytes], ...]]] = {}
-        for each in descriptors:
+        for packet, each in zip(packets, descriptors, strict=True):
             if each not in made:
                 own = ((identifier, each), *elements)
                 made[each] = self._make_header(self.parameters.ssrc, static + own), own
-        return [made[each] for each in descriptors]
+            packet.set_header(*made[each])
 
     # -- media ------------------------------------------------------------------------------------
 
@@ -290,16 +294,13 @@ class SendStream:
         number = self._next
         keep = self._keeps_wire
         counts = self.counts
-        if descriptors and self.extension_ids.dependency_descriptor:
-            headers = self._described(elements, descriptors, key_frame)
-        else:
-            headers = [(self._header(elements, key_frame), ())] * len(payloads)
+        header = self._header(elements, key_frame)
         packets = [
             Outgoing(counts, header, payload_type, number + i, wire_timestamp, payload, keep, queued_at=now)
-            for i, (payload, (header, _)) in enumerate(zip(payloads, headers, strict=True))
+            for i, payload in enumerate(payloads)
         ]
-        for packet, (_, own) in zip(packets, headers, strict=True):
-            packet.elements = own
+        if descriptors and self.extension_ids.dependency_descriptor:
+            self._describe(packets, elements, descriptors, key_frame)
         if marker:
             packets[-1].second |= 0x80
         media = packets[:]

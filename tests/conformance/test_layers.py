@@ -338,3 +338,20 @@ async def test_the_allocation_of_layers_is_sent() -> None:
         whole = next(each for each in told if len(each.layers) == 2)
         assert [len(each.bitrates_bps) for each in whole.layers] == [1, 2]
         assert [(each.width, each.height) for each in whole.layers] == [(160, 120), (320, 240)]
+
+
+async def test_a_peer_that_reads_no_two_forms_side_by_side_is_told_nothing() -> None:
+    async with pair() as (a, b):
+        a.addTransceiver(pattern(), sendEncodings=[{"scalabilityMode": "L1T2"}])
+        await a.setLocalDescription()
+        assert a.localDescription is not None
+        await b.setRemoteDescription(a.localDescription)
+        await b.setLocalDescription()
+        assert b.localDescription is not None
+        sdp = b.localDescription.sdp
+        assert "a=extmap-allow-mixed" in sdp
+        await a.setRemoteDescription({"type": "answer", "sdp": sdp.replace("a=extmap-allow-mixed\r\n", "")})
+        seen: list[EncodedMedia] = []
+        CallbackSink(receiver(b, "video").encodedTrack, seen.append)
+        await next_frame(receiver(b, "video").track)
+        assert {each.frame_id for each in seen} == {None}
