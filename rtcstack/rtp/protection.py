@@ -14,10 +14,13 @@ from rtcstack.rtp.fec import MAX_PROTECTED, make_parity
 from rtcstack.rtp.header import Header
 from rtcstack.rtp.outgoing import Outgoing
 
-__all__ = ["MAX_OVERHEAD", "Protection"]
+__all__ = ["MAX_OVERHEAD", "PARITY_ROOM_BYTES", "Protection"]
 
 MAX_OVERHEAD = 0.3
 """Packets of parity for each media packet, at most."""
+
+PARITY_ROOM_BYTES = 48
+"""By so much a packet of parity may be larger than the largest that it protects: its own headers."""
 
 _BEGIN_LOSS, _END_LOSS = 0.02, 0.005
 """Fraction lost above which protection begins, and below which it ends."""
@@ -65,6 +68,10 @@ class Protection:
         self._credit = 0.0
         self._group.clear()
 
+    def forget(self) -> None:
+        """What was protected last was not sent: its numbers are used again."""
+        self._group.clear()
+
     def cover(
         self, packets: Sequence[Outgoing], header: Header, red_type: int, parity_type: int, now: float
     ) -> list[Outgoing]:
@@ -105,7 +112,9 @@ class Protection:
         """
         group = self._group
         group += packets
-        del group[:-MAX_PROTECTED]
+        oldest = group[-1][0] - MAX_PROTECTED
+        while group[0][0] <= oldest:
+            del group[0]
         self._credit = min(self._credit + len(packets) * self.overhead, float(len(group)))
         count = int(self._credit)
         if not count:

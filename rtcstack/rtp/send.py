@@ -310,6 +310,7 @@ class SendStream:
         lane = Lane.AUDIO if parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push(packets, lane):
             self.frames_refused += 1
+            self.protection.forget()
             return False
         self._next = number + len(packets)
         if parameters.nack:

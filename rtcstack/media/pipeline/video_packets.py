@@ -12,6 +12,7 @@ from rtcstack.entropy import entropy
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.pipeline.dependencies import Dependencies, FrameDependencies
 from rtcstack.rtp.extensions import Extension
+from rtcstack.rtp.protection import PARITY_ROOM_BYTES
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["OutgoingFrame", "VideoPackets"]
@@ -91,6 +92,8 @@ class VideoPackets:
         Raises:
             ParseError: it is not of the codec's form.
         """
+        if stream.protection.overhead:
+            max_payload_bytes -= PARITY_ROOM_BYTES
         place = described = None
         if isinstance(frame, OutgoingFrame):
             place = frame.place

@@ -171,6 +171,16 @@ class TestProtection:
             protection.on_report(0.2, 0.01)
         assert protection.overhead == 0
 
+    def test_gaps_in_the_numbers_are_not_protected_across(self) -> None:
+        protection = Protection()
+        for _ in range(10):
+            protection.on_report(0.5, 0.1)
+        found = []
+        for number in range(100, 1000, 20):
+            found += protection.protect([(number, still_bytes(media(number, b"x" * 20), IDS))])
+        assert found
+        assert max(read_parity(each).offsets[-1] for each in found) < MAX_PROTECTED
+
     @pytest.mark.parametrize("size", [1, 3, 10, 60])
     def test_it_is_bounded(self, size: int) -> None:
         protection = Protection()

@@ -16,6 +16,7 @@ from rtcstack.rtp.extensions import (
     read_abs_capture_time,
     read_audio_level,
 )
+from rtcstack.rtp.fec import read_parity
 from rtcstack.rtp.forward import MAX_SOURCES_LEFT
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.history import MAX_HISTORY_PACKETS
@@ -517,6 +518,18 @@ class TestParity:
         assert (again.ssrc, again.payload_type) == (1002, 97)
         assert again.payload[2:] == packets[3].payload[1:]
         assert sender.nack(packets[10].sequence_number) == []  # parity is not kept
+
+    def test_what_was_refused_is_not_protected(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sender = self.sender()
+        self.report(sender, 40)
+        with monkeypatch.context() as patched:
+            patched.setattr(Pacer, "push", lambda *_: False)
+            assert not sender.stream.send([b"refused"] * 3, 0, sender.now)
+        packets = sender.send(10)
+        numbers = {p.sequence_number for p in packets if p.payload[0] == 96}
+        for p in packets[10:]:
+            parity = read_parity(p.payload[1:])
+            assert {parity.base + offset for offset in parity.offsets} <= numbers
 
     def test_a_peer_without_it_gets_none(self) -> None:
         sender = Sender()
