@@ -279,9 +279,14 @@ class Vpx:
         mode = self._mode
         assert mode is not None
         self._control(_SET_SVC, 1)
-        parameters = svc_parameters(mode, (_MIN_QUANTIZER, _MAX_QUANTIZER), speed)
-        self._lib.vpx_codec_control_(self._context, _SET_SVC_PARAMETERS, byref(parameters))
+        self._set_layer_speed(speed)
         self._control(_SET_SVC_INTER_LAYER_PRED, inter_layer_control(mode))
+
+    def _set_layer_speed(self, speed: int) -> None:
+        """Each spatial layer has a speed of its own."""
+        assert self._mode is not None
+        parameters = svc_parameters(self._mode, (_MIN_QUANTIZER, _MAX_QUANTIZER), speed)
+        self._lib.vpx_codec_control_(self._context, _SET_SVC_PARAMETERS, byref(parameters))
 
     def _control(self, control: int, value: int) -> None:
         self._lib.vpx_codec_control_(self._context, control, c_int(value))
@@ -296,6 +301,8 @@ class Vpx:
     def set_speed(self, speed: int) -> None:
         """Spend more or less time on each frame; see the class."""
         self._control(_SET_CPU_USED, speed)
+        if self._is_svc:
+            self._set_layer_speed(speed)
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """Aim at another bit rate from the next frame on; makes no key frame."""

@@ -193,3 +193,17 @@ def test_vp9_payloads_tell_the_layers() -> None:
         assert len(superframe_frames(whole)) == 3
     ids = [layers[0][0].picture_id or 0 for layers in pictures]
     assert [(i - ids[0]) & 0x7FFF for i in ids] == list(range(PICTURES))
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 2), (17, 9), (33, 21), (320, 2), (131, 77)])
+def test_pictures_of_any_size_are_made_in_layers(width: int, height: int) -> None:
+    settings = VideoSettings(bitrate_bps=200_000, scalability_mode="L3T3", threads=1)
+    encoder = registry.video_encoder("vp9", settings)
+    for i in range(6):
+        units = encoder.encode(picture(i, width, height), force_key_frame=i == 4)
+        assert [place_of(unit).spatial_id for unit in units] == [0, 1, 2]
+        assert (units[-1].width, units[-1].height) == (width, height)
+    # another size begins anew: spatial layers keep theirs
+    (first, *_) = encoder.encode(picture(6, 64, 36))
+    assert first.key_frame
+    encoder.close()
