@@ -41,6 +41,7 @@ LEVELS = {
     "api": 5,
     "ortc": 6,
     "observe": 6,
+    "compat": 6,
     "": 7,  # rtcstack/__init__.py itself
     "cli": 7,
     "testing": 7,
@@ -54,7 +55,7 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 ONLY_IN = {
     "asyncio": {
         *("platform", "network", "workers", "ice", "transport", "media"),
-        *("connection", "api", "ortc", "observe", "events", "cli", "testing"),
+        *("connection", "api", "ortc", "observe", "events", "cli", "testing", "compat"),
     },
     "aioice": {"network", "ice"},
     "dns": {"network"},
@@ -63,8 +64,8 @@ ONLY_IN = {
     "ssl": {"network", "config", "testing"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
-    "av": {"codecs", "media"},
-    "pyee": {"events"},
+    "av": {"codecs", "media", "compat"},
+    "pyee": {"events", "compat"},
 }
 """Packages that have one home, or few."""
 
