@@ -59,7 +59,6 @@ if TYPE_CHECKING:
         RTCRtpTransceiverDirection,
     )
     from rtcstack.api.peerconnection import RTCPeerConnection, RTCSignalingState
-    from rtcstack.api.promises import Operation
     from rtcstack.api.receiver import RTCRtpReceiver
     from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
     from rtcstack.api.sender import RTCRtpSender
@@ -78,11 +77,18 @@ if TYPE_CHECKING:
         NotFoundError,
         NotSupportedError,
         OperationError,
+        OverconstrainedError,
         RTCError,
         UnknownError,
     )
     from rtcstack.events import Event, EventTarget
     from rtcstack.ice import TcpMux, UdpMux
+    from rtcstack.media.constraints import (
+        MediaTrackCapabilities,
+        MediaTrackConstraints,
+        MediaTrackSettings,
+        MediaTrackSupportedConstraints,
+    )
     from rtcstack.media.encoded import EncodedMedia
     from rtcstack.media.encodedsource import EncodedSource
     from rtcstack.media.encoder import MediaEncoder
@@ -95,6 +101,7 @@ if TYPE_CHECKING:
     from rtcstack.media.stream import MediaStream
     from rtcstack.media.testsources import TestPatternSource, ToneSource
     from rtcstack.media.track import MediaStreamTrack
+    from rtcstack.promises import Operation
 
 __version__ = "0.1.0"
 
@@ -120,6 +127,10 @@ __all__ = [
     "MediaSettings",
     "MediaStream",
     "MediaStreamTrack",
+    "MediaTrackCapabilities",
+    "MediaTrackConstraints",
+    "MediaTrackSettings",
+    "MediaTrackSupportedConstraints",
     "MessageEvent",
     "NetworkError",
     "NotAllowedError",
@@ -127,6 +138,7 @@ __all__ = [
     "NotSupportedError",
     "Operation",
     "OperationError",
+    "OverconstrainedError",
     "RTCBundlePolicy",
     "RTCCertificate",
     "RTCConfiguration",
@@ -225,13 +237,18 @@ _HOMES = {
     "MediaSettings": "rtcstack.config",
     "MediaStream": "rtcstack.media.stream",
     "MediaStreamTrack": "rtcstack.media.track",
+    "MediaTrackCapabilities": "rtcstack.media.constraints",
+    "MediaTrackConstraints": "rtcstack.media.constraints",
+    "MediaTrackSettings": "rtcstack.media.constraints",
+    "MediaTrackSupportedConstraints": "rtcstack.media.constraints",
     "MessageEvent": "rtcstack.api.messageevent",
     "NetworkError": "rtcstack.errors",
     "NotAllowedError": "rtcstack.errors",
     "NotFoundError": "rtcstack.errors",
     "NotSupportedError": "rtcstack.errors",
-    "Operation": "rtcstack.api.promises",
+    "Operation": "rtcstack.promises",
     "OperationError": "rtcstack.errors",
+    "OverconstrainedError": "rtcstack.errors",
     "RTCBundlePolicy": "rtcstack.api.configuration",
     "RTCCertificate": "rtcstack.api.certificate",
     "RTCConfiguration": "rtcstack.api.configuration",

@@ -19,7 +19,6 @@ from rtcstack.api.parameters import (
     RTCRtpReceiveParameters,
     RTCRtpSynchronizationSource,
 )
-from rtcstack.api.promises import Operation, promise
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.clock import timestamp_ms
 from rtcstack.connection.receiving import Receiver
@@ -28,6 +27,7 @@ from rtcstack.connection.transports import TransportEntry
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.promises import Operation, promise
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 

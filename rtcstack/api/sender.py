@@ -24,7 +24,6 @@ from rtcstack.api.parameters import (
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
 )
-from rtcstack.api.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.connection.encodings import Encoding
 from rtcstack.connection.sending import Sender
@@ -35,6 +34,7 @@ from rtcstack.errors import InvalidModificationError, InvalidStateError, NotFoun
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 

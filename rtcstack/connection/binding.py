@@ -82,7 +82,7 @@ def send_layers(
     ssrcs: Sequence[SsrcPair],
     cname: str,
     settings: MediaSettings,
-    degradation: str = "balanced",
+    degradation: str | None = None,
 ) -> list[Layer]:
     """What a sender sends, one layer for each encoding that the peer takes.
 
@@ -92,7 +92,7 @@ def send_layers(
         ssrcs: for each encoding.
         cname: the connection's.
         settings: the connection's.
-        degradation: an RTCDegradationPreference.
+        degradation: an RTCDegradationPreference, or None.
     """
     used = list(zip(encodings, ssrcs, strict=True))
     # a peer without simulcast gets the first

@@ -353,14 +353,5 @@ class Sender:
             self.ssrcs,
             self.cname,
             settings=self._settings,
-            degradation=self._preferred_degradation(),
+            degradation=self.degradation,
         )
-
-    def _preferred_degradation(self) -> str:
-        """What was set, else what suits the content (mst-content-hint, section 4)."""
-        if self.degradation is not None:
-            return self.degradation
-        hint = "" if self.track is None else self.track.contentHint
-        if hint in ("detail", "text"):
-            return "maintain-resolution"
-        return "maintain-framerate" if hint == "motion" else "balanced"

@@ -146,7 +146,9 @@ ENUMERATIONS = {
 BEYOND = """
     Settings IceSettings MediaSettings AddressRule TcpMux UdpMux Operation Blob
     DOMException InvalidAccessError InvalidCharacterError InvalidModificationError InvalidStateError
-    NetworkError NotAllowedError NotFoundError NotSupportedError OperationError RTCError UnknownError
+    NetworkError NotAllowedError NotFoundError NotSupportedError OperationError
+    OverconstrainedError RTCError UnknownError
+    MediaTrackCapabilities MediaTrackConstraints MediaTrackSettings MediaTrackSupportedConstraints
     MediaStream MediaStreamTrack MediaPlayer MediaRecorder MediaRelay MediaBlackhole MediaEncoder
     CallbackSink EncodedMedia EncodedSource TrackSource TestPatternSource ToneSource
     audio_frame audio_to_numpy video_frame video_to_numpy processed save_picture camera microphone screen

@@ -70,6 +70,8 @@ class ReceivedCodec:
 class _TellsDemand(TrackSource):
     """Tells when somebody begins to read, and when nobody does any more."""
 
+    is_remote = True
+
     _on_demand: Callable[[], None]
 
     def demanded(self) -> None:

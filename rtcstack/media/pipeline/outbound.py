@@ -35,7 +35,8 @@ class Layer:
         max_bitrate_bps: bound set by the application, or None.
         max_frame_rate: frames a second, or None.
         scale_down_by: divides width and height.
-        degradation: what is given up first when bits or time run out; see `Adaptation`.
+        degradation: what is given up first when bits or time run out, see `Adaptation`; None for what suits
+            the track's content.
         audio: how sound is to be encoded, as far as the application says.
         ptime_ms: audio in a packet that the peer asks for, or None.
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
@@ -51,7 +52,7 @@ class Layer:
     max_bitrate_bps: int | None = None
     max_frame_rate: float | None = None
     scale_down_by: float = 1.0
-    degradation: str = "balanced"
+    degradation: str | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
     ptime_ms: float | None = None
     red_payload_type: int | None = None

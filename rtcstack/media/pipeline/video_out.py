@@ -52,6 +52,14 @@ _RETRY_AFTER_S = 1.0
 _FAILURES = 3
 
 
+_SUITS = {
+    "motion": "maintain-framerate",
+    "detail": "maintain-resolution",
+    "text": "maintain-resolution",
+}
+"""What is kept of content of that hint, unless the application has said (mst-content-hint, section 4.3)."""
+
+
 class VideoLayer:
     """One encoding: an encoder and the stream that it feeds.
 
@@ -75,7 +83,7 @@ class VideoLayer:
         self.implementation = ""
         self.errors = 0
         self.frame_rate = FrameRate()
-        self.adaptation = Adaptation(layer.degradation)
+        self.adaptation = Adaptation()
         self._limitation = Limitation(monotonic())
         self._source_rate = FrameRate()
         self._due_at = 0.0
@@ -143,7 +151,6 @@ class VideoLayer:
             layer.implementation,
         ):
             self.release()
-        self.adaptation.preference = layer.degradation
         if layer.active and not old.active:
             self.request_key_frame()
         self._set_cap()
@@ -218,6 +225,7 @@ class VideoLayer:
     def _adapt(self, frame: av.VideoFrame, now: float) -> bool:
         """Follow what the bits and the encoder's time allow; whether this picture is to be sent."""
         adaptation, layer = self.adaptation, self.layer
+        adaptation.preference = layer.degradation or _SUITS.get(self._hint, "balanced")
         self._source_rate.count(now)
         rate = self._rate(now)
         size = int(frame.width / layer.scale_down_by), int(frame.height / layer.scale_down_by)
