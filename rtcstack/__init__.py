@@ -101,6 +101,8 @@ if TYPE_CHECKING:
     from rtcstack.media.stream import MediaStream
     from rtcstack.media.testsources import TestPatternSource, ToneSource
     from rtcstack.media.track import MediaStreamTrack
+    from rtcstack.media.trackgenerator import VideoTrackGenerator
+    from rtcstack.media.trackprocessor import MediaStreamTrackProcessor
     from rtcstack.promises import Operation
 
 __version__ = "0.1.0"
@@ -127,6 +129,7 @@ __all__ = [
     "MediaSettings",
     "MediaStream",
     "MediaStreamTrack",
+    "MediaStreamTrackProcessor",
     "MediaTrackCapabilities",
     "MediaTrackConstraints",
     "MediaTrackSettings",
@@ -204,6 +207,7 @@ __all__ = [
     "TrackSource",
     "UdpMux",
     "UnknownError",
+    "VideoTrackGenerator",
     "audio_frame",
     "audio_to_numpy",
     "camera",
@@ -237,6 +241,7 @@ _HOMES = {
     "MediaSettings": "rtcstack.config",
     "MediaStream": "rtcstack.media.stream",
     "MediaStreamTrack": "rtcstack.media.track",
+    "MediaStreamTrackProcessor": "rtcstack.media.trackprocessor",
     "MediaTrackCapabilities": "rtcstack.media.constraints",
     "MediaTrackConstraints": "rtcstack.media.constraints",
     "MediaTrackSettings": "rtcstack.media.constraints",
@@ -314,6 +319,7 @@ _HOMES = {
     "TrackSource": "rtcstack.media.source",
     "UdpMux": "rtcstack.ice",
     "UnknownError": "rtcstack.errors",
+    "VideoTrackGenerator": "rtcstack.media.trackgenerator",
     "audio_frame": "rtcstack.media.frames",
     "audio_to_numpy": "rtcstack.media.frames",
     "camera": "rtcstack.media.player",

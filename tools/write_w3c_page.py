@@ -68,6 +68,7 @@ NOTES = {
     "RTCRtpCodingParameters": "its member is that of `RTCRtpEncodingParameters`",
     "RTCSetParameterOptions": _MAPPING,
     "RTCEncodingOptions": _MAPPING,
+    "MediaStreamTrackProcessorInit": "arguments of `MediaStreamTrackProcessor`",
     "RTCStats": "statistics are mappings; [](stats.md) has their members",
     "RTCRtpTransceiver.rtpHeaderEncryptionNegotiated": "cryptex (RFC 9335) is not there yet",
     "RTCRtpEncodingParameters.scaleResolutionDownTo": _LATER,
