@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
     from rtcstack.api.dtlstransport import RTCDtlsTransport, RTCDtlsTransportState
     from rtcstack.api.dtmf import RTCDTMFSender, RTCDTMFToneChangeEvent
-    from rtcstack.api.encodedtransform import (
+    from rtcstack.api.encodedframes import (
         RTCEncodedAudioFrame,
+        RTCEncodedAudioFrameMetadata,
+        RTCEncodedAudioFrameOptions,
         RTCEncodedFrameMetadata,
         RTCEncodedVideoFrame,
-        RTCRtpScriptTransform,
-        RTCRtpScriptTransformer,
+        RTCEncodedVideoFrameMetadata,
+        RTCEncodedVideoFrameOptions,
     )
+    from rtcstack.api.encodedtransform import RTCRtpScriptTransform, RTCRtpScriptTransformer
     from rtcstack.api.errorevent import RTCErrorEvent
     from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
     from rtcstack.api.icetransport import (
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
     from rtcstack.api.stats import RTCStatsReport
     from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+    from rtcstack.api.transformstreams import KeyFrameRequestEvent
     from rtcstack.config import AddressRule, IceSettings, MediaSettings, Settings
     from rtcstack.errors import (
         DOMException,
@@ -121,6 +125,7 @@ __all__ = [
     "InvalidCharacterError",
     "InvalidModificationError",
     "InvalidStateError",
+    "KeyFrameRequestEvent",
     "MediaBlackhole",
     "MediaEncoder",
     "MediaPlayer",
@@ -155,8 +160,12 @@ __all__ = [
     "RTCDtlsTransport",
     "RTCDtlsTransportState",
     "RTCEncodedAudioFrame",
+    "RTCEncodedAudioFrameMetadata",
+    "RTCEncodedAudioFrameOptions",
     "RTCEncodedFrameMetadata",
     "RTCEncodedVideoFrame",
+    "RTCEncodedVideoFrameMetadata",
+    "RTCEncodedVideoFrameOptions",
     "RTCError",
     "RTCErrorEvent",
     "RTCIceCandidate",
@@ -233,6 +242,7 @@ _HOMES = {
     "InvalidCharacterError": "rtcstack.errors",
     "InvalidModificationError": "rtcstack.errors",
     "InvalidStateError": "rtcstack.errors",
+    "KeyFrameRequestEvent": "rtcstack.api.transformstreams",
     "MediaBlackhole": "rtcstack.media.sinks",
     "MediaEncoder": "rtcstack.media.encoder",
     "MediaPlayer": "rtcstack.media.player",
@@ -266,9 +276,13 @@ _HOMES = {
     "RTCDtlsFingerprint": "rtcstack.api.certificate",
     "RTCDtlsTransport": "rtcstack.api.dtlstransport",
     "RTCDtlsTransportState": "rtcstack.api.dtlstransport",
-    "RTCEncodedAudioFrame": "rtcstack.api.encodedtransform",
-    "RTCEncodedFrameMetadata": "rtcstack.api.encodedtransform",
-    "RTCEncodedVideoFrame": "rtcstack.api.encodedtransform",
+    "RTCEncodedAudioFrame": "rtcstack.api.encodedframes",
+    "RTCEncodedAudioFrameMetadata": "rtcstack.api.encodedframes",
+    "RTCEncodedAudioFrameOptions": "rtcstack.api.encodedframes",
+    "RTCEncodedFrameMetadata": "rtcstack.api.encodedframes",
+    "RTCEncodedVideoFrame": "rtcstack.api.encodedframes",
+    "RTCEncodedVideoFrameMetadata": "rtcstack.api.encodedframes",
+    "RTCEncodedVideoFrameOptions": "rtcstack.api.encodedframes",
     "RTCError": "rtcstack.errors",
     "RTCErrorEvent": "rtcstack.api.errorevent",
     "RTCIceCandidate": "rtcstack.api.description",

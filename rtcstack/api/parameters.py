@@ -194,8 +194,10 @@ class RTCRtpContributingSource:
         source: its CSRC or SSRC.
         audioLevel: 0 (silence) to 1, or None when not told.
         rtpTimestamp: of what was played.
-        captureTimestamp: when that was captured by its sender's clock, in milliseconds since the
-            Unix epoch, or None (webrtc-extensions).
+        captureTimestamp: when that was captured by the capturer's clock, in milliseconds since the
+            Unix epoch; None unless the peer sends abs-capture-time (webrtc-extensions).
+        senderCaptureTimeOffset: the capturer's clock minus the sender's, in milliseconds, as the sender
+            estimates it, or None (webrtc-extensions).
     """
 
     timestamp: float
@@ -203,6 +205,7 @@ class RTCRtpContributingSource:
     audioLevel: float | None
     rtpTimestamp: int
     captureTimestamp: float | None = None
+    senderCaptureTimeOffset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         return self._dtmf
 
     def _attach(self, passage: Passage) -> None:
-        passage.attach(self._part.generate_key_frame if self._part.kind == "video" else None, None)
+        passage.attach(sender=self._part if self._part.kind == "video" else None)
 
     def _pass_through(self, passage: Passage | None) -> None:
         self._part.set_transform(passage)

@@ -223,6 +223,13 @@ class Sender:
         return self.outbound is not None and self.outbound.is_sending
 
     @property
+    def live_rids(self) -> list[str | None]:
+        """The layers that are sent, in their order; none without a live track."""
+        if not self.is_sending or self.track is None or self.track.readyState == "ended":
+            return []
+        return [each.rid for each in self.encodings if each.active]
+
+    @property
     def audio_outbound(self) -> AudioOutbound | None:
         """What sends, of an audio sender."""
         return self.outbound if isinstance(self.outbound, AudioOutbound) else None

@@ -228,7 +228,8 @@ class AudioOutbound(Outbound):
             self.meter.heard(power, result.seconds)
         if not units:
             return
-        level = dbov(power) if self.stream.extension_ids.audio_level else None
+        wants_level = self.transform is not None or bool(self.stream.extension_ids.audio_level)
+        level = dbov(power) if wants_level else None
         now = monotonic()
         rate = self.layer.send.clock_rate
         for unit in units:

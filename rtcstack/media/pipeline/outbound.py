@@ -75,6 +75,9 @@ class SendTransform(Protocol):
     ) -> None:
         """A frame: hand it on to `sink`, changed or not, now or later, or drop it."""
 
+    def on_key_frame_requested(self, rid: str | None, make: Callable[[], None]) -> bool:
+        """The peer asks for a key frame of a layer: whether `make` is left to the transform."""
+
 
 class Outbound(ABC):
     """Sends a track, in one or more encodings. A sink of the track while it sends.

@@ -306,7 +306,7 @@ class VideoLayer:
                 frame = EncodedMedia(
                     self.layer.mime_type,
                     unit.data,
-                    timestamp,
+                    unit.timestamp,
                     VIDEO_TIME_BASE,
                     key_frame=unit.key_frame,
                     width=unit.width,
@@ -378,7 +378,10 @@ class VideoLayer:
 
     def on_key_frame_requested(self) -> None:
         """The peer cannot go on without one."""
-        self.make_key_frame()
+        transform = self._owner.transform
+        rid, make = self.layer.send.rid, self.make_key_frame
+        if transform is None or not transform.on_key_frame_requested(rid, make):
+            make()
         self._owner.on_key_frame_requested()
 
     def make_key_frame(self) -> None:
