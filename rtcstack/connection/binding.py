@@ -12,9 +12,11 @@ from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
+from rtcstack.codecs.picturelimits import PictureLimits, h264_limits, vpx_limits
 from rtcstack.config import MediaSettings
 from rtcstack.connection.encodings import Encoding, SsrcPair
 from rtcstack.errors import OperationError
+from rtcstack.jsep import h264
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.media.pipeline.outbound import Layer
@@ -144,6 +146,9 @@ def _layer(
     if count > 1:
         scale = encoding.scale_down_by
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
+    limits = _limits(codec, section)
+    if limits is not None and limits.bitrate_bps is not None:
+        least = min(least, limits.bitrate_bps)
     send = SendParameters(
         mid=section.mid,
         kind=section.kind,
@@ -172,9 +177,34 @@ def _layer(
         max_bitrate_bps=bound,
         max_frame_rate=encoding.max_frame_rate,
         scale_down_by=encoding.scale_down_by,
+        limits=limits,
         ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
         red_payload_type=_red(section, codec) if is_audio else None,
     )
+
+
+def _limits(codec: Codec, section: Section) -> PictureLimits | None:
+    """What the peer's decoder takes, as far as it says.
+
+    Spec: RFC 6184, section 8.2.2: where the levels of both directions may differ, the peer's description says
+    what it receives; else the lower one of both descriptions holds for both directions.
+    """
+    if codec.name in ("vp8", "vp9"):
+        return vpx_limits(codec.fmtp)
+    if codec.name != "h264":
+        return None
+    theirs = h264.ProfileLevel.parse(codec.fmtp.get("profile-level-id", ""))
+    if theirs is None:  # who says nothing would have to be sent 15 tiny pictures a second: see the decision
+        return None
+    level = theirs
+    local = section.local.codecs if section.local is not None else ()
+    ours = next((each for each in local if each.payload_type == codec.payload_type), None)
+    if ours is not None and ours.name == "h264":
+        ours_level = h264.ProfileLevel.parse(ours.fmtp.get("profile-level-id", ""))
+        allowed = {each.fmtp.get("level-asymmetry-allowed", "0") for each in (codec, ours)}
+        if ours_level is not None and allowed != {"1"} and ours_level.rank < theirs.rank:
+            level = ours_level
+    return h264_limits(level.level, codec.fmtp, high=theirs.profile in ("high", "constrained-high"))
 
 
 def _red(section: Section, codec: Codec) -> int | None:

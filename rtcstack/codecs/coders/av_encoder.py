@@ -7,6 +7,7 @@ frame. How often that happens is bounded here.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from rtcstack.codecs.coders.video import (
     VideoSettings,
     threads_for,
 )
+from rtcstack.codecs.h264levels import lowest_level
 from rtcstack.errors import OperationError
 
 __all__ = ["AvEncoder", "Recipe", "recipes"]
@@ -80,35 +82,6 @@ def h264_profile(parameters: VideoSettings) -> str:
     except (ValueError, IndexError):
         return "baseline"
     return _H264_PROFILES.get(idc, "baseline")
-
-
-# H.264, table A-1: level_idc, macroblocks a second, macroblocks of a frame
-_H264_LEVELS = (
-    (10, 1_485, 99),
-    (11, 3_000, 396),
-    (12, 6_000, 396),
-    (13, 11_880, 396),
-    (21, 19_800, 792),
-    (22, 20_250, 1_620),
-    (30, 40_500, 1_620),
-    (31, 108_000, 3_600),
-    (32, 216_000, 5_120),
-    (40, 245_760, 8_192),
-    (42, 522_240, 8_704),
-    (50, 589_824, 22_080),
-    (51, 983_040, 36_864),
-    (52, 2_073_600, 36_864),
-    (60, 4_177_920, 139_264),
-)
-
-
-def h264_level(width: int, height: int, frame_rate: float) -> int:
-    """The lowest level that allows this size and rate, as level_idc."""
-    blocks = -(-width // 16) * -(-height // 16)
-    for level, per_second, per_frame in _H264_LEVELS:
-        if blocks <= per_frame and blocks * frame_rate <= per_second:
-            return level
-    return 62
 
 
 def _x264(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
@@ -383,7 +356,8 @@ class AvEncoder:
             os.environ.setdefault("SVT_LOG", "0")
         if recipe.name == "libx264":
             # stated here, for x264 would go by the maximum bit rate, of which no use is made
-            options["level"] = str(h264_level(width, height, self._clock.frame_rate))
+            rate = min(self._clock.frame_rate, self._settings.max_frame_rate or math.inf)
+            options["level"] = str(lowest_level(width, height, rate))
         context.options = options
         with ordinary_scheduling():
             context.open(strict=False)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
+from rtcstack.codecs.picturelimits import PictureLimits
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
@@ -35,6 +36,7 @@ class Layer:
         max_bitrate_bps: bound set by the application, or None.
         max_frame_rate: frames a second, or None.
         scale_down_by: divides width and height.
+        limits: what the peer's decoder takes, or None.
         degradation: what is given up first when bits or time run out, see `Adaptation`; None for what suits
             the track's content.
         audio: how sound is to be encoded, as far as the application says.
@@ -52,6 +54,7 @@ class Layer:
     max_bitrate_bps: int | None = None
     max_frame_rate: float | None = None
     scale_down_by: float = 1.0
+    limits: PictureLimits | None = None
     degradation: str | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
     ptime_ms: float | None = None
