@@ -60,6 +60,9 @@ class Recipe:
         headroom: how many times the first bit rate it is opened with: below that, its bit rate may
             change while it runs. 1 for encoders that must be opened anew.
         min_side: pixels that a picture must have each way.
+        rate_from: pixels of the shorter side from which it controls its bit rate; smaller pictures are
+            made with `small`, of a quality that suits the bit rate.
+        small: options for those.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Recipe:
     pixel_format: str = "yuv420p"
     headroom: int = 1
     min_side: int = 2
+    rate_from: int = 0
+    small: Callable[[VideoSettings, int, int], dict[str, str]] | None = None
 
 
 _X264_HEADROOM = 6
@@ -120,6 +125,20 @@ def _svt(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, s
     }
 
 
+_SMALL_QUALITIES = ((300_000, 32), (120_000, 40), (60_000, 48), (30_000, 56))
+"""Bits a second, and the quality (CRF) that pictures of less than 64x64 pixels take about so many for."""
+
+
+def _svt_small(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
+    """SVT-AV1 has no rate control for pictures that are smaller than its largest blocks."""
+    quality = next((crf for bps, crf in _SMALL_QUALITIES if bitrate_bps >= bps), 63)
+    return {
+        "preset": "11",
+        "crf": str(quality),
+        "svtav1-params": f"pred-struct=1:rc=0:rtc=1:lp={threads}:scd=0",
+    }
+
+
 def _aom(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
     return {
         "usage": "realtime",
@@ -167,7 +186,10 @@ def _nvenc(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str,
 _SOFTWARE = {
     "h264": (Recipe("libx264", _x264, headroom=_X264_HEADROOM), Recipe("libopenh264", _hardware)),
     "h265": (Recipe("libx265", _x265, min_side=16),),
-    "av1": (Recipe("libsvtav1", _svt, min_side=64), Recipe("libaom-av1", _aom)),
+    "av1": (
+        Recipe("libsvtav1", _svt, min_side=4, rate_from=64, small=_svt_small),
+        Recipe("libaom-av1", _aom),
+    ),
     "vp8": (Recipe("libvpx", _vpx), Recipe("libvpx-vp8", _vpx)),
     "vp9": (Recipe("libvpx-vp9", _vpx9),),
 }
@@ -346,11 +368,14 @@ class AvEncoder:
         context.pix_fmt = recipe.pixel_format
         context.time_base = _TIME_BASE
         context.framerate = Fraction(self._clock.frame_rate).limit_denominator(1001)
-        context.bit_rate = self._bitrate_bps * recipe.headroom
+        is_small = recipe.small is not None and min(size) < recipe.rate_from
+        if not is_small:
+            context.bit_rate = self._bitrate_bps * recipe.headroom
         context.gop_size = _NO_KEY_FRAMES
         context.max_b_frames = 0
         context.thread_count = threads
-        options = recipe.options(self._settings, self._bitrate_bps, threads)
+        make = recipe.small if is_small and recipe.small is not None else recipe.options
+        options = make(self._settings, self._bitrate_bps, threads)
         if recipe.name == "libsvtav1":
             # it writes its settings to the standard error output, unless its environment says no
             os.environ.setdefault("SVT_LOG", "0")
