@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from rtcstack.api.messageevent import MessageEvent
     from rtcstack.api.parameters import (
+        RTCResolutionRestriction,
         RTCRtcpParameters,
         RTCRtpCapabilities,
         RTCRtpCodec,
@@ -183,6 +184,7 @@ __all__ = [
     "RTCPeerConnectionIceErrorEvent",
     "RTCPeerConnectionIceEvent",
     "RTCPeerConnectionState",
+    "RTCResolutionRestriction",
     "RTCRtcpMuxPolicy",
     "RTCRtcpParameters",
     "RTCRtpCapabilities",
@@ -300,6 +302,7 @@ _HOMES = {
     "RTCPeerConnectionIceErrorEvent": "rtcstack.api.iceevents",
     "RTCPeerConnectionIceEvent": "rtcstack.api.iceevents",
     "RTCPeerConnectionState": "rtcstack.api.states",
+    "RTCResolutionRestriction": "rtcstack.api.parameters",
     "RTCRtcpMuxPolicy": "rtcstack.api.configuration",
     "RTCRtcpParameters": "rtcstack.api.parameters",
     "RTCRtpCapabilities": "rtcstack.api.parameters",

@@ -44,6 +44,9 @@ _AUDIO_MIN_BPS = 32_000
 _LAYER_MIN_BPS = ((4.0, 30_000), (2.0, 150_000), (1.0, 400_000))
 """Least bit rate with which a simulcast layer is worth sending, by how much it is scaled down."""
 
+_SIZES = ((4.0, 320 * 180), (2.0, 640 * 360))
+"""Of layers whose size is set: what the quarter and the half of 720p have in pixels."""
+
 _VIDEO_MIN_BPS = 30_000
 
 
@@ -145,6 +148,9 @@ def _layer(
     least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
     if count > 1:
         scale = encoding.scale_down_by
+        if encoding.scale_down_to is not None:
+            width, height = encoding.scale_down_to
+            scale = next((by for by, pixels in _SIZES if width * height <= pixels), 1.0)
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
     limits = _limits(codec, section)
     if limits is not None and limits.bitrate_bps is not None:
@@ -178,9 +184,18 @@ def _layer(
         max_frame_rate=encoding.max_frame_rate,
         scale_down_by=encoding.scale_down_by,
         limits=limits,
-        ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
+        scale_down_to=encoding.scale_down_to,
+        ptime_ms=_ptime(encoding, section),
         red_payload_type=_red(section, codec) if is_audio else None,
     )
+
+
+def _ptime(encoding: Encoding, section: Section) -> float | None:
+    """Milliseconds of sound in a packet: what the application prefers, else what the peer asks for."""
+    remote = section.remote
+    wanted = encoding.ptime_ms or (None if remote is None else remote.ptime_ms)
+    most = None if remote is None else remote.max_ptime_ms
+    return wanted if wanted is None or most is None else min(wanted, most)
 
 
 def _limits(codec: Codec, section: Section) -> PictureLimits | None:

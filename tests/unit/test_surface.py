@@ -101,8 +101,9 @@ DICTIONARIES = {
     "RTCRtpTransceiverInit": "direction streams sendEncodings",
     "RTCRtpEncodingParameters": """
         rid active codec maxBitrate maxFramerate scaleResolutionDownBy priority networkPriority
-        scalabilityMode adaptivePtime
+        scalabilityMode adaptivePtime scaleResolutionDownTo ptime
     """,
+    "RTCResolutionRestriction": "maxWidth maxHeight",
     "RTCRtpSendParameters": "transactionId encodings codecs headerExtensions rtcp degradationPreference",
     "RTCRtpReceiveParameters": "codecs headerExtensions rtcp",
     "RTCRtpCodec": "mimeType clockRate channels sdpFmtpLine",

@@ -36,11 +36,12 @@ class Layer:
         max_bitrate_bps: bound set by the application, or None.
         max_frame_rate: frames a second, or None.
         scale_down_by: divides width and height.
+        scale_down_to: width and height at most, of either orientation, in place of that; or None.
         limits: what the peer's decoder takes, or None.
         degradation: what is given up first when bits or time run out, see `Adaptation`; None for what suits
             the track's content.
         audio: how sound is to be encoded, as far as the application says.
-        ptime_ms: audio in a packet that the peer asks for, or None.
+        ptime_ms: audio in a packet that the application or the peer asks for, or None.
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
         implementation: of the encoder, by PyAV's name, or None.
         max_payload_bytes: of a packet.
@@ -54,6 +55,7 @@ class Layer:
     max_bitrate_bps: int | None = None
     max_frame_rate: float | None = None
     scale_down_by: float = 1.0
+    scale_down_to: tuple[int, int] | None = None
     limits: PictureLimits | None = None
     degradation: str | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
@@ -61,6 +63,23 @@ class Layer:
     red_payload_type: int | None = None
     implementation: str | None = None
     max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
+
+    def scale(self, width: int, height: int) -> float:
+        """What both sides of a picture are divided by, 1.0 or more.
+
+        Spec: webrtc-extensions, section on RTCResolutionRestriction.
+        """
+        if self.scale_down_to is None:
+            return max(1.0, self.scale_down_by)
+        short, long = sorted(self.scale_down_to)
+        return max(1.0, min(width, height) / short, max(width, height) / long)
+
+    @property
+    def rank(self) -> float:
+        """Grows with the size of the pictures, among the layers of a sender."""
+        if self.scale_down_to is None:
+            return 1.0 / self.scale_down_by
+        return float(self.scale_down_to[0] * self.scale_down_to[1])
 
 
 class EncodedSink(Protocol):

@@ -211,7 +211,7 @@ class VideoLayer:
     def _fit(self, width: int, height: int) -> None:
         """How large and how frequent pictures of this size may be sent; another encoder if need be."""
         layer, limits = self.layer, self.layer.limits
-        scale = max(1.0, layer.scale_down_by)
+        scale = layer.scale(width, height)
         rate = layer.max_frame_rate
         if limits is not None:
             scale *= limits.scale(width / scale, height / scale)
@@ -447,7 +447,7 @@ class VideoOutbound(Outbound):
         """Told whenever the peer asks for one, of any layer."""
         made: dict[int, VideoLayer] = {}
         # the smallest first: it is served first when bits are scarce
-        for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
+        for index in sorted(range(len(layers)), key=lambda i: layers[i].rank):
             stream = transport.session.add_send_stream(layers[index].send)
             transport.session.set_active(stream, False)
             layer = made[index] = VideoLayer(self, layers[index], stream)

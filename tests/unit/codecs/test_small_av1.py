@@ -36,7 +36,7 @@ async def test_small_pictures_keep_their_size(size: tuple[int, int]) -> None:
         for unit in encoder.encode(picture(*size, i), force_key_frame=i == 6):
             assert (unit.width, unit.height) == size
             assert unit.key_frame is (i in (0, 6))
-            made += [p for p in decoder.decode(unit.data, unit.timestamp, key_frame=unit.key_frame)]
+            made += list(decoder.decode(unit.data, unit.timestamp, key_frame=unit.key_frame))
     assert len(made) >= 11
     last = made[-1].to_ndarray(format="gray")
     assert last.shape == (size[1], size[0])
