@@ -1,0 +1,6 @@
+"""H.264: the rates that programs set."""
+
+DEFAULT_BITRATE = 1_000_000
+MIN_BITRATE = 500_000
+MAX_BITRATE = 3_000_000
+MAX_FRAME_RATE = 30

@@ -1,0 +1,6 @@
+"""VP8: the rates that programs set."""
+
+DEFAULT_BITRATE = 500_000
+MIN_BITRATE = 250_000
+MAX_BITRATE = 1_500_000
+MAX_FRAME_RATE = 30
