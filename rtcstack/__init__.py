@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from rtcstack.media.track import MediaStreamTrack
     from rtcstack.media.trackgenerator import VideoTrackGenerator
     from rtcstack.media.trackprocessor import MediaStreamTrackProcessor
+    from rtcstack.media.trackstats import MediaStreamTrackAudioStats, MediaStreamTrackVideoStats
     from rtcstack.promises import Operation
 
 __version__ = "0.1.0"
@@ -135,7 +136,9 @@ __all__ = [
     "MediaSettings",
     "MediaStream",
     "MediaStreamTrack",
+    "MediaStreamTrackAudioStats",
     "MediaStreamTrackProcessor",
+    "MediaStreamTrackVideoStats",
     "MediaTrackCapabilities",
     "MediaTrackConstraints",
     "MediaTrackSettings",
@@ -253,7 +256,9 @@ _HOMES = {
     "MediaSettings": "rtcstack.config",
     "MediaStream": "rtcstack.media.stream",
     "MediaStreamTrack": "rtcstack.media.track",
+    "MediaStreamTrackAudioStats": "rtcstack.media.trackstats",
     "MediaStreamTrackProcessor": "rtcstack.media.trackprocessor",
+    "MediaStreamTrackVideoStats": "rtcstack.media.trackstats",
     "MediaTrackCapabilities": "rtcstack.media.constraints",
     "MediaTrackConstraints": "rtcstack.media.constraints",
     "MediaTrackSettings": "rtcstack.media.constraints",

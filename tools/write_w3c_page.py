@@ -68,6 +68,27 @@ NOTES = {
     "RTCRtpCodingParameters": "its member is that of `RTCRtpEncodingParameters`",
     "RTCSetParameterOptions": _MAPPING,
     "RTCEncodingOptions": _MAPPING,
+    **{
+        f"{name}.{member}": "a camera's"
+        for name in (
+            "MediaTrackSupportedConstraints",
+            "MediaTrackCapabilities",
+            "MediaTrackSettings",
+            "MediaTrackConstraintSet",
+        )
+        for member in (
+            *(("powerEfficient", "powerEfficientPixelFormat") if name != "MediaTrackConstraintSet" else ()),
+            *("gestureReactions", "faceFraming", "eyeGazeCorrection", "humanFaceDetectionMode"),
+            "backgroundSegmentationMask",
+        )
+    },
+    "GetUserMediaSemantics": _BROWSER,
+    "VideoFrameMetadata": "`EncodedMedia`, and the notes of frames (`rtcstack.media.frames`)",
+    "Segment": _BROWSER,
+    "SegmentType": _BROWSER,
+    "HumanFaceDetectionModeEnum": _BROWSER,
+    "BackgroundBlur": _BROWSER,
+    "MediaEffectInfo": _BROWSER,
     "MediaStreamTrackProcessorInit": "arguments of `MediaStreamTrackProcessor`",
     "RTCStats": "statistics are mappings; [](stats.md) has their members",
     "RTCRtpTransceiver.rtpHeaderEncryptionNegotiated": "cryptex (RFC 9335) is not there yet",

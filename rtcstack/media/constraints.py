@@ -142,6 +142,7 @@ class MediaTrackConstraintSet(TypedDict, total=False):
     deviceId: _String
     groupId: _String
     backgroundBlur: _Boolean
+    voiceIsolation: _Boolean
 
 
 class MediaTrackConstraints(MediaTrackConstraintSet, total=False):
@@ -165,7 +166,7 @@ class MediaTrackSettings(TypedDict, total=False):
         resizeMode: see `VideoResizeModeEnum`.
         sampleRate: Hz.
         sampleSize: bits.
-        echoCancellation, autoGainControl, noiseSuppression: whether the source does it.
+        echoCancellation, autoGainControl, noiseSuppression, voiceIsolation: whether the source does it.
         latency: seconds of sound that come together.
         channelCount: of sound.
         deviceId, groupId: of the source.
@@ -188,6 +189,7 @@ class MediaTrackSettings(TypedDict, total=False):
     deviceId: str
     groupId: str
     backgroundBlur: bool
+    voiceIsolation: bool
 
 
 class MediaTrackCapabilities(TypedDict, total=False):
@@ -209,6 +211,7 @@ class MediaTrackCapabilities(TypedDict, total=False):
     deviceId: str
     groupId: str
     backgroundBlur: Sequence[bool]
+    voiceIsolation: Sequence[bool]
 
 
 class MediaTrackSupportedConstraints(TypedDict, total=False):
@@ -230,13 +233,14 @@ class MediaTrackSupportedConstraints(TypedDict, total=False):
     deviceId: bool
     groupId: bool
     backgroundBlur: bool
+    voiceIsolation: bool
 
 
 _KINDS = {
     **dict.fromkeys(("width", "height", "sampleRate", "sampleSize", "channelCount"), "unsigned long"),
     **dict.fromkeys(("aspectRatio", "frameRate", "latency"), "double"),
     **dict.fromkeys(("facingMode", "resizeMode", "deviceId", "groupId"), "DOMString"),
-    **dict.fromkeys(("autoGainControl", "noiseSuppression", "backgroundBlur"), "boolean"),
+    **dict.fromkeys(("autoGainControl", "noiseSuppression", "voiceIsolation", "backgroundBlur"), "boolean"),
     "echoCancellation": "boolean or DOMString",
 }
 
@@ -257,6 +261,7 @@ SUPPORTED_CONSTRAINTS: MediaTrackSupportedConstraints = {
     "deviceId": True,
     "groupId": True,
     "backgroundBlur": True,
+    "voiceIsolation": True,
 }
 """What ``getSupportedConstraints()`` of a browser's `MediaDevices` would give."""
 

@@ -56,6 +56,9 @@ class FedTrack(Protocol):
     def source_muted(self) -> None:
         """`Feed.muted` has changed."""
 
+    def source_changed(self) -> None:
+        """Frames will be others than before."""
+
     def source_ended(self) -> None:
         """There will be no more."""
 
@@ -85,8 +88,8 @@ class Feed(Generic[T]):
     """Whether its frames can be cut, scaled, thinned out or resampled for a track."""
 
     processing: Mapping[str, Sequence[bool]] = {}
-    """Of a source of sound that can do it: what echoCancellation, autoGainControl and noiseSuppression may
-    be; the first is the default. See `settings_changed`."""
+    """Of a source of sound that can do it: what echoCancellation, autoGainControl, noiseSuppression and
+    voiceIsolation may be; the first is the default. See `settings_changed`."""
 
     def __init__(self, kind: str, label: str = "", *, muted: bool = False) -> None:
         if kind not in ("audio", "video"):
@@ -271,8 +274,12 @@ class Feed(Generic[T]):
     # -- for sources that inherit -------------------------------------------------------------------------
 
     def declare(self, form: Form) -> None:
-        """Say what the frames will be like; before there are tracks."""
-        self._declared = replace(form, is_declared=True)
+        """Say what the frames will be like from now on; tracks that there are tell of a change."""
+        before, self._declared = self._declared, replace(form, is_declared=True)
+        if self._declared != before:
+            self._size = (0, 0)  # seen before
+            for track in self.tracks:
+                track.source_changed()
 
     def settings_changed(self, track: T) -> None:
         """A track's settings are others: a source that can do some of its `processing` follows."""

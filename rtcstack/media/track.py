@@ -20,6 +20,7 @@ from rtcstack.media.frames import Frame, blank
 from rtcstack.media.reader import MAX_QUEUED, TrackReader
 from rtcstack.media.timeline import MAX_STEP_S, Timeline
 from rtcstack.media.tracksettings import TrackSettings, read
+from rtcstack.media.trackstats import MediaStreamTrackAudioStats, MediaStreamTrackVideoStats, TrackCounts
 from rtcstack.promises import Operation, Task, promise
 
 __all__ = ["MediaStreamTrack", "MediaStreamTrackState"]
@@ -57,12 +58,14 @@ class MediaStreamTrack(EventTarget):
         muted: whether the source gives nothing at the moment.
         source: what gives the frames; one of its own when not given.
 
-    Events: mute, unmute, ended.
+    Events: mute, unmute, ended; configurationchange, when its source says that it gives something else
+    (mediacapture-extensions).
     """
 
     onmute = HandlerAttribute("mute")
     onunmute = HandlerAttribute("unmute")
     onended = HandlerAttribute("ended")
+    onconfigurationchange = HandlerAttribute("configurationchange")
 
     def __init__(
         self,
@@ -81,7 +84,10 @@ class MediaStreamTrack(EventTarget):
         self._label = label
         self._source: Feed[MediaStreamTrack] = Feed(kind, label, muted=muted) if source is None else source
         self._tuning = TrackSettings(self._source)
+        self._counts = TrackCounts()
+        self._stats: MediaStreamTrackAudioStats | MediaStreamTrackVideoStats | None = None
         self._muted = self._source.muted
+        self._is_changed = False  # while it was muted
         self._state = MediaStreamTrackState.LIVE
         self._content_hint = ""
         self._sinks: tuple[TrackSink, ...] = ()
@@ -135,6 +141,17 @@ class MediaStreamTrack(EventTarget):
     def source(self) -> Feed[MediaStreamTrack]:
         """What gives the frames, to this track and its clones."""
         return self._source
+
+    @property
+    def stats(self) -> MediaStreamTrackAudioStats | MediaStreamTrackVideoStats | None:
+        """What it has given; None for a peer's tracks.
+
+        Spec: mediacapture-extensions, section on MediaStreamTrack.stats.
+        """
+        if self._stats is None and not self._source.is_remote:
+            made = MediaStreamTrackAudioStats if self._kind == "audio" else MediaStreamTrackVideoStats
+            self._stats = made(self._counts)
+        return self._stats
 
     def getSettings(self) -> MediaTrackSettings:  # noqa: N802
         """What the frames are like, as far as that is known; of a track that has ended, which source it had.
@@ -304,17 +321,20 @@ class MediaStreamTrack(EventTarget):
 
     def deliver(self, frame: Frame) -> None:
         """A frame of the source: bring it to all who read."""
-        sinks = self._sinks
-        if not sinks:
+        sinks, tuning, enabled = self._sinks, self._tuning, self.enabled
+        wanted = not tuning.shapes or tuning.wants(frame)
+        if enabled and not self._muted:
+            self._counts.count(frame, delivered=wanted)
+        if not sinks or not wanted:
             return
-        if not self.enabled:
+        if not enabled:
             if isinstance(frame, EncodedMedia):
                 return  # there is no black to put in its place
             frame = blank(frame)
-        if not self._tuning.shapes:
+        if not tuning.shapes:
             self._bring(frame, sinks)
             return
-        for each in self._tuning.shape(frame):
+        for each in tuning.shape(frame):
             self._bring(each, sinks)
 
     @staticmethod
@@ -340,6 +360,20 @@ class MediaStreamTrack(EventTarget):
         if muted is not self._muted:
             self._muted = muted
             self.dispatchEvent(Event("mute" if muted else "unmute"))
+            if not muted and self._is_changed:
+                self.source_changed()
+
+    def source_changed(self) -> None:
+        """The source says that its frames will be others; a muted track is told when it is unmuted."""
+        if self._muted:
+            self._is_changed = True
+            return
+        self._is_changed = False
+        asyncio.get_running_loop().call_soon(self._tell_change)
+
+    def _tell_change(self) -> None:
+        if self._state is MediaStreamTrackState.LIVE:
+            self.dispatchEvent(Event("configurationchange"))
 
     def source_ended(self) -> None:
         """The source says that it has ended."""

@@ -43,12 +43,13 @@ _MAX_LATENCY_S = 10.0
 _REMOTE = ("width", "height", "frameRate", "aspectRatio")
 """What tracks of a peer have settings for, and take no constraints of (webrtc-pc, section 9.4)."""
 
-_PROCESSING = ("echoCancellation", "autoGainControl", "noiseSuppression")
+_HUMAN = ("echoCancellation", "autoGainControl", "noiseSuppression")
+_PROCESSING = (*_HUMAN, "voiceIsolation")
 
 _HINTED: Mapping[str, Mapping[str, bool]] = {
-    "music": dict.fromkeys(_PROCESSING, False),
+    "music": dict.fromkeys(_HUMAN, False),
     "speech": {"echoCancellation": True, "autoGainControl": True},
-    "speech-recognition": dict.fromkeys(_PROCESSING, False),
+    "speech-recognition": dict.fromkeys(_HUMAN, False),
 }
 """Defaults that a content hint gives (mst-content-hint, section 4.1)."""
 
@@ -271,14 +272,17 @@ class TrackSettings:
 
     # -- frames -----------------------------------------------------------------------------------
 
-    def shape(self, frame: Frame) -> Sequence[Frame]:
-        """What a frame becomes: none, one, or (sound) several."""
+    def wants(self, frame: Frame) -> bool:
+        """Whether a frame is given out: not those that come faster than was asked for."""
         form = self._origin.form
         if not _are_alike(form, self._form):
             self._choose(form)
+        decimator = self._decimator
+        return decimator is None or not isinstance(frame, av.VideoFrame) or decimator.passes(frame)
+
+    def shape(self, frame: Frame) -> Sequence[Frame]:
+        """What a frame that is wanted becomes: one, or (sound) none or several."""
         if isinstance(frame, av.VideoFrame):
-            if self._decimator is not None and not self._decimator.passes(frame):
-                return ()
             return (frame if self._scaler is None else self._scaler.fit(frame),)
         if isinstance(frame, av.AudioFrame) and self._sound is not None:
             return self._sound.shape(frame)

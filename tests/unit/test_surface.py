@@ -165,7 +165,7 @@ BEYOND = """
     NetworkError NotAllowedError NotFoundError NotSupportedError OperationError
     OverconstrainedError RTCError UnknownError
     MediaTrackCapabilities MediaTrackConstraints MediaTrackSettings MediaTrackSupportedConstraints
-    MediaStreamTrackProcessor VideoTrackGenerator
+    MediaStreamTrackProcessor VideoTrackGenerator MediaStreamTrackAudioStats MediaStreamTrackVideoStats
     MediaStream MediaStreamTrack MediaPlayer MediaRecorder MediaRelay MediaBlackhole MediaEncoder
     CallbackSink EncodedMedia EncodedSource TrackSource TestPatternSource ToneSource
     audio_frame audio_to_numpy video_frame video_to_numpy processed save_picture camera microphone screen
