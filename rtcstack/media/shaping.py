@@ -36,14 +36,14 @@ class CropScaler:
     def __init__(self, width: int, height: int) -> None:
         self._size = width, height
         self._graph: Graph | None = None
-        self._form: tuple[int, int, str] | None = None
+        self._form: tuple[object, ...] | None = None
         self._has_failed = False
 
     def fit(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The picture in its new size; the same where it has that already, or cannot be changed."""
         if (frame.width, frame.height) == self._size:
             return frame
-        form = frame.width, frame.height, frame.format.name
+        form = frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range)
         try:
             if form != self._form or self._graph is None:
                 self._graph, self._form = self._make(frame), form
@@ -55,7 +55,9 @@ class CropScaler:
                 self._has_failed = True
                 _logger.warning("a picture of %s cannot be scaled: %s", form, exc)
             return frame
-        made.pts, made.time_base = frame.pts, frame.time_base
+        made.pts = frame.pts
+        if frame.time_base is not None:
+            made.time_base = frame.time_base
         made.opaque = frame.opaque
         return made
 
@@ -64,15 +66,16 @@ class CropScaler:
         # the largest part of the picture that has the shape
         part_w = min(frame.width, max(1, round(frame.height * width / height)))
         part_h = min(frame.height, max(1, round(frame.width * height / width)))
+        base = frame.time_base or VIDEO_TIME_BASE
         graph = Graph()
         graph.threads = 1
         nodes = [
-            graph.add_buffer(
-                template=None,
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base or VIDEO_TIME_BASE,
+            graph.add(
+                "buffer",
+                f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
+                f":time_base={base.numerator}/{base.denominator}"
+                # else colours are converted to those that the filters take for granted
+                f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
             ),
             graph.add("crop", f"{part_w}:{part_h}:exact=1"),
             graph.add("scale", f"{min(width, part_w)}:{min(height, part_h)}:flags=bilinear"),

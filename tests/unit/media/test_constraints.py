@@ -20,6 +20,7 @@ from rtcstack.media.form import Form
 from rtcstack.media.frames import Frame, audio_frame, audio_to_numpy, set_capture_time, video_to_numpy
 from rtcstack.media.pipeline.inbound import ReceiverSource
 from rtcstack.media.selecting import Space, select
+from rtcstack.media.shaping import CropScaler
 from rtcstack.media.source import TrackSource
 from rtcstack.media.testsources import TestPatternSource, ToneSource, read_frame_number, test_picture
 from rtcstack.media.track import MediaStreamTrack
@@ -396,3 +397,19 @@ async def test_the_rate_is_kept_whatever_it_divides(fps: float, count: int) -> N
         source.push(frame)
     seen = sink.frames
     assert abs(len(seen) - count) <= 1
+
+
+@pytest.mark.parametrize("colorspace", [0, 1, 2, 5, 6, 9])
+@pytest.mark.parametrize("color_range", [0, 1, 2])
+@pytest.mark.parametrize("form", ["yuv420p", "nv12", "yuv444p"])
+def test_colours_stay_what_they_are(form: str, colorspace: int, color_range: int) -> None:
+    frame = av.VideoFrame(128, 64, form)
+    for plane, value in zip(frame.planes, (200, 90, 150), strict=False):
+        plane.update(bytes((value,)) * plane.buffer_size)
+    frame.pts = 7
+    frame.colorspace, frame.color_range = colorspace, color_range
+    made = CropScaler(32, 32).fit(frame)
+    assert (made.width, made.height, made.pts, made.format.name) == (32, 32, 7, form)
+    for plane, value in zip(made.planes, (200, 90, 150), strict=False):
+        assert abs(bytes(plane)[0] - value) <= 1
+    assert (made.colorspace, made.color_range) == (colorspace, color_range)
