@@ -9,6 +9,7 @@ What differs on purpose is in docs/migration-from-aiortc.md.
 from __future__ import annotations
 
 from rtcstack.compat.aiortc.exceptions import InvalidAccessError, InvalidStateError
+from rtcstack.compat.aiortc.installation import install
 from rtcstack.compat.aiortc.mediastreams import (
     AudioStreamTrack,
     MediaStreamError,
@@ -107,4 +108,5 @@ __all__ = [
     "RTCStatsReport",
     "RTCTransportStats",
     "VideoStreamTrack",
+    "install",
 ]

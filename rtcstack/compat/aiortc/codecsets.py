@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from rtcstack.api.parameters import RTCRtpCodec
 
-__all__ = ["CODECS", "HEADER_EXTENSIONS", "common_codecs", "get_capabilities", "is_rtx", "preferences"]
+__all__ = [
+    "CODECS",
+    "G722_CODEC",
+    "HEADER_EXTENSIONS",
+    "PCMA_CODEC",
+    "PCMU_CODEC",
+    "common_codecs",
+    "get_capabilities",
+    "is_rtx",
+    "preferences",
+]
 
 _FEEDBACK = (("nack", None), ("nack", "pli"), ("goog-remb", None))
 
@@ -47,12 +57,16 @@ def _h264(number: int, profile_level_id: str) -> list[RTCRtpCodecParameters]:
     )
 
 
+G722_CODEC = RTCRtpCodecParameters("audio/G722", 8_000, channels=1, payloadType=9)
+PCMU_CODEC = RTCRtpCodecParameters("audio/PCMU", 8_000, channels=1, payloadType=0)
+PCMA_CODEC = RTCRtpCodecParameters("audio/PCMA", 8_000, channels=1, payloadType=8)
+
 CODECS: dict[str, list[RTCRtpCodecParameters]] = {
     "audio": [
         RTCRtpCodecParameters("audio/opus", 48_000, channels=2, payloadType=96),
-        RTCRtpCodecParameters("audio/G722", 8_000, channels=1, payloadType=9),
-        RTCRtpCodecParameters("audio/PCMU", 8_000, channels=1, payloadType=0),
-        RTCRtpCodecParameters("audio/PCMA", 8_000, channels=1, payloadType=8),
+        G722_CODEC,
+        PCMU_CODEC,
+        PCMA_CODEC,
     ],
     "video": [*_video(97, "video/VP8"), *_h264(99, "42001f"), *_h264(101, "42e01f")],
 }

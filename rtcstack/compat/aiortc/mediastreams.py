@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fractions
-import time
 import uuid
 from abc import ABCMeta, abstractmethod
 from typing import Any, Protocol
@@ -13,6 +12,8 @@ from av import AudioFrame, VideoFrame
 from av.frame import Frame
 from av.packet import Packet
 from pyee.asyncio import AsyncIOEventEmitter
+
+from rtcstack.clock import unix_time
 
 __all__ = [
     "AUDIO_PTIME",
@@ -123,10 +124,10 @@ class _Paced(MediaStreamTrack):
         if self.readyState != "live":
             raise MediaStreamError
         if self._start is None:
-            self._start, self._timestamp = time.time(), 0
+            self._start, self._timestamp = unix_time(), 0
         else:
             self._timestamp += ticks
-            await asyncio.sleep(self._start + self._timestamp / rate - time.time())
+            await asyncio.sleep(self._start + self._timestamp / rate - unix_time())
         return self._timestamp
 
 
