@@ -242,6 +242,8 @@ class Settings:
         max_send_buffer_bytes: most that `RTCDataChannel.send` queues over all channels of a
             connection; beyond, it raises OperationError.
         interleaving: offer message interleaving (RFC 8260) to the peer.
+        reuse_lowest_channel_ids: give a new channel the lowest id that is free; else each is used once before
+            any is used again.
         zero_checksum: offer to leave out SCTP's checksum under DTLS (RFC 9653).
         ice: more of ICE, see `IceSettings`.
         use_ipv4, use_ipv6: address families of ICE.
@@ -265,6 +267,7 @@ class Settings:
     reader_idle_timeout_s: float | None = 30.0
     max_send_buffer_bytes: int = 16 << 20
     interleaving: bool = False
+    reuse_lowest_channel_ids: bool = False
     zero_checksum: bool = True
     ice: IceSettings = field(default_factory=IceSettings)
     use_ipv4: bool = True

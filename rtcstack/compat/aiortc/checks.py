@@ -9,14 +9,15 @@ from rtcstack.compat.aiortc.codecsets import common_codecs
 from rtcstack.compat.aiortc.exceptions import InvalidStateError, OperationError
 from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from rtcstack.compat.aiortc.rtcsessiondescription import RTCSessionDescription
+from rtcstack.compat.aiortc.sdp import codecs_from_native
 from rtcstack.errors import ParseError
 from rtcstack.sdp import SetupRole, parse_session
-from rtcstack.sdp.model import MediaDescription, SessionDescription
+from rtcstack.sdp.model import SessionDescription
 
 if TYPE_CHECKING:
     from rtcstack.api.description import RTCSessionDescription as NativeDescription
 
-__all__ = ["check_answers_offer", "check_codecs", "check_description", "check_state"]
+__all__ = ["check_answers_offer", "check_codecs", "check_description", "check_state", "track_ids"]
 
 _ALLOWED = {
     ("offer", True): ("stable", "have-local-offer"),
@@ -90,12 +91,18 @@ def check_codecs(
     for media in _parsed(description).media:
         if not media.is_rtp or media.is_rejected or media.kind not in ("audio", "video"):
             continue
-        if not common_codecs(media.kind, preferred.get(media.mid, ()), codecs_of(media)):
+        if not common_codecs(media.kind, preferred.get(media.mid, ()), codecs_from_native(media)):
             raise OperationError(f"Failed to set remote {media.kind} description send parameters")
 
 
-def codecs_of(media: MediaDescription):  # type: ignore[no-untyped-def]
-    """The codecs of a section."""
-    from rtcstack.compat.aiortc.sdp import codecs_from_native
-
-    return codecs_from_native(media)
+def track_ids(description: RTCSessionDescription) -> dict[str, str]:
+    """The ids that a peer's tracks have there, by mid."""
+    ids: dict[str, str] = {}
+    for media in _parsed(description).media:
+        words = (media.value("msid") or "").split()
+        words = words or next(
+            (each.value.split() for each in media.ssrcs if each.name == "msid" and each.value), []
+        )
+        if media.mid is not None and len(words) > 1:
+            ids[media.mid] = words[1]
+    return ids

@@ -143,6 +143,8 @@ class RemoteStreamTrack(MediaStreamTrack):
 
     def stop(self) -> None:
         """See `MediaStreamTrack.stop`."""
-        if self.native is not None and self._frames is not None:
-            self.native.remove_sink(self)
+        if self._frames is not None:
+            if self.native is not None:
+                self.native.remove_sink(self)
+            self._frames.put_nowait(None)  # who waits is told
         super().stop()

@@ -13,7 +13,13 @@ from pyee.asyncio import AsyncIOEventEmitter
 from rtcstack.api.description import RTCSessionDescription as NativeDescription
 from rtcstack.api.peerconnection import RTCPeerConnection as NativeConnection
 from rtcstack.api.peerconnection import set_altered_description
-from rtcstack.compat.aiortc.checks import check_answers_offer, check_codecs, check_description, check_state
+from rtcstack.compat.aiortc.checks import (
+    check_answers_offer,
+    check_codecs,
+    check_description,
+    check_state,
+    track_ids,
+)
 from rtcstack.compat.aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError
 from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
 from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack, native_track
@@ -66,7 +72,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             {
                 **native(self._configuration),
                 "certificates": [each._native for each in self._certificates],
-                "settings": Settings(max_message_size=MAX_MESSAGE_SIZE),
+                "settings": Settings(max_message_size=MAX_MESSAGE_SIZE, reuse_lowest_channel_ids=True),
             }
         )
         self._transports = Transports(self._configuration.bundlePolicy, self._certificates)
@@ -76,6 +82,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         self._channels: set[RTCDataChannel] = set()
         self._sctp: RTCSctpTransport | None = None
         self._early: list[RTCIceCandidate | None] = []
+        self._track_ids: dict[str, str] = {}
         self._connection_state = "new"
         self._ice_state = "new"
         self._closed: asyncio.Future[None] | None = None
@@ -213,6 +220,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             if given.type != "offer":
                 check_answers_offer(given, self._native.localDescription)
             check_codecs(given, {each.mid: each._preferred_codecs for each in self._transceivers})
+            self._track_ids = track_ids(given)
         await self._native.setRemoteDescription(NativeDescription(given.type, given.sdp))
         self._applied()
         early, self._early = self._early, []
@@ -396,7 +404,8 @@ class RTCPeerConnection(AsyncIOEventEmitter):
     def _on_track(self, event: RTCTrackEvent) -> None:
         face = self._face(event.transceiver)
         if face.receiver._track is None:
-            track = RemoteStreamTrack(event.track.kind, event.track.id, event.track)
+            mid = event.transceiver.mid
+            track = RemoteStreamTrack(event.track.kind, self._track_ids.get(mid or ""), event.track)
             face.receiver._track = track
             self.emit("track", track)
 

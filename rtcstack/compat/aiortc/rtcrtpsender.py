@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+from rtcstack.api.promises import upon
 from rtcstack.compat.aiortc.codecsets import get_capabilities
 from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
 from rtcstack.compat.aiortc.nativestats import sender_stats
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 
 __all__ = ["RTCRtpSender"]
+
+logger = logging.getLogger("rtcstack.compat.aiortc")
 
 
 class RTCRtpSender:
@@ -36,7 +39,6 @@ class RTCRtpSender:
         self._kind = kind
         self._track = track
         self._transport = transport
-        self._replacing: asyncio.Future[None] | None = None
 
     @property
     def kind(self) -> str:
@@ -70,7 +72,7 @@ class RTCRtpSender:
         """Send another track, at once, or none."""
         self._track = track
         operation = self._sender.replaceTrack(None if track is None else native_track(track))
-        self._replacing = asyncio.ensure_future(operation)
+        upon(operation, lambda nothing: None, lambda error: logger.warning("replaceTrack failed: %s", error))
 
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         """It travels over another one, of a bundle."""
