@@ -26,6 +26,7 @@ LEVELS = {
     "serial": 0,
     "engine": 0,
     "lazynames": 0,
+    "promises": 0,
     "refusals": 0,
     "slips": 0,
     "sdp": 1,
@@ -55,7 +56,7 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 ONLY_IN = {
     "asyncio": {
         *("platform", "network", "workers", "ice", "transport", "media"),
-        *("connection", "api", "ortc", "observe", "events", "cli", "testing", "compat"),
+        *("connection", "api", "ortc", "observe", "events", "promises", "cli", "testing", "compat"),
     },
     "aioice": {"network", "ice"},
     "dns": {"network"},
@@ -277,7 +278,7 @@ def test_every_room_has_a_level() -> None:
             "sctp",
             [
                 "asyncio: only in api, cli, connection, events, ice, media, network, observe, ortc, "
-                "platform, testing, transport, workers",
+                "platform, promises, testing, transport, workers",
                 "asyncio: not in an engine",
             ],
         ),
