@@ -127,6 +127,9 @@ class EncodedFrame:
         mid: the section.
         capture_time: when it was captured, in seconds since 1900 by the sender's clock (the NTP
             time scale), or None until a sender report or the frame itself has told.
+        absolute_capture_time: likewise, by the capturer's clock, where the peer tells it of frames (the
+            abs-capture-time extension) or has told it lately; else None.
+        capture_clock_offset_s: the capturer's clock minus the sender's, as that was told last, or None.
         duration: in RTP ticks; 0 when unknown.
         marker: the RTP marker of its last packet; for audio, the start of a talkspurt.
         audio_level: -dBov from 0 (loudest) to 127 (silence), or None.
@@ -157,6 +160,8 @@ class EncodedFrame:
     rid: str | None = None
     mid: str | None = None
     capture_time: float | None = None
+    absolute_capture_time: float | None = None
+    capture_clock_offset_s: float | None = None
     duration: int = 0
     marker: bool = False
     audio_level: int | None = None

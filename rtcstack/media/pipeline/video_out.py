@@ -52,7 +52,7 @@ class VideoOutbound(Outbound):
         """Told whenever the peer asks for one, of any layer."""
         made: dict[int, VideoLayer] = {}
         # the smallest first: it is served first when bits are scarce
-        for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
+        for index in sorted(range(len(layers)), key=lambda i: layers[i].rank):
             stream = transport.session.add_send_stream(layers[index].send)
             transport.session.set_active(stream, False)
             layer = made[index] = VideoLayer(self, layers[index], stream)
