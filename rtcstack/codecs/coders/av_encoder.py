@@ -133,12 +133,16 @@ _SMALL_QUALITIES = ((300_000, 32), (120_000, 40), (60_000, 48), (30_000, 56))
 
 
 def _svt_small(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
-    """SVT-AV1 has no rate control for pictures that are smaller than its largest blocks."""
+    """SVT-AV1 has no rate control for pictures that are smaller than its largest blocks.
+
+    Without it, its mode for real time makes two temporal layers, and no more.
+    """
+    layers = "hierarchical-levels=2" if settings.scalability_mode == "L1T3" else "rtc=1"
     quality = next((crf for bps, crf in _SMALL_QUALITIES if bitrate_bps >= bps), 63)
     return {
         "preset": "11",
         "crf": str(quality),
-        "svtav1-params": f"pred-struct=1:rc=0:rtc=1:lp={threads}:scd=0",
+        "svtav1-params": f"pred-struct=1:rc=0:{layers}:lp={threads}:scd=0",
     }
 
 

@@ -40,10 +40,10 @@ def place_of(unit: EncodedUnit) -> LayerPlace:
     return unit.place
 
 
-def encoded(codec: str, mode: str) -> list[list[EncodedUnit]]:
+def encoded(codec: str, mode: str, width: int = WIDTH, height: int = HEIGHT) -> list[list[EncodedUnit]]:
     settings = VideoSettings(bitrate_bps=500_000, scalability_mode=mode, threads=1)
     encoder = registry.video_encoder(codec, settings)
-    made = [encoder.encode(picture(i, WIDTH, HEIGHT), force_key_frame=i in (0, KEY)) for i in range(PICTURES)]
+    made = [encoder.encode(picture(i, width, height), force_key_frame=i in (0, KEY)) for i in range(PICTURES)]
     encoder.close()
     return made
 
@@ -98,9 +98,11 @@ def test_every_target_is_decoded_without_the_rest(codec: str, name: str) -> None
                 assert psnr(source, frame) > LEAST_DB
 
 
-def test_av1_pictures_depend_on_no_more_than_is_said() -> None:
+@pytest.mark.parametrize(("width", "height"), [(WIDTH, HEIGHT), (48, 48), (640, 360)])
+@pytest.mark.parametrize("mode", ["L1T2", "L1T3"])
+def test_av1_pictures_depend_on_no_more_than_is_said(mode: str, width: int, height: int) -> None:
     """Each is decoded with those alone that its place names, and those that these need."""
-    made = [unit for (unit,) in encoded("av1", "L1T3")]
+    made = [unit for (unit,) in encoded("av1", mode, width, height)]
     whole = decoded("av1", [(number, unit.data) for number, unit in enumerate(made)])
     for number in range(len(made)):
         needed = [number]
