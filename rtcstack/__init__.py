@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         UnknownError,
     )
     from rtcstack.events import Event, EventTarget
+    from rtcstack.filetransfer import FileTransfer, receive_file, send_file
     from rtcstack.ice import TcpMux, UdpMux
     from rtcstack.media.audiooutput import AudioOutput
     from rtcstack.media.constraints import (
@@ -124,6 +125,7 @@ __all__ = [
     "EncodedSource",
     "Event",
     "EventTarget",
+    "FileTransfer",
     "IceSettings",
     "InvalidAccessError",
     "InvalidCharacterError",
@@ -229,8 +231,10 @@ __all__ = [
     "camera",
     "microphone",
     "processed",
+    "receive_file",
     "save_picture",
     "screen",
+    "send_file",
     "video_frame",
     "video_to_numpy",
 ]
@@ -341,6 +345,9 @@ _HOMES = {
     "TestPatternSource": "rtcstack.media.testsources",
     "ToneSource": "rtcstack.media.testsources",
     "AudioOutput": "rtcstack.media.audiooutput",
+    "FileTransfer": "rtcstack.filetransfer",
+    "receive_file": "rtcstack.filetransfer",
+    "send_file": "rtcstack.filetransfer",
     "TrackSource": "rtcstack.media.source",
     "UdpMux": "rtcstack.ice",
     "UnknownError": "rtcstack.errors",
