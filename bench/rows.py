@@ -58,6 +58,16 @@ METRICS = {
     "stats_10": Metric("getStats with 10", "ms", False),
     "stats_100": Metric("getStats with 100", "ms", False),
     "stats_400": Metric("getStats with 400", "ms", False),
+    **{
+        f"{step}_{count}": Metric(f"{title} with {count} transceiver{'s' * (count > 1)}", "ms", False)
+        for step, title in (
+            ("create_offer", "createOffer"),
+            ("set_local", "setLocalDescription"),
+            ("set_remote", "setRemoteDescription of an offer"),
+            ("get_stats", "getStats, negotiated and not connected,"),
+        )
+        for count in (1, 10, 100, 400)
+    },
     "bulk_two": Metric("Throughput, two processes", "MB/s", True),
     "bulk_two_cpu": Metric("CPU for a GB, two processes", "s", False),
     "messages": Metric("Messages of 100 bytes", "/s", True),
@@ -180,6 +190,13 @@ async def stats(stack: Stack, size: Size) -> Result:
     from bench.getstats import COUNTS, get_stats_ms
 
     return {f"stats_{n}": await asyncio.to_thread(get_stats_ms, n, size.window_s / 3) for n in COUNTS}
+
+
+async def negotiation(stack: Stack, size: Size) -> Result:
+    """The steps of a negotiation, by the number of transceivers."""
+    from bench.negotiation import negotiation as run_negotiation
+
+    return await run_negotiation(stack, size.setups)
 
 
 async def bulk_two(stack: Stack, size: Size) -> Result:
@@ -334,6 +351,7 @@ ROWS = {
     "portable": Row(portable, stacks=("rtcstack",)),
     "hour": Row(hour, timeout_s=300.0, stacks=("rtcstack",)),
     "stats": Row(stats, timeout_s=120.0, stacks=("rtcstack",)),
+    "negotiation": Row(negotiation, timeout_s=300.0),
     "bulk_two": Row(bulk_two),
     "messages": Row(messages),
     "rtt": Row(rtt),

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["AddressRule", "IceSettings", "MediaSettings", "Settings"]
+__all__ = ["AddressRule", "IceSettings", "MediaSettings", "Settings", "Trace"]
 
 _ICE_CHARACTERS = re.compile(r"[A-Za-z0-9+/]+")
 _NETWORKS = ("udp4", "udp6", "tcp4", "tcp6")
@@ -221,6 +221,13 @@ class MediaSettings:
             raise ValueError(f"opus_complexity must be 0 to 10, not {self.opus_complexity}")
 
 
+class Trace(Protocol):
+    """What keeps a record of connections."""
+
+    def watch(self, connection: Any) -> None:
+        """Keep one of this connection from now on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Settings that a browser keeps to itself; given as ``RTCConfiguration(settings=...)``.
@@ -235,6 +242,8 @@ class Settings:
         max_send_buffer_bytes: most that `RTCDataChannel.send` queues over all channels of a
             connection; beyond, it raises OperationError.
         interleaving: offer message interleaving (RFC 8260) to the peer.
+        reuse_lowest_channel_ids: give a new channel the lowest id that is free; else each is used once before
+            any is used again.
         zero_checksum: offer to leave out SCTP's checksum under DTLS (RFC 9653).
         ice: more of ICE, see `IceSettings`.
         use_ipv4, use_ipv6: address families of ICE.
@@ -249,6 +258,8 @@ class Settings:
         keylog_path: file to which DTLS secrets are appended in NSS key log format, so that
             Wireshark can read a capture; None (the default) for none.
         media: see `MediaSettings`.
+        trace: what keeps a record of the connection's calls, events and statistics, from its beginning on;
+            see `rtcstack.observe.ApiTrace`. None for none.
     """
 
     max_message_size: int = 262_144
@@ -256,6 +267,7 @@ class Settings:
     reader_idle_timeout_s: float | None = 30.0
     max_send_buffer_bytes: int = 16 << 20
     interleaving: bool = False
+    reuse_lowest_channel_ids: bool = False
     zero_checksum: bool = True
     ice: IceSettings = field(default_factory=IceSettings)
     use_ipv4: bool = True
@@ -269,6 +281,7 @@ class Settings:
     gather_timeout_s: float = 5.0
     keylog_path: str | None = None
     media: MediaSettings = field(default_factory=MediaSettings)
+    trace: Trace | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.max_message_size < 1:

@@ -20,7 +20,7 @@ from pyee.base import EventEmitter
 from rtcstack.clock import timestamp_ms
 from rtcstack.slips import say_unknown
 
-__all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute"]
+__all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute", "call_handler", "tap"]
 
 _logger = logging.getLogger("rtcstack.events")
 
@@ -108,6 +108,9 @@ class EventTarget(EventEmitter):
     _lock = threading.Lock()
     """pyee's, one for all: it is held for a look-up only, and descriptions make targets by the thousand."""
 
+    _tap: Callable[[Event], None] | None = None
+    """Hears every event before the handlers do; see `tap`."""
+
     _known_events: ClassVar[frozenset[str]] = frozenset()
     """What objects of this class fire, as far as there are ``on<event>`` attributes."""
 
@@ -162,6 +165,8 @@ class EventTarget(EventEmitter):
     def dispatchEvent(self, event: Event) -> bool:
         """Call the handlers of ``event.type``. Always True: these events cannot be cancelled."""
         event.target = self
+        if self._tap is not None:
+            self._tap(event)
         if not self.emit(event.type, event) and event.type == "error":
             # nothing fails in silence
             error = getattr(event, "error", None)
@@ -191,10 +196,10 @@ class EventTarget(EventEmitter):
             try:
                 result = handler(*args, **kwargs) if wants_event else handler()
             except Exception as exc:
-                _report(exc, event, handler)
+                _report(exc, f"a handler of {event!r}", handler)
             else:
                 if result is not None and inspect.iscoroutine(result):
-                    _run(result, event, handler)
+                    _run(result, f"a handler of {event!r}", handler)
         return bool(handlers)
 
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
@@ -213,26 +218,53 @@ class EventTarget(EventEmitter):
         super().remove_all_listeners(event)
 
 
-def _run(coroutine: Coroutine[Any, Any, Any], event: str, handler: Handler) -> None:
+def tap(target: EventTarget, hear: Callable[[Event], None] | None) -> None:
+    """Hear every event of an object before its handlers do, and without counting as one.
+
+    Args:
+        target: fires the events.
+        hear: gets them, and must not raise; None for nobody.
+    """
+    target._tap = hear
+
+
+def call_handler(handler: Handler, argument: object) -> None:
+    """Call one function of the application as handlers of events are called.
+
+    Args:
+        handler: see `Handler`.
+        argument: for it.
+    """
+    what = f"the callback {getattr(handler, '__qualname__', handler)!s}"
+    try:
+        result = handler(argument) if _wants_event(handler) else handler()
+    except Exception as exc:
+        _report(exc, what, handler)
+    else:
+        if inspect.iscoroutine(result):
+            _run(result, what, handler)
+
+
+def _run(coroutine: Coroutine[Any, Any, Any], what: str, handler: Handler) -> None:
     try:
         task = asyncio.get_running_loop().create_task(coroutine)
     except RuntimeError:
         coroutine.close()
-        _logger.error("a coroutine handler of %r needs a running event loop", event)
+        _logger.error("%s is a coroutine function, and needs a running event loop", what)
         return
     _tasks.add(task)
 
     def done(task: asyncio.Task[Any]) -> None:
         _tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
-            _report(exc, event, handler)
+            _report(exc, what, handler)
 
     task.add_done_callback(done)
 
 
-def _report(exc: BaseException, event: str, handler: Handler) -> None:
-    context = {"message": f"exception in a handler of {event!r}", "exception": exc, "handler": handler}
+def _report(exc: BaseException, what: str, handler: Handler) -> None:
+    context = {"message": f"exception in {what}", "exception": exc, "handler": handler}
     try:
         asyncio.get_running_loop().call_exception_handler(context)
     except RuntimeError:
-        _logger.error("exception in a handler of %r", event, exc_info=exc)
+        _logger.error("exception in %s", what, exc_info=exc)

@@ -38,6 +38,10 @@ class Stack(ABC):
     version: str
 
     @abstractmethod
+    def new(self) -> Any:
+        """A peer connection without servers."""
+
+    @abstractmethod
     async def pair(self) -> tuple[Endpoint, Endpoint]:
         """Two ends in this process with an open channel, connected in the quickest way the stack has."""
 

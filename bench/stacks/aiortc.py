@@ -18,8 +18,7 @@ class AiortcStack(Stack):
     name = "aiortc"
     version = version("aiortc")
 
-    @staticmethod
-    def _new() -> Any:
+    def new(self) -> Any:
         return RTCPeerConnection(RTCConfiguration(iceServers=[]))
 
     @staticmethod
@@ -53,13 +52,13 @@ class AiortcStack(Stack):
         return first, await incoming
 
     async def offer(self) -> tuple[Endpoint, str]:
-        pc = self._new()
+        pc = self.new()
         endpoint = self._endpoint(pc, pc.createDataChannel("bench"))
         await pc.setLocalDescription(await pc.createOffer())
         return endpoint, pc.localDescription.sdp
 
     async def answer(self, offer: str) -> tuple[asyncio.Future[Endpoint], str]:
-        pc = self._new()
+        pc = self.new()
         incoming = self._incoming(pc)
         await pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         await pc.setLocalDescription(await pc.createAnswer())

@@ -16,10 +16,6 @@ class W3CStack(Stack):
     """Negotiates with trickled candidates where both ends are here, else with complete descriptions."""
 
     @abstractmethod
-    def new(self) -> Any:
-        """A peer connection without servers."""
-
-    @abstractmethod
     def description(self, kind: str, sdp: str) -> Any:
         """What setRemoteDescription takes."""
 

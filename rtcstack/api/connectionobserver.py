@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rtcstack.api.faces import Faces
     from rtcstack.api.sctptransport import RTCSctpTransport
     from rtcstack.connection.connection import Connection
-    from rtcstack.connection.transports import TransportEntry
+    from rtcstack.connection.transportentry import TransportEntry
     from rtcstack.dtls.events import DtlsFailed
     from rtcstack.ice import Address, IceServer, IceState, PairView
     from rtcstack.sctp.channel import Channel

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rtcstack.api.transceiver import RTCRtpTransceiver
     from rtcstack.connection.stats import Chosen
     from rtcstack.connection.transceivers import Transceiver
-    from rtcstack.connection.transports import TransportEntry
+    from rtcstack.connection.transportentry import TransportEntry
 
 __all__ = ["Faces"]
 

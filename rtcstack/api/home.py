@@ -7,16 +7,36 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import get_ident
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rtcstack.errors import InvalidStateError
 
-__all__ = ["Home", "Resident", "at_home"]
+__all__ = ["Home", "Resident", "Tracer", "at_home", "home_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Tracer(Protocol):
+    """Hears of what an application calls on one connection, and on its channels, senders and receivers."""
+
+    def call(
+        self,
+        target: Resident,
+        name: str,
+        arguments: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        method: Callable[[], R],
+    ) -> R:
+        """A method is called: run it, and give or raise what it does.
+
+        Args:
+            target: whose method it is.
+            name, arguments, keywords: of the call.
+            method: the call itself.
+        """
 
 
 class Home:
@@ -27,14 +47,16 @@ class Home:
         thread: where it ran when it was last looked at; 0 before. For what is called too often to ask
             each time which loop runs.
         is_closed: whether the connection is closed ([[IsClosed]]).
+        tracer: hears of the calls; None for nobody.
     """
 
-    __slots__ = ("is_closed", "loop", "thread")
+    __slots__ = ("is_closed", "loop", "thread", "tracer")
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = asyncio._get_running_loop()
         self.thread = 0 if self.loop is None else get_ident()
         self.is_closed = False
+        self.tracer: Tracer | None = None
 
     def check(self, name: str) -> None:
         """Refuse what comes from elsewhere.
@@ -91,16 +113,24 @@ class Resident:
     _home: Home
 
 
+def home_of(resident: Resident) -> Home:
+    """Where an object of a connection lives."""
+    return resident._home
+
+
 H = TypeVar("H", bound=Resident)
 
 
 def at_home(method: Callable[Concatenate[H, P], R]) -> Callable[Concatenate[H, P], R]:
-    """A method that is refused when it is called from elsewhere; see `Home.check`."""
+    """A method that is refused when it is called from elsewhere; see `Home.check`. The tracer hears of it."""
     name = method.__name__
 
     @functools.wraps(method)
     def checked(self: H, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self._home.check(name)
-        return method(self, *args, **kwargs)
+        home = self._home
+        home.check(name)
+        if home.tracer is None:
+            return method(self, *args, **kwargs)
+        return home.tracer.call(self, name, args, kwargs, lambda: method(self, *args, **kwargs))
 
     return checked

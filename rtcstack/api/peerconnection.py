@@ -1,4 +1,6 @@
-"""RTCPeerConnection: the facade. What it knows, other objects hold; here is who asks whom.
+"""RTCPeerConnection: the facade. One question: what are the steps of each of the interface's methods?
+
+What it knows, other objects hold; here is who asks whom.
 
 Spec: webrtc-pc, section 4.4.
 """
@@ -18,6 +20,7 @@ from rtcstack.api.description import RTCIceCandidate, RTCSessionDescription
 from rtcstack.api.dictionaries import as_dictionary, enum_member
 from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
+from rtcstack.api.legacy import callbacks_allowed, offer_to_receive
 from rtcstack.api.negotiationneeded import NegotiationNeeded
 from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.api.signaling import Signaling
@@ -48,14 +51,15 @@ if TYPE_CHECKING:
     from rtcstack.media.stream import MediaStream
     from rtcstack.media.track import MediaStreamTrack
 
-__all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part"]
+__all__ = ["RTCPeerConnection", "RTCSignalingState", "connection_part", "set_altered_description"]
 
 
 class RTCPeerConnection(Resident, EventTarget):
     """A connection to one peer.
 
     Methods that the W3C gives a promise begin at once and return an `Operation`, to be awaited. An
-    argument of a wrong type raises within the call.
+    argument of a wrong type raises within the call. Those of the negotiation also have their legacy form,
+    with a callback for success and one for failure (section 4.4.3).
     ``async with RTCPeerConnection() as pc`` closes it at the end.
 
     A connection belongs to the event loop on which it was made or first used; so do its channels,
@@ -115,6 +119,8 @@ class RTCPeerConnection(Resident, EventTarget):
         self._needed.watch(self._chain, self._connection)
         self._observer.watch(self._connection, self._faces, self._states, self._signaling)
         self._closing: Operation[None] | None = None
+        if self._configuration.settings.trace is not None:
+            self._configuration.settings.trace.watch(self)
 
     # -- descriptions -----------------------------------------------------------------------------
 
@@ -182,6 +188,7 @@ class RTCPeerConnection(Resident, EventTarget):
 
     # -- offer and answer -------------------------------------------------------------------------
 
+    @callbacks_allowed(0)
     @at_home
     def createOffer(
         self, options: Mapping[str, Any] | None = None, *, iceRestart: bool = False
@@ -199,9 +206,10 @@ class RTCPeerConnection(Resident, EventTarget):
         wanted = dict(options or {})
         restart = iceRestart or bool(wanted.get("iceRestart"))
         if not self._home.is_closed:
-            self._offer_to_receive(wanted)
+            offer_to_receive(wanted, self._connection.transceivers)
         return self._chain.run("createOffer", lambda: self._signaling.create_offer(ice_restart=restart))
 
+    @callbacks_allowed(0)
     @at_home
     def createAnswer(self, options: Mapping[str, Any] | None = None) -> Operation[RTCSessionDescription]:
         """Make an answer to the pending remote offer. It changes nothing until it is set.
@@ -211,6 +219,7 @@ class RTCPeerConnection(Resident, EventTarget):
         """
         return self._chain.run("createAnswer", self._signaling.create_answer)
 
+    @callbacks_allowed(1)
     @at_home
     def setLocalDescription(
         self, description: RTCSessionDescription | Mapping[str, Any] | None = None
@@ -236,6 +245,7 @@ class RTCPeerConnection(Resident, EventTarget):
                 sdp_type, text = SdpType(given.type.value), given.sdp
         return self._chain.run("setLocalDescription", lambda: self._signaling.set_local(sdp_type, text))
 
+    @callbacks_allowed(1)
     @at_home
     def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, Any]) -> Operation[None]:
         """Apply the peer's description. An offer while ours is pending rolls ours back first.
@@ -251,6 +261,7 @@ class RTCPeerConnection(Resident, EventTarget):
             given = RTCSessionDescription(_as_mapping(description))
         return self._chain.run("setRemoteDescription", lambda: self._signaling.set_remote(given))
 
+    @callbacks_allowed(1)
     @at_home
     def addIceCandidate(
         self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None
@@ -304,19 +315,6 @@ class RTCPeerConnection(Resident, EventTarget):
             self._connection.negotiator.restart_ice()
             self._needed.update()
 
-    def _offer_to_receive(self, options: Mapping[str, Any]) -> None:
-        """The legacy options, as transceivers (webrtc-pc, section 4.4.3.2)."""
-        for kind in ("audio", "video"):
-            wanted = options.get(f"offerToReceive{kind.capitalize()}")
-            if wanted is None:
-                continue
-            mine = [t for t in self._connection.transceivers.all if t.kind == kind and not t.stopping]
-            if wanted and not any(t.direction.recv for t in mine):
-                self.addTransceiver(kind, direction="recvonly")
-            elif not wanted:
-                for transceiver in mine:
-                    transceiver.direction = sdp.Direction.of(send=transceiver.direction.send, recv=False)
-
     # -- configuration ----------------------------------------------------------------------------
 
     def getConfiguration(self) -> RTCConfiguration:
@@ -361,8 +359,10 @@ class RTCPeerConnection(Resident, EventTarget):
 
     # -- data channels ----------------------------------------------------------------------------
 
+    @at_home
     def createDataChannel(
         self,
+        /,
         label: str,
         dataChannelDict: RTCDataChannelInit | Mapping[str, Any] | None = None,
         **members: Any,
@@ -379,7 +379,6 @@ class RTCPeerConnection(Resident, EventTarget):
             TypeError: a value is out of range, or two exclude each other.
             OperationError: the id is in use or too high, or no id is left.
         """
-        self._home.check("createDataChannel")
         if self._home.is_closed:
             raise InvalidStateError("createDataChannel on a connection that is closed")
         from rtcstack.api.datachannel import RTCDataChannelInit, open_channel
@@ -461,8 +460,10 @@ class RTCPeerConnection(Resident, EventTarget):
         elif transceivers.remove_track(transceiver):
             self._needed.update()
 
+    @at_home
     def addTransceiver(
         self,
+        /,
         trackOrKind: MediaStreamTrack | str,
         init: RTCRtpTransceiverInit | Mapping[str, Any] | None = None,
         **members: Any,
@@ -479,7 +480,6 @@ class RTCPeerConnection(Resident, EventTarget):
             TypeError: an unknown kind, or encodings that contradict each other.
             ValueError: an encoding's number is out of range.
         """
-        self._home.check("addTransceiver")
         if self._home.is_closed:
             raise InvalidStateError("addTransceiver on a connection that is closed")
         from rtcstack.api.encodings import new_encodings
@@ -549,6 +549,8 @@ class RTCPeerConnection(Resident, EventTarget):
         if self._closing is not None:
             return self._closing
         self._home.is_closed = True
+        if self._home.tracer is not None:
+            self._home.tracer.call(self, "close", (), {}, lambda: None)
         tasks = self._connection.close(without_loop=not may_wait)
         self._faces.close()
         self._states.close()
@@ -597,6 +599,23 @@ def _selected(
 def connection_part(connection: RTCPeerConnection) -> Connection:
     """What a connection is, behind its face: for tools, and for tests."""
     return connection._connection
+
+
+def set_altered_description(
+    connection: RTCPeerConnection, description: RTCSessionDescription
+) -> Operation[None]:
+    """setLocalDescription with a text that was changed since it was created, which the W3C forbids.
+
+    What it says of codecs, mids and directions counts; the transports must be described as they were.
+
+    Raises:
+        InvalidModificationError: none was created, or a transport is described otherwise.
+    """
+    sdp_type, text = SdpType(description.type.value), description.sdp
+    return connection._chain.run(
+        "setLocalDescription",
+        lambda: connection._signaling.set_local(sdp_type, text, may_be_altered=True),
+    )
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.events import call_handler
 
 __all__ = [
     "MAX_CHAINED_OPERATIONS",
@@ -27,6 +28,7 @@ __all__ = [
     "promise",
     "rejected",
     "settled",
+    "upon",
 ]
 
 T = TypeVar("T")
@@ -200,6 +202,33 @@ def _settle(operation: Operation[Any], result: object, error: Exception | None) 
     else:
         future.set_exception(error)
     operation._wake()
+
+
+def upon(
+    operation: Operation[T], fulfilled: Callable[[T], object], failed: Callable[[BaseException], object]
+) -> None:
+    """Call a function with what an operation comes to, in a turn of the loop after that.
+
+    What a function raises, the loop's exception handler is told; a coroutine function is run as a task.
+
+    Args:
+        operation: what is waited for.
+        fulfilled: called with its result.
+        failed: called with its error.
+    """
+    future = operation._future
+    if not isinstance(future, asyncio.Future):
+        asyncio.get_running_loop().call_soon(call_handler, fulfilled, future.result())
+        return
+
+    def ended(future: asyncio.Future[T]) -> None:
+        error = future.exception()
+        if error is None:
+            call_handler(fulfilled, future.result())
+        else:
+            call_handler(failed, error)
+
+    future.add_done_callback(ended)
 
 
 class OperationsChain:

@@ -24,7 +24,7 @@ from rtcstack.api.stats import RTCStatsReport
 from rtcstack.clock import timestamp_ms
 from rtcstack.connection.receiving import Receiver
 from rtcstack.connection.stats import Chosen
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.track import MediaStreamTrack

@@ -29,7 +29,7 @@ from rtcstack.api.stats import RTCStatsReport
 from rtcstack.connection.encodings import Encoding
 from rtcstack.connection.sending import Sender
 from rtcstack.connection.stats import Chosen
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.entropy import random_hex
 from rtcstack.errors import InvalidModificationError, InvalidStateError, NotFoundError, ParseError
 from rtcstack.events import Event, EventTarget, HandlerAttribute

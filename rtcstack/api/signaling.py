@@ -30,6 +30,7 @@ from rtcstack.connection.happened import (
 )
 from rtcstack.errors import InvalidModificationError, InvalidStateError
 from rtcstack.events import Event, EventTarget
+from rtcstack.jsep.altered import altered
 from rtcstack.jsep.states import SdpType, Side, SignalingState, next_state
 
 if TYPE_CHECKING:
@@ -113,8 +114,15 @@ class Signaling:
             raise InvalidStateError(f"createAnswer in signaling state {self._state}")
         return lambda: as_session_description(self._connection.negotiator.create_answer())
 
-    def set_local(self, wanted: SdpType | None, text: str) -> Task[None]:
-        """The chained steps of setLocalDescription."""
+    def set_local(self, wanted: SdpType | None, text: str, *, may_be_altered: bool = False) -> Task[None]:
+        """The chained steps of setLocalDescription.
+
+        Args:
+            wanted: what the description is; None for what comes next.
+            text: its text; "" for the one that was last created, or a new one.
+            may_be_altered: whether the text may have been changed since it was created: what it says of
+                codecs, mids and directions counts then. Not the W3C's way.
+        """
         negotiator = self._connection.negotiator
         # 1. Let type be the description's, or what comes next.
         sdp_type = wanted or self._next_local_type()
@@ -122,7 +130,9 @@ class Signaling:
             return self._set(Side.LOCAL, jsep.Description.parse(sdp_type, ""))()
         # 2. and 3. A text that was not the last created is refused.
         last = negotiator.last(sdp_type)
-        if text and (last is None or text != last.sdp):
+        if text and last is not None and text != last.sdp and may_be_altered:
+            last = altered(last, text)
+        elif text and (last is None or text != last.sdp):
             made_by = "createOffer" if sdp_type is SdpType.OFFER else "createAnswer"
             raise InvalidModificationError(
                 f"setLocalDescription: the {sdp_type} is not the one that {made_by} last gave"

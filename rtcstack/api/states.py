@@ -6,6 +6,7 @@ Spec: webrtc-pc, section 4.3.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -61,43 +62,47 @@ class RTCIceConnectionState(StrEnum):
     CONNECTED = "connected"
 
 
-def sum_gathering(states: list[GatheringState]) -> RTCIceGatheringState:
+_GATHERED = {GatheringState.COMPLETE}
+_ICE_IDLE = {IceState.NEW, IceState.CLOSED}
+_ICE_STARTING = {IceState.NEW, IceState.CHECKING}
+_ICE_DONE = {IceState.COMPLETED, IceState.CLOSED}
+_DTLS_IDLE = {DtlsState.NEW, DtlsState.CLOSED}
+_DTLS_STARTING = {DtlsState.NEW, DtlsState.CONNECTING}
+
+
+def sum_gathering(states: AbstractSet[GatheringState]) -> RTCIceGatheringState:
     """Spec: webrtc-pc, section 4.3.2."""
     if GatheringState.GATHERING in states:
         return RTCIceGatheringState.GATHERING
-    if states and all(s is GatheringState.COMPLETE for s in states):
+    if states == _GATHERED:
         return RTCIceGatheringState.COMPLETE
     return RTCIceGatheringState.NEW
 
 
-def sum_ice(states: list[IceState]) -> RTCIceConnectionState:
+def sum_ice(states: AbstractSet[IceState]) -> RTCIceConnectionState:
     """Spec: webrtc-pc, section 4.3.4."""
     if IceState.FAILED in states:
         return RTCIceConnectionState.FAILED
     if IceState.DISCONNECTED in states:
         return RTCIceConnectionState.DISCONNECTED
-    if all(s in (IceState.NEW, IceState.CLOSED) for s in states):
+    if states <= _ICE_IDLE:
         return RTCIceConnectionState.NEW
-    if any(s in (IceState.NEW, IceState.CHECKING) for s in states):
+    if states & _ICE_STARTING:
         return RTCIceConnectionState.CHECKING
-    if all(s in (IceState.COMPLETED, IceState.CLOSED) for s in states):
+    if states <= _ICE_DONE:
         return RTCIceConnectionState.COMPLETED
     return RTCIceConnectionState.CONNECTED
 
 
-def sum_connection(ice: list[IceState], dtls: list[DtlsState]) -> RTCPeerConnectionState:
+def sum_connection(ice: AbstractSet[IceState], dtls: AbstractSet[DtlsState]) -> RTCPeerConnectionState:
     """Spec: webrtc-pc, section 4.3.3."""
     if IceState.FAILED in ice or DtlsState.FAILED in dtls:
         return RTCPeerConnectionState.FAILED
     if IceState.DISCONNECTED in ice:
         return RTCPeerConnectionState.DISCONNECTED
-    if all(s in (IceState.NEW, IceState.CLOSED) for s in ice) and all(
-        s in (DtlsState.NEW, DtlsState.CLOSED) for s in dtls
-    ):
+    if ice <= _ICE_IDLE and dtls <= _DTLS_IDLE:
         return RTCPeerConnectionState.NEW
-    if any(s in (IceState.NEW, IceState.CHECKING) for s in ice) or any(
-        s in (DtlsState.NEW, DtlsState.CONNECTING) for s in dtls
-    ):
+    if ice & _ICE_STARTING or dtls & _DTLS_STARTING:
         return RTCPeerConnectionState.CONNECTING
     return RTCPeerConnectionState.CONNECTED
 
@@ -145,10 +150,13 @@ class ConnectionStates:
         """
         if self._home.is_closed:
             return
-        slots = [self._faces.slots(entry) for entry in self._transports]
-        gathering = sum_gathering([each.gathering_state for each in slots])
-        ice = sum_ice([each.state for each in slots])
-        connection = sum_connection([each.state for each in slots], [each.dtls_state for each in slots])
+        gatherings, ices, dtlses = set(), set(), set()
+        for entry in self._transports:
+            slots = self._faces.slots(entry)
+            gatherings.add(slots.gathering_state)
+            ices.add(slots.state)
+            dtlses.add(slots.dtls_state)
+        gathering, ice, connection = sum_gathering(gatherings), sum_ice(ices), sum_connection(ices, dtlses)
         told = list(events)
         if gathering is not self.gathering:
             self.gathering = gathering

@@ -14,7 +14,7 @@ from rtcstack.ice import GatheringState, IceState
 if TYPE_CHECKING:
     from rtcstack.api.description import RTCIceCandidate
     from rtcstack.api.icetransport import RTCIceCandidatePair
-    from rtcstack.connection.transports import TransportEntry
+    from rtcstack.connection.transportentry import TransportEntry
     from rtcstack.ice import PairView
 
 __all__ = ["TransportSlots"]

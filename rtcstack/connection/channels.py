@@ -168,6 +168,7 @@ class ChannelSet:
                     max_send_buffer_bytes=settings.max_send_buffer_bytes,
                     zero_checksum=settings.zero_checksum,
                     interleaving=settings.interleaving,
+                    reuse_lowest_ids=settings.reuse_lowest_channel_ids,
                 )
             )
         )

@@ -17,7 +17,8 @@ from rtcstack.connection.negotiator import Negotiator, Plan
 from rtcstack.connection.remotetracks import RemoteTracks
 from rtcstack.connection.state import NegotiationState
 from rtcstack.connection.transceivers import TransceiverSet
-from rtcstack.connection.transports import PathObserver, TransportEntry, TransportSet
+from rtcstack.connection.transportentry import PathObserver, TransportEntry
+from rtcstack.connection.transports import TransportSet
 from rtcstack.dtls.events import DtlsRole, DtlsState
 from rtcstack.ice import GatheringState, IceServer
 from rtcstack.jsep import Negotiation

@@ -15,7 +15,8 @@ from rtcstack.connection.happened import Happened, SignalingStateChanged, TrackE
 from rtcstack.connection.remotetracks import RemoteTracks
 from rtcstack.connection.state import NegotiationState
 from rtcstack.connection.transceivers import TransceiverSet
-from rtcstack.connection.transports import TransportEntry, TransportSet
+from rtcstack.connection.transportentry import TransportEntry
+from rtcstack.connection.transports import TransportSet
 from rtcstack.entropy import entropy
 from rtcstack.jsep import (
     Advanced,

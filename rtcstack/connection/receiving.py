@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rtcstack.codecs.coders.limits import DecoderLimits
 from rtcstack.connection.binding import is_received, receive_section, received_codecs
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.jsep.session import Section
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.coders import coder_pool

@@ -14,7 +14,7 @@ from rtcstack.clock import monotonic
 from rtcstack.config import MediaSettings
 from rtcstack.connection.binding import choose_codec, is_sent, send_layers
 from rtcstack.connection.encodings import Encoding, new_ssrcs, proposed_encodings
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.entropy import random_hex
 from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Section

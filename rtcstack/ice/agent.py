@@ -190,28 +190,34 @@ class IceAgent:
         """Start gathering for the newest generation, once."""
         held, self._held = self._held, None
         if held is not None:
-            self._tasks.loop.call_soon(self._tell_held, held)
+            self._tasks.loop.call_soon(self._tell_gathering, self.engine.newest, held)
             return
         if self.state is not IceState.CLOSED and self.engine.begin_gathering():
             generation = self.engine.newest
             self._gathering[generation.ufrag] = GatheringState.GATHERING
-            self._tasks.loop.call_soon(self._gather, generation)
+            self._tasks.loop.call_soon(self._tell_gathering, generation, None)
 
-    def _tell_held(self, held: list[IceEvent]) -> None:
-        if self.state is not IceState.CLOSED:
-            self.observer.on_ice_gathering(GatheringState.GATHERING)
-            for event in held:
-                if not self._is_over:  # a handler may have closed us
-                    self._told(event)
-            self.wake()
-
-    def _gather(self, generation: Generation) -> None:
-        if self.engine.generation(generation.ufrag) is not generation:
+    def _tell_gathering(self, generation: Generation, held: list[IceEvent] | None) -> None:
+        """Say that candidates are looked for, and do so in the next turn: the transports of one description
+        are all at it before the first has finished, so that their sum does not go to and fro."""
+        if self.engine.generation(generation.ufrag) is not generation or self.state is IceState.CLOSED:
             return
         if self._held is None:
             self.observer.on_ice_gathering(GatheringState.GATHERING)
-            if self.engine.generation(generation.ufrag) is not generation:
-                return  # a handler has closed us: no socket is opened any more
+        if held is None:
+            self._tasks.loop.call_soon(self._gather, generation)
+        else:
+            self._tasks.loop.call_soon(self._tell_held, held)
+
+    def _tell_held(self, held: list[IceEvent]) -> None:
+        for event in held:
+            if not self._is_over:  # a handler may have closed us
+                self._told(event)
+        self.wake()
+
+    def _gather(self, generation: Generation) -> None:
+        if self.engine.generation(generation.ufrag) is not generation:
+            return  # a handler has closed us: no socket is opened any more
         sources = self._sources[generation.ufrag] = Sources(self, generation)
         try:
             self._addresses.watch(self.network)

@@ -6,6 +6,7 @@ Spec: RFC 9429, sections 4.1.17 (addIceCandidate) and 3.5.2; webrtc-pc, sections
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -213,7 +214,7 @@ def _ufrag(description: SessionDescription, media: MediaDescription) -> str | No
 def _extended(
     parameters: TransportParameters, candidates: tuple[Candidate, ...], end: bool
 ) -> TransportParameters:
-    new = tuple(each for each in candidates if each not in parameters.candidates)
+    new = tuple([each for each in candidates if each not in parameters.candidates])
     if len(parameters.candidates) + len(new) > MAX_CANDIDATES:
         raise OperationError(f"more than {MAX_CANDIDATES} candidates")
     return replace(
@@ -227,8 +228,10 @@ def _map_transports(negotiation: Negotiation, change: Callable[[Transport], Tran
     def mapped(session: Session | None) -> Session | None:
         if session is None:
             return None
-        transports = tuple(change(each) for each in session.transports)
-        return session if transports == session.transports else replace(session, transports=transports)
+        transports = tuple(map(change, session.transports))
+        if all(map(operator.is_, transports, session.transports)):
+            return session
+        return replace(session, transports=transports)
 
     return replace(
         negotiation,
@@ -250,7 +253,7 @@ def _with_lines(media: MediaDescription, candidates: tuple[Candidate, ...], end:
 
 def _rewritten(description: Description, media: tuple[MediaDescription, ...]) -> Description:
     assert description.parsed is not None
-    if media == description.parsed.media:
+    if all(map(operator.is_, media, description.parsed.media)):
         return description
     parsed = replace(description.parsed, media=media)
     return replace(description, sdp=write_session(parsed), parsed=parsed)

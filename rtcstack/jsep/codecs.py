@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rtcstack.jsep import h264
-from rtcstack.jsep.intents import Capabilities, TransceiverIntent
+from rtcstack.jsep.intents import Capabilities, MediaCapabilities, TransceiverIntent
 from rtcstack.jsep.session import Codec, CodecFormat
 from rtcstack.sdp import Direction
 
@@ -177,6 +177,11 @@ def supported(capabilities: Capabilities, kind: str, direction: Direction) -> tu
         return media.send
     if direction is Direction.RECVONLY:
         return media.receive
+    return _both_ways(media)
+
+
+@lru_cache(maxsize=16)
+def _both_ways(media: MediaCapabilities) -> tuple[Codec, ...]:
     kept = [
         codec
         for codec in media.receive

@@ -33,11 +33,12 @@ _TWO_BYTE_IDS = range(16, 256)
 class PayloadTypes:
     """Hands out payload types for the sections of one offer."""
 
-    __slots__ = ("_meaning",)
+    __slots__ = ("_last", "_meaning")
 
     def __init__(self, formats: Iterable[Codec]) -> None:
         """Args: formats: what the session has given numbers to."""
         self._meaning: dict[int, Codec] = {codec.payload_type: codec for codec in formats}
+        self._last: tuple[Sequence[Codec], tuple[Codec, ...]] | None = None
 
     def assign(self, codecs: Sequence[Codec], used: Sequence[Codec] = ()) -> tuple[Codec, ...]:
         """Give each of `codecs` its number in a section.
@@ -46,6 +47,9 @@ class PayloadTypes:
             codecs: with proposed numbers.
             used: what the section has used before; a format that is found there keeps its number.
         """
+        # Most sections want the same as the one before, and get it: each format finds its number in place.
+        if self._last is not None and self._last[0] is codecs and not used:
+            return self._last[1]
         numbers: dict[int, int] = {}
         taken: dict[int, Codec] = {}
         given: dict[int, Codec] = {}
@@ -56,7 +60,10 @@ class PayloadTypes:
             if number is not None:
                 numbers[codec.payload_type] = number
                 given[place] = taken[number] = self._meaning[number] = replace(wanted, payload_type=number)
-        return tuple(given[place] for place in sorted(given))
+        result = tuple(given[place] for place in sorted(given))
+        if not used:
+            self._last = codecs, result
+        return result
 
     def _find(self, codec: Codec, used: Sequence[Codec], taken: dict[int, Codec]) -> int | None:
         for known in (used, self._meaning.values()):

@@ -7,6 +7,7 @@ mean so far). Runtime objects (transports, streams) are reconciled to it and nev
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from rtcstack.sdp import Candidate, Direction, Fingerprint, SetupRole
 
@@ -23,6 +24,13 @@ __all__ = [
     "Transport",
     "TransportParameters",
 ]
+
+
+@lru_cache(maxsize=256)
+def _read_mime_type(mime_type: str) -> tuple[str, str]:
+    """The kind and the encoding name, in lower case."""
+    kind, _, name = mime_type.lower().partition("/")
+    return kind, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,12 @@ class CodecFormat:
     @property
     def kind(self) -> str:
         """ "audio" or "video"."""
-        return self.mime_type.partition("/")[0].lower()
+        return _read_mime_type(self.mime_type)[0]
 
     @property
     def name(self) -> str:
         """The encoding name in lower case, e.g. "vp8", "rtx", "telephone-event"."""
-        return self.mime_type.partition("/")[2].lower()
+        return _read_mime_type(self.mime_type)[1]
 
     @property
     def fmtp(self) -> dict[str, str]:

@@ -113,7 +113,7 @@ class DataChannels:
         """Tell the DTLS role. Channels without an identifier get one, in the order of their creation."""
         if self._ids is not None:
             return
-        self._ids = ids = StreamIds(is_dtls_client)
+        self._ids = ids = StreamIds(is_dtls_client, lowest_first=self.association.options.reuse_lowest_ids)
         waiting, self._unassigned = self._unassigned, []
         for channel in waiting:
             try:

@@ -43,6 +43,7 @@ class SctpOptions:
         zero_checksum: whether to offer zero checksums, with DTLS as the alternate method (RFC 9653).
         interleaving: whether to offer I-DATA (RFC 8260).
         partial_reliability: whether to offer FORWARD-TSN (RFC 3758).
+        reuse_lowest_ids: give a channel the lowest stream that is free, not each once before any again.
         initial_window_packets: congestion window to start with, in packets.
         congestion: makes the congestion controller; is given the MTU and the initial window, in bytes.
     """
@@ -65,6 +66,7 @@ class SctpOptions:
     zero_checksum: bool = True
     interleaving: bool = False
     partial_reliability: bool = True
+    reuse_lowest_ids: bool = False
     initial_window_packets: int = 10
     congestion: Callable[[int, int], CongestionController] = DelayTarget
 

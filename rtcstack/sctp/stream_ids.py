@@ -8,6 +8,7 @@ Spec: RFC 8832, section 6.
 from __future__ import annotations
 
 from collections.abc import Container
+from heapq import heappop, heappush
 
 from rtcstack.errors import OperationError
 
@@ -22,14 +23,20 @@ class StreamIds:
 
     Each is used once before any is used again: what the network still holds of a closed channel
     has the longest time to go.
+
+    Args:
+        is_dtls_client: our DTLS role.
+        lowest_first: give the lowest that is free, whether or not it was used already.
     """
 
-    __slots__ = ("_next", "_released", "_remainder")
+    __slots__ = ("_lowest", "_lowest_first", "_next", "_released", "_remainder")
 
-    def __init__(self, is_dtls_client: bool) -> None:
+    def __init__(self, is_dtls_client: bool, *, lowest_first: bool = False) -> None:
+        self._lowest_first = lowest_first
         self._remainder = 0 if is_dtls_client else 1
         self._next = self._remainder
         self._released: dict[int, None] = {}  # a set, oldest first
+        self._lowest: list[int] = []  # a heap
 
     def is_ours(self, stream_id: int) -> bool:
         """Whether we may open a channel there, and the peer may not."""
@@ -46,6 +53,10 @@ class StreamIds:
             OperationError: none is left.
         """
         limit = min(MAX_ID, streams - 1)
+        while self._lowest_first and self._lowest:
+            stream_id = heappop(self._lowest)
+            if stream_id not in taken and stream_id <= limit:
+                return stream_id
         while self._next <= limit:
             stream_id = self._next
             self._next += 2
@@ -60,5 +71,9 @@ class StreamIds:
 
     def release(self, stream_id: int) -> None:
         """Its channel is gone; the peer's own are no affair of ours."""
-        if self.is_ours(stream_id):
+        if not self.is_ours(stream_id):
+            return
+        if self._lowest_first:
+            heappush(self._lowest, stream_id)
+        else:
             self._released[stream_id] = None

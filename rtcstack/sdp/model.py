@@ -66,6 +66,7 @@ INHERITED = frozenset(
 """Session-level attributes that hold for each section that does not have its own."""
 
 _DIRECTIONS = tuple(Direction)
+_DIRECTION_NAMES = frozenset(map(str, Direction))
 _Index = dict[str, tuple[Attribute, ...]]
 
 
@@ -135,7 +136,10 @@ class AttributeHolder:
             ParseError: its text is malformed (never for what `parse_session` made).
         """
         found = self._index.get(kind.NAME)
-        return typed_value(kind, found[0]) if found else None
+        if not found:
+            return None
+        first = found[0]
+        return first.typed if type(first.typed) is kind else typed_value(kind, first)
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
         """All attributes of this kind, typed, in order.
@@ -143,7 +147,10 @@ class AttributeHolder:
         Raises:
             ParseError: a text is malformed (never for what `parse_session` made).
         """
-        return tuple(typed_value(kind, each) for each in self._index.get(kind.NAME, ()))
+        found = self._index.get(kind.NAME)
+        if not found:
+            return ()
+        return tuple([each.typed if type(each.typed) is kind else typed_value(kind, each) for each in found])
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +182,9 @@ class MediaDescription(AttributeHolder):
 
     def __post_init__(self) -> None:
         index = _index(self.attributes)
-        directed = any(name in index for name in _DIRECTIONS)
+        directed = not _DIRECTION_NAMES.isdisjoint(index)
         for name, found in _index(self.defaults).items():
-            if not (directed and name in _DIRECTIONS):
+            if not (directed and name in _DIRECTION_NAMES):
                 index.setdefault(name, found)
         object.__setattr__(self, "_index", index)
 
@@ -268,7 +275,10 @@ class MediaDescription(AttributeHolder):
     @property
     def direction(self) -> Direction:
         """The direction from the writer's point of view; sendrecv when none is written."""
-        return next((each for each in _DIRECTIONS if each in self._index), Direction.SENDRECV)
+        for each in _DIRECTIONS:
+            if each in self._index:
+                return each
+        return Direction.SENDRECV
 
     @property
     def payload_types(self) -> tuple[int, ...]:
@@ -394,12 +404,15 @@ class SessionDescription(AttributeHolder):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_index", _index(self.attributes))
         defaults = tuple(each for each in self.attributes if each.name in INHERITED)
-        if any(section.defaults != defaults for section in self.media):
-            object.__setattr__(self, "media", tuple(_with_defaults(each, defaults) for each in self.media))
+        media = tuple(
+            [each if each.defaults == defaults else _with_defaults(each, defaults) for each in self.media]
+        )
+        object.__setattr__(self, "media", media)
         by_mid: dict[str, MediaDescription] = {}
-        for section in self.media:
-            if section.mid is not None:
-                by_mid.setdefault(section.mid, section)
+        for section in media:
+            mid = section.mid
+            if mid is not None:
+                by_mid.setdefault(mid, section)
         object.__setattr__(self, "_by_mid", by_mid)
         object.__setattr__(self, "_bundles", _bundles(self.bundle_groups, by_mid))
 
@@ -462,5 +475,12 @@ def _with_defaults(media: MediaDescription, defaults: tuple[Attribute, ...]) -> 
 def _index(attributes: Iterable[Attribute]) -> _Index:
     lists: dict[str, list[Attribute]] = {}
     for each in attributes:
-        lists.setdefault(each.name, []).append(each)
-    return {name: tuple(found) for name, found in lists.items()}
+        found = lists.get(each.name)
+        if found is None:
+            lists[each.name] = [each]
+        else:
+            found.append(each)
+    index: _Index = {}
+    for name, found in lists.items():
+        index[name] = tuple(found)
+    return index

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rtcstack import RTCConfiguration, RTCError, RTCPeerConnection, Settings
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.media.testsources import TestPatternSource
 from tests.conformance.helpers import happens, negotiate, open_channels, pair, until
 from tests.conformance.media import frames

@@ -443,3 +443,16 @@ async def test_a_restart_that_is_taken_back_leaves_what_was_agreed_last() -> Non
         assert ufrags(a.localDescription.sdp) == agreed
         await negotiate(b, a)
         assert ufrags(a.localDescription.sdp) == agreed
+
+
+@pytest.mark.parametrize("pool", [0, 3])
+async def test_gathering_of_many_transports_is_one_sum(pool: int) -> None:
+    configuration = {"bundlePolicy": "max-compat", "iceCandidatePoolSize": pool}
+    async with RTCPeerConnection(configuration) as pc:
+        for _ in range(3):
+            pc.addTransceiver("audio")
+        states: list[str] = []
+        pc.onicegatheringstatechange = lambda: states.append(str(pc.iceGatheringState))
+        await pc.setLocalDescription()
+        await pc.gathered()
+        assert states == ["gathering", "complete"]

@@ -6,7 +6,8 @@ from rtcstack import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver, RTCRtpSe
 from rtcstack.api.peerconnection import connection_part
 from rtcstack.api.receiver import receiver_part
 from rtcstack.api.sender import sender_part
-from rtcstack.connection.transports import TransportEntry, TransportSet
+from rtcstack.connection.transportentry import TransportEntry
+from rtcstack.connection.transports import TransportSet
 from rtcstack.ice.agent import IceAgent
 from rtcstack.media.pipeline.audio_in import AudioInbound
 from rtcstack.media.pipeline.audio_out import AudioOutbound

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rtcstack.connection.stats.report import Report
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.ice import AnyIceAgent, IceServer, IceState, PairReport
 from rtcstack.sdp.candidate import Candidate
 

@@ -15,7 +15,7 @@ from rtcstack.connection.channels import ChannelSet
 from rtcstack.connection.connection import Connection
 from rtcstack.connection.stats.ice import add_ice, ice_role
 from rtcstack.connection.stats.report import Report
-from rtcstack.connection.transports import TransportEntry
+from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.dtls.fingerprint import certificate_fingerprint
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Files, devices, relays and signalling for programs."""

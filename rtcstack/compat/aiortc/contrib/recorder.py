@@ -1,0 +1,126 @@
+"""MediaRecorder: tracks into a file, or pictures into numbered files."""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import logging
+import os
+from typing import Any
+
+import av
+from av.container import OutputContainer
+
+from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from rtcstack.compat.aiortc.nativetracks import native_track
+from rtcstack.media.recorder import MediaRecorder as NativeRecorder
+
+__all__ = ["MediaRecorder"]
+
+logger = logging.getLogger("rtcstack.compat.aiortc.media")
+
+_CODECS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff"}
+"""Encoders of pictures by the ending of their file."""
+
+_RATE = 30
+_AUDIO = {"wav": "pcm_s16le", "alsa": "pcm_s16le", "pulse": "pcm_s16le", "mp3": "libmp3lame"}
+_OPUS = ("ogg", "opus", "webm")
+
+
+class MediaRecorder:
+    """Writes tracks to a file.
+
+    Args:
+        file: a path; one like "picture-%3d.png" gives a file for each picture. Or an object with ``write``.
+        format: FFmpeg's name of the format; None to go by the path's ending.
+        options: FFmpeg's.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        format: str | None = None,  # noqa: A002 - FFmpeg's name
+        options: dict[str, str] | None = None,
+    ) -> None:
+        path = os.fspath(file) if isinstance(file, str | os.PathLike) else ""
+        self._pictures: _Pictures | None = None
+        self._recorder: NativeRecorder | None = None
+        if format == "image2" or (format is None and str(path).lower().endswith(tuple(_CODECS))):
+            self._pictures = _Pictures(file, options or {})
+            return
+        name = format or os.path.splitext(str(path))[1].lstrip(".").lower()
+        audio = _AUDIO.get(name, None if name in _OPUS else "aac")
+        self._recorder = NativeRecorder(file, format, audio_codec=audio, options=options)
+
+    def addTrack(self, track: MediaStreamTrack) -> None:
+        """Record a track; before `start`."""
+        if self._pictures is not None:
+            self._pictures.add(track)
+        elif self._recorder is not None:
+            self._recorder.add_track(native_track(track))
+
+    async def start(self) -> None:
+        """Begin to record."""
+        if self._pictures is not None:
+            self._pictures.start()
+        elif self._recorder is not None:
+            await self._recorder.start()
+
+    async def stop(self) -> None:
+        """Finish the file; a second call does nothing."""
+        pictures, self._pictures = self._pictures, None
+        recorder, self._recorder = self._recorder, None
+        if pictures is not None:
+            await pictures.stop()
+        elif recorder is not None:
+            await recorder.stop()
+
+
+class _Pictures:
+    """A file for each picture of a track."""
+
+    def __init__(self, file: Any, options: dict[str, str]) -> None:
+        self._container: OutputContainer = av.open(file, "w", format="image2", options=options)
+        self._codec = _CODECS.get(os.path.splitext(str(file))[1].lower(), "png")
+        self._tracks: dict[MediaStreamTrack, asyncio.Task[None] | None] = {}
+
+    def add(self, track: MediaStreamTrack) -> None:
+        """Write this track's pictures."""
+        self._tracks.setdefault(track, None)
+
+    def start(self) -> None:
+        """Begin."""
+        for track, task in self._tracks.items():
+            if task is None and track.kind == "video":
+                self._tracks[track] = asyncio.ensure_future(self._run(track))
+
+    async def _run(self, track: MediaStreamTrack) -> None:
+        stream: Any = None
+        number = 0
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            if not isinstance(frame, av.VideoFrame):
+                continue
+            if stream is None:
+                stream = self._container.add_stream(self._codec, rate=_RATE)
+                stream.pix_fmt = "yuvj420p" if self._codec == "mjpeg" else "rgb24"
+                stream.width, stream.height = frame.width, frame.height
+            picture = frame.reformat(stream.width, stream.height, stream.pix_fmt)
+            picture.pts, picture.time_base = number, fractions.Fraction(1, _RATE)
+            number += 1
+            for packet in await asyncio.to_thread(stream.encode, picture):
+                self._container.mux(packet)
+
+    async def stop(self) -> None:
+        """Finish."""
+        tasks = [task for task in self._tracks.values() if task is not None]
+        for task in tasks:
+            task.cancel()
+        for error in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(error, Exception):
+                logger.error("MediaRecorder(%s) could not write: %s", self._container.name, error)
+        self._tracks = {}
+        self._container.close()

@@ -1,0 +1,150 @@
+"""Tracks of programs as this stack's own, and the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import av
+from av.frame import Frame
+from av.packet import Packet
+
+from rtcstack.compat.aiortc.mediastreams import VIDEO_TIME_BASE, MediaStreamError, MediaStreamTrack
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.track import MediaStreamTrack as NativeTrack
+
+__all__ = ["MAX_WAITING", "RemoteStreamTrack", "native_track"]
+
+MAX_WAITING = {"audio": 250, "video": 30}
+"""Frames of a peer's track that wait to be read: five seconds of sound, one of pictures. Of more, the oldest
+go."""
+
+_MIME_TYPES = {
+    "h264": "video/H264",
+    "hevc": "video/H265",
+    "libx264": "video/H264",
+    "libvpx": "video/VP8",
+    "vp8": "video/VP8",
+    "vp9": "video/VP9",
+    "av1": "video/AV1",
+    "libopus": "audio/opus",
+    "opus": "audio/opus",
+    "pcm_mulaw": "audio/PCMU",
+    "pcm_alaw": "audio/PCMA",
+    "adpcm_g722": "audio/G722",
+}
+_SOUND = fractions.Fraction(1, 48_000)
+
+
+class _Pulled(NativeTrack):
+    """A program's track, read as long as somebody sends it."""
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        super().__init__(track.kind, track.id)
+        self._track = track
+        if track.readyState != "live":
+            self.stop()
+        else:
+            track.once("ended", self.stop)
+
+    async def recv(self) -> Any:
+        """See `MediaStreamTrack.recv`."""
+        try:
+            data = await self._track.recv()
+        except MediaStreamError:
+            raise StopAsyncIteration from None
+        if not isinstance(data, Packet):
+            return data
+        stream = data.stream
+        name = "h264" if stream is None else stream.codec_context.name
+        return EncodedMedia.from_packet(data, _MIME_TYPES.get(name, f"{self.kind}/{name}"))
+
+
+_pulled: WeakKeyDictionary[MediaStreamTrack, NativeTrack] = WeakKeyDictionary()
+
+
+def native_track(track: MediaStreamTrack) -> NativeTrack:
+    """This stack's track for a program's: the same for all connections that send it."""
+    if isinstance(track, RemoteStreamTrack) and track.native is not None:
+        return track.native
+    found = _pulled.get(track)
+    if found is None:
+        found = _pulled[track] = _Pulled(track)
+    return found
+
+
+class RemoteStreamTrack(MediaStreamTrack):
+    """What a peer sends. It is decoded as soon as somebody reads it.
+
+    Args:
+        kind: "audio" or "video".
+        id: as the peer has it; a random one without.
+        native: where the frames come from; None for whoever puts them into the queue.
+    """
+
+    def __init__(self, kind: str, id: str | None = None, native: NativeTrack | None = None) -> None:  # noqa: A002
+        super().__init__()
+        self.kind = kind
+        if id is not None:
+            self._id = id
+        self.native = native
+        self._frames: asyncio.Queue[Frame | None] | None = None
+        self._origin: int | None = None
+        if native is not None:
+            native.on("ended", self._end)
+
+    @property
+    def _queue(self) -> asyncio.Queue[Frame | None]:
+        """The frames that wait to be read; None for the end."""
+        if self._frames is None:
+            self._frames = asyncio.Queue()
+            if self.native is not None:
+                self.native.add_sink(self)
+        return self._frames
+
+    def deliver(self, frame: Any) -> None:
+        """For the native track: a frame has come."""
+        queue = self._queue
+        if queue.qsize() >= MAX_WAITING[self.kind]:
+            queue.get_nowait()
+        queue.put_nowait(self._timed(frame))
+
+    def track_ended(self) -> None:
+        """For the native track: no more will come."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._frames is not None:
+            self._frames.put_nowait(None)
+        else:
+            self.stop()
+
+    def _timed(self, frame: Any) -> Any:
+        """Times begin with 0, in ticks of the codec's clock."""
+        if isinstance(frame, av.VideoFrame | av.AudioFrame) and frame.pts is not None and frame.time_base:
+            base = VIDEO_TIME_BASE if self.kind == "video" else _SOUND
+            ticks = int(frame.pts * fractions.Fraction(frame.time_base) / base)
+            if self._origin is None:
+                self._origin = ticks
+            frame.pts, frame.time_base = ticks - self._origin, base
+        return frame
+
+    async def recv(self) -> Frame | Packet[Any]:
+        """See `MediaStreamTrack.recv`."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        frame = await self._queue.get()
+        if frame is None:
+            self.stop()
+            raise MediaStreamError
+        return frame
+
+    def stop(self) -> None:
+        """See `MediaStreamTrack.stop`."""
+        if self._frames is not None:
+            if self.native is not None:
+                self.native.remove_sink(self)
+            self._frames.put_nowait(None)  # who waits is told
+        super().stop()

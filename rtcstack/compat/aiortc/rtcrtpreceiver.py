@@ -1,0 +1,101 @@
+"""RTCRtpReceiver: a track that comes from the peer."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rtcstack.compat.aiortc.codecsets import get_capabilities
+from rtcstack.compat.aiortc.nativestats import receiver_stats
+from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack
+from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
+from rtcstack.compat.aiortc.stats import RTCStatsReport
+
+if TYPE_CHECKING:
+    from rtcstack.api.receiver import RTCRtpReceiver as NativeReceiver
+    from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+
+__all__ = [
+    "RTCRtpContributingSource",
+    "RTCRtpReceiver",
+    "RTCRtpSynchronizationSource",
+    "RemoteStreamTrack",
+]
+
+
+@dataclass
+class RTCRtpContributingSource:
+    """Somebody who was heard in a mix: when, and the CSRC."""
+
+    timestamp: datetime.datetime
+    source: int
+
+
+@dataclass
+class RTCRtpSynchronizationSource:
+    """A source that sends: when, and the SSRC."""
+
+    timestamp: datetime.datetime
+    source: int
+
+
+class RTCRtpReceiver:
+    """Receives a track. Connections make them.
+
+    Args:
+        receiver: this stack's.
+        kind: "audio" or "video".
+        transport: what it travels over.
+    """
+
+    def __init__(self, receiver: NativeReceiver, kind: str, transport: RTCDtlsTransport) -> None:
+        self._receiver = receiver
+        self._kind = kind
+        self._transport = transport
+        self._track: RemoteStreamTrack | None = None
+
+    @property
+    def track(self) -> RemoteStreamTrack | None:
+        """What is received; None before the peer has described it."""
+        return self._track
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        """What it travels over."""
+        return self._transport
+
+    @classmethod
+    def getCapabilities(cls, kind: str) -> RTCRtpCapabilities:
+        """What can be received.
+
+        Raises:
+            ValueError: neither "audio" nor "video".
+        """
+        return get_capabilities(kind)
+
+    async def getStats(self) -> RTCStatsReport:
+        """Statistics of what is received, and of its transport."""
+        return receiver_stats(await self._receiver.getStats())
+
+    def getContributingSources(self) -> list[RTCRtpContributingSource]:
+        """Who was heard in a mix during the last ten seconds."""
+        return [
+            RTCRtpContributingSource(_time(each.timestamp), each.source)
+            for each in self._receiver.getContributingSources()
+        ]
+
+    def getSynchronizationSources(self) -> list[RTCRtpSynchronizationSource]:
+        """Which sources have sent during the last ten seconds."""
+        return [
+            RTCRtpSynchronizationSource(_time(each.timestamp), each.source)
+            for each in self._receiver.getSynchronizationSources()
+        ]
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:
+        """It travels over another one, of a bundle."""
+        self._transport = transport
+
+
+def _time(timestamp_ms: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(timestamp_ms / 1000, datetime.UTC)

@@ -1,0 +1,79 @@
+"""RTCRtpSender: a track on its way to the peer."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from rtcstack.api.promises import upon
+from rtcstack.compat.aiortc.codecsets import get_capabilities
+from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
+from rtcstack.compat.aiortc.nativestats import sender_stats
+from rtcstack.compat.aiortc.nativetracks import native_track
+from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
+from rtcstack.compat.aiortc.stats import RTCStatsReport
+
+if TYPE_CHECKING:
+    from rtcstack.api.sender import RTCRtpSender as NativeSender
+    from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+
+__all__ = ["RTCRtpSender"]
+
+logger = logging.getLogger("rtcstack.compat.aiortc")
+
+
+class RTCRtpSender:
+    """Sends a track. Connections make them.
+
+    Args:
+        sender: this stack's.
+        kind: "audio" or "video".
+        track: what it sends.
+        transport: what that travels over.
+    """
+
+    def __init__(
+        self, sender: NativeSender, kind: str, track: MediaStreamTrack | None, transport: RTCDtlsTransport
+    ) -> None:
+        self._sender = sender
+        self._kind = kind
+        self._track = track
+        self._transport = transport
+
+    @property
+    def kind(self) -> str:
+        """ "audio" or "video"."""
+        return self._kind
+
+    @property
+    def track(self) -> MediaStreamTrack | None:
+        """What is sent."""
+        return self._track
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        """What it travels over."""
+        return self._transport
+
+    @classmethod
+    def getCapabilities(cls, kind: str) -> RTCRtpCapabilities:
+        """What can be sent.
+
+        Raises:
+            ValueError: neither "audio" nor "video".
+        """
+        return get_capabilities(kind)
+
+    async def getStats(self) -> RTCStatsReport:
+        """Statistics of what is sent, and of its transport."""
+        return sender_stats(await self._sender.getStats(), self._track)
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> None:
+        """Send another track, at once, or none."""
+        self._track = track
+        operation = self._sender.replaceTrack(None if track is None else native_track(track))
+        upon(operation, lambda nothing: None, lambda error: logger.warning("replaceTrack failed: %s", error))
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:
+        """It travels over another one, of a bundle."""
+        self._transport = transport

@@ -1,0 +1,125 @@
+"""RTCRtpTransceiver: a sender and a receiver of one section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtcstack.compat.aiortc.codecsets import get_capabilities, preferences
+from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from rtcstack.compat.aiortc.rtcrtpreceiver import RTCRtpReceiver
+from rtcstack.compat.aiortc.rtcrtpsender import RTCRtpSender
+
+if TYPE_CHECKING:
+    from rtcstack.api.transceiver import RTCRtpTransceiver as NativeTransceiver
+
+__all__ = ["DIRECTIONS", "RTCRtpTransceiver"]
+
+DIRECTIONS = ["inactive", "sendonly", "recvonly", "sendrecv"]
+
+
+class RTCRtpTransceiver:
+    """A sender and a receiver. Connections make them.
+
+    Args:
+        transceiver: this stack's.
+        sender, receiver: its parts.
+        direction: what is wanted.
+    """
+
+    def __init__(
+        self,
+        transceiver: NativeTransceiver,
+        sender: RTCRtpSender,
+        receiver: RTCRtpReceiver,
+        direction: str,
+    ) -> None:
+        self._transceiver = transceiver
+        self._sender = sender
+        self._receiver = receiver
+        self._direction = direction
+        self._current_direction: str | None = None
+        self._mid: str | None = None
+        self._stopped = False
+        self._preferred_codecs: list[RTCRtpCodecCapability] = []
+        self._apply_preferences()
+
+    def _apply_preferences(self) -> None:
+        self._transceiver.setCodecPreferences(preferences(self.kind, self._preferred_codecs))
+
+    def _update(self) -> None:
+        """A description was applied."""
+        native = self._transceiver
+        if native.mid is not None:
+            self._mid = native.mid
+        if native.currentDirection is not None and str(native.currentDirection) != "stopped":
+            self._current_direction = str(native.currentDirection)
+
+    @property
+    def currentDirection(self) -> str | None:
+        """What was agreed; None before."""
+        return self._current_direction
+
+    @property
+    def direction(self) -> str:
+        """What is wanted: "sendrecv", "sendonly", "recvonly" or "inactive"."""
+        return self._direction
+
+    @direction.setter
+    def direction(self, direction: str) -> None:
+        assert direction in DIRECTIONS
+        self._direction = direction
+        if not self._stopped:
+            self._transceiver.direction = direction
+
+    @property
+    def kind(self) -> str:
+        """ "audio" or "video"."""
+        return self._sender.kind
+
+    @property
+    def mid(self) -> str | None:
+        """Its section's, once there is one."""
+        return self._mid
+
+    @property
+    def receiver(self) -> RTCRtpReceiver:
+        """What receives."""
+        return self._receiver
+
+    @property
+    def sender(self) -> RTCRtpSender:
+        """What sends."""
+        return self._sender
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended."""
+        return self._stopped
+
+    def setCodecPreferences(self, codecs: list[RTCRtpCodecCapability]) -> None:
+        """Use these codecs, in this order; all, in their own, where there are none.
+
+        Raises:
+            ValueError: one that `getCapabilities` does not name.
+        """
+        known = get_capabilities(self.kind).codecs
+        wanted: list[RTCRtpCodecCapability] = []
+        for codec in codecs:
+            if codec not in known:
+                raise ValueError("Codec is not in capabilities")
+            if codec not in wanted:
+                wanted.append(codec)
+        self._preferred_codecs = wanted
+        self._apply_preferences()
+
+    async def stop(self) -> None:
+        """End it, for good."""
+        self._end()
+        self._transceiver.stop()
+
+    def _end(self) -> None:
+        """It has ended, by itself or with its connection."""
+        self._stopped = True
+        track = self._receiver.track
+        if track is not None:
+            track._end()

@@ -1,0 +1,88 @@
+"""RTCSctpTransport: the association that carries a connection's data channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyee.asyncio import AsyncIOEventEmitter
+
+from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+
+if TYPE_CHECKING:
+    from rtcstack.api.sctptransport import RTCSctpTransport as NativeTransport
+
+__all__ = ["USERDATA_MAX_LENGTH", "RTCSctpCapabilities", "RTCSctpTransport"]
+
+USERDATA_MAX_LENGTH = 1200
+"""Bytes of a message in a packet. Programs set it; packets here are as large as the path takes."""
+
+MAX_MESSAGE_SIZE = 65_536
+PORT = 5000
+
+
+@dataclass
+class RTCSctpCapabilities:
+    """The largest message that an end takes, in bytes; 0 for any."""
+
+    maxMessageSize: int
+
+
+class RTCSctpTransport(AsyncIOEventEmitter):
+    """The association.
+
+    Args:
+        transport: what it runs over.
+        port: its port.
+
+    Attributes:
+        mid: of its section, once there is one.
+    """
+
+    def __init__(self, transport: RTCDtlsTransport, port: int = PORT) -> None:
+        super().__init__()
+        self._dtls = transport
+        self._port = port
+        self._transport: NativeTransport | None = None
+        self._is_closed = False
+        self.mid: str | None = None
+
+    def _bind(self, transport: NativeTransport) -> None:
+        """Show this one from now on."""
+        self._transport = transport
+
+    def _close(self) -> None:
+        """The connection is closed."""
+        self._is_closed = True
+        self.remove_all_listeners()
+
+    @property
+    def maxChannels(self) -> int | None:
+        """How many channels there may be; None before it is connected."""
+        return None if self._transport is None else self._transport.maxChannels
+
+    @property
+    def port(self) -> int:
+        """This end's port."""
+        return self._port
+
+    @property
+    def state(self) -> str:
+        """ "new", "connecting", "connected" or "closed"."""
+        if self._is_closed:
+            return "closed"
+        return "new" if self._transport is None else str(self._transport.state)
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        """What it runs over."""
+        return self._dtls
+
+    @classmethod
+    def getCapabilities(cls) -> RTCSctpCapabilities:
+        """What this end takes."""
+        return RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE_SIZE)
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:
+        """It runs over another one, of a bundle."""
+        self._dtls = transport
