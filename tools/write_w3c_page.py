@@ -14,18 +14,19 @@ import dataclasses
 import enum
 import json
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import rtcstack
-from rtcstack.media import stream, track
+from rtcstack.media import constraints, stream, track
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 IDL = json.loads((DATA / "w3c_idl.json").read_text())
 ALGORITHMS = json.loads((DATA / "w3c_algorithms.json").read_text())
 
-MORE = (stream, track)
+MORE = (stream, track, constraints)
 """Modules of names that the package does not show at its top."""
 
 INSTANCES = {
@@ -33,6 +34,7 @@ INSTANCES = {
     "RTCError": {"errorDetail", "sdpLineNumber", "sctpCauseCode", "receivedAlert", "sentAlert"},
     "RTCRtpScriptTransformer": {"readable", "writable", "options"},
     "RTCStatsReport": {"maplike"},
+    "OverconstrainedError": {"constraint"},
 }
 """Attributes that objects have, and their classes do not."""
 
@@ -40,7 +42,7 @@ _MAPPING = "a mapping, or keywords: no class of its own"
 _STRINGS = "plain strings"
 _EVENT = "events are made by the stack; their attributes are there"
 _BROWSER = "a browser's: no counterpart in a program"
-_CONSTRAINTS = "sources are the application's own: constraints are mappings of it"
+_PATTERN = "the pattern's own; those of tracks are beside it"
 _SFRAME = "SFrame is not there yet"
 _LATER = "not there yet"
 
@@ -70,11 +72,30 @@ NOTES = {
     "RTCRtpCodingParameters": "its member is that of `RTCRtpEncodingParameters`",
     "RTCSetParameterOptions": _MAPPING,
     "RTCEncodingOptions": _MAPPING,
+    **{
+        f"{name}.{member}": "a camera's"
+        for name in (
+            "MediaTrackSupportedConstraints",
+            "MediaTrackCapabilities",
+            "MediaTrackSettings",
+            "MediaTrackConstraintSet",
+        )
+        for member in (
+            *(("powerEfficient", "powerEfficientPixelFormat") if name != "MediaTrackConstraintSet" else ()),
+            *("gestureReactions", "faceFraming", "eyeGazeCorrection", "humanFaceDetectionMode"),
+            "backgroundSegmentationMask",
+        )
+    },
+    "GetUserMediaSemantics": _BROWSER,
+    "VideoFrameMetadata": "`EncodedMedia`, and the notes of frames (`rtcstack.media.frames`)",
+    "Segment": _BROWSER,
+    "SegmentType": _BROWSER,
+    "HumanFaceDetectionModeEnum": _BROWSER,
+    "BackgroundBlur": _BROWSER,
+    "MediaEffectInfo": _BROWSER,
+    "MediaStreamTrackProcessorInit": "arguments of `MediaStreamTrackProcessor`",
     "RTCStats": "statistics are mappings; [](stats.md) has their members",
     "RTCRtpTransceiver.rtpHeaderEncryptionNegotiated": "cryptex (RFC 9335) is not there yet",
-    "RTCRtpEncodingParameters.scaleResolutionDownTo": _LATER,
-    "RTCRtpEncodingParameters.ptime": "the packet time follows the peer's `a=ptime` and `MediaSettings`",
-    "RTCResolutionRestriction": _LATER,
     "RTCIceTransport.onicecandidatepairadd": _LATER,
     "RTCIceTransport.onicecandidatepairremove": _LATER,
     "RTCIceTransport.onicecandidatepairnominate": _LATER,
@@ -82,16 +103,12 @@ NOTES = {
     "RTCIceTransport.removeCandidatePair": _LATER,
     "RTCIceCandidatePairEvent": _LATER,
     "RTCIceCandidatePairEventInit": _LATER,
-    "RTCRtpContributingSource.senderCaptureTimeOffset": _LATER,
     "RTCRtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
     "RTCConfiguration.rtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
     "RTCConfiguration.targetLatency": _LATER,
     "RTCConfigurationTargetLatency": _LATER,
-    "RTCRtpReceiver.onssrcchange": _LATER,
-    "RTCRtpReceiver.oncsrcchange": _LATER,
     "RTCRtpReceiver.disableHardwareDecoding": "decoders are software",
     "RTCRtpSender.disableHardwareEncoding": "`MediaSettings.encoders` names the encoder",
-    "MediaStreamTrack.applyConstraints": _LATER,
     "Navigator": _BROWSER,
     "MediaDevices": _BROWSER,
     "MediaDeviceInfo": _BROWSER,
@@ -102,41 +119,18 @@ NOTES = {
     "MediaStreamConstraints": _BROWSER,
     "CameraDevicePermissionDescriptor": _BROWSER,
     "MediaStreamTrackEventInit": _EVENT,
-    "OverconstrainedError": _LATER,
     "ConstrainablePattern": "the pattern itself; `MediaStreamTrack` follows it",
-    "RTCEncodedFrameMetadata.senderCaptureTimeOffset": _LATER,
-    "RTCEncodedVideoFrameMetadata": "members of `RTCEncodedFrameMetadata`, as far as packets tell",
-    "RTCEncodedVideoFrameOptions": _LATER,
-    "RTCEncodedAudioFrameMetadata": "members of `RTCEncodedFrameMetadata`",
-    "RTCEncodedAudioFrameOptions": _LATER,
     "RTCTransformEvent": "a transform is a function, which gets the transformer",
     "DedicatedWorkerGlobalScope": _BROWSER,
-    "RTCRtpScriptTransformer.onkeyframerequest": _LATER,
-    "KeyFrameRequestEvent": _LATER,
     "RTCDegradationPreference": _STRINGS,
     "RTCPriorityType": _STRINGS,
     **dict.fromkeys(
         (
-            "MediaTrackSupportedConstraints",
-            "MediaTrackCapabilities",
-            "MediaTrackConstraints",
-            "MediaTrackConstraintSet",
-            "MediaTrackSettings",
-            "VideoFacingModeEnum",
-            "VideoResizeModeEnum",
-            "EchoCancellationModeEnum",
-            "DoubleRange",
-            "ConstrainDoubleRange",
-            "ULongRange",
-            "ConstrainULongRange",
-            "ConstrainBooleanParameters",
-            "ConstrainDOMStringParameters",
-            "ConstrainBooleanOrDOMStringParameters",
             "Capabilities",
             "ConstraintSet",
             "Constraints",
         ),
-        _CONSTRAINTS,
+        _PATTERN,
     ),
     **dict.fromkeys(
         (
@@ -166,6 +160,8 @@ def has(cls: Any, name: str, member: str) -> bool:
     if isinstance(cls, type) and issubclass(cls, enum.Enum):
         return member in {each.value for each in cls}
     if dataclasses.is_dataclass(cls) and member in {each.name for each in dataclasses.fields(cls)}:
+        return True
+    if typing.is_typeddict(cls) and member in cls.__annotations__:
         return True
     return hasattr(cls, member) or member in INSTANCES.get(name, ())
 

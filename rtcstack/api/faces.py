@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.home import Home
-from rtcstack.api.promises import OperationsChain
 from rtcstack.api.transportslots import TransportSlots
+from rtcstack.promises import OperationsChain
 
 if TYPE_CHECKING:
     from rtcstack.api.stats import RTCStatsReport

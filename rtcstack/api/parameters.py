@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "RTCResolutionRestriction",
     "RTCRtcpParameters",
     "RTCRtpCapabilities",
     "RTCRtpCodec",
@@ -126,6 +127,18 @@ class RTCRtcpParameters:
     reducedSize: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RTCResolutionRestriction:
+    """How large pictures are at most, whichever side is the longer one (webrtc-extensions).
+
+    Attributes:
+        maxWidth, maxHeight: pixels; both are needed.
+    """
+
+    maxWidth: int | None = None
+    maxHeight: int | None = None
+
+
 @dataclass(slots=True)
 class RTCRtpEncodingParameters:
     """One stream of a sender.
@@ -136,11 +149,15 @@ class RTCRtpEncodingParameters:
         maxBitrate: bits per second, or None.
         maxFramerate: frames per second, or None.
         scaleResolutionDownBy: 1.0 or more, video only, or None.
+        scaleResolutionDownTo: how large pictures are at most, video only, or None; with it
+            `scaleResolutionDownBy` does not count. All active encodings have it, or none.
         priority: "very-low", "low", "medium" or "high".
         networkPriority: likewise, for DSCP.
         codec: what to send with, or None for the first negotiated.
         scalabilityMode: of webrtc-svc, or None.
-        adaptivePtime: let the packet time follow the network, audio only.
+        ptime: sound in a packet, in milliseconds, or None for what the peer asks for; audio only. Codecs
+            take what they can of it, and the peer's maximum holds.
+        adaptivePtime: let the packet time follow the network, audio only; not beside `ptime`.
     """
 
     rid: str | None = None
@@ -153,6 +170,8 @@ class RTCRtpEncodingParameters:
     codec: RTCRtpCodec | None = None
     scalabilityMode: str | None = None
     adaptivePtime: bool = False
+    scaleResolutionDownTo: RTCResolutionRestriction | None = None
+    ptime: int | None = None
 
 
 @dataclass(slots=True)
@@ -194,8 +213,10 @@ class RTCRtpContributingSource:
         source: its CSRC or SSRC.
         audioLevel: 0 (silence) to 1, or None when not told.
         rtpTimestamp: of what was played.
-        captureTimestamp: when that was captured by its sender's clock, in milliseconds since the
-            Unix epoch, or None (webrtc-extensions).
+        captureTimestamp: when that was captured by the capturer's clock, in milliseconds since the
+            Unix epoch; None unless the peer sends abs-capture-time (webrtc-extensions).
+        senderCaptureTimeOffset: the capturer's clock minus the sender's, in milliseconds, as the sender
+            estimates it, or None (webrtc-extensions).
     """
 
     timestamp: float
@@ -203,6 +224,7 @@ class RTCRtpContributingSource:
     audioLevel: float | None
     rtpTimestamp: int
     captureTimestamp: float | None = None
+    senderCaptureTimeOffset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from rtcstack.api.parameters import (
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
 )
-from rtcstack.api.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.connection.encodings import Encoding
 from rtcstack.connection.sending import Sender
@@ -35,6 +34,7 @@ from rtcstack.errors import InvalidModificationError, InvalidStateError, NotFoun
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 
@@ -104,7 +104,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         return self._dtmf
 
     def _attach(self, passage: Passage) -> None:
-        passage.attach(self._part.generate_key_frame if self._part.kind == "video" else None, None)
+        passage.attach(sender=self._part if self._part.kind == "video" else None)
 
     def _pass_through(self, passage: Passage | None) -> None:
         self._part.set_transform(passage)

@@ -17,7 +17,6 @@ from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDesc
 from rtcstack.api.descriptionslots import DescriptionSlots, as_session_description
 from rtcstack.api.home import Home
 from rtcstack.api.negotiationneeded import NegotiationNeeded
-from rtcstack.api.promises import OperationsChain, Steps, Task, Then
 from rtcstack.api.states import ConnectionStates
 from rtcstack.connection.happened import (
     Happened,
@@ -32,6 +31,7 @@ from rtcstack.errors import InvalidModificationError, InvalidStateError
 from rtcstack.events import Event, EventTarget
 from rtcstack.jsep.altered import altered
 from rtcstack.jsep.states import SdpType, Side, SignalingState, next_state
+from rtcstack.promises import OperationsChain, Steps, Task, Then
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport

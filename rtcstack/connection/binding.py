@@ -12,9 +12,11 @@ from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
+from rtcstack.codecs.picturelimits import PictureLimits, h264_limits, vpx_limits
 from rtcstack.config import MediaSettings
 from rtcstack.connection.encodings import Encoding, SsrcPair
 from rtcstack.errors import OperationError
+from rtcstack.jsep import h264
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.media.pipeline.outbound import Layer
@@ -41,6 +43,9 @@ _AUDIO_MIN_BPS = 32_000
 
 _LAYER_MIN_BPS = ((4.0, 30_000), (2.0, 150_000), (1.0, 400_000))
 """Least bit rate with which a simulcast layer is worth sending, by how much it is scaled down."""
+
+_SIZES = ((4.0, 320 * 180), (2.0, 640 * 360))
+"""Of layers whose size is set: what the quarter and the half of 720p have in pixels."""
 
 _VIDEO_MIN_BPS = 30_000
 
@@ -82,7 +87,7 @@ def send_layers(
     ssrcs: Sequence[SsrcPair],
     cname: str,
     settings: MediaSettings,
-    degradation: str = "balanced",
+    degradation: str | None = None,
 ) -> list[Layer]:
     """What a sender sends, one layer for each encoding that the peer takes.
 
@@ -92,7 +97,7 @@ def send_layers(
         ssrcs: for each encoding.
         cname: the connection's.
         settings: the connection's.
-        degradation: an RTCDegradationPreference.
+        degradation: an RTCDegradationPreference, or None.
     """
     used = list(zip(encodings, ssrcs, strict=True))
     # a peer without simulcast gets the first
@@ -143,7 +148,13 @@ def _layer(
     least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
     if count > 1:
         scale = encoding.scale_down_by
+        if encoding.scale_down_to is not None:
+            width, height = encoding.scale_down_to
+            scale = next((by for by, pixels in _SIZES if width * height <= pixels), 1.0)
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
+    limits = _limits(codec, section)
+    if limits is not None and limits.bitrate_bps is not None:
+        least = min(least, limits.bitrate_bps)
     send = SendParameters(
         mid=section.mid,
         kind=section.kind,
@@ -172,9 +183,43 @@ def _layer(
         max_bitrate_bps=bound,
         max_frame_rate=encoding.max_frame_rate,
         scale_down_by=encoding.scale_down_by,
-        ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
+        limits=limits,
+        scale_down_to=encoding.scale_down_to,
+        ptime_ms=_ptime(encoding, section),
         red_payload_type=_red(section, codec) if is_audio else None,
     )
+
+
+def _ptime(encoding: Encoding, section: Section) -> float | None:
+    """Milliseconds of sound in a packet: what the application prefers, else what the peer asks for."""
+    remote = section.remote
+    wanted = encoding.ptime_ms or (None if remote is None else remote.ptime_ms)
+    most = None if remote is None else remote.max_ptime_ms
+    return wanted if wanted is None or most is None else min(wanted, most)
+
+
+def _limits(codec: Codec, section: Section) -> PictureLimits | None:
+    """What the peer's decoder takes, as far as it says.
+
+    Spec: RFC 6184, section 8.2.2: where the levels of both directions may differ, the peer's description says
+    what it receives; else the lower one of both descriptions holds for both directions.
+    """
+    if codec.name in ("vp8", "vp9"):
+        return vpx_limits(codec.fmtp)
+    if codec.name != "h264":
+        return None
+    theirs = h264.ProfileLevel.parse(codec.fmtp.get("profile-level-id", ""))
+    if theirs is None:  # who says nothing would have to be sent 15 tiny pictures a second: see the decision
+        return None
+    level = theirs
+    local = section.local.codecs if section.local is not None else ()
+    ours = next((each for each in local if each.payload_type == codec.payload_type), None)
+    if ours is not None and ours.name == "h264":
+        ours_level = h264.ProfileLevel.parse(ours.fmtp.get("profile-level-id", ""))
+        allowed = {each.fmtp.get("level-asymmetry-allowed", "0") for each in (codec, ours)}
+        if ours_level is not None and allowed != {"1"} and ours_level.rank < theirs.rank:
+            level = ours_level
+    return h264_limits(level.level, codec.fmtp, high=theirs.profile in ("high", "constrained-high"))
 
 
 def _red(section: Section, codec: Codec) -> int | None:

@@ -223,6 +223,13 @@ class Sender:
         return self.outbound is not None and self.outbound.is_sending
 
     @property
+    def live_rids(self) -> list[str | None]:
+        """The layers that are sent, in their order; none without a live track."""
+        if not self.is_sending or self.track is None or self.track.readyState == "ended":
+            return []
+        return [each.rid for each in self.encodings if each.active]
+
+    @property
     def audio_outbound(self) -> AudioOutbound | None:
         """What sends, of an audio sender."""
         return self.outbound if isinstance(self.outbound, AudioOutbound) else None
@@ -353,14 +360,5 @@ class Sender:
             self.ssrcs,
             self.cname,
             settings=self._settings,
-            degradation=self._preferred_degradation(),
+            degradation=self.degradation,
         )
-
-    def _preferred_degradation(self) -> str:
-        """What was set, else what suits the content (mst-content-hint, section 4)."""
-        if self.degradation is not None:
-            return self.degradation
-        hint = "" if self.track is None else self.track.contentHint
-        if hint in ("detail", "text"):
-            return "maintain-resolution"
-        return "maintain-framerate" if hint == "motion" else "balanced"

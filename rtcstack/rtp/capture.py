@@ -36,7 +36,14 @@ class CaptureClock:
         clock_rate: of the timestamps, in Hz.
     """
 
-    __slots__ = ("_absolute_ntp_s", "_absolute_timestamp", "_ntp_s", "_rate", "_timestamp")
+    __slots__ = (
+        "_absolute_ntp_s",
+        "_absolute_timestamp",
+        "_ntp_s",
+        "_rate",
+        "_timestamp",
+        "clock_offset_s",
+    )
 
     def __init__(self, clock_rate: int) -> None:
         self._rate = clock_rate
@@ -44,6 +51,8 @@ class CaptureClock:
         self._timestamp = 0
         self._absolute_ntp_s: float | None = None
         self._absolute_timestamp = 0
+        self.clock_offset_s: float | None = None
+        """The capturer's clock minus the sender's, as frames told it last."""
 
     def on_sender_report(self, report: SenderReport) -> None:
         """A new pair of both clocks' readings. One without wall-clock time says nothing."""
@@ -51,10 +60,25 @@ class CaptureClock:
             self._ntp_s = report.ntp / _NTP_FRACTION
             self._timestamp = report.rtp_timestamp
 
-    def on_absolute(self, timestamp: int, ntp: int) -> None:
+    def on_absolute(self, timestamp: int, ntp: int, clock_offset_s: float | None = None) -> None:
         """A frame that tells its capture time."""
         self._absolute_ntp_s = ntp / _NTP_FRACTION
         self._absolute_timestamp = timestamp
+        if clock_offset_s is not None:
+            self.clock_offset_s = clock_offset_s
+
+    def absolute_capture_time(self, timestamp: int) -> float | None:
+        """Seconds since 1900 by the capturer's clock, as a frame has told or reckoned from one that did.
+
+        Args:
+            timestamp: RTP timestamp, unwrapped or not.
+
+        Spec: abs-capture-time, section on timestamp interpolation.
+        """
+        if self._absolute_ntp_s is None:
+            return None
+        distance = self._since(self._absolute_timestamp, timestamp)
+        return self._absolute_ntp_s + distance if abs(distance) <= MAX_INTERPOLATION_S else None
 
     def capture_time(self, timestamp: int) -> float | None:
         """Seconds since 1900 by the sender's clock, or None while nothing is known.
@@ -62,10 +86,9 @@ class CaptureClock:
         Args:
             timestamp: RTP timestamp, unwrapped or not.
         """
-        if self._absolute_ntp_s is not None:
-            distance = self._since(self._absolute_timestamp, timestamp)
-            if abs(distance) <= MAX_INTERPOLATION_S:
-                return self._absolute_ntp_s + distance
+        absolute = self.absolute_capture_time(timestamp)
+        if absolute is not None:
+            return absolute
         if self._ntp_s is None:
             return None
         return self._ntp_s + self._since(self._timestamp, timestamp)
@@ -106,7 +129,11 @@ class HeaderReader:
         if first.extension_start or last.extension_start:
             self._read_extensions(frame, first, last)
         frame.rotation = self.rotation
-        frame.capture_time = self.clock.capture_time(frame.timestamp)
+        clock = self.clock
+        frame.capture_time = clock.capture_time(frame.timestamp)
+        if self.ids.abs_capture_time:
+            frame.absolute_capture_time = clock.absolute_capture_time(frame.timestamp)
+            frame.capture_clock_offset_s = clock.clock_offset_s
 
     def _read_extensions(self, frame: EncodedFrame, first: RtpPacket, last: RtpPacket) -> None:
         ids = self.ids
@@ -127,4 +154,4 @@ class HeaderReader:
         if ids.abs_capture_time:
             absolute = read_abs_capture_time(first.extension(ids.abs_capture_time))
             if absolute is not None:
-                self.clock.on_absolute(first.timestamp, absolute.ntp)
+                self.clock.on_absolute(first.timestamp, absolute.ntp, absolute.clock_offset_s)

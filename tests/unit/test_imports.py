@@ -26,6 +26,7 @@ LEVELS = {
     "serial": 0,
     "engine": 0,
     "lazynames": 0,
+    "promises": 0,
     "refusals": 0,
     "slips": 0,
     "sdp": 1,
@@ -41,6 +42,7 @@ LEVELS = {
     "api": 5,
     "ortc": 6,
     "observe": 6,
+    "compat": 6,
     "": 7,  # rtcstack/__init__.py itself
     "cli": 7,
     "testing": 7,
@@ -54,7 +56,7 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 ONLY_IN = {
     "asyncio": {
         *("platform", "network", "workers", "ice", "transport", "media"),
-        *("connection", "api", "ortc", "observe", "events", "cli", "testing"),
+        *("connection", "api", "ortc", "observe", "events", "promises", "cli", "testing", "compat"),
     },
     "aioice": {"network", "ice"},
     "dns": {"network"},
@@ -63,8 +65,8 @@ ONLY_IN = {
     "ssl": {"network", "config", "testing"},
     "OpenSSL": {"dtls"},
     "pylibsrtp": {"dtls"},
-    "av": {"codecs", "media"},
-    "pyee": {"events"},
+    "av": {"codecs", "media", "compat"},
+    "pyee": {"events", "compat"},
 }
 """Packages that have one home, or few."""
 
@@ -276,7 +278,7 @@ def test_every_room_has_a_level() -> None:
             "sctp",
             [
                 "asyncio: only in api, cli, connection, events, ice, media, network, observe, ortc, "
-                "platform, testing, transport, workers",
+                "platform, promises, testing, transport, workers",
                 "asyncio: not in an engine",
             ],
         ),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rtcstack.api.promises import upon
 from rtcstack.compat.aiortc.codecsets import get_capabilities
 from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
 from rtcstack.compat.aiortc.nativestats import sender_stats
 from rtcstack.compat.aiortc.nativetracks import native_track
 from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
 from rtcstack.compat.aiortc.stats import RTCStatsReport
+from rtcstack.promises import upon
 
 if TYPE_CHECKING:
     from rtcstack.api.sender import RTCRtpSender as NativeSender

@@ -47,9 +47,10 @@ def _add_source(report: Report, track_id: str, meters: list[SourceMeter]) -> str
         "relayedSource": isinstance(track.source, ReceiverSource | EncodedReceiverSource),
     }
     if track.kind == "video":
-        settings = track.source.settings()
-        members["width"] = settings.get("width")
-        members["height"] = settings.get("height")
+        form = track.source.form if track.source.frames else None
+        settings = track.getSettings() if form is not None else {}
+        members["width"] = settings.get("width") or (form and form.width)
+        members["height"] = settings.get("height") or (form and form.height)
         members["frames"] = track.source.frames - known.frames_before
         rates = [meter.frame_rate.lately(report.now) for meter in meters]
         members["framesPerSecond"] = max((rate for rate in rates if rate is not None), default=None)

@@ -52,6 +52,14 @@ _RETRY_AFTER_S = 1.0
 _FAILURES = 3
 
 
+_SUITS = {
+    "motion": "maintain-framerate",
+    "detail": "maintain-resolution",
+    "text": "maintain-resolution",
+}
+"""What is kept of content of that hint, unless the application has said (mst-content-hint, section 4.3)."""
+
+
 class VideoLayer:
     """One encoding: an encoder and the stream that it feeds.
 
@@ -75,7 +83,7 @@ class VideoLayer:
         self.implementation = ""
         self.errors = 0
         self.frame_rate = FrameRate()
-        self.adaptation = Adaptation(layer.degradation)
+        self.adaptation = Adaptation()
         self._limitation = Limitation(monotonic())
         self._source_rate = FrameRate()
         self._due_at = 0.0
@@ -93,7 +101,9 @@ class VideoLayer:
         self._awaits_key_frame = False  # of frames that come encoded, after a pause
         self._last_frame: av.VideoFrame | None = None
         self._last_frame_at = 0.0
-        self._last_pixels = 0
+        self._last_size = 0, 0
+        self._scale = max(1.0, layer.scale_down_by)  # what was asked for, and what the peer takes
+        self._max_rate = layer.max_frame_rate
 
     @property
     def frames_dropped(self) -> int:
@@ -143,9 +153,10 @@ class VideoLayer:
             layer.implementation,
         ):
             self.release()
-        self.adaptation.preference = layer.degradation
         if layer.active and not old.active:
             self.request_key_frame()
+        if any(self._last_size):
+            self._fit(*self._last_size)
         self._set_cap()
         self._aim()
 
@@ -176,9 +187,11 @@ class VideoLayer:
         self._aim()
 
     def _set_cap(self) -> None:
-        cap = self.layer.max_bitrate_bps
-        if cap is None and self._last_pixels:
+        cap, limits = self.layer.max_bitrate_bps, self.layer.limits
+        if cap is None and any(self._last_size):
             cap = default_bitrate(self.width, self.height)
+        if cap is not None and limits is not None and limits.bitrate_bps is not None:
+            cap = min(cap, limits.bitrate_bps)
         self._cap_bps = cap
         bound = None if cap is None else int(cap / _HEADERS_SHARE)
         if self.stream.parameters.max_bitrate_bps != bound:
@@ -190,21 +203,37 @@ class VideoLayer:
 
     def _measure(self, frame: av.VideoFrame) -> None:
         """The pictures' size says what the stream can use."""
-        scale = max(1.0, self.layer.scale_down_by)
-        self.width, self.height = int(frame.width / scale), int(frame.height / scale)
-        self._last_pixels = frame.width * frame.height
+        self._last_size = frame.width, frame.height
+        self._fit(frame.width, frame.height)
         self._set_cap()
         self._aim()
+
+    def _fit(self, width: int, height: int) -> None:
+        """How large and how frequent pictures of this size may be sent; another encoder if need be."""
+        layer, limits = self.layer, self.layer.limits
+        scale = layer.scale(width, height)
+        rate = layer.max_frame_rate
+        if limits is not None:
+            scale *= limits.scale(width / scale, height / scale)
+            bound = limits.rate(int(width / scale), int(height / scale))
+            if bound is not None:
+                rate = bound if rate is None else min(rate, bound)
+        self.width, self.height = int(width / scale), int(height / scale)
+        if rate != self._max_rate:
+            self.release()
+        self._scale, self._max_rate = scale, rate
+        if self._coder is not None:
+            self._coder.scale = scale * self.adaptation.scale
 
     # -- pictures ---------------------------------------------------------------------------------
 
     def encode(self, frame: av.VideoFrame, now: float) -> None:
         """Have a picture encoded."""
-        if frame.width * frame.height != self._last_pixels:
+        if (frame.width, frame.height) != self._last_size:
             self._measure(frame)
         if not self.stream.active or not self.target_bps or now < self._retry_at:
             return
-        if self.layer.max_frame_rate == 0:
+        if self._max_rate == 0:
             return
         if self._hint != self._wanted_hint:
             self.release()  # the encoder is made for other pictures
@@ -217,17 +246,18 @@ class VideoLayer:
 
     def _adapt(self, frame: av.VideoFrame, now: float) -> bool:
         """Follow what the bits and the encoder's time allow; whether this picture is to be sent."""
-        adaptation, layer = self.adaptation, self.layer
+        adaptation, layer, scale = self.adaptation, self.layer, self._scale
+        adaptation.preference = layer.degradation or _SUITS.get(self._hint, "balanced")
         self._source_rate.count(now)
         rate = self._rate(now)
-        size = int(frame.width / layer.scale_down_by), int(frame.height / layer.scale_down_by)
+        size = int(frame.width / scale), int(frame.height / scale)
         cap = self._cap_bps or default_bitrate(*size)
         changed = adaptation.look(
             now, self.target_bps, cap, size, rate, self.counts.frames, self.frames_dropped
         )
         self._limitation.note(self.limited_by, now)
         if changed and self._coder is not None:
-            self._coder.scale = layer.scale_down_by * adaptation.scale
+            self._coder.scale = scale * adaptation.scale
         if adaptation.frame_rate is None:
             return True
         if now < self._due_at:
@@ -238,7 +268,7 @@ class VideoLayer:
     def _rate(self, now: float) -> float:
         """Pictures a second of the source, as far as they are wanted."""
         rate = self._source_rate.per_second(now) or _USUAL_FRAME_RATE
-        bound = self.layer.max_frame_rate
+        bound = self._max_rate
         return rate if bound is None else min(rate, bound)
 
     @property
@@ -251,8 +281,8 @@ class VideoLayer:
         self._hint = self._wanted_hint
         settings = VideoSettings(
             bitrate_bps=max(1, self.target_bps),
-            scale_down_by=layer.scale_down_by * self.adaptation.scale,
-            max_frame_rate=layer.max_frame_rate,
+            scale_down_by=self._scale * self.adaptation.scale,
+            max_frame_rate=self._max_rate,
             content=self._hint,
             parameters=layer.parameters,
             implementation=layer.implementation,
@@ -298,7 +328,7 @@ class VideoLayer:
                 frame = EncodedMedia(
                     self.layer.mime_type,
                     unit.data,
-                    timestamp,
+                    unit.timestamp,
                     VIDEO_TIME_BASE,
                     key_frame=unit.key_frame,
                     width=unit.width,
@@ -370,7 +400,10 @@ class VideoLayer:
 
     def on_key_frame_requested(self) -> None:
         """The peer cannot go on without one."""
-        self.make_key_frame()
+        transform = self._owner.transform
+        rid, make = self.layer.send.rid, self.make_key_frame
+        if transform is None or not transform.on_key_frame_requested(rid, make):
+            make()
         self._owner.on_key_frame_requested()
 
     def make_key_frame(self) -> None:
@@ -414,7 +447,7 @@ class VideoOutbound(Outbound):
         """Told whenever the peer asks for one, of any layer."""
         made: dict[int, VideoLayer] = {}
         # the smallest first: it is served first when bits are scarce
-        for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
+        for index in sorted(range(len(layers)), key=lambda i: layers[i].rank):
             stream = transport.session.add_send_stream(layers[index].send)
             transport.session.set_active(stream, False)
             layer = made[index] = VideoLayer(self, layers[index], stream)
