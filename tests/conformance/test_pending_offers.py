@@ -115,6 +115,7 @@ async def test_an_answer_stays_with_the_generation_of_its_provisional_answer() -
     async with pair() as (a, b):
         a.addTransceiver("audio")
         await negotiate(a, b)
+        await connected(a, b)
         before = credentials(b)
         a.restartIce()
         await a.setLocalDescription()
