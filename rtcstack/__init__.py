@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     )
     from rtcstack.events import Event, EventTarget
     from rtcstack.ice import TcpMux, UdpMux
+    from rtcstack.media.audiooutput import AudioOutput
     from rtcstack.media.constraints import (
         MediaTrackCapabilities,
         MediaTrackConstraints,
@@ -115,6 +116,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AddressRule",
+    "AudioOutput",
     "Blob",
     "CallbackSink",
     "DOMException",
@@ -338,6 +340,7 @@ _HOMES = {
     "TcpMux": "rtcstack.ice",
     "TestPatternSource": "rtcstack.media.testsources",
     "ToneSource": "rtcstack.media.testsources",
+    "AudioOutput": "rtcstack.media.audiooutput",
     "TrackSource": "rtcstack.media.source",
     "UdpMux": "rtcstack.ice",
     "UnknownError": "rtcstack.errors",
