@@ -11,7 +11,7 @@ STAMPS := $(VENV)/.stamps
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples tools
 
-.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop compile-check fuzz bench dist docs demo serve check clean
+.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop compile-check fuzz bench dist docs demo serve check clean properties
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ conformance: install ## The W3C API's behaviour
 
 scenarios: install ## Whole calls on a virtual internet: losses, outages, NATs, relays, hours
 	$(PYTHON) -m pytest tests/scenarios $(ARGS)
+
+properties: install ## Random calls beside a model of webrtc-pc, for many seeds (WALKS=5000, WALKS_FROM=0)
+	GLARE_EVERY_S=3 WALKS=$(or $(WALKS),5000) WALKS_FROM=$(or $(WALKS_FROM),0) $(PYTHON) -m pytest tests/properties --timeout 600 $(ARGS)
 
 portable: install ## The same over the portable form of the network, which Windows' loop has
 	$(PYTHON) -m pytest tests/conformance --network=portable $(ARGS)

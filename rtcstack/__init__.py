@@ -88,7 +88,9 @@ if TYPE_CHECKING:
         UnknownError,
     )
     from rtcstack.events import Event, EventTarget
+    from rtcstack.filetransfer import FileTransfer, receive_file, send_file
     from rtcstack.ice import TcpMux, UdpMux
+    from rtcstack.media.audiooutput import AudioOutput
     from rtcstack.media.constraints import (
         MediaTrackCapabilities,
         MediaTrackConstraints,
@@ -116,6 +118,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AddressRule",
+    "AudioOutput",
     "Blob",
     "CallbackSink",
     "DOMException",
@@ -123,6 +126,7 @@ __all__ = [
     "EncodedSource",
     "Event",
     "EventTarget",
+    "FileTransfer",
     "IceSettings",
     "InvalidAccessError",
     "InvalidCharacterError",
@@ -229,8 +233,10 @@ __all__ = [
     "camera",
     "microphone",
     "processed",
+    "receive_file",
     "save_picture",
     "screen",
+    "send_file",
     "video_frame",
     "video_to_numpy",
 ]
@@ -341,6 +347,10 @@ _HOMES = {
     "TcpMux": "rtcstack.ice",
     "TestPatternSource": "rtcstack.media.testsources",
     "ToneSource": "rtcstack.media.testsources",
+    "AudioOutput": "rtcstack.media.audiooutput",
+    "FileTransfer": "rtcstack.filetransfer",
+    "receive_file": "rtcstack.filetransfer",
+    "send_file": "rtcstack.filetransfer",
     "TrackSource": "rtcstack.media.source",
     "UdpMux": "rtcstack.ice",
     "UnknownError": "rtcstack.errors",

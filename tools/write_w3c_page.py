@@ -1,9 +1,11 @@
-"""Writes docs/w3c.md: what the specifications' IDL names, and what of it there is.
+"""Writes docs/w3c.md: what the specifications' IDL names, and what of it there is; their algorithms, and the
+tests of each.
 
     python tools/write_w3c_page.py docs/w3c.md
 
 The IDL is data (tests/data/w3c_idl.json: names and types). Whether something is there is looked up in the
-package; what is not, or has another form, needs a line in `NOTES`, or the page cannot be written.
+package; what is not, or has another form, needs a line in `NOTES`, or the page cannot be written. The
+algorithms are data, too (tests/data/w3c_algorithms.json): each has its tests, or a reason for having none.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from typing import Any
 import rtcstack
 from rtcstack.media import constraints, stream, track
 
-IDL = json.loads((Path(__file__).parents[1] / "tests" / "data" / "w3c_idl.json").read_text())
+DATA = Path(__file__).parents[1] / "tests" / "data"
+IDL = json.loads((DATA / "w3c_idl.json").read_text())
+ALGORITHMS = json.loads((DATA / "w3c_algorithms.json").read_text())
 
 MORE = (stream, track, constraints)
 """Modules of names that the package does not show at its top."""
@@ -187,6 +191,39 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
             yield spec, definition["kind"], name, ", ".join(there), "; ".join(missing)
 
 
+def tests_of(named: list[str]) -> str:
+    """Tests in the page's words: their names under their file's, as pytest takes them."""
+    files: dict[str, list[str]] = {}
+    for each in named:
+        file, _, name = each.partition("::")
+        files.setdefault(file, []).append(name)
+    return "; ".join(f"`{file}`: " + ", ".join(names) for file, names in files.items())
+
+
+def algorithm_lines() -> Iterator[str]:
+    """The algorithms of each specification, with their tests."""
+    yield from (
+        "",
+        "## Algorithms and their tests",
+        "",
+        "Under their titles in the specifications; what has none goes by its interface. Beside",
+        "these, `tests/properties/test_walks.py` makes random calls and compares each step with a model of",
+        "webrtc-pc (`tests/support/model`), which names the few places where we depart from the text.",
+    )
+    for spec, each in ALGORITHMS.items():
+        yield from (
+            "",
+            f"### {spec}",
+            "",
+            f"Read at commit `{each['commit']}`.",
+            "",
+            "| | tests |",
+            "|---|---|",
+        )
+        for title, tests in each["algorithms"].items():
+            yield f"| {title} | {tests if isinstance(tests, str) else tests_of(tests)} |"
+
+
 def page() -> str:
     """The page."""
     lines = [
@@ -202,6 +239,7 @@ def page() -> str:
             lines += ["", f"## {spec}", "", f"Read at commit `{IDL[spec]['commit']}`.", ""]
             lines += ["| | | there | in another form, or absent |", "|---|---|---|---|"]
         lines.append(f"| {kind} | `{name}` | {there} | {rest} |")
+    lines += algorithm_lines()
     return "\n".join(lines) + "\n"
 
 

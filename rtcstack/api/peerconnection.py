@@ -110,6 +110,7 @@ class RTCPeerConnection(Resident, EventTarget):
             self._collect,
             self._needed.update,
             self._opus_parameters,
+            lambda: self._states.connection is RTCPeerConnectionState.CONNECTED,
         )
         self._states = ConnectionStates(self, self._home, self._faces, self._connection.transports)
         self._signaling = Signaling(

@@ -70,6 +70,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         transport_of: Callable[[TransportEntry], RTCDtlsTransport],
         collect: Callable[[Chosen], RTCStatsReport],
         on_changed: Callable[[], None],
+        is_connected: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._part = part
@@ -78,6 +79,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         self._transport_of = transport_of
         self._collect = collect
         self._on_changed = on_changed
+        self._is_connected = is_connected
         self._last_returned: RTCRtpSendParameters | None = None
         self._as_returned: RTCRtpSendParameters
         self._dtmf: RTCDTMFSender | None = None
@@ -98,7 +100,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
     def dtmf(self) -> RTCDTMFSender | None:
         """Sends telephone tones; None for video."""
         if self._dtmf is None and self._part.kind == "audio":
-            self._dtmf = RTCDTMFSender(self._part, self._home)
+            self._dtmf = RTCDTMFSender(self._part, self._home, self._is_connected)
         return self._dtmf
 
     def _attach(self, passage: Passage) -> None:
@@ -306,10 +308,10 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         """Say which streams the track belongs to; needs negotiation to reach the peer.
 
         Raises:
-            InvalidStateError: the transceiver is stopped.
+            InvalidStateError: the connection is closed.
         """
-        if self._part.stopped:
-            raise InvalidStateError("setStreams on a sender that is stopped")
+        if self._home.is_closed:
+            raise InvalidStateError("setStreams on a connection that is closed")
         self._part.set_streams([stream.id for stream in streams])
         self._on_changed()
 

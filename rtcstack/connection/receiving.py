@@ -57,6 +57,7 @@ class Receiver:
     Attributes:
         track: what arrives; muted while nothing does. Of simulcast, the largest layer that comes.
         streams: what the peer puts it into.
+        stable_streams: likewise, when the last exchange began; a rollback goes back to it.
         section: what was described, or None.
         entry: what it arrives over, or None.
         inbound: what receives; None before there was anything to receive.
@@ -68,6 +69,7 @@ class Receiver:
     def __init__(self, kind: str, limits: DecoderLimits | None = None) -> None:
         self.kind = kind
         self.streams: list[MediaStream] = []
+        self.stable_streams: list[MediaStream] = []
         self.section: Section | None = None
         self.entry: TransportEntry | None = None
         self.inbound: AudioInbound | VideoInbound | None = None

@@ -43,7 +43,7 @@ class Transceiver:
         preferences: the codecs to be negotiated, in order; None for the default.
         extensions: the header extensions likewise, with directions.
         used_by_add_track: addTrack attached a track to it.
-        is_told: whether the application knows that its track arrives ([[FiredDirection]]).
+        fired_direction: the direction for which events of its track were fired last.
         has_sent: whether it was ever agreed that it sends.
         stopping: stop() was called ([[Stopping]]).
         stopped: it has come to an end ([[Stopped]]).
@@ -69,16 +69,17 @@ class Transceiver:
         self.extensions: tuple[HeaderExtension, ...] | None = None
         self.created_by_add_track = created_by_add_track
         self.used_by_add_track = created_by_add_track
-        self.is_told = False
+        self.fired_direction: Direction | None = None
         self.has_sent = False
         self.stopping = False
         self.stopped = False
+        self._last_mid: str | None = None
         self._state = state
 
     @property
     def mid(self) -> str | None:
-        """The tag of its media section; None before it has one, and when it has stopped."""
-        return None if self.stopped else self._state.negotiation.mid_of(self.key)
+        """The tag of its media section; None before it has one. When it has stopped it keeps what it had."""
+        return self._last_mid if self.stopped else self._state.negotiation.mid_of(self.key)
 
     @property
     def section(self) -> Section | None:
@@ -134,7 +135,13 @@ class Transceiver:
     def finish(self) -> None:
         """It is stopped, here and in what was negotiated; see `stop`."""
         self.stop()
+        if not self.stopped:
+            self.note_mid()
         self.stopped = True
+
+    def note_mid(self) -> None:
+        """Keep the mid that it has now for when it has stopped."""
+        self._last_mid = self._state.negotiation.mid_of(self.key)
 
 
 class TransceiverSet:

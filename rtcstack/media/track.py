@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtcstack.clock import monotonic
 from rtcstack.entropy import random_uuid
@@ -22,6 +22,9 @@ from rtcstack.media.timeline import MAX_STEP_S, Timeline
 from rtcstack.media.tracksettings import TrackSettings, read
 from rtcstack.media.trackstats import MediaStreamTrackAudioStats, MediaStreamTrackVideoStats, TrackCounts
 from rtcstack.promises import Operation, Task, promise
+
+if TYPE_CHECKING:
+    from rtcstack.media.pcm import PcmReader
 
 __all__ = ["MediaStreamTrack", "MediaStreamTrackState"]
 
@@ -236,6 +239,31 @@ class MediaStreamTrack(EventTarget):
                 number that suits the kind.
         """
         return TrackReader(self, MAX_QUEUED[self._kind] if max_queued is None else max_queued)
+
+    def pcm(
+        self, rate: int = 16_000, channels: int = 1, frame_ms: float = 20, dtype: str = "int16"
+    ) -> PcmReader:
+        """The sound as numpy arrays of one form: ``async for chunk in track.pcm(16_000)``.
+
+        Args:
+            rate: samples a second, 4,000 to 192,000.
+            channels: 1 or 2.
+            frame_ms: of a chunk; a whole number of samples, a second at most.
+            dtype: "int16", or "float32" from -1 to 1.
+
+        Returns:
+            An asynchronous iterator of `rtcstack.media.pcm.PcmChunk`: arrays of samples, or of samples x
+            channels, with the `time` of the first. Close it when it is not read to the end.
+
+        Raises:
+            TypeError: the track is of video.
+            ValueError: an argument is out of range.
+        """
+        if self._kind != "audio":
+            raise TypeError(f"pcm() reads sound, and this is a track of {self._kind}")
+        from rtcstack.media.pcm import PcmReader
+
+        return PcmReader(self, rate, channels, frame_ms, dtype)
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
         reader = self.reader()

@@ -184,17 +184,21 @@ async def test_statistics_of_a_sender_and_of_a_receiver() -> None:
         assert not report, "nothing has come, and nothing is referenced"
 
 
-async def test_a_transceiver_that_has_stopped_has_no_mid() -> None:
+async def test_a_transceiver_that_has_stopped_keeps_its_mid_and_its_transport() -> None:
     async with pair() as (a, b):
         transceiver = a.addTransceiver("video")
         await negotiate(a, b)
         assert transceiver.mid == "0"
+        transport = transceiver.sender.transport
+        assert transport is not None
         transceiver.stop()
         assert transceiver.mid == "0"
         assert transceiver.direction == "stopped"
         assert transceiver.currentDirection == "sendonly"
         await negotiate(a, b)
-        assert transceiver.mid is None
+        assert transceiver.mid == "0"
+        assert transceiver.sender.transport is transceiver.receiver.transport is transport
+        assert transport.state == "closed"
         assert transceiver.currentDirection == "stopped"
         assert a.getTransceivers() == []
 

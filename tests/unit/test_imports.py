@@ -43,6 +43,7 @@ LEVELS = {
     "ortc": 6,
     "observe": 6,
     "compat": 6,
+    "filetransfer": 6,
     "": 7,  # rtcstack/__init__.py itself
     "cli": 7,
     "testing": 7,
@@ -346,7 +347,7 @@ LATER = {
     "a certificate": ("rtcstack.dtls.certificate",),
     "a transport": ("rtcstack.transport", "rtcstack.ice", "ifaddr"),
     "a name of the link": ("rtcstack.network.multicast",),
-    "a channel": ("rtcstack.api.datachannel", "rtcstack.api.sctptransport"),
+    "a channel": ("rtcstack.api.datachannel", "rtcstack.api.sctptransport", "rtcstack.api.channelstreams"),
     "statistics": ("rtcstack.api.stats", "rtcstack.connection.stats"),
     "media": (
         *("rtcstack.media", "rtcstack.codecs", "rtcstack.transport.mediapath"),
