@@ -291,7 +291,6 @@ class Negotiator:
         """
         for transceiver in self._transceivers.all:
             transceiver.sender.withdraw_proposal()
-            transceiver.note_mid()
             if transceiver.section is None:
                 transceiver.sender.bind(None, None)
                 transceiver.receiver.bind(None, None)

@@ -73,13 +73,12 @@ class Transceiver:
         self.has_sent = False
         self.stopping = False
         self.stopped = False
-        self._last_mid: str | None = None
         self._state = state
 
     @property
     def mid(self) -> str | None:
-        """The tag of its media section; None before it has one. When it has stopped it keeps what it had."""
-        return self._last_mid if self.stopped else self._state.negotiation.mid_of(self.key)
+        """The tag of its media section; None before it has one, and when it has stopped."""
+        return None if self.stopped else self._state.negotiation.mid_of(self.key)
 
     @property
     def section(self) -> Section | None:
@@ -135,13 +134,7 @@ class Transceiver:
     def finish(self) -> None:
         """It is stopped, here and in what was negotiated; see `stop`."""
         self.stop()
-        if not self.stopped:
-            self.note_mid()
         self.stopped = True
-
-    def note_mid(self) -> None:
-        """Keep the mid that it has now for when it has stopped."""
-        self._last_mid = self._state.negotiation.mid_of(self.key)
 
 
 class TransceiverSet:

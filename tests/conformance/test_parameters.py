@@ -184,7 +184,7 @@ async def test_statistics_of_a_sender_and_of_a_receiver() -> None:
         assert not report, "nothing has come, and nothing is referenced"
 
 
-async def test_a_transceiver_that_has_stopped_keeps_its_mid_and_its_transport() -> None:
+async def test_a_transceiver_that_has_stopped_has_no_mid_and_keeps_its_transport() -> None:
     async with pair() as (a, b):
         transceiver = a.addTransceiver("video")
         await negotiate(a, b)
@@ -196,7 +196,7 @@ async def test_a_transceiver_that_has_stopped_keeps_its_mid_and_its_transport() 
         assert transceiver.direction == "stopped"
         assert transceiver.currentDirection == "sendonly"
         await negotiate(a, b)
-        assert transceiver.mid == "0"
+        assert transceiver.mid is None
         assert transceiver.sender.transport is transceiver.receiver.transport is transport
         assert transport.state == "closed"
         assert transceiver.currentDirection == "stopped"

@@ -41,7 +41,7 @@ INTERFACES = {
         label ordered maxPacketLifeTime maxRetransmits protocol negotiated id readyState
         bufferedAmount bufferedAmountLowThreshold binaryType priority send close
         onopen onbufferedamountlow onerror onclosing onclose onmessage
-        | drain send_async unheard
+        | drain send_async opened streams unheard
     """,
     "RTCSctpTransport": "transport state maxMessageSize maxChannels onstatechange",
     "RTCDtlsTransport": "iceTransport state getRemoteCertificates onstatechange onerror",

@@ -63,6 +63,15 @@ class Transceiver:
     """For messages and events."""
 
     @property
+    def shown_mid(self) -> str | None:
+        """What the attribute gives.
+
+        Departure: no step takes the mid from a transceiver that has stopped; but a refused section has none
+        any longer (RFC 9429, section 5.10), and browsers show none.
+        """
+        return None if self.stopped else self.mid
+
+    @property
     def shown_direction(self) -> str:
         """The getter of direction."""
         return "stopped" if self.stopping else self.direction

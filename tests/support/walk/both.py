@@ -44,7 +44,7 @@ def shown_model(peer: Peer) -> dict[str, Any]:
 def _shown_transceiver(each: Transceiver) -> dict[str, Any]:
     return {
         "kind": each.kind,
-        "mid": each.mid,
+        "mid": each.shown_mid,
         "direction": each.shown_direction,
         "currentDirection": each.shown_current_direction,
         "track": each.track,
