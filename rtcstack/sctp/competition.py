@@ -1,0 +1,151 @@
+"""Beside flows that fill the buffer: a share is had only by filling it, too.
+
+While a queue stands that is more than flows of our kind would make, the window grows and shrinks as CUBIC's.
+At each sign that somebody has given way, and every few seconds, it is cut for two rounds to what a delay
+target would keep: if the queue is then as short as our own kind leaves it, the others are gone, or were
+of our kind, who have seen the same sign and have done the same.
+
+docs/decisions/sctp-congestion-control.md has figures.
+"""
+
+from __future__ import annotations
+
+from rtcstack.sctp.cubic import CubicGrowth
+
+__all__ = ["Competition"]
+
+FOREIGN_QUEUE_S = 0.015
+FOREIGN_AFTER_S = 6.0
+FOREIGN_AGAIN_S = 1.0
+"""A queue that exceeds the allowance by this, for so long, is held by others."""
+
+MEMORY_S = 10.0
+"""For so long after a competition the allowance is that of the rate at its end: who is being starved
+would otherwise take the queue for that of many flows of its kind."""
+
+TRIAL_ROUNDS = 2
+TRIAL_EVERY_S = 5.0
+TRIAL_EVERY_ROUNDS = 20
+TRIAL_FALL = 0.8
+"""A trial comes with a loss, when the queue has fallen to this share of its top, and so often."""
+
+OWN_QUEUE_S = 0.005
+"""What a queue may have above the allowance and count as one of our kind."""
+
+
+class Competition:
+    """Whether there is one, and its window.
+
+    Attributes:
+        is_on: whether the window is the competition's.
+    """
+
+    __slots__ = (
+        "_foreign_since",
+        "_growth",
+        "_left_at",
+        "_left_rate",
+        "_rate",
+        "_top_s",
+        "_trial",
+        "_trial_at",
+        "_trial_queue_s",
+        "is_on",
+    )
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._growth = CubicGrowth()
+        self._foreign_since = 0.0
+        self._left_at = -1e9
+        self._left_rate = 0.0
+        self._rate = 0.0  # before the trial
+        self._top_s = 0.0  # longest queue since the last trial
+        self._trial = 0  # rounds that are left of it
+        self._trial_at = 0.0
+        self._trial_queue_s = 0.0
+
+    def reference_rate(self, rate: float, now: float) -> float:
+        """The rate whose allowance a queue is judged by."""
+        return max(rate, self._left_rate) if now - self._left_at < MEMORY_S else rate
+
+    def watch(self, excess_s: float, packets: float, now: float) -> bool:
+        """A round without competition. Returns whether one has begun.
+
+        Args:
+            excess_s: what the queue has above the allowance.
+            packets: the window.
+            now: monotonic time.
+        """
+        if excess_s < FOREIGN_QUEUE_S:
+            self._foreign_since = now
+        elif now - self._foreign_since > (
+            FOREIGN_AGAIN_S if now - self._left_at < MEMORY_S else FOREIGN_AFTER_S
+        ):
+            self.is_on = True
+            self._growth.start(packets)
+            self._trial = 0
+            self._trial_at = now
+            self._top_s = 0.0
+        return self.is_on
+
+    def on_loss(self, rate: float) -> bool:
+        """Something of ours was lost. Returns whether this begins a trial."""
+        if self._trial:
+            return False
+        self._growth.shrink()
+        self._begin_trial(rate)
+        return True
+
+    def on_round(self, packets: float, rtt_s: float, queue_s: float, rate: float, now: float) -> float:
+        """A round without a trial is over.
+
+        Args:
+            packets: acknowledged while the window held data back.
+            rtt_s, queue_s: mean round-trip time, and what of it is queue.
+            rate: the best of some rounds.
+            now: monotonic time.
+
+        Returns:
+            The window in packets; 0.0 if a trial begins.
+        """
+        if packets:
+            self._growth.grow(packets, now, rtt_s)
+        if queue_s > self._top_s:
+            self._top_s = queue_s
+        pause_s = max(TRIAL_EVERY_S, TRIAL_EVERY_ROUNDS * rtt_s)
+        if queue_s < TRIAL_FALL * self._top_s or now - self._trial_at > pause_s:
+            self._begin_trial(rate)
+            return 0.0
+        return self._growth.window
+
+    def _begin_trial(self, rate: float) -> None:
+        self._rate = rate
+        self._trial = TRIAL_ROUNDS
+        self._trial_queue_s = 1e9
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether a trial is under way."""
+        return self._trial > 0
+
+    @property
+    def window(self) -> float:
+        """The competition's window, in packets."""
+        return self._growth.window
+
+    def on_trial_round(self, queue_s: float | None, allowance_s: float, now: float) -> bool:
+        """A round of a trial is over. Returns whether the competition is, too."""
+        if queue_s is not None and queue_s < self._trial_queue_s:
+            self._trial_queue_s = queue_s
+        if self._trial_queue_s < allowance_s + OWN_QUEUE_S:
+            self._trial = 0
+            self.is_on = False
+            self._left_at = self._foreign_since = now
+            self._left_rate = self._rate
+            return True
+        self._trial -= 1
+        if not self._trial:
+            self._trial_at = now
+            self._top_s = 0.0
+        return False
