@@ -11,7 +11,7 @@ STAMPS := $(VENV)/.stamps
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples tools
 
-.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop compile-check fuzz bench dist docs demo serve check clean properties
+.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop compile-check fuzz bench congestion dist docs demo serve check clean properties
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -86,6 +86,9 @@ fuzz: install ## Hypothesis with many more examples, then atheris (SECONDS for e
 
 bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: by room; DOCS=1: into the docs)
 	$(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(PROFILE),--profile) $(if $(DOCS),--docs) $(ARGS)
+
+congestion: install ## What congestion controllers of data do on shared roads, written into docs/decisions
+	$(PYTHON) -m bench.congestion --docs $(ARGS)
 
 dist: install ## Build dist/: a source archive and a wheel, and check what they say of themselves
 	rm -rf dist

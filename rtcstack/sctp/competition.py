@@ -15,7 +15,7 @@ from rtcstack.sctp.cubic import CubicGrowth
 __all__ = ["Competition"]
 
 FOREIGN_QUEUE_S = 0.015
-FOREIGN_AFTER_S = 6.0
+FOREIGN_AFTER_S = 8.0
 FOREIGN_AGAIN_S = 1.0
 """A queue that exceeds the allowance by this, for so long, is held by others."""
 

@@ -23,7 +23,7 @@ MARGIN = 0.97
 """After a failed raise the window is this share of what arrives: a token bucket must not stay empty."""
 
 FEW_ROUNDS = 8
-MOST_ROUNDS = 192
+MOST_ROUNDS = 256
 """Rounds between two raises; they double with each that fails."""
 
 SUCCESSES = 4

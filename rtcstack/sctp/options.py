@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtcstack.sctp.congestion import CongestionController
-from rtcstack.sctp.delay_target import DelayTarget
+from rtcstack.sctp.shared_delay import SharedDelay
 
 __all__ = ["SctpOptions"]
 
@@ -46,6 +46,8 @@ class SctpOptions:
         reuse_lowest_ids: give a channel the lowest stream that is free, not each once before any again.
         initial_window_packets: congestion window to start with, in packets.
         congestion: makes the congestion controller; is given the MTU and the initial window, in bytes.
+            `shared_delay.SharedDelay`, `cubic.Cubic`, `congestion.Reno` (RFC 9260), or
+            `delay_target.DelayTarget`, for lossy links that are nobody else's: it takes them whole.
     """
 
     mtu_bytes: int = 1191
@@ -68,7 +70,7 @@ class SctpOptions:
     partial_reliability: bool = True
     reuse_lowest_ids: bool = False
     initial_window_packets: int = 10
-    congestion: Callable[[int, int], CongestionController] = DelayTarget
+    congestion: Callable[[int, int], CongestionController] = SharedDelay
 
     def __post_init__(self) -> None:
         if self.mtu_bytes < 512:

@@ -53,7 +53,10 @@ DRAIN_SHARE = 0.5
 LEAST_AGE_S = 60.0
 """The queue is what lies above the least round-trip time of so long: a drain beside others ends in theirs."""
 
-FOREIGN_QUEUE_SHARE = 0.25
+TRIAL_SHARE = 0.7
+"""What a competition's trial leaves of a delay target's window: others of our kind must see it."""
+
+FOREIGN_QUEUE_SHARE = 0.18
 """A queue that outlasts a drain is held by others: this share of it is added to the allowance."""
 
 STARTUP_SAMPLES = 8
@@ -64,8 +67,9 @@ a quarter in three rounds, or with heavy losses."""
 
 HEAVY_LOSS = 0.2
 HEAVY_LOST_PACKETS = 8
+COLLAPSE_ROUNDS = 2
 """A round that loses this share (and not just a few packets) is not waited for: the rate is that of
-what has come of it."""
+what has come of it. What is lost until the next round is over was sent before, and says nothing new."""
 
 STARTUP_PACING = 2.0
 CRUISE_PACING = 1.25
@@ -149,7 +153,7 @@ class SharedDelay:
         self._ack_at = 0.0
         self._rtt_sum_s = 0.0
         self._rtt_count = 0
-        self._collapsed = False
+        self._collapsed = 0
         # Startup, drains and timeouts.
         self._startup = True
         self._startup_rtt_s = 0.0
@@ -197,7 +201,7 @@ class SharedDelay:
             return
         elapsed_s = now - self._round_at
         if self._base_rtt_s and elapsed_s > self._base_rtt_s / 4:
-            self._collapsed = True
+            self._collapsed = COLLAPSE_ROUNDS
             if self._startup:
                 self._startup = False
                 self._set_window(self.window_bytes // 2)
@@ -234,11 +238,11 @@ class SharedDelay:
             self._update_base(rtt_s, now)
         if not elapsed_s or not self._base_rtt_s:
             return
-        if acked + lost:
+        if acked + lost and not self._collapsed:
             self._loss += (lost / (acked + lost) - self._loss) / 8
         rate = acked / elapsed_s
         if self._collapsed:
-            self._collapsed = False
+            self._collapsed -= 1
             self._rates = [rate]
         elif limited or (self._rates and rate > max(self._rates)):
             self._rates.append(rate)
@@ -345,7 +349,7 @@ class SharedDelay:
 
     def _begin_trial(self) -> None:
         rate = max(self._rates, default=0.0)
-        goal = int(rate * (self._least_rtt_s + allowance_s(rate)))
+        goal = int(TRIAL_SHARE * rate * (self._least_rtt_s + allowance_s(rate)))
         self._set_window(min(goal, int(self._competition.window * self._mtu)))
 
     def _watch_startup(self, rtt_s: float) -> None:

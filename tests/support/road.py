@@ -120,7 +120,9 @@ class Flow:
         self.road = road
         self.control = controller(PACKET_BYTES, INITIAL_WINDOW_BYTES)
         self.sent = self.dropped = self.delivered = self.acks = 0
-        self._flight: deque[list[Any]] = deque()  # [number, sent_at, state], state 0 in flight, 1 acked, 2 lost
+        self._flight: deque[list[Any]] = (
+            deque()
+        )  # [number, sent_at, state], state 0 in flight, 1 acked, 2 lost
         self._by_number: dict[int, list[Any]] = {}
         self._in_flight = 0
         self._entry_at = 0.0
@@ -140,6 +142,7 @@ class Flow:
         self._watch_at = -1.0
         self._probes = 0
         self._timeouts = 0
+        self._stopped = False
         self._received: list[int] = []
         self._expected = 0
         self._sack_at = -1.0
@@ -151,9 +154,15 @@ class Flow:
         self._pump()
         self._watch()
 
+    def stop(self) -> None:
+        """Send no more."""
+        self._stopped = True
+
     # -- sending
 
     def _pump(self) -> None:
+        if self._stopped:
+            return
         road, control = self.road, self.control
         now = road.now
         rate = control.pacing_bytes_per_s
@@ -318,6 +327,8 @@ class Flow:
 
     def _watch(self, at: float = -1.0) -> None:
         """Tail probes and T3, looked for now and then instead of by a timer for each packet."""
+        if self._stopped:
+            return
         now = self.road.now
         idle_s = now - self._progress_at
         srtt_s = self._srtt_s or 0.5
@@ -339,4 +350,6 @@ class Flow:
 
 def flows(road: Road, kinds: Sequence[tuple[Controller, float]]) -> list[Flow]:
     """Flows of these controllers, each from its time on."""
-    return [Flow(road, controller, start_s + 0.01 * index) for index, (controller, start_s) in enumerate(kinds)]
+    return [
+        Flow(road, controller, start_s + 0.01 * index) for index, (controller, start_s) in enumerate(kinds)
+    ]

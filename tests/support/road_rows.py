@@ -61,7 +61,13 @@ def buffer_of(seconds: float) -> int:
 
 
 def alone(
-    controller: Controller, seed: int, *, count: int = 1, buffer_s: float = 0.1, late_s: float = 0.5, **settings: float
+    controller: Controller,
+    seed: int,
+    *,
+    count: int = 1,
+    buffer_s: float = 0.1,
+    late_s: float = 0.5,
+    **settings: float,
 ) -> Measured:
     """Flows of one kind."""
     road = Road(RoadSettings(**{"buffer_bytes": buffer_of(buffer_s), **settings}), seed)  # type: ignore[arg-type]
@@ -190,7 +196,13 @@ def _rows() -> list[Row]:
             )
     for count, most in ((1, 0.012), (4, 0.025)):
         rows.append(
-            Row(f"own loss, 10 packets, {count}", f"{100 * most:g} %", _own_loss(count, 0.0), most.__ge__, per_cent=True)
+            Row(
+                f"own loss, 10 packets, {count}",
+                f"{100 * most:g} %",
+                _own_loss(count, 0.0),
+                most.__ge__,
+                per_cent=True,
+            )
         )
     rows.append(Row("own loss, 10 packets, 16, by CUBIC's", "1.5", times_cubic, lambda value: value <= 1.5))
     for buffer_s in (0.05, 0.2):
@@ -206,14 +218,24 @@ def _rows() -> list[Row]:
             )
     for count, least in ((4, 0.6), (16, 0.4)):
         for buffer_s, what in ((0.0, "10 packets"), (0.1, "100 ms")):
-            rows.append(Row(f"least share of {count}, {what}", f"{least:g}", _least(count, buffer_s), least.__le__))
+            rows.append(
+                Row(f"least share of {count}, {what}", f"{least:g}", _least(count, buffer_s), least.__le__)
+            )
     for loss, least in ((0.01, 0.95), (0.02, 0.9), (0.05, 0.7)):
         rows.append(Row(f"random loss {100 * loss:g} %", f"{least:g}", _used(loss=loss), least.__le__))
     for bucket, what in ((12_000, "10 packets"), (125_000, "100 ms")):
         rows.append(
-            Row(f"policer of {what}: drops", "2 %", _policer(bucket, True), lambda value: value <= 0.02, per_cent=True)
+            Row(
+                f"policer of {what}: drops",
+                "2 %",
+                _policer(bucket, True),
+                lambda value: value <= 0.02,
+                per_cent=True,
+            )
         )
-        rows.append(Row(f"policer of {what}: used", "0.75", _policer(bucket, False), lambda value: value >= 0.75))
+        rows.append(
+            Row(f"policer of {what}: used", "0.75", _policer(bucket, False), lambda value: value >= 0.75)
+        )
     rows += [
         Row("step down by ten: drops by CUBIC's", "3", drops_by_cubic, lambda value: value <= 3),
         Row("step down by ten: used after 2 s", "0.9", settled_after_down, lambda value: value >= 0.9),
