@@ -1,8 +1,8 @@
 """A bottleneck that drops and shows no queue (a policer): which window brings the most, found by trying.
 
-Without a queue the round-trip time says nothing, and the rate that arrives stays the same however much more is
-sent. So the window stands still, and is now and then raised or lowered for some rounds: what does not change
-deliveries is not sent.
+Without a queue the round-trip time says nothing, and the rate that arrives stays the same however much
+more is sent. So the window stands still, and is now and then raised or lowered for some rounds: what does
+not change deliveries is not sent.
 
 docs/decisions/sctp-congestion-control.md has figures.
 """

@@ -1,16 +1,18 @@
 """The default congestion controller: a delay target that gives way to others, and does not starve.
 
 Each round trip it measures the rate at which data arrives, and sets the window to that rate times the
-round-trip time of the path itself, plus an allowance that waits in the bottleneck's queue. The allowance, as a
-time, falls with the rate, so flows that share a queue settle at the same rate. Random losses do not slow it.
-It differs from `delay_target.DelayTarget` where the path is shared: the allowance is a small share of a buffer
-that overflows; where there is no queue to see, `knee` finds the window; beside flows that fill the buffer,
-`competition` does.
+round-trip time of the path itself, plus an allowance that waits in the bottleneck's queue. The allowance,
+as a time, falls with the rate, so flows that share a queue settle at the same rate. Random losses do not
+slow it. It differs from `delay_target.DelayTarget` where the path is shared: the allowance is a small share
+of a buffer that overflows; where there is no queue to see, `knee` finds the window; beside flows that fill
+the buffer, `competition` does.
 
 docs/decisions/sctp-congestion-control.md has the model, what else was tried, and figures.
 """
 
 from __future__ import annotations
+
+from math import sqrt
 
 from rtcstack.sctp.competition import Competition
 from rtcstack.sctp.congestion import Acknowledgement
@@ -35,6 +37,7 @@ NO_QUEUE_S = 0.0015
 """With such losses and never a longer queue there is none: the knee is searched."""
 
 FIRST_GUESS = 0.97
+"""The search begins at this share of what arrives."""
 
 STEP = 0.5
 """How much of the way to its goal the window goes each round."""
@@ -89,7 +92,7 @@ MAX_GAP_S = 0.1
 
 def allowance_s(rate: float) -> float:
     """The queue that a flow with this rate, in bytes per second, wants for itself."""
-    return ALLOWANCE_FLOOR_S + ALLOWANCE_SCALE / max(rate, 1.0) ** 0.5
+    return ALLOWANCE_FLOOR_S + ALLOWANCE_SCALE / sqrt(max(rate, 1.0))
 
 
 class SharedDelay:

@@ -1,4 +1,4 @@
-"""Data channels on a road that they share: a seed of ten rows of `make congestion`, and whole associations."""
+"""Data channels on a road that they share: a seed of rows of `make congestion`, and whole associations."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_its_least_window_is_bounded_whatever_is_lost() -> None:
 
 
 def whole(controllers: list[Controller], *, buffer_bytes: int, seconds: float) -> tuple[list[float], Link]:
-    """Whole associations, a second apart, through one bottleneck: share of the link of each in the latter half."""
+    """Whole associations, a second apart, through one bottleneck: the share of each in the latter half."""
     network = Simulation()
     neck = network.link(rate_bytes_per_s=RATE, queue_bytes=buffer_bytes)
     received = [0] * len(controllers)

@@ -186,7 +186,7 @@ def _rows() -> list[Row]:
             )
     for buffer_s, what in ((0.0, "10 packets"), (0.05, "50 ms"), (0.2, "200 ms")):
         for first in (True, False):
-            rows.append(
+            rows.append(  # noqa: PERF401
                 Row(
                     f"beside Reno, {what}, {'first' if first else 'late'}",
                     "0.4 to 2.5",
@@ -207,7 +207,7 @@ def _rows() -> list[Row]:
     rows.append(Row("own loss, 10 packets, 16, by CUBIC's", "1.5", times_cubic, lambda value: value <= 1.5))
     for buffer_s in (0.05, 0.2):
         for count in (1, 4):
-            rows.append(
+            rows.append(  # noqa: PERF401
                 Row(
                     f"own loss, {1000 * buffer_s:g} ms, {count}",
                     "0.3 %",
