@@ -456,3 +456,18 @@ async def test_gathering_of_many_transports_is_one_sum(pool: int) -> None:
         await pc.setLocalDescription()
         await pc.gathered()
         assert states == ["gathering", "complete"]
+
+
+async def test_a_restart_before_anything_has_connected_connects() -> None:
+    async with pair() as (a, b):
+        trickle(a, b)
+        states: list[str] = []
+        a.oniceconnectionstatechange = lambda: states.append(str(a.iceConnectionState))
+        a.createDataChannel("x")
+        await negotiate(a, b)
+        a.restartIce()
+        await negotiate(a, b)
+        for pc in (a, b):
+            await until(lambda pc=pc: pc.connectionState == "connected", pc, "connectionstatechange")
+        assert states[0] == "checking"
+        assert set(states[1:]) <= {"connected", "completed", "checking"}
