@@ -119,10 +119,10 @@ async def test_candidates_in_the_offer_wait_for_the_answer() -> None:
 async def test_a_peer_reflexive_candidate_is_one() -> None:
     async with silent_pair() as (a, b):
         await b.gathered()
-        for candidate in ice_of(b).getLocalCandidates():
-            await a.addIceCandidate(candidate)
         states: list[str] = []
         ice_of(b).on("statechange", lambda: states.append(str(ice_of(b).state)))
+        for candidate in ice_of(b).getLocalCandidates():
+            await a.addIceCandidate(candidate)
         await until(lambda: b.connectionState == "connected", b, "connectionstatechange")
         assert states == ["checking", "connected"]
         assert ice_of(b).getRemoteCandidates() == [], "it was not signalled"
