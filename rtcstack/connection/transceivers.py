@@ -101,6 +101,7 @@ class Transceiver:
             kind=self.kind,
             direction=Direction.INACTIVE if self.stopping else self.direction,
             codec_preferences=self.preferences,
+            codecs_brought=sender.codecs_brought,
             header_extensions=self.extensions,
             msids=sender.msids,
             send_encodings=tuple(
