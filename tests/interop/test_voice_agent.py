@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from examples.realtime import RealtimeError, RealtimePipeline
 from examples.voice_agent import Agent, EchoPipeline
 from rtcstack import AudioOutput, RTCPeerConnection
+from tests.interop.test_examples import ROOT
 from tests.support.realtime_server import KEY, SPEAKS_HZ, RealtimeServer
 
 RATE = 16_000
@@ -165,6 +168,27 @@ async def test_a_service_that_refuses_is_named_and_leaves_nothing(
                 await caller.call(url)
         assert agent.calls == 0
         await caller.close()
+
+
+@pytest.mark.parametrize("key", [KEY, "wrong"])
+async def test_the_example_of_the_how_to(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "how-to" / "voice-agent.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    service = RealtimeServer()
+    microphone = AudioOutput(RATE)
+    async with asyncio.timeout(30), serving(service.app()) as api:
+        hang_up = asyncio.get_running_loop().call_later(1.5, microphone.close)
+        names = {
+            "AudioOutput": AudioOutput,
+            "key": key,
+            "track": microphone.track,
+            "url": f"{api}/v1/realtime/calls",
+        }
+        await eval(compile(code, "voice-agent.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        hang_up.cancel()
+        microphone.close()
+    said = capsys.readouterr().out
+    assert ("session.created" if key == KEY else "refuses the key") in said
 
 
 async def test_a_service_that_is_not_there() -> None:
