@@ -32,6 +32,7 @@ from rtcstack.api.encodedframes import (
 )
 from rtcstack.api.transformstreams import KeyFrameRequestEvent, Readable, Writable
 from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
+from rtcstack.codecs.payload.superframe import superframe, superframe_frames
 from rtcstack.errors import InvalidStateError, NotFoundError
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.encoded import EncodedMedia
@@ -337,7 +338,19 @@ class Passage:
         )
 
     def on_received(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
-        """A frame that is to be decoded."""
+        """A frame that is to be decoded; each spatial layer of a picture passes by itself, as it was sent."""
+        layers = superframe_frames(frame.data) if frame.spatial_id and codec.name == "vp9" else []
+        if len(layers) < 2:
+            self._receive(frame, codec, sink)
+            return
+        joined = _Joined(frame, len(layers), sink)
+        for index, data in enumerate(layers):
+            layer = replace(frame, data=data, spatial_id=index, key_frame=frame.key_frame and not index)
+            if index:
+                layer.frame_id, layer.dependencies = None, ()  # told of the first only
+            self._receive(layer, codec, joined)
+
+    def _receive(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
         self._counter += 1
         captured, offset = frame.absolute_capture_time, frame.capture_clock_offset_s
         shared: dict[str, Any] = {
@@ -383,6 +396,30 @@ class Passage:
                 forward=forward,
             )
         )
+
+
+class _Joined:
+    """Puts the spatial layers of a picture together again, once all have passed.
+
+    Args:
+        frame: the picture.
+        count: of its layers.
+        sink: gets it.
+    """
+
+    def __init__(self, frame: EncodedFrame, count: int, sink: FrameSink) -> None:
+        self._frame = frame
+        self._count = count
+        self._sink = sink
+        self._layers: dict[int, bytes] = {}
+
+    def take_encoded(self, frame: EncodedFrame) -> None:
+        """A layer has passed."""
+        layers = self._layers
+        layers[frame.spatial_id] = frame.data
+        if len(layers) == self._count:
+            data = superframe([layers[index] for index in sorted(layers)])
+            self._sink.take_encoded(replace(self._frame, data=data))
 
 
 class Transformable(ABC):

@@ -13,6 +13,7 @@ __all__ = [
     "RTCRtcpParameters",
     "RTCRtpCapabilities",
     "RTCRtpCodec",
+    "RTCRtpCodecCapability",
     "RTCRtpCodecParameters",
     "RTCRtpContributingSource",
     "RTCRtpEncodingParameters",
@@ -60,6 +61,31 @@ class RTCRtpCodec:
     clockRate: int
     channels: int | None = None
     sdpFmtpLine: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RTCRtpCodecCapability(RTCRtpCodec):
+    """A codec that can be sent or received; equal to an `RTCRtpCodec` of the same members.
+
+    Attributes:
+        scalabilityModes: of video, the modes of webrtc-svc that work with it; None for what is no codec
+            of its own, and for sound. (Earlier drafts of webrtc-svc have this member; the present one
+            leaves the question to Media Capabilities.)
+    """
+
+    scalabilityModes: tuple[str, ...] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RTCRtpCodec):
+            return NotImplemented
+        return _codec_members(self) == _codec_members(other)
+
+    def __hash__(self) -> int:
+        return hash(_codec_members(self))
+
+
+def _codec_members(codec: RTCRtpCodec) -> tuple[str, int, int | None, str | None]:
+    return codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +136,7 @@ class RTCRtpCapabilities:
         headerExtensions: in no order.
     """
 
-    codecs: tuple[RTCRtpCodec, ...]
+    codecs: tuple[RTCRtpCodecCapability, ...]
     headerExtensions: tuple[RTCRtpHeaderExtensionCapability, ...]
 
 

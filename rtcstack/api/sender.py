@@ -15,7 +15,7 @@ from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.dtmf import RTCDTMFSender, end_tones
 from rtcstack.api.encodedtransform import Passage, Transformable
-from rtcstack.api.encodings import changed_encodings, same_codec, shown_encoding
+from rtcstack.api.encodings import changed_encodings, mixes_simulcast, same_codec, shown_encoding
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.parameters import (
@@ -195,7 +195,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             rtcp=RTCRtcpParameters(cname=part.cname, reducedSize=section is not None and section.rtcp_rsize),
             transactionId=random_hex(8),
             degradationPreference=part.degradation,
-            encodings=[shown_encoding(part.kind, each) for each in part.encodings],
+            encodings=[shown_encoding(part.kind, each, part.used_mode(each)) for each in part.encodings],
         )
 
     def _forget_returned(self, returned: RTCRtpSendParameters | None = None) -> None:
@@ -216,7 +216,8 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         Raises:
             InvalidStateError: stopped, or `getParameters` was not called in this turn.
             InvalidModificationError: the number or the names of the encodings, or something that
-                was negotiated, differ; or there is not an option for each encoding.
+                was negotiated, differ; there is not an option for each encoding; or a scalability mode
+                is none of those that the encoding's codec can be sent with (webrtc-svc, section 4.2.2).
             TypeError, ValueError: see `changed_encodings`.
         """
         options = dict(setParameterOptions or {})
@@ -247,6 +248,11 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             if not part.can_send(encoding) or not self._is_known(encoding):
                 assert encoding.codec is not None
                 raise InvalidModificationError(f"{encoding.codec.mime_type} has not been negotiated")
+            if not part.can_layer(encoding):
+                mode = encoding.scalability_mode
+                raise InvalidModificationError(f"scalabilityMode {mode!r} cannot be sent with the codec")
+        if part.kind == "video" and mixes_simulcast(given):
+            raise InvalidModificationError("several active encodings, and one that has an S mode")
         key_frames = _key_frames(options, encodings)
 
         # 7. to 9.

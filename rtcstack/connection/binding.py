@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.layers import SINGLE_LAYER, scalability_mode
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
 from rtcstack.codecs.picturelimits import PictureLimits, h264_limits, vpx_limits
@@ -20,6 +21,7 @@ from rtcstack.jsep import h264
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.media.pipeline.outbound import Layer
+from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
 
@@ -31,9 +33,16 @@ __all__ = [
     "receive_section",
     "received_codecs",
     "send_layers",
+    "used_mode",
 ]
 
 _TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+_LONG_EXTENSIONS = (Extension.DEPENDENCY_DESCRIPTOR, Extension.VIDEO_LAYERS_ALLOCATION)
+"""Extensions whose values are longer than 16 bytes at times: those need two-byte headers (RFC 8285)."""
+
+_NUMBERED = ("vp8", "vp9")
+"""Formats whose payloads number the pictures."""
 
 _WEIGHTS = {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
 """RFC 8835, section 4.1: each step doubles the share."""
@@ -121,15 +130,43 @@ def send_layers(
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
             layer = _layer(section, encoding, codec, pair, rid, cname, len(used))
+            implementation = settings.encoders.get(layer.codec)
             layers.append(
                 replace(
                     layer,
                     audio=_audio_settings(settings),
-                    implementation=settings.encoders.get(layer.codec),
+                    implementation=implementation,
+                    scalability_mode=used_mode(codec, encoding, implementation) or SINGLE_LAYER,
                     degradation=degradation,
                 )
             )
     return layers
+
+
+def used_mode(codec: Codec, encoding: Encoding, implementation: str | None) -> str | None:
+    """The scalability mode that an encoding is sent with.
+
+    It is the one that was set for it, where the codec's encoder makes it; else the one with as many
+    temporal layers, else without layers. None for sound.
+
+    Args:
+        codec: of the encoding.
+        encoding: of a sender.
+        implementation: of the encoder, by PyAV's name, or None.
+
+    Spec: webrtc-svc, section 4.2.3 (getParameters).
+    """
+    if codec.kind != "video":
+        return None
+    wanted = encoding.scalability_mode
+    if wanted is None or wanted == SINGLE_LAYER:
+        return SINGLE_LAYER
+    possible = registry.scalability_modes(codec.name, implementation)
+    if wanted in possible:
+        return wanted
+    mode = scalability_mode(wanted)
+    temporal = SINGLE_LAYER if mode is None else f"L1T{mode.temporal_layers}"
+    return temporal if temporal in possible else SINGLE_LAYER
 
 
 def _audio_settings(settings: MediaSettings) -> AudioSettings:
@@ -155,7 +192,7 @@ def _layer(
 ) -> Layer:
     is_audio = section.kind == "audio"
     rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
-    extensions = {e.uri: e.id for e in section.send_extensions}
+    extensions = _sent_extensions(section)
     bounds = [encoding.max_bitrate_bps, section.remote.bandwidth_bps if section.remote is not None else None]
     bound = min((b for b in bounds if b is not None), default=None)
     least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
@@ -165,6 +202,10 @@ def _layer(
             width, height = encoding.scale_down_to
             scale = next((by for by, pixels in _SIZES if width * height <= pixels), 1.0)
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
+    # Who does not find numbers in the pictures takes lost parity for lost pictures.
+    has_parity = codec.name in _NUMBERED and all(
+        _number(section.send_codecs, each) >= 0 for each in ("red", "ulpfec")
+    )
     limits = _limits(codec, section)
     if limits is not None and limits.bitrate_bps is not None:
         least = min(least, limits.bitrate_bps)
@@ -186,6 +227,8 @@ def _layer(
         min_bitrate_bps=least if bound is None else min(least, bound),
         max_bitrate_bps=bound,
         priority=_WEIGHTS.get(encoding.priority, 1.0),
+        red_type=_number(section.send_codecs, "red") if has_parity else -1,
+        parity_type=_number(section.send_codecs, "ulpfec") if has_parity else -1,
     )
     return Layer(
         send=send,
@@ -201,6 +244,15 @@ def _layer(
         ptime_ms=_ptime(encoding, section),
         red_payload_type=_red(section, codec) if is_audio else None,
     )
+
+
+def _sent_extensions(section: Section) -> dict[str, int]:
+    """The numbers of what may be sent: long values only where the peer reads two forms side by side."""
+    local, remote = section.local, section.remote
+    mixed = (
+        local is not None and remote is not None and (local.extmap_allow_mixed and remote.extmap_allow_mixed)
+    )
+    return {e.uri: e.id for e in section.send_extensions if mixed or e.uri not in _LONG_EXTENSIONS}
 
 
 def _ptime(encoding: Encoding, section: Section) -> float | None:
@@ -312,6 +364,7 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
     sources = () if remote is None else tuple(Source(s.ssrc, s.rtx_ssrc) for s in remote.sources)
     extensions = _numbers(section.receive_extensions)
     accepted = accepted_codecs(section)
+    is_video = section.kind == "video"
     return ReceiveSection(
         mid=section.mid,
         kind=section.kind,
@@ -326,7 +379,14 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
         reduced_size=section.rtcp_rsize,
         receiver_time=any("rrtr" in codec.rtcp_fb for codec in section.receive_codecs),
         min_delay_s=min_delay_s,
+        red_type=_number(accepted, "red") if is_video else -1,
+        parity_type=_number(accepted, "ulpfec") if is_video else -1,
     )
+
+
+def _number(codecs: Sequence[Codec], name: str) -> int:
+    """The payload type of a format, -1 without one."""
+    return next((codec.payload_type for codec in codecs if codec.name == name), -1)
 
 
 def _numbers(extensions: Sequence[HeaderExtension]) -> dict[str, int]:

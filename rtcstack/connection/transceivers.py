@@ -14,6 +14,7 @@ from rtcstack.connection.encodings import Encoding, proposed_encodings
 from rtcstack.connection.state import NegotiationState
 from rtcstack.entropy import random_token
 from rtcstack.jsep.intents import SendEncoding, TransceiverIntent
+from rtcstack.jsep.numbers import with_layers
 from rtcstack.jsep.session import CodecFormat, HeaderExtension, Section
 from rtcstack.sdp import Direction
 
@@ -87,9 +88,10 @@ class Transceiver:
     @property
     def known_extensions(self) -> tuple[HeaderExtension, ...]:
         """The header extensions to be negotiated, and those that are left out."""
-        return (
-            our_capabilities().of(self.kind).header_extensions if self.extensions is None else self.extensions
-        )
+        if self.extensions is not None:
+            return self.extensions
+        known = our_capabilities().of(self.kind).header_extensions
+        return with_layers(known) if self.sender.is_layered else known
 
     def intent(self) -> TransceiverIntent:
         """What the negotiation has to know."""
@@ -103,6 +105,7 @@ class Transceiver:
             codec_preferences=self.preferences,
             codecs_brought=sender.codecs_brought,
             header_extensions=self.extensions,
+            layered=sender.is_layered,
             msids=sender.msids,
             send_encodings=tuple(
                 SendEncoding(e.rid)

@@ -295,7 +295,7 @@ class _Answering:
     def _extensions(
         self, transceiver: TransceiverIntent, remote: MediaParameters
     ) -> Iterator[HeaderExtension]:
-        ours = {each.uri: each for each in offered_extensions(transceiver, self.intents)}
+        ours = {each.uri: each for each in offered_extensions(transceiver, self.intents, answers=True)}
         for each in remote.header_extensions:
             # numbers above 255 cannot be sent; they are for offers of more than can be numbered
             known = ours.pop(each.uri, None) if each.id <= 255 else None

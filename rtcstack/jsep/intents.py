@@ -58,6 +58,7 @@ class TransceiverIntent:
             where the application has no preferences.
         header_extensions: the ones to offer and to accept; None for the capabilities'. The
             direction "inactive" leaves one out.
+        layered: it sends several encodings, or one in layers.
         msids: (stream id, track id) of the sender; ("-", track id) when it has no stream.
         send_encodings: more than one makes simulcast.
         cname: canonical name for the ``a=ssrc`` lines.
@@ -73,6 +74,7 @@ class TransceiverIntent:
     codec_preferences: tuple[CodecFormat, ...] | None = None
     codecs_brought: tuple[str, ...] = ()
     header_extensions: tuple[HeaderExtension, ...] | None = None
+    layered: bool = False
     msids: tuple[tuple[str, str], ...] = ()
     send_encodings: tuple[SendEncoding, ...] = ()
     cname: str | None = None

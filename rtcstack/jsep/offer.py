@@ -14,7 +14,7 @@ from rtcstack.jsep.bundle import bundle_only_mids, carried_keys
 from rtcstack.jsep.codecs import common, preferred
 from rtcstack.jsep.intents import Intents, LocalTransport, TransceiverIntent
 from rtcstack.jsep.negotiation import Description, Negotiation
-from rtcstack.jsep.numbers import ExtensionNumbers, PayloadTypes
+from rtcstack.jsep.numbers import ExtensionNumbers, PayloadTypes, with_layers
 from rtcstack.jsep.sections import (
     TransportLines,
     data_section,
@@ -126,7 +126,7 @@ def create_offer(
                 extensions=numbers.assign(
                     offered_extensions(slot.transceiver, intents),
                     slot.kind,
-                    simulcast=bool(send_rids),
+                    layered=bool(send_rids) or slot.transceiver.layered,
                 ),
                 transceiver=slot.transceiver,
                 transport_lines=transport_lines,
@@ -292,11 +292,15 @@ def _numbered_before(slot: _Slot) -> tuple[Codec, ...]:
     )
 
 
-def offered_extensions(transceiver: TransceiverIntent, intents: Intents) -> tuple[HeaderExtension, ...]:
-    """The header extensions that a transceiver offers and accepts."""
+def offered_extensions(
+    transceiver: TransceiverIntent, intents: Intents, *, answers: bool = False
+) -> tuple[HeaderExtension, ...]:
+    """The header extensions that a transceiver offers; or accepts, in an answer."""
     wanted = transceiver.header_extensions
     if wanted is None:
         wanted = intents.capabilities.of(transceiver.kind).header_extensions
+        if transceiver.layered or answers:
+            wanted = with_layers(wanted)
     return tuple(each for each in wanted if each.direction is not Direction.INACTIVE)
 
 

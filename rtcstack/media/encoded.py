@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from rtcstack.rtp.layers_allocation import LayersAllocation
+
 if TYPE_CHECKING:
     import av
 
@@ -42,6 +44,7 @@ class EncodedMedia:
             layers, the highest.
         frame_id: its number in the order of decoding, where it is known, or None.
         dependencies: the numbers of the frames that it refers to, where its own is known.
+        allocation: what its sender tells of its layers with it (video-layers-allocation00), or None.
     """
 
     codec: str
@@ -61,6 +64,7 @@ class EncodedMedia:
     spatial_id: int = 0
     frame_id: int | None = None
     dependencies: tuple[int, ...] = ()
+    allocation: LayersAllocation | None = None
 
     @property
     def kind(self) -> str:

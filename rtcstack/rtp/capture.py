@@ -6,6 +6,8 @@ extension, which says it frame by frame.
 
 from __future__ import annotations
 
+from rtcstack.errors import ParseError
+from rtcstack.rtp.dependency import DependencyStructure, read_dependency_descriptor
 from rtcstack.rtp.extensions import (
     ExtensionIds,
     read_abs_capture_time,
@@ -14,9 +16,10 @@ from rtcstack.rtp.extensions import (
     read_video_orientation,
 )
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.layers_allocation import read_layers_allocation
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.rtcp.reports import SenderReport
-from rtcstack.serial import unwrap
+from rtcstack.serial import Unwrapper, unwrap
 
 __all__ = ["CaptureClock", "HeaderReader"]
 
@@ -104,14 +107,18 @@ class HeaderReader:
         ids: numbers of the header extensions.
         clock: capture times.
         rotation: the last one that was told: senders tell changes, and with key frames.
+        descriptors_malformed: dependency descriptors, and allocations of layers, that could not be read.
     """
 
-    __slots__ = ("clock", "ids", "rotation")
+    __slots__ = ("_frame_ids", "_structure", "clock", "descriptors_malformed", "ids", "rotation")
 
     def __init__(self, ids: ExtensionIds, clock_rate: int) -> None:
         self.ids = ids
         self.clock = CaptureClock(clock_rate)
         self.rotation = 0
+        self.descriptors_malformed = 0
+        self._frame_ids = Unwrapper(16)
+        self._structure: DependencyStructure | None = None
 
     def set_clock_rate(self, clock_rate: int) -> None:
         """The codec changed to one with another RTP clock: reckon anew."""
@@ -135,6 +142,20 @@ class HeaderReader:
             frame.absolute_capture_time = clock.absolute_capture_time(frame.timestamp)
             frame.capture_clock_offset_s = clock.clock_offset_s
 
+    def _read_descriptor(self, frame: EncodedFrame, value: bytes) -> None:
+        try:
+            descriptor = read_dependency_descriptor(value, self._structure)
+        except ParseError:
+            self.descriptors_malformed += 1
+            return
+        if descriptor.structure is not None:
+            self._structure = descriptor.structure
+        frame.frame_id = number = self._frame_ids.unwrap(descriptor.number)
+        frame.temporal_id = descriptor.frame.temporal_id
+        if descriptor.frame.spatial_id > frame.spatial_id:
+            frame.spatial_id = descriptor.frame.spatial_id
+        frame.dependencies = tuple(number - each for each in descriptor.frame.differences)
+
     def _read_extensions(self, frame: EncodedFrame, first: RtpPacket, last: RtpPacket) -> None:
         ids = self.ids
         if ids.audio_level:
@@ -150,7 +171,14 @@ class HeaderReader:
             if orientation is not None:
                 self.rotation = orientation.rotation
         if ids.dependency_descriptor:
-            frame.dependency_descriptor = first.extension(ids.dependency_descriptor)
+            value = frame.dependency_descriptor = first.extension(ids.dependency_descriptor)
+            if value:
+                self._read_descriptor(frame, value)
+        if ids.layers_allocation and (value := first.extension(ids.layers_allocation)):
+            try:
+                frame.allocation = read_layers_allocation(value)
+            except ParseError:
+                self.descriptors_malformed += 1
         if ids.abs_capture_time:
             absolute = read_abs_capture_time(first.extension(ids.abs_capture_time))
             if absolute is not None:

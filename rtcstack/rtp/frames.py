@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from rtcstack.rtp.layers_allocation import LayersAllocation
+
 __all__ = ["AudioDepacketizer", "AudioUnit", "Depacketizer", "EncodedFrame", "PayloadInfo"]
 
 
@@ -144,6 +146,7 @@ class EncodedFrame:
         dependency_descriptor: the raw AV1 dependency descriptor of its first packet, or None.
         frame_id: from that, the number of the frame that began it, unwrapped; None where it is not told.
         dependencies: the numbers of the frames that that one refers to.
+        allocation: what its sender tells of its layers with it, or None.
         first_received_at: monotonic seconds when its first packet arrived.
         has_sets: whether parameter sets stand in it (H.264, H.265).
     """
@@ -177,5 +180,6 @@ class EncodedFrame:
     dependency_descriptor: bytes | None = None
     frame_id: int | None = None
     dependencies: tuple[int, ...] = ()
+    allocation: LayersAllocation | None = None
     first_received_at: float = 0.0
     has_sets: bool = False

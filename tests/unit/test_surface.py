@@ -107,6 +107,7 @@ DICTIONARIES = {
     "RTCRtpSendParameters": "transactionId encodings codecs headerExtensions rtcp degradationPreference",
     "RTCRtpReceiveParameters": "codecs headerExtensions rtcp",
     "RTCRtpCodec": "mimeType clockRate channels sdpFmtpLine",
+    "RTCRtpCodecCapability": "mimeType clockRate channels sdpFmtpLine | scalabilityModes",
     "RTCRtpCodecParameters": "payloadType mimeType clockRate channels sdpFmtpLine",
     "RTCRtpCapabilities": "codecs headerExtensions",
     "RTCRtpHeaderExtensionCapability": "uri direction",

@@ -164,6 +164,7 @@ def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
         spatial_id=frame.spatial_id,
         frame_id=frame.frame_id,
         dependencies=frame.dependencies,
+        allocation=frame.allocation,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.layers import SINGLE_LAYER
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
 from rtcstack.codecs.picturelimits import PictureLimits
 from rtcstack.media.encoded import EncodedMedia
@@ -45,6 +46,7 @@ class Layer:
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
         implementation: of the encoder, by PyAV's name, or None.
         max_payload_bytes: of a packet.
+        scalability_mode: which layers to make; the codec's encoder can.
     """
 
     send: SendParameters
@@ -63,6 +65,19 @@ class Layer:
     red_payload_type: int | None = None
     implementation: str | None = None
     max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
+    scalability_mode: str = SINGLE_LAYER
+
+    @property
+    def encoder(self) -> tuple[object, ...]:
+        """What a video encoder is made for, and does not change while it runs."""
+        return (
+            self.codec,
+            self.parameters,
+            self.max_frame_rate,
+            self.scale_down_by,
+            self.implementation,
+            self.scalability_mode,
+        )
 
     def scale(self, width: int, height: int) -> float:
         """What both sides of a picture are divided by, 1.0 or more.
