@@ -167,6 +167,7 @@ class World:
             "video_track": TestPatternSource(64, 64, 2).track(),
             "camera_track": TestPatternSource(64, 64, 10).track(),
             "other_track": TestPatternSource(64, 64, 10).track(),
+            "source": rtcstack.EncodedSource("video/VP8"),
             "stream": MediaStream(),
             "sender": sender,
             "receiver": receiver,
