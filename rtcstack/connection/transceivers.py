@@ -103,6 +103,7 @@ class Transceiver:
             kind=self.kind,
             direction=Direction.INACTIVE if self.stopping else self.direction,
             codec_preferences=self.preferences,
+            codecs_brought=sender.codecs_brought,
             header_extensions=self.extensions,
             layered=sender.is_layered,
             msids=sender.msids,

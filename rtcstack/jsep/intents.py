@@ -54,6 +54,8 @@ class TransceiverIntent:
         kind: "audio" or "video".
         direction: as the application set it ("inactive" once it is stopping).
         codec_preferences: None or empty for the default; payload types are not looked at.
+        codecs_brought: lower-case names of those that the track is encoded with already, which come first
+            where the application has no preferences.
         header_extensions: the ones to offer and to accept; None for the capabilities'. The
             direction "inactive" leaves one out.
         layered: it sends several encodings, or one in layers.
@@ -70,6 +72,7 @@ class TransceiverIntent:
     kind: str
     direction: Direction = Direction.SENDRECV
     codec_preferences: tuple[CodecFormat, ...] | None = None
+    codecs_brought: tuple[str, ...] = ()
     header_extensions: tuple[HeaderExtension, ...] | None = None
     layered: bool = False
     msids: tuple[tuple[str, str], ...] = ()
