@@ -93,7 +93,7 @@ class RemoteStreamTrack(MediaStreamTrack):
         self._frames: asyncio.Queue[Frame | None] | None = None
         self._origin: int | None = None
         if native is not None:
-            native.on("ended", self._end)
+            native.on("ended", self.finish)
 
     @property
     def _queue(self) -> asyncio.Queue[Frame | None]:
@@ -113,9 +113,10 @@ class RemoteStreamTrack(MediaStreamTrack):
 
     def track_ended(self) -> None:
         """For the native track: no more will come."""
-        self._end()
+        self.finish()
 
-    def _end(self) -> None:
+    def finish(self) -> None:
+        """No more will come: the end stands behind what waits to be read."""
         if self._frames is not None:
             self._frames.put_nowait(None)
         else:

@@ -22,7 +22,7 @@ async def limit_rates(transceivers: Sequence[RTCRtpTransceiver]) -> None:
         transceivers: of a connection.
     """
     for transceiver in transceivers:
-        native = transceiver._transceiver
+        native = transceiver.native
         if transceiver.kind != "video" or native.currentDirection not in ("sendrecv", "sendonly"):
             continue
         parameters = native.sender.getParameters()

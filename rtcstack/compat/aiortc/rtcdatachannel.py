@@ -45,7 +45,7 @@ class RTCDataChannel(AsyncIOEventEmitter):
         self._is_closed = False
         channel.on("open", lambda: self.emit("open"))
         channel.on("bufferedamountlow", lambda: self.emit("bufferedamountlow"))
-        channel.on("close", self._closed)
+        channel.on("close", self.ended)
 
     def _add_event_handler(self, event: str, k: object, v: object) -> None:
         super()._add_event_handler(event, k, v)  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ class RTCDataChannel(AsyncIOEventEmitter):
     def _message(self, event: MessageEvent) -> None:
         self.emit("message", event.data)
 
-    def _closed(self) -> None:
+    def ended(self) -> None:
         if not self._is_closed:
             self._is_closed = True
             self.emit("close")
@@ -127,7 +127,7 @@ class RTCDataChannel(AsyncIOEventEmitter):
         at_once = self.readyState == "connecting"
         self._channel.close()
         if at_once:
-            self._closed()
+            self.ended()
 
     def send(self, data: bytes | str) -> None:
         """Send a message.

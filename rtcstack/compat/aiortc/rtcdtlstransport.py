@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from rtcstack.api.certificate import RTCCertificate as NativeCertificate
 from rtcstack.api.certificate import certificate_key, generate_certificate
+from rtcstack.compat.aiortc.dtlsparameters import RTCDtlsFingerprint, RTCDtlsParameters
 from rtcstack.compat.aiortc.rtcicetransport import RTCIceTransport
 
 if TYPE_CHECKING:
@@ -48,22 +48,6 @@ class State(Enum):
     FAILED = 4
 
 
-@dataclass
-class RTCDtlsFingerprint:
-    """A certificate's digest: pairs of hexadecimal digits, separated by colons."""
-
-    algorithm: str
-    value: str
-
-
-@dataclass
-class RTCDtlsParameters:
-    """What a description says of DTLS; `role` is "auto", "client" or "server"."""
-
-    fingerprints: list[RTCDtlsFingerprint] = field(default_factory=list)
-    role: str = "auto"
-
-
 def certificate_digest(certificate: x509.Certificate, algorithm: str) -> str:
     """A certificate's digest.
 
@@ -75,19 +59,19 @@ def certificate_digest(certificate: x509.Certificate, algorithm: str) -> str:
 
 
 class RTCCertificate:
-    """A certificate and its key."""
+    """A certificate and its key; `native` is this stack's."""
 
     def __init__(self, certificate: NativeCertificate) -> None:
-        self._native = certificate
+        self.native = certificate
 
     @property
     def expires(self) -> datetime.datetime:
         """When it expires."""
-        return datetime.datetime.fromtimestamp(self._native.expires / 1000, datetime.UTC)
+        return datetime.datetime.fromtimestamp(self.native.expires / 1000, datetime.UTC)
 
     def getFingerprints(self) -> list[RTCDtlsFingerprint]:
         """Its digests, with each of `X509_DIGEST_ALGORITHMS`."""
-        certificate = x509.load_der_x509_certificate(certificate_key(self._native).der)
+        certificate = x509.load_der_x509_certificate(certificate_key(self.native).der)
         return [
             RTCDtlsFingerprint(name, certificate_digest(certificate, name)) for name in X509_DIGEST_ALGORITHMS
         ]
@@ -116,19 +100,19 @@ class RTCDtlsTransport(AsyncIOEventEmitter):
         self._transport: NativeTransport | None = None
         self._is_closed = False
 
-    def _bind(self, transport: NativeTransport) -> None:
+    def bind(self, transport: NativeTransport) -> None:
         """Show this one from now on."""
         if self._transport is None:
             self._transport = transport
-            self._ice._bind(transport.iceTransport)
+            self._ice.bind(transport.iceTransport)
             transport.on("statechange", lambda: self._is_closed or self.emit("statechange"))
 
-    def _close(self) -> None:
+    def end(self) -> None:
         """The connection is closed."""
         if not self._is_closed:
             was = self.state
             self._is_closed = True
-            self._ice._close()
+            self._ice.end()
             if was != "closed":
                 self.emit("statechange")
             self.remove_all_listeners()

@@ -13,6 +13,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 from rtcstack.api.description import RTCSessionDescription as NativeDescription
 from rtcstack.api.peerconnection import RTCPeerConnection as NativeConnection
 from rtcstack.api.peerconnection import set_altered_description
+from rtcstack.compat.aiortc.candidates import RTCIceCandidate, candidate_to_native
 from rtcstack.compat.aiortc.checks import (
     check_answers_offer,
     check_codecs,
@@ -27,7 +28,6 @@ from rtcstack.compat.aiortc.ratelimits import limit_rates
 from rtcstack.compat.aiortc.rtcconfiguration import RTCConfiguration, native
 from rtcstack.compat.aiortc.rtcdatachannel import RTCDataChannel
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCCertificate
-from rtcstack.compat.aiortc.rtcicetransport import RTCIceCandidate, candidate_to_native
 from rtcstack.compat.aiortc.rtcrtpreceiver import RTCRtpReceiver
 from rtcstack.compat.aiortc.rtcrtpsender import RTCRtpSender
 from rtcstack.compat.aiortc.rtcrtptransceiver import DIRECTIONS, RTCRtpTransceiver
@@ -38,6 +38,7 @@ from rtcstack.compat.aiortc.transports import Transports
 from rtcstack.config import Settings
 from rtcstack.errors import OperationError
 from rtcstack.media.stream import MediaStream
+from rtcstack.sdp import parse_session
 
 if TYPE_CHECKING:
     from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
@@ -71,7 +72,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         self._native = NativeConnection(
             {
                 **native(self._configuration),
-                "certificates": [each._native for each in self._certificates],
+                "certificates": [each.native for each in self._certificates],
                 "settings": Settings(max_message_size=MAX_MESSAGE_SIZE, reuse_lowest_channel_ids=True),
             }
         )
@@ -219,7 +220,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             check_description(given)
             if given.type != "offer":
                 check_answers_offer(given, self._native.localDescription)
-            check_codecs(given, {each.mid: each._preferred_codecs for each in self._transceivers})
+            check_codecs(given, {each.mid: each.preferred for each in self._transceivers})
             self._track_ids = track_ids(given)
         await self._native.setRemoteDescription(NativeDescription(given.type, given.sdp))
         self._applied()
@@ -258,16 +259,14 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         """A description was applied: what there is, and what it travels over."""
         for native_transceiver in self._native.getTransceivers():
             face = self._face(native_transceiver)
-            face._update()
+            face.applied()
         if self._native.sctp is not None:
             sctp = self._need_sctp()
-            sctp._bind(self._native.sctp)
+            sctp.bind(self._native.sctp)
             sctp.mid = self._sctp_mid()
         self._transports.follow(self._transceivers, self._sctp)
 
     def _sctp_mid(self) -> str | None:
-        from rtcstack.sdp import parse_session
-
         description = self._native.localDescription or self._native.remoteDescription
         if description is None:
             return None
@@ -365,8 +364,8 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         sender = self._native.addTrack(native_track(track), self._stream)
         transceiver = next(each for each in self._native.getTransceivers() if each.sender is sender)
         face = self._face(transceiver, track)
-        face.sender._track = track
-        face._direction = str(transceiver.direction)
+        face.sender.added(track)
+        face.added()
         return face.sender
 
     def addTransceiver(
@@ -403,10 +402,10 @@ class RTCPeerConnection(AsyncIOEventEmitter):
 
     def _on_track(self, event: RTCTrackEvent) -> None:
         face = self._face(event.transceiver)
-        if face.receiver._track is None:
+        if face.receiver.track is None:
             mid = event.transceiver.mid
             track = RemoteStreamTrack(event.track.kind, self._track_ids.get(mid or ""), event.track)
-            face.receiver._track = track
+            face.receiver.described(track)
             self.emit("track", track)
 
     def getReceivers(self) -> list[RTCRtpReceiver]:
@@ -440,11 +439,11 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         self.emit("signalingstatechange")
         ending = self._native.close()
         for transceiver in self._transceivers:
-            transceiver._end()
+            transceiver.ended()
         for channel in list(self._channels):
-            channel._closed()
+            channel.ended()
         if self._sctp is not None:
-            self._sctp._close()
+            self._sctp.end()
         self._transports.close()
         self._set_ice_state("closed")
         self._set_state("closed")

@@ -92,6 +92,10 @@ class RTCRtpReceiver:
             for each in self._receiver.getSynchronizationSources()
         ]
 
+    def described(self, track: RemoteStreamTrack) -> None:
+        """For the connection: the peer has described what it sends."""
+        self._track = track
+
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         """It travels over another one, of a bundle."""
         self._transport = transport

@@ -35,7 +35,7 @@ class RTCRtpSender:
     def __init__(
         self, sender: NativeSender, kind: str, track: MediaStreamTrack | None, transport: RTCDtlsTransport
     ) -> None:
-        self._sender = sender
+        self.native = sender
         self._kind = kind
         self._track = track
         self._transport = transport
@@ -66,12 +66,16 @@ class RTCRtpSender:
 
     async def getStats(self) -> RTCStatsReport:
         """Statistics of what is sent, and of its transport."""
-        return sender_stats(await self._sender.getStats(), self._track)
+        return sender_stats(await self.native.getStats(), self._track)
+
+    def added(self, track: MediaStreamTrack) -> None:
+        """For the connection: this stack's sender sends that already."""
+        self._track = track
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:
         """Send another track, at once, or none."""
         self._track = track
-        operation = self._sender.replaceTrack(None if track is None else native_track(track))
+        operation = self.native.replaceTrack(None if track is None else native_track(track))
         upon(operation, lambda nothing: None, lambda error: logger.warning("replaceTrack failed: %s", error))
 
     def setTransport(self, transport: RTCDtlsTransport) -> None:

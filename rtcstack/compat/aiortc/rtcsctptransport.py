@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyee.asyncio import AsyncIOEventEmitter
 
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+from rtcstack.compat.aiortc.sctpcapabilities import RTCSctpCapabilities
 
 if TYPE_CHECKING:
     from rtcstack.api.sctptransport import RTCSctpTransport as NativeTransport
@@ -21,13 +21,6 @@ MAX_MESSAGE_SIZE = 65_536
 PORT = 5000
 
 
-@dataclass
-class RTCSctpCapabilities:
-    """The largest message that an end takes, in bytes; 0 for any."""
-
-    maxMessageSize: int
-
-
 class RTCSctpTransport(AsyncIOEventEmitter):
     """The association.
 
@@ -36,6 +29,7 @@ class RTCSctpTransport(AsyncIOEventEmitter):
         port: its port.
 
     Attributes:
+        native: this stack's, once there is one.
         mid: of its section, once there is one.
     """
 
@@ -43,15 +37,15 @@ class RTCSctpTransport(AsyncIOEventEmitter):
         super().__init__()
         self._dtls = transport
         self._port = port
-        self._transport: NativeTransport | None = None
+        self.native: NativeTransport | None = None
         self._is_closed = False
         self.mid: str | None = None
 
-    def _bind(self, transport: NativeTransport) -> None:
+    def bind(self, transport: NativeTransport) -> None:
         """Show this one from now on."""
-        self._transport = transport
+        self.native = transport
 
-    def _close(self) -> None:
+    def end(self) -> None:
         """The connection is closed."""
         self._is_closed = True
         self.remove_all_listeners()
@@ -59,7 +53,7 @@ class RTCSctpTransport(AsyncIOEventEmitter):
     @property
     def maxChannels(self) -> int | None:
         """How many channels there may be; None before it is connected."""
-        return None if self._transport is None else self._transport.maxChannels
+        return None if self.native is None else self.native.maxChannels
 
     @property
     def port(self) -> int:
@@ -71,7 +65,7 @@ class RTCSctpTransport(AsyncIOEventEmitter):
         """ "new", "connecting", "connected" or "closed"."""
         if self._is_closed:
             return "closed"
-        return "new" if self._transport is None else str(self._transport.state)
+        return "new" if self.native is None else str(self.native.state)
 
     @property
     def transport(self) -> RTCDtlsTransport:

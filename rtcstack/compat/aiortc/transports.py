@@ -61,17 +61,17 @@ class Transports:
             transceivers, sctp: of the connection.
         """
         for transceiver in transceivers:
-            native = transceiver._transceiver.sender.transport
+            native = transceiver.native.sender.transport
             if native is not None:
                 transport = self._show(native, transceiver.sender.transport)
                 transceiver.sender.setTransport(transport)
                 transceiver.receiver.setTransport(transport)
-        if sctp is not None and sctp._transport is not None:
-            sctp.setTransport(self._show(sctp._transport.transport, sctp.transport))
+        if sctp is not None and sctp.native is not None:
+            sctp.setTransport(self._show(sctp.native.transport, sctp.transport))
         used = {each.sender.transport for each in transceivers} | ({sctp.transport} if sctp else set())
         for transport in self._all:
             if transport not in used:
-                transport._close()
+                transport.end()
         self._all = [transport for transport in self._all if transport in used]
 
     def _show(self, native: NativeTransport, wanted: RTCDtlsTransport) -> RTCDtlsTransport:
@@ -79,11 +79,11 @@ class Transports:
         shown = self._shown.get(native)
         if shown is None:
             shown = self._new() if wanted in self._shown.values() else wanted
-            shown._bind(native)
+            shown.bind(native)
             self._shown[native] = shown
         return shown
 
     def close(self) -> None:
         """The connection is closed."""
         for transport in self._all:
-            transport._close()
+            transport.end()

@@ -261,6 +261,6 @@ async def test_the_rates_that_a_program_sets_limit_what_is_sent(monkeypatch: pyt
     monkeypatch.setattr(vpx, "MAX_BITRATE", 100_000)
     async with pair() as (a, b):
         await sent(a, b, Red())
-        encoding = a.getSenders()[0]._sender.getParameters().encodings[0]
+        encoding = a.getSenders()[0].native.getParameters().encodings[0]
         assert encoding.maxBitrate == 100_000
         assert encoding.maxFramerate is None

@@ -10,9 +10,8 @@ import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
-from rtcstack.compat.aiortc.rtcicetransport import RTCIceCandidate
+from rtcstack.compat.aiortc.candidates import RTCIceCandidate, candidate_from_sdp, candidate_to_sdp
 from rtcstack.compat.aiortc.rtcsessiondescription import RTCSessionDescription
-from rtcstack.compat.aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 __all__ = [
     "BYE",
