@@ -337,11 +337,13 @@ class MediaRecorder:
             _logger.warning("recording %r has ended without a frame", self._file)
             return
         began_at = early[0][2]
-        for entry, item, at in early:
-            # a stream is opened with its first frame, which tells its size or rate
-            writer = entry.writer
-            if entry not in self._open_inputs and writer and writer.open(container, item, at - began_at):
-                self._open_inputs.add(entry)
+        for wanted in self._inputs:  # the order of the streams in the file, whoever gave something first
+            for entry, item, at in early:
+                # a stream is opened with its first frame, which tells its size or rate
+                writer = entry.writer
+                if entry is wanted and writer and writer.open(container, item, at - began_at):
+                    self._open_inputs.add(entry)
+                    break
         self._write_all(early)
 
     def _write_all(self, entries: list[Entry]) -> None:

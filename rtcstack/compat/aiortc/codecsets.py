@@ -159,17 +159,23 @@ def _is_wanted(codec: RTCRtpCodecParameters, wanted: RTCRtpCodecCapability) -> b
     )
 
 
-def preferences(kind: str, preferred: Sequence[RTCRtpCodecCapability]) -> list[RTCRtpCodec]:
+def preferences(
+    kind: str, preferred: Sequence[RTCRtpCodecCapability], source: str | None = None
+) -> list[RTCRtpCodec]:
     """What `RTCRtpTransceiver.setCodecPreferences` of this stack is given.
 
     Args:
         kind: "audio" or "video".
         preferred: what the application wants, in order; empty for all.
+        source: the codec of what is sent, if that is encoded already: it comes first, then.
     """
     found = capabilities(kind, send=False)
     known = () if found is None else found.codecs
     result: list[RTCRtpCodec] = []
-    for wanted in preferred or get_capabilities(kind).codecs:
+    wishes = list(preferred or get_capabilities(kind).codecs)
+    if source is not None and not preferred:
+        wishes.sort(key=lambda each: each.mimeType.lower() != source.lower())
+    for wanted in wishes:
         for each in known:
             if (
                 each not in result

@@ -20,9 +20,9 @@ class H264Profile(Enum):
 
 
 class H264Level(IntEnum):
-    """Of H.264: ten times its number, 0 for 1b."""
+    """Of H.264: ten times its number, -1 for 1b."""
 
-    LEVEL1_B = 0
+    LEVEL1_B = -1
     LEVEL1 = 10
     LEVEL1_1 = 11
     LEVEL1_2 = 12
@@ -41,15 +41,18 @@ class H264Level(IntEnum):
     LEVEL5_2 = 52
 
 
-_CONSTRAINED = 0b0100_0000
-_PROFILES = {
-    0x42: (H264Profile.PROFILE_BASELINE, H264Profile.PROFILE_CONSTRAINED_BASELINE),
-    0x4D: (H264Profile.PROFILE_MAIN, H264Profile.PROFILE_MAIN),
-    0x58: (H264Profile.PROFILE_BASELINE, H264Profile.PROFILE_BASELINE),
-    0x64: (H264Profile.PROFILE_HIGH, H264Profile.PROFILE_HIGH),
-    0xF4: (H264Profile.PROFILE_PREDICTIVE_HIGH_444, H264Profile.PROFILE_PREDICTIVE_HIGH_444),
-}
-"""By profile_idc: without, and with constraint_set1_flag."""
+_PROFILES = (
+    (0x42, 0x4F, 0x40, H264Profile.PROFILE_CONSTRAINED_BASELINE),
+    (0x4D, 0x8F, 0x80, H264Profile.PROFILE_CONSTRAINED_BASELINE),
+    (0x58, 0xCF, 0xC0, H264Profile.PROFILE_CONSTRAINED_BASELINE),
+    (0x42, 0x4F, 0x00, H264Profile.PROFILE_BASELINE),
+    (0x58, 0xCF, 0x80, H264Profile.PROFILE_BASELINE),
+    (0x4D, 0xAF, 0x00, H264Profile.PROFILE_MAIN),
+    (0x64, 0xFF, 0x00, H264Profile.PROFILE_HIGH),
+    (0x64, 0xFF, 0x0C, H264Profile.PROFILE_CONSTRAINED_HIGH),
+    (0xF4, 0xFF, 0x00, H264Profile.PROFILE_PREDICTIVE_HIGH_444),
+)
+"""profile_idc, which bits of profile-iop count, and what they are (RFC 6184, table 5)."""
 
 
 def parse_h264_profile_level_id(profile_str: str) -> tuple[H264Profile, H264Level]:
@@ -61,14 +64,11 @@ def parse_h264_profile_level_id(profile_str: str) -> tuple[H264Profile, H264Leve
     if not isinstance(profile_str, str) or not re.fullmatch("[0-9a-fA-F]{6}", profile_str):
         raise ValueError("Expected a 6 character hexadecimal string")
     idc, flags, level = bytes.fromhex(profile_str)
-    profiles = _PROFILES.get(idc)
-    if profiles is None:
+    profile = next(
+        (found for wanted, mask, bits, found in _PROFILES if idc == wanted and flags & mask == bits), None
+    )
+    if profile is None:
         raise ValueError(f"Unrecognized profile_iop = {flags}, profile_idc = {idc}")
-    profile = profiles[bool(flags & _CONSTRAINED)]
-    if (idc == 0x4D and flags & 0b1000_0000) or (idc == 0x58 and flags & 0b1100_0000 == 0b1100_0000):
-        profile = H264Profile.PROFILE_CONSTRAINED_BASELINE
-    elif idc == 0x64 and flags & 0b0000_1100 == 0b0000_1100:
-        profile = H264Profile.PROFILE_CONSTRAINED_HIGH
     if level == 11 and flags & 0b0001_0000 and idc in (0x42, 0x4D, 0x58):
         return profile, H264Level.LEVEL1_B
     try:

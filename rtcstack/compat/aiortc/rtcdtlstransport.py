@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,9 @@ from rtcstack.api.certificate import RTCCertificate as NativeCertificate
 from rtcstack.api.certificate import certificate_key, generate_certificate
 from rtcstack.compat.aiortc.dtlsparameters import RTCDtlsFingerprint, RTCDtlsParameters
 from rtcstack.compat.aiortc.rtcicetransport import RTCIceTransport
+from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.stats import RTCStatsReport, RTCTransportStats
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport as NativeTransport
@@ -25,17 +27,22 @@ __all__ = [
     "RTCDtlsFingerprint",
     "RTCDtlsParameters",
     "RTCDtlsTransport",
+    "RTCRtpReceiveParameters",
+    "RTCRtpSendParameters",
+    "RTCStatsReport",
+    "RTCTransportStats",
+    "RtpPacket",
     "State",
     "certificate_digest",
 ]
 
-X509_DIGEST_ALGORITHMS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
-    "sha-256": hashes.SHA256,
-    "sha-384": hashes.SHA384,
-    "sha-512": hashes.SHA512,
+X509_DIGEST_ALGORITHMS: dict[str, hashes.HashAlgorithm] = {
+    "sha-256": hashes.SHA256(),
+    "sha-384": hashes.SHA384(),
+    "sha-512": hashes.SHA512(),
 }
 """The digests that certificates are described with, by their names in descriptions. A program may take some
-away: descriptions of connections that are made afterwards name the first that is left."""
+away, or set it anew. Descriptions name SHA-256, which every peer knows, and nothing else."""
 
 
 class State(Enum):
@@ -55,7 +62,7 @@ def certificate_digest(certificate: x509.Certificate, algorithm: str) -> str:
         certificate: the certificate.
         algorithm: one of `X509_DIGEST_ALGORITHMS`.
     """
-    return certificate.fingerprint(X509_DIGEST_ALGORITHMS[algorithm]()).hex(":").upper()
+    return certificate.fingerprint(X509_DIGEST_ALGORITHMS[algorithm]).hex(":").upper()
 
 
 class RTCCertificate:

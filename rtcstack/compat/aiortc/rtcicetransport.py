@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyee.asyncio import AsyncIOEventEmitter
 
 from rtcstack.compat.aiortc.candidates import RTCIceCandidate, RTCIceParameters, candidate_from_native
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
 from rtcstack.compat.aiortc.rtcconfiguration import (
     RTCConfiguration,
     RTCIceServer,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rtcstack.api.icetransport import RTCIceTransport as NativeTransport
 
 __all__ = [
+    "InvalidStateError",
     "RTCIceCandidate",
     "RTCIceGatherer",
     "RTCIceParameters",

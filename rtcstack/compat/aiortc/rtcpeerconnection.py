@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyee.asyncio import AsyncIOEventEmitter
@@ -13,6 +14,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 from rtcstack.api.description import RTCSessionDescription as NativeDescription
 from rtcstack.api.peerconnection import RTCPeerConnection as NativeConnection
 from rtcstack.api.peerconnection import set_altered_description
+from rtcstack.api.transceiver import let_offers_take
 from rtcstack.compat.aiortc.candidates import RTCIceCandidate, candidate_to_native
 from rtcstack.compat.aiortc.checks import (
     check_answers_offer,
@@ -24,7 +26,6 @@ from rtcstack.compat.aiortc.checks import (
 from rtcstack.compat.aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError
 from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
 from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack, native_track
-from rtcstack.compat.aiortc.ratelimits import limit_rates
 from rtcstack.compat.aiortc.rtcconfiguration import RTCConfiguration, native
 from rtcstack.compat.aiortc.rtcdatachannel import RTCDataChannel
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCCertificate
@@ -33,6 +34,7 @@ from rtcstack.compat.aiortc.rtcrtpsender import RTCRtpSender
 from rtcstack.compat.aiortc.rtcrtptransceiver import DIRECTIONS, RTCRtpTransceiver
 from rtcstack.compat.aiortc.rtcsctptransport import MAX_MESSAGE_SIZE, RTCSctpTransport
 from rtcstack.compat.aiortc.rtcsessiondescription import RTCSessionDescription
+from rtcstack.compat.aiortc.sending import adjust_senders
 from rtcstack.compat.aiortc.stats import RTCStatsReport
 from rtcstack.compat.aiortc.transports import Transports
 from rtcstack.config import Settings
@@ -41,7 +43,8 @@ from rtcstack.media.stream import MediaStream
 from rtcstack.sdp import parse_session
 
 if TYPE_CHECKING:
-    from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
+    from rtcstack.api.connectionevents import RTCDataChannelEvent
+    from rtcstack.api.connectionevents import RTCTrackEvent as NativeTrackEvent
     from rtcstack.api.transceiver import RTCRtpTransceiver as NativeTransceiver
 
 __all__ = ["RTCPeerConnection"]
@@ -68,15 +71,20 @@ class RTCPeerConnection(AsyncIOEventEmitter):
     def __init__(self, configuration: RTCConfiguration | None = None) -> None:
         super().__init__()
         self._configuration = configuration or RTCConfiguration()
+        wrong: ValueError | None = None
+        try:
+            settings = native(self._configuration)
+        except ValueError as exc:  # it is told when a transport is needed
+            wrong, settings = exc, native(replace(self._configuration, iceServers=[]))
         self._certificates = [RTCCertificate.generateCertificate()]
         self._native = NativeConnection(
             {
-                **native(self._configuration),
+                **settings,
                 "certificates": [each.native for each in self._certificates],
                 "settings": Settings(max_message_size=MAX_MESSAGE_SIZE, reuse_lowest_channel_ids=True),
             }
         )
-        self._transports = Transports(self._configuration.bundlePolicy, self._certificates)
+        self._transports = Transports(self._configuration.bundlePolicy, self._certificates, wrong)
         self._stream = MediaStream()
         self._transceivers: list[RTCRtpTransceiver] = []
         self._faces: dict[NativeTransceiver, RTCRtpTransceiver] = {}
@@ -203,6 +211,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
                 check_answers_offer(given, self._native.remoteDescription)
         await set_altered_description(self._native, NativeDescription(given.type, given.sdp))
         self._applied()
+        await adjust_senders(self._transceivers)
         with contextlib.suppress(InvalidStateError):  # closed meanwhile
             await self._native.gathered()
 
@@ -220,6 +229,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             check_description(given)
             if given.type != "offer":
                 check_answers_offer(given, self._native.localDescription)
+            self._transports.check()
             check_codecs(given, {each.mid: each.preferred for each in self._transceivers})
             self._track_ids = track_ids(given)
         await self._native.setRemoteDescription(NativeDescription(given.type, given.sdp))
@@ -227,7 +237,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         early, self._early = self._early, []
         for candidate in early:
             await self.addIceCandidate(candidate)
-        await limit_rates(self._transceivers)
+        await adjust_senders(self._transceivers)
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None) -> None:
         """Take a candidate of the peer's; before its description it is kept until that comes.
@@ -304,6 +314,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         Raises:
             ValueError: arguments that exclude each other, or an id that is none or taken.
         """
+        self._transports.check()
         if maxPacketLifeTime is not None and maxRetransmits is not None:
             raise ValueError("Cannot specify both maxPacketLifeTime and maxRetransmits")
         if negotiated and (id is None or not 0 <= id <= 65_534):
@@ -331,7 +342,9 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         return face
 
     def _on_channel(self, event: RTCDataChannelEvent) -> None:
-        self.emit("datachannel", self._channel(event.channel))
+        face = self._channel(event.channel)
+        face.announced()
+        self.emit("datachannel", face)
 
     # -- media ------------------------------------------------------------------------------------
 
@@ -361,12 +374,14 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             InternalError: its kind is neither "audio" nor "video".
         """
         self._check_addable(track.kind, track)
-        sender = self._native.addTrack(native_track(track), self._stream)
-        transceiver = next(each for each in self._native.getTransceivers() if each.sender is sender)
-        face = self._face(transceiver, track)
-        face.sender.added(track)
-        face.added()
-        return face.sender
+        for face in self._transceivers:
+            if face.kind == track.kind and face.sender.track is None and not face.stopped:
+                face.sender.replaceTrack(track)
+                face.native.sender.setStreams(self._stream)
+                face.direction = "sendrecv" if face.direction in ("sendrecv", "recvonly") else "sendonly"
+                face.added()
+                return face.sender
+        return self._add(track.kind, track, "sendrecv").sender
 
     def addTransceiver(
         self, trackOrKind: MediaStreamTrack | str, direction: str = "sendrecv"
@@ -387,10 +402,15 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         self._check_addable(kind, track)
         if direction not in DIRECTIONS:
             raise InternalError(f'Invalid direction "{direction}"')
+        return self._add(kind, track, direction)
+
+    def _add(self, kind: str, track: MediaStreamTrack | None, direction: str) -> RTCRtpTransceiver:
+        self._transports.check()
         transceiver = self._native.addTransceiver(
             kind if track is None else native_track(track),
             {"direction": direction, "streams": [self._stream]},
         )
+        let_offers_take(transceiver)
         return self._face(transceiver, track)
 
     def _check_addable(self, kind: str, track: MediaStreamTrack | None) -> None:
@@ -400,7 +420,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         if track is not None and any(each.track is track for each in self.getSenders()):
             raise InvalidAccessError("Track already has a sender")
 
-    def _on_track(self, event: RTCTrackEvent) -> None:
+    def _on_track(self, event: NativeTrackEvent) -> None:
         face = self._face(event.transceiver)
         if face.receiver.track is None:
             mid = event.transceiver.mid

@@ -6,21 +6,51 @@ import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rtcstack.compat.aiortc.codecsets import get_capabilities
+from rtcstack.compat.aiortc.codecs import depayload, get_decoder
+from rtcstack.compat.aiortc.codecsets import get_capabilities, is_rtx
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
+from rtcstack.compat.aiortc.jitterbuffer import JitterBuffer
+from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from rtcstack.compat.aiortc.nativestats import receiver_stats
 from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack
-from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
-from rtcstack.compat.aiortc.stats import RTCStatsReport
+from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+from rtcstack.compat.aiortc.rtcrtpparameters import (
+    RTCRtpCapabilities,
+    RTCRtpCodecParameters,
+    RTCRtpReceiveParameters,
+)
+from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.stats import (
+    RTCInboundRtpStreamStats,
+    RTCRemoteOutboundRtpStreamStats,
+    RTCStatsReport,
+)
+from rtcstack.compat.aiortc.utils import uint16_add, uint16_gt
 
 if TYPE_CHECKING:
     from rtcstack.api.receiver import RTCRtpReceiver as NativeReceiver
     from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 
 __all__ = [
+    "InvalidStateError",
+    "JitterBuffer",
+    "MediaStreamError",
+    "MediaStreamTrack",
+    "RTCDtlsTransport",
+    "RTCInboundRtpStreamStats",
+    "RTCRemoteOutboundRtpStreamStats",
+    "RTCRtpCodecParameters",
     "RTCRtpContributingSource",
+    "RTCRtpReceiveParameters",
     "RTCRtpReceiver",
     "RTCRtpSynchronizationSource",
     "RemoteStreamTrack",
+    "RtpPacket",
+    "depayload",
+    "get_decoder",
+    "is_rtx",
+    "uint16_add",
+    "uint16_gt",
 ]
 
 

@@ -6,18 +6,49 @@ import logging
 from typing import TYPE_CHECKING
 
 from rtcstack.api.promises import upon
-from rtcstack.compat.aiortc.codecsets import get_capabilities
-from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
+from rtcstack.compat.aiortc.codecs import get_encoder
+from rtcstack.compat.aiortc.codecs.base import Encoder
+from rtcstack.compat.aiortc.codecsets import get_capabilities, is_rtx
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
+from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from rtcstack.compat.aiortc.nativestats import sender_stats
 from rtcstack.compat.aiortc.nativetracks import native_track
-from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
-from rtcstack.compat.aiortc.stats import RTCStatsReport
+from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+from rtcstack.compat.aiortc.rtcrtpparameters import (
+    RTCRtpCapabilities,
+    RTCRtpCodecParameters,
+    RTCRtpSendParameters,
+)
+from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.stats import (
+    RTCOutboundRtpStreamStats,
+    RTCRemoteInboundRtpStreamStats,
+    RTCStatsReport,
+)
+from rtcstack.compat.aiortc.utils import random16, random32, uint16_add, uint32_add
 
 if TYPE_CHECKING:
     from rtcstack.api.sender import RTCRtpSender as NativeSender
     from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 
-__all__ = ["RTCRtpSender"]
+__all__ = [
+    "Encoder",
+    "InvalidStateError",
+    "MediaStreamError",
+    "RTCDtlsTransport",
+    "RTCOutboundRtpStreamStats",
+    "RTCRemoteInboundRtpStreamStats",
+    "RTCRtpCodecParameters",
+    "RTCRtpSendParameters",
+    "RTCRtpSender",
+    "RtpPacket",
+    "get_encoder",
+    "is_rtx",
+    "random16",
+    "random32",
+    "uint16_add",
+    "uint32_add",
+]
 
 logger = logging.getLogger("rtcstack.compat.aiortc")
 
@@ -67,10 +98,6 @@ class RTCRtpSender:
     async def getStats(self) -> RTCStatsReport:
         """Statistics of what is sent, and of its transport."""
         return sender_stats(await self.native.getStats(), self._track)
-
-    def added(self, track: MediaStreamTrack) -> None:
-        """For the connection: this stack's sender sends that already."""
-        self._track = track
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:
         """Send another track, at once, or none."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rtcstack.compat.aiortc.codecsets import get_capabilities, preferences
-from rtcstack.compat.aiortc.rtcrtpparameters import DIRECTIONS, RTCRtpCodecCapability
+from rtcstack.compat.aiortc.nativetracks import source_mime_type
+from rtcstack.compat.aiortc.rtcrtpparameters import (
+    DIRECTIONS,
+    RTCRtpCodecCapability,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+)
 from rtcstack.compat.aiortc.rtcrtpreceiver import RTCRtpReceiver
 from rtcstack.compat.aiortc.rtcrtpsender import RTCRtpSender
 
 if TYPE_CHECKING:
     from rtcstack.api.transceiver import RTCRtpTransceiver as NativeTransceiver
 
-__all__ = ["DIRECTIONS", "RTCRtpTransceiver"]
+__all__ = [
+    "DIRECTIONS",
+    "RTCRtpCodecParameters",
+    "RTCRtpHeaderExtensionParameters",
+    "RTCRtpTransceiver",
+]
 
 
 class RTCRtpTransceiver:
@@ -46,7 +57,8 @@ class RTCRtpTransceiver:
         self._apply_preferences()
 
     def _apply_preferences(self) -> None:
-        self.native.setCodecPreferences(preferences(self.kind, self.preferred))
+        source = source_mime_type(self._sender.track)
+        self.native.setCodecPreferences(preferences(self.kind, self.preferred, source))
 
     def applied(self) -> None:
         """A description was applied."""
@@ -74,8 +86,8 @@ class RTCRtpTransceiver:
             self.native.direction = direction
 
     def added(self) -> None:
-        """For the connection: a track was added, which may change what is wanted."""
-        self._direction = str(self.native.direction)
+        """For the connection: a track was added."""
+        self._apply_preferences()
 
     @property
     def kind(self) -> str:

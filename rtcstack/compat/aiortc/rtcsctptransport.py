@@ -6,18 +6,30 @@ from typing import TYPE_CHECKING
 
 from pyee.asyncio import AsyncIOEventEmitter
 
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 from rtcstack.compat.aiortc.sctpcapabilities import RTCSctpCapabilities
+from rtcstack.compat.aiortc.utils import random32, uint16_add, uint16_gt, uint32_gt, uint32_gte
 
 if TYPE_CHECKING:
     from rtcstack.api.sctptransport import RTCSctpTransport as NativeTransport
 
-__all__ = ["USERDATA_MAX_LENGTH", "RTCSctpCapabilities", "RTCSctpTransport"]
+__all__ = [
+    "USERDATA_MAX_LENGTH",
+    "InvalidStateError",
+    "RTCSctpCapabilities",
+    "RTCSctpTransport",
+    "random32",
+    "uint16_add",
+    "uint16_gt",
+    "uint32_gt",
+    "uint32_gte",
+]
 
-USERDATA_MAX_LENGTH = 1200
+USERDATA_MAX_LENGTH = 1160
 """Bytes of a message in a packet. Programs set it; packets here are as large as the path takes."""
 
-MAX_MESSAGE_SIZE = 65_536
+MAX_MESSAGE_SIZE = 262_144
 PORT = 5000
 
 

@@ -23,14 +23,27 @@ class Transports:
     Args:
         policy: of the connection.
         certificates: of this end.
+        wrong: what is wrong with the configuration.
     """
 
-    def __init__(self, policy: RTCBundlePolicy, certificates: list[RTCCertificate]) -> None:
+    def __init__(
+        self, policy: RTCBundlePolicy, certificates: list[RTCCertificate], wrong: ValueError | None
+    ) -> None:
         self._policy = policy
+        self._wrong = wrong
         self._certificates = certificates
         self._shared: dict[str, RTCDtlsTransport] = {}
         self._all: list[RTCDtlsTransport] = []
         self._shown: dict[NativeTransport, RTCDtlsTransport] = {}
+
+    def check(self) -> None:
+        """Before there is more to carry.
+
+        Raises:
+            ValueError: the configuration's servers cannot be read.
+        """
+        if self._wrong is not None:
+            raise self._wrong
 
     def _new(self) -> RTCDtlsTransport:
         gatherer = RTCIceGatherer([])  # a connection's own asks the connection's servers

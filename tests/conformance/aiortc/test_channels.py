@@ -104,7 +104,7 @@ async def test_wrong_arguments_and_states() -> None:
         with pytest.raises(ValueError, match="unsupported data type"):
             mine.send(7)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="bytes"):
-            mine.send(bytes(70_000))
+            mine.send(bytes(262_145))
 
 
 async def test_a_channel_closes_on_both_sides_and_its_id_is_free() -> None:

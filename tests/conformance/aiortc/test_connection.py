@@ -304,8 +304,11 @@ async def test_wrong_arguments() -> None:
             a.addTransceiver(track)
     with pytest.raises(ValueError, match="'type' must be"):
         RTCSessionDescription("", "bogus")
-    with pytest.raises(ValueError, match="malformed uri"):
-        RTCPeerConnection(RTCConfiguration([RTCIceServer("http://example.org")]))
+    pc = RTCPeerConnection(RTCConfiguration([RTCIceServer("http://example.org")]))
+    for add in (lambda: pc.addTransceiver("audio"), lambda: pc.createDataChannel("x")):
+        with pytest.raises(ValueError, match="malformed uri"):
+            add()
+    await pc.close()
     with pytest.raises(ValueError, match="unknown media"):
         RTCRtpSender.getCapabilities("smell")
 

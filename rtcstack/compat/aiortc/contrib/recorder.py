@@ -6,6 +6,7 @@ import asyncio
 import fractions
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -13,6 +14,8 @@ from av.container import OutputContainer
 
 from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from rtcstack.compat.aiortc.nativetracks import native_track
+from rtcstack.media.frames import Frame
+from rtcstack.media.processed import processed
 from rtcstack.media.recorder import MediaRecorder as NativeRecorder
 from rtcstack.workers import jobs, run
 
@@ -66,7 +69,8 @@ class MediaRecorder:
         if self._pictures is not None:
             self._pictures.add(track)
         elif self._recorder is not None:
-            self._recorder.add_track(native_track(track))
+            native = native_track(track)
+            self._recorder.add_track(processed(native, _in_stereo()) if track.kind == "audio" else native)
             self._has_tracks = True
 
     async def start(self) -> None:
@@ -89,6 +93,19 @@ class MediaRecorder:
             await pictures.stop()
         elif recorder is not None:
             await recorder.stop()
+
+
+def _in_stereo() -> Callable[[Frame], Frame | None]:
+    """What makes sound of any kind 16 bit stereo at 48 kHz: all files are of that."""
+    resampler = av.AudioResampler(format="s16", layout="stereo", rate=48_000)
+
+    def convert(frame: Frame) -> Frame | None:
+        if not isinstance(frame, av.AudioFrame):
+            return frame
+        made = resampler.resample(frame)
+        return made[0] if made else None
+
+    return convert
 
 
 class _Pictures:
