@@ -103,6 +103,9 @@ class RemoteStreamTrack(MediaStreamTrack):
         kind: "audio" or "video".
         id: as the peer has it; a random one without.
         native: where the frames come from; None for whoever puts them into the queue.
+
+    Attributes:
+        is_kept: whether frames that nobody waits for are kept.
     """
 
     def __init__(self, kind: str, id: str | None = None, native: NativeTrack | None = None) -> None:  # noqa: A002
@@ -113,6 +116,7 @@ class RemoteStreamTrack(MediaStreamTrack):
         self.native = native
         self._frames: asyncio.Queue[Frame | None] | None = None
         self._origin: int | None = None
+        self.is_kept = True
         if native is not None:
             native.on("ended", self.finish)
 
@@ -128,6 +132,8 @@ class RemoteStreamTrack(MediaStreamTrack):
     def deliver(self, frame: Any) -> None:
         """For the native track: a frame has come."""
         queue = self._queue
+        if not self.is_kept:
+            return
         if queue.qsize() >= MAX_WAITING[self.kind]:
             queue.get_nowait()
         queue.put_nowait(self._timed(frame))

@@ -86,6 +86,16 @@ class RTCRtpReceiver:
         self._track: RemoteStreamTrack | None = None
 
     @property
+    def _enabled(self) -> bool:
+        """Whether frames are kept; frameworks set it for tracks that they do not read."""
+        return self._track is None or self._track.is_kept
+
+    @_enabled.setter
+    def _enabled(self, value: bool) -> None:
+        if self._track is not None:
+            self._track.is_kept = value
+
+    @property
     def track(self) -> RemoteStreamTrack | None:
         """What is received; None before the peer has described it."""
         return self._track

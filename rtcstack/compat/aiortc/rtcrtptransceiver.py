@@ -53,6 +53,8 @@ class RTCRtpTransceiver:
         self._current_direction: str | None = None
         self._mid: str | None = None
         self._stopped = False
+        self._codecs: list[RTCRtpCodecParameters] = []  # frameworks look here; ours keep what was agreed
+        self._headerExtensions: list[RTCRtpHeaderExtensionParameters] = []
         self.preferred: list[RTCRtpCodecCapability] = []
         self._apply_preferences()
 
