@@ -457,6 +457,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             return
         self._closed = asyncio.get_running_loop().create_future()
         self.emit("signalingstatechange")
+        await asyncio.sleep(0)  # what was sent just now leaves first
         ending = self._native.close()
         for transceiver in self._transceivers:
             transceiver.ended()
