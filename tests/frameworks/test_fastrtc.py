@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 fastrtc = pytest.importorskip("fastrtc")
 
 from fastapi import FastAPI  # noqa: E402
+from fastrtc.stream import Body  # noqa: E402
 
 from tests.frameworks.clients import TONE_HZ, browser, is_ours, until  # noqa: E402
 
@@ -20,8 +22,6 @@ class Echo(fastrtc.AsyncStreamHandler):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(input_sample_rate=48_000, output_sample_rate=48_000)
-        import asyncio
-
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
 
     async def receive(self, frame: Any) -> None:
@@ -41,16 +41,7 @@ async def call(stream: Any, offer: dict[str, str]) -> str:
     """What its route for offers does."""
     app = FastAPI()
     stream.mount(app)
-    body = (
-        fastrtc.Body(sdp=offer["sdp"], type=offer["type"], webrtc_id="me")
-        if hasattr(fastrtc, "Body")
-        else None
-    )
-    if body is None:
-        from fastrtc.stream import Body
-
-        body = Body(sdp=offer["sdp"], type=offer["type"], webrtc_id="me")
-    answer = await stream.offer(body)
+    answer = await stream.offer(Body(sdp=offer["sdp"], type=offer["type"], webrtc_id="me"))
     return str(answer["sdp"])
 
 

@@ -1,4 +1,4 @@
-"""pymediasoup: its handler sends to and receives from a router; this stack, under the W3C's names, is that."""
+"""pymediasoup: its handler sends to a router, which is this stack under the W3C's names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ handlers = pytest.importorskip("pymediasoup.handlers.aiortc_handler")
 
 from aiortc import AudioStreamTrack, RTCIceCandidate, VideoStreamTrack  # noqa: E402
 from aiortc.sdp import candidate_from_sdp  # noqa: E402
-from pymediasoup.models.transport import DtlsParameters, IceParameters  # noqa: E402
+from pymediasoup.models.transport import DtlsFingerprint, DtlsParameters, IceParameters  # noqa: E402
 from pymediasoup.ortc import getExtendedRtpCapabilities  # noqa: E402
 from pymediasoup.sctp_parameters import SctpParameters  # noqa: E402
 
@@ -40,17 +40,16 @@ class Router:
         settings = Settings(ice=IceSettings(ufrag=UFRAG, password=PASSWORD))
         self.pc = rtcstack.RTCPeerConnection({"certificates": [certificate], "settings": settings})
         self.pc.on("track", lambda event: self.tracks.update({event.track.kind: event.track}))
+        prints = [
+            DtlsFingerprint(algorithm=each.algorithm, value=each.value)
+            for each in certificate.getFingerprints()
+        ]
         capabilities = await handler.getNativeRtpCapabilities()
         handler.run(
             direction=direction,
             iceParameters=IceParameters(usernameFragment=UFRAG, password=PASSWORD, iceLite=False),
             iceCandidates=[],
-            dtlsParameters=DtlsParameters(
-                fingerprints=[
-                    {"algorithm": each.algorithm, "value": each.value}
-                    for each in certificate.getFingerprints()
-                ]
-            ),
+            dtlsParameters=DtlsParameters(fingerprints=prints),
             extendedRtpCapabilities=getExtendedRtpCapabilities(capabilities, capabilities),
             sctpParameters=SctpParameters(port=5000, OS=1024, MIS=1024, maxMessageSize=262_144),
             iceServers=[],

@@ -44,9 +44,14 @@ class RTCIceParameters:
 
 
 def candidate_from_sdp(sdp: str) -> RTCIceCandidate:
-    """A candidate from its line, without "candidate:"."""
+    """A candidate from its line, without "candidate:".
+
+    Raises:
+        ValueError: it is none.
+    """
     bits = sdp.split()
-    assert len(bits) >= 8, "a candidate has at least eight fields"
+    if len(bits) < 8:
+        raise ValueError("a candidate has at least eight fields")
     more = dict(zip(bits[8::2], bits[9::2], strict=False))
     port = more.get("rport")
     return RTCIceCandidate(

@@ -72,7 +72,11 @@ class _Pulled(NativeTrack):
         try:
             data = await self._track.recv()
         except MediaStreamError:
+            self._track.stop()
             raise StopAsyncIteration from None
+        except Exception:
+            self._track.stop()
+            raise
         if not isinstance(data, Packet):
             return data
         codec = source_mime_type(self._track)

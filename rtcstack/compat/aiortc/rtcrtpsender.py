@@ -105,6 +105,12 @@ class RTCRtpSender:
         operation = self.native.replaceTrack(None if track is None else native_track(track))
         upon(operation, lambda nothing: None, lambda error: logger.warning("replaceTrack failed: %s", error))
 
+    def end(self) -> None:
+        """For its transceiver: it has ended, and with it what it has sent."""
+        track, self._track = self._track, None
+        if track is not None:
+            track.stop()
+
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         """It travels over another one, of a bundle."""
         self._transport = transport

@@ -139,6 +139,8 @@ class RTCRtpTransceiver:
 
     def ended(self) -> None:
         """It has ended, by itself or with its connection."""
+        if not self._stopped and self._current_direction in ("sendrecv", "sendonly"):
+            self._sender.end()
         self._stopped = True
         track = self._receiver.track
         if track is not None:

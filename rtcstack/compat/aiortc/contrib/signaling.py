@@ -45,15 +45,14 @@ def object_from_string(message_str: str) -> Signal:
     Raises:
         ValueError: it is none.
     """
-    message = json.loads(message_str)
-    match message.get("type") if isinstance(message, dict) else None:
-        case "offer" | "answer":
-            return RTCSessionDescription(sdp=message["sdp"], type=message["type"])
-        case "candidate" if message["candidate"]:
-            candidate = candidate_from_sdp(message["candidate"].partition(":")[2])
-            candidate.sdpMid, candidate.sdpMLineIndex = message["id"], message["label"]
+    match json.loads(message_str):
+        case {"type": "offer" | "answer" as kind, "sdp": str(sdp)}:
+            return RTCSessionDescription(sdp=sdp, type=kind)
+        case {"type": "candidate", "candidate": str(text), **rest} if text:
+            candidate = candidate_from_sdp(text.partition(":")[2])
+            candidate.sdpMid, candidate.sdpMLineIndex = rest.get("id"), rest.get("label")
             return candidate
-        case "bye":
+        case {"type": "bye"}:
             return BYE
     raise ValueError(f"not a message: {message_str:.100}")
 
