@@ -50,8 +50,10 @@ def object_from_string(message_str: str) -> Signal:
             return RTCSessionDescription(sdp=sdp, type=kind)
         case {"type": "candidate", "candidate": str(text), **rest} if text:
             candidate = candidate_from_sdp(text.partition(":")[2])
-            candidate.sdpMid, candidate.sdpMLineIndex = rest.get("id"), rest.get("label")
-            return candidate
+            mid, index = rest.get("id"), rest.get("label")
+            if isinstance(mid, str | None) and isinstance(index, int | None):
+                candidate.sdpMid, candidate.sdpMLineIndex = mid, index
+                return candidate
         case {"type": "bye"}:
             return BYE
     raise ValueError(f"not a message: {message_str:.100}")
