@@ -132,6 +132,11 @@ class RTCRtpReceiver:
             for each in self._receiver.getSynchronizationSources()
         ]
 
+    async def _send_rtcp_pli(self, media_ssrc: int) -> None:
+        """Ask for a key frame; programs call it, for want of another way."""
+        if self._kind == "video":
+            self._receiver.requestKeyFrame()
+
     def described(self, track: RemoteStreamTrack) -> None:
         """For the connection: the peer has described what it sends."""
         self._track = track

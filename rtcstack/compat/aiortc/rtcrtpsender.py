@@ -103,7 +103,13 @@ class RTCRtpSender:
         """Send another track, at once, or none."""
         self._track = track
         operation = self.native.replaceTrack(None if track is None else native_track(track))
-        upon(operation, lambda nothing: None, lambda error: logger.warning("replaceTrack failed: %s", error))
+        upon(operation, lambda nothing: None, _told)
+
+    def _send_keyframe(self) -> None:
+        """Send a key frame next; programs call it, for want of another way."""
+        if self._kind == "video":
+            operation = self.native.generateKeyFrame()
+            upon(operation, lambda nothing: None, lambda error: logger.debug("no key frame: %s", error))
 
     def end(self) -> None:
         """For its transceiver: it has ended, and with it what it has sent."""
@@ -114,3 +120,9 @@ class RTCRtpSender:
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         """It travels over another one, of a bundle."""
         self._transport = transport
+
+
+def _told(error: BaseException) -> None:
+    """A track could not be replaced: by one of another kind, or when all was over."""
+    level = logging.DEBUG if isinstance(error, InvalidStateError) else logging.WARNING
+    logger.log(level, "replaceTrack failed: %s", error)

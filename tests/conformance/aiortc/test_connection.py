@@ -22,6 +22,7 @@ from rtcstack.compat.aiortc import (
 )
 from rtcstack.compat.aiortc.exceptions import InternalError, OperationError
 from rtcstack.compat.aiortc.sdp import SessionDescription, candidate_from_sdp
+from rtcstack.testing import run
 from tests.conformance.aiortc.helpers import States, happens, negotiate, pair, until
 
 
@@ -442,3 +443,20 @@ async def test_a_handler_of_track_may_send_at_once() -> None:
         await negotiate(a, b)
         assert shown(b) == [("audio", "sendrecv", "sendrecv", "0")]
         assert a.getReceivers()[0].track is not None
+
+
+def test_a_program_may_make_its_connection_before_its_loop_runs() -> None:
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    channel = pc.createDataChannel("x")
+    transceiver = pc.addTransceiver("audio")
+    pc.addTrack(VideoStreamTrack())
+
+    async def go_on() -> None:
+        await pc.setLocalDescription(await pc.createOffer())
+        assert pc.localDescription is not None
+        assert pc.localDescription.sdp.count("m=") == 3
+        assert transceiver.mid == "0"
+        await pc.close()
+        assert channel.readyState == "closed"
+
+    run(go_on())
