@@ -9,10 +9,13 @@ NODE := tests/support/node
 FRAMEWORKS ?= .venv-frameworks
 STAMPS := $(VENV)/.stamps
 
+# Tests that run at the same time.
+JOBS ?= 2
+
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples tools
 
-.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop test-frameworks compile-check fuzz bench dist docs demo serve check clean
+.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop test-frameworks compile-check fuzz bench dist docs demo serve check clean properties
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,8 +56,10 @@ types: install ## mypy --strict
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy --strict $(TYPED)
 
-test: install ## All tests: unit, conformance, fuzz, interop with real peers
-	$(PYTHON) -m pytest $(ARGS)
+# Virtual time and pure computing share the cores; what runs in real time has the machine to itself.
+test: install ## All tests: unit, conformance, scenarios, properties, interop with real peers
+	$(PYTHON) -m pytest -n $(JOBS) tests/unit tests/conformance tests/scenarios tests/properties $(ARGS) || [ $$? -eq 5 ]
+	$(PYTHON) -m pytest tests/interop $(ARGS) || [ $$? -eq 5 ]
 
 unit: install ## Unit tests alone: no sockets, no browsers
 	$(PYTHON) -m pytest tests/unit $(ARGS)
@@ -64,6 +69,9 @@ conformance: install ## The W3C API's behaviour
 
 scenarios: install ## Whole calls on a virtual internet: losses, outages, NATs, relays, hours
 	$(PYTHON) -m pytest tests/scenarios $(ARGS)
+
+properties: install ## Random calls beside a model of webrtc-pc, for many seeds (WALKS=5000, WALKS_FROM=0)
+	GLARE_EVERY_S=3 WALKS=$(or $(WALKS),5000) WALKS_FROM=$(or $(WALKS_FROM),0) $(PYTHON) -m pytest tests/properties --timeout 600 $(ARGS)
 
 portable: install ## The same over the portable form of the network, which Windows' loop has
 	$(PYTHON) -m pytest tests/conformance --network=portable $(ARGS)

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDescription
     from rtcstack.api.dtlstransport import RTCDtlsTransport, RTCDtlsTransportState
     from rtcstack.api.dtmf import RTCDTMFSender, RTCDTMFToneChangeEvent
-    from rtcstack.api.encodedtransform import (
+    from rtcstack.api.encodedframes import (
         RTCEncodedAudioFrame,
+        RTCEncodedAudioFrameMetadata,
+        RTCEncodedAudioFrameOptions,
         RTCEncodedFrameMetadata,
         RTCEncodedVideoFrame,
-        RTCRtpScriptTransform,
-        RTCRtpScriptTransformer,
+        RTCEncodedVideoFrameMetadata,
+        RTCEncodedVideoFrameOptions,
     )
+    from rtcstack.api.encodedtransform import RTCRtpScriptTransform, RTCRtpScriptTransformer
     from rtcstack.api.errorevent import RTCErrorEvent
     from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
     from rtcstack.api.icetransport import (
@@ -45,9 +48,11 @@ if TYPE_CHECKING:
     )
     from rtcstack.api.messageevent import MessageEvent
     from rtcstack.api.parameters import (
+        RTCResolutionRestriction,
         RTCRtcpParameters,
         RTCRtpCapabilities,
         RTCRtpCodec,
+        RTCRtpCodecCapability,
         RTCRtpCodecParameters,
         RTCRtpContributingSource,
         RTCRtpEncodingParameters,
@@ -59,13 +64,13 @@ if TYPE_CHECKING:
         RTCRtpTransceiverDirection,
     )
     from rtcstack.api.peerconnection import RTCPeerConnection, RTCSignalingState
-    from rtcstack.api.promises import Operation
     from rtcstack.api.receiver import RTCRtpReceiver
     from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
     from rtcstack.api.sender import RTCRtpSender
     from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
     from rtcstack.api.stats import RTCStatsReport
     from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
+    from rtcstack.api.transformstreams import KeyFrameRequestEvent
     from rtcstack.config import AddressRule, IceSettings, MediaSettings, Settings
     from rtcstack.errors import (
         DOMException,
@@ -78,11 +83,20 @@ if TYPE_CHECKING:
         NotFoundError,
         NotSupportedError,
         OperationError,
+        OverconstrainedError,
         RTCError,
         UnknownError,
     )
     from rtcstack.events import Event, EventTarget
+    from rtcstack.filetransfer import FileTransfer, receive_file, send_file
     from rtcstack.ice import TcpMux, UdpMux
+    from rtcstack.media.audiooutput import AudioOutput
+    from rtcstack.media.constraints import (
+        MediaTrackCapabilities,
+        MediaTrackConstraints,
+        MediaTrackSettings,
+        MediaTrackSupportedConstraints,
+    )
     from rtcstack.media.encoded import EncodedMedia
     from rtcstack.media.encodedsource import EncodedSource
     from rtcstack.media.encoder import MediaEncoder
@@ -95,11 +109,16 @@ if TYPE_CHECKING:
     from rtcstack.media.stream import MediaStream
     from rtcstack.media.testsources import TestPatternSource, ToneSource
     from rtcstack.media.track import MediaStreamTrack
+    from rtcstack.media.trackgenerator import VideoTrackGenerator
+    from rtcstack.media.trackprocessor import MediaStreamTrackProcessor
+    from rtcstack.media.trackstats import MediaStreamTrackAudioStats, MediaStreamTrackVideoStats
+    from rtcstack.promises import Operation
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AddressRule",
+    "AudioOutput",
     "Blob",
     "CallbackSink",
     "DOMException",
@@ -107,11 +126,13 @@ __all__ = [
     "EncodedSource",
     "Event",
     "EventTarget",
+    "FileTransfer",
     "IceSettings",
     "InvalidAccessError",
     "InvalidCharacterError",
     "InvalidModificationError",
     "InvalidStateError",
+    "KeyFrameRequestEvent",
     "MediaBlackhole",
     "MediaEncoder",
     "MediaPlayer",
@@ -120,6 +141,13 @@ __all__ = [
     "MediaSettings",
     "MediaStream",
     "MediaStreamTrack",
+    "MediaStreamTrackAudioStats",
+    "MediaStreamTrackProcessor",
+    "MediaStreamTrackVideoStats",
+    "MediaTrackCapabilities",
+    "MediaTrackConstraints",
+    "MediaTrackSettings",
+    "MediaTrackSupportedConstraints",
     "MessageEvent",
     "NetworkError",
     "NotAllowedError",
@@ -127,6 +155,7 @@ __all__ = [
     "NotSupportedError",
     "Operation",
     "OperationError",
+    "OverconstrainedError",
     "RTCBundlePolicy",
     "RTCCertificate",
     "RTCConfiguration",
@@ -140,8 +169,12 @@ __all__ = [
     "RTCDtlsTransport",
     "RTCDtlsTransportState",
     "RTCEncodedAudioFrame",
+    "RTCEncodedAudioFrameMetadata",
+    "RTCEncodedAudioFrameOptions",
     "RTCEncodedFrameMetadata",
     "RTCEncodedVideoFrame",
+    "RTCEncodedVideoFrameMetadata",
+    "RTCEncodedVideoFrameOptions",
     "RTCError",
     "RTCErrorEvent",
     "RTCIceCandidate",
@@ -159,10 +192,12 @@ __all__ = [
     "RTCPeerConnectionIceErrorEvent",
     "RTCPeerConnectionIceEvent",
     "RTCPeerConnectionState",
+    "RTCResolutionRestriction",
     "RTCRtcpMuxPolicy",
     "RTCRtcpParameters",
     "RTCRtpCapabilities",
     "RTCRtpCodec",
+    "RTCRtpCodecCapability",
     "RTCRtpCodecParameters",
     "RTCRtpContributingSource",
     "RTCRtpEncodingParameters",
@@ -192,13 +227,16 @@ __all__ = [
     "TrackSource",
     "UdpMux",
     "UnknownError",
+    "VideoTrackGenerator",
     "audio_frame",
     "audio_to_numpy",
     "camera",
     "microphone",
     "processed",
+    "receive_file",
     "save_picture",
     "screen",
+    "send_file",
     "video_frame",
     "video_to_numpy",
 ]
@@ -217,6 +255,7 @@ _HOMES = {
     "InvalidCharacterError": "rtcstack.errors",
     "InvalidModificationError": "rtcstack.errors",
     "InvalidStateError": "rtcstack.errors",
+    "KeyFrameRequestEvent": "rtcstack.api.transformstreams",
     "MediaBlackhole": "rtcstack.media.sinks",
     "MediaEncoder": "rtcstack.media.encoder",
     "MediaPlayer": "rtcstack.media.player",
@@ -225,13 +264,21 @@ _HOMES = {
     "MediaSettings": "rtcstack.config",
     "MediaStream": "rtcstack.media.stream",
     "MediaStreamTrack": "rtcstack.media.track",
+    "MediaStreamTrackAudioStats": "rtcstack.media.trackstats",
+    "MediaStreamTrackProcessor": "rtcstack.media.trackprocessor",
+    "MediaStreamTrackVideoStats": "rtcstack.media.trackstats",
+    "MediaTrackCapabilities": "rtcstack.media.constraints",
+    "MediaTrackConstraints": "rtcstack.media.constraints",
+    "MediaTrackSettings": "rtcstack.media.constraints",
+    "MediaTrackSupportedConstraints": "rtcstack.media.constraints",
     "MessageEvent": "rtcstack.api.messageevent",
     "NetworkError": "rtcstack.errors",
     "NotAllowedError": "rtcstack.errors",
     "NotFoundError": "rtcstack.errors",
     "NotSupportedError": "rtcstack.errors",
-    "Operation": "rtcstack.api.promises",
+    "Operation": "rtcstack.promises",
     "OperationError": "rtcstack.errors",
+    "OverconstrainedError": "rtcstack.errors",
     "RTCBundlePolicy": "rtcstack.api.configuration",
     "RTCCertificate": "rtcstack.api.certificate",
     "RTCConfiguration": "rtcstack.api.configuration",
@@ -244,9 +291,13 @@ _HOMES = {
     "RTCDtlsFingerprint": "rtcstack.api.certificate",
     "RTCDtlsTransport": "rtcstack.api.dtlstransport",
     "RTCDtlsTransportState": "rtcstack.api.dtlstransport",
-    "RTCEncodedAudioFrame": "rtcstack.api.encodedtransform",
-    "RTCEncodedFrameMetadata": "rtcstack.api.encodedtransform",
-    "RTCEncodedVideoFrame": "rtcstack.api.encodedtransform",
+    "RTCEncodedAudioFrame": "rtcstack.api.encodedframes",
+    "RTCEncodedAudioFrameMetadata": "rtcstack.api.encodedframes",
+    "RTCEncodedAudioFrameOptions": "rtcstack.api.encodedframes",
+    "RTCEncodedFrameMetadata": "rtcstack.api.encodedframes",
+    "RTCEncodedVideoFrame": "rtcstack.api.encodedframes",
+    "RTCEncodedVideoFrameMetadata": "rtcstack.api.encodedframes",
+    "RTCEncodedVideoFrameOptions": "rtcstack.api.encodedframes",
     "RTCError": "rtcstack.errors",
     "RTCErrorEvent": "rtcstack.api.errorevent",
     "RTCIceCandidate": "rtcstack.api.description",
@@ -264,10 +315,12 @@ _HOMES = {
     "RTCPeerConnectionIceErrorEvent": "rtcstack.api.iceevents",
     "RTCPeerConnectionIceEvent": "rtcstack.api.iceevents",
     "RTCPeerConnectionState": "rtcstack.api.states",
+    "RTCResolutionRestriction": "rtcstack.api.parameters",
     "RTCRtcpMuxPolicy": "rtcstack.api.configuration",
     "RTCRtcpParameters": "rtcstack.api.parameters",
     "RTCRtpCapabilities": "rtcstack.api.parameters",
     "RTCRtpCodec": "rtcstack.api.parameters",
+    "RTCRtpCodecCapability": "rtcstack.api.parameters",
     "RTCRtpCodecParameters": "rtcstack.api.parameters",
     "RTCRtpContributingSource": "rtcstack.api.parameters",
     "RTCRtpEncodingParameters": "rtcstack.api.parameters",
@@ -294,9 +347,14 @@ _HOMES = {
     "TcpMux": "rtcstack.ice",
     "TestPatternSource": "rtcstack.media.testsources",
     "ToneSource": "rtcstack.media.testsources",
+    "AudioOutput": "rtcstack.media.audiooutput",
+    "FileTransfer": "rtcstack.filetransfer",
+    "receive_file": "rtcstack.filetransfer",
+    "send_file": "rtcstack.filetransfer",
     "TrackSource": "rtcstack.media.source",
     "UdpMux": "rtcstack.ice",
     "UnknownError": "rtcstack.errors",
+    "VideoTrackGenerator": "rtcstack.media.trackgenerator",
     "audio_frame": "rtcstack.media.frames",
     "audio_to_numpy": "rtcstack.media.frames",
     "camera": "rtcstack.media.player",

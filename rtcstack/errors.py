@@ -22,6 +22,7 @@ __all__ = [
     "NotFoundError",
     "NotSupportedError",
     "OperationError",
+    "OverconstrainedError",
     "ParseError",
     "ProtocolError",
     "RTCError",
@@ -109,6 +110,23 @@ class OperationError(DOMException):
     """The operation failed for an operation-specific reason."""
 
     default_name = "OperationError"
+
+
+class OverconstrainedError(DOMException):
+    """No settings of a track meet what is required of it.
+
+    Attributes:
+        constraint: the name of a required constraint that none of them meets; "" when each alone could be
+            met, but not all together.
+
+    Spec: mediacapture-streams, section 6 (OverconstrainedError).
+    """
+
+    default_name = "OverconstrainedError"
+
+    def __init__(self, constraint: str, message: str = "") -> None:
+        super().__init__(message)
+        self.constraint = constraint
 
 
 class UnknownError(DOMException):

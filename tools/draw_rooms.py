@@ -23,7 +23,7 @@ MARGIN = 24
 
 BASE = {
     *("errors", "events", "config", "clock", "entropy", "platform", "serial", "engine"),
-    *("lazynames", "refusals", "slips"),
+    *("lazynames", "promises", "refusals", "slips"),
 }
 """What everything may use: left out."""
 

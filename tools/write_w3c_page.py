@@ -1,9 +1,11 @@
-"""Writes docs/w3c.md: what the specifications' IDL names, and what of it there is.
+"""Writes docs/w3c.md: what the specifications' IDL names, and what of it there is; their algorithms, and the
+tests of each.
 
     python tools/write_w3c_page.py docs/w3c.md
 
 The IDL is data (tests/data/w3c_idl.json: names and types). Whether something is there is looked up in the
-package; what is not, or has another form, needs a line in `NOTES`, or the page cannot be written.
+package; what is not, or has another form, needs a line in `NOTES`, or the page cannot be written. The
+algorithms are data, too (tests/data/w3c_algorithms.json): each has its tests, or a reason for having none.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ import dataclasses
 import enum
 import json
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import rtcstack
-from rtcstack.media import stream, track
+from rtcstack.media import constraints, stream, track
 
-IDL = json.loads((Path(__file__).parents[1] / "tests" / "data" / "w3c_idl.json").read_text())
+DATA = Path(__file__).parents[1] / "tests" / "data"
+IDL = json.loads((DATA / "w3c_idl.json").read_text())
+ALGORITHMS = json.loads((DATA / "w3c_algorithms.json").read_text())
 
-MORE = (stream, track)
+MORE = (stream, track, constraints)
 """Modules of names that the package does not show at its top."""
 
 INSTANCES = {
@@ -29,6 +34,7 @@ INSTANCES = {
     "RTCError": {"errorDetail", "sdpLineNumber", "sctpCauseCode", "receivedAlert", "sentAlert"},
     "RTCRtpScriptTransformer": {"readable", "writable", "options"},
     "RTCStatsReport": {"maplike"},
+    "OverconstrainedError": {"constraint"},
 }
 """Attributes that objects have, and their classes do not."""
 
@@ -36,7 +42,7 @@ _MAPPING = "a mapping, or keywords: no class of its own"
 _STRINGS = "plain strings"
 _EVENT = "events are made by the stack; their attributes are there"
 _BROWSER = "a browser's: no counterpart in a program"
-_CONSTRAINTS = "sources are the application's own: constraints are mappings of it"
+_PATTERN = "the pattern's own; those of tracks are beside it"
 _SFRAME = "SFrame is not there yet"
 _LATER = "not there yet"
 
@@ -66,11 +72,30 @@ NOTES = {
     "RTCRtpCodingParameters": "its member is that of `RTCRtpEncodingParameters`",
     "RTCSetParameterOptions": _MAPPING,
     "RTCEncodingOptions": _MAPPING,
+    **{
+        f"{name}.{member}": "a camera's"
+        for name in (
+            "MediaTrackSupportedConstraints",
+            "MediaTrackCapabilities",
+            "MediaTrackSettings",
+            "MediaTrackConstraintSet",
+        )
+        for member in (
+            *(("powerEfficient", "powerEfficientPixelFormat") if name != "MediaTrackConstraintSet" else ()),
+            *("gestureReactions", "faceFraming", "eyeGazeCorrection", "humanFaceDetectionMode"),
+            "backgroundSegmentationMask",
+        )
+    },
+    "GetUserMediaSemantics": _BROWSER,
+    "VideoFrameMetadata": "`EncodedMedia`, and the notes of frames (`rtcstack.media.frames`)",
+    "Segment": _BROWSER,
+    "SegmentType": _BROWSER,
+    "HumanFaceDetectionModeEnum": _BROWSER,
+    "BackgroundBlur": _BROWSER,
+    "MediaEffectInfo": _BROWSER,
+    "MediaStreamTrackProcessorInit": "arguments of `MediaStreamTrackProcessor`",
     "RTCStats": "statistics are mappings; [](stats.md) has their members",
     "RTCRtpTransceiver.rtpHeaderEncryptionNegotiated": "cryptex (RFC 9335) is not there yet",
-    "RTCRtpEncodingParameters.scaleResolutionDownTo": _LATER,
-    "RTCRtpEncodingParameters.ptime": "the packet time follows the peer's `a=ptime` and `MediaSettings`",
-    "RTCResolutionRestriction": _LATER,
     "RTCIceTransport.onicecandidatepairadd": _LATER,
     "RTCIceTransport.onicecandidatepairremove": _LATER,
     "RTCIceTransport.onicecandidatepairnominate": _LATER,
@@ -78,16 +103,12 @@ NOTES = {
     "RTCIceTransport.removeCandidatePair": _LATER,
     "RTCIceCandidatePairEvent": _LATER,
     "RTCIceCandidatePairEventInit": _LATER,
-    "RTCRtpContributingSource.senderCaptureTimeOffset": _LATER,
     "RTCRtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
     "RTCConfiguration.rtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
     "RTCConfiguration.targetLatency": _LATER,
     "RTCConfigurationTargetLatency": _LATER,
-    "RTCRtpReceiver.onssrcchange": _LATER,
-    "RTCRtpReceiver.oncsrcchange": _LATER,
     "RTCRtpReceiver.disableHardwareDecoding": "decoders are software",
     "RTCRtpSender.disableHardwareEncoding": "`MediaSettings.encoders` names the encoder",
-    "MediaStreamTrack.applyConstraints": _LATER,
     "Navigator": _BROWSER,
     "MediaDevices": _BROWSER,
     "MediaDeviceInfo": _BROWSER,
@@ -98,41 +119,18 @@ NOTES = {
     "MediaStreamConstraints": _BROWSER,
     "CameraDevicePermissionDescriptor": _BROWSER,
     "MediaStreamTrackEventInit": _EVENT,
-    "OverconstrainedError": _LATER,
     "ConstrainablePattern": "the pattern itself; `MediaStreamTrack` follows it",
-    "RTCEncodedFrameMetadata.senderCaptureTimeOffset": _LATER,
-    "RTCEncodedVideoFrameMetadata": "members of `RTCEncodedFrameMetadata`, as far as packets tell",
-    "RTCEncodedVideoFrameOptions": _LATER,
-    "RTCEncodedAudioFrameMetadata": "members of `RTCEncodedFrameMetadata`",
-    "RTCEncodedAudioFrameOptions": _LATER,
     "RTCTransformEvent": "a transform is a function, which gets the transformer",
     "DedicatedWorkerGlobalScope": _BROWSER,
-    "RTCRtpScriptTransformer.onkeyframerequest": _LATER,
-    "KeyFrameRequestEvent": _LATER,
     "RTCDegradationPreference": _STRINGS,
     "RTCPriorityType": _STRINGS,
     **dict.fromkeys(
         (
-            "MediaTrackSupportedConstraints",
-            "MediaTrackCapabilities",
-            "MediaTrackConstraints",
-            "MediaTrackConstraintSet",
-            "MediaTrackSettings",
-            "VideoFacingModeEnum",
-            "VideoResizeModeEnum",
-            "EchoCancellationModeEnum",
-            "DoubleRange",
-            "ConstrainDoubleRange",
-            "ULongRange",
-            "ConstrainULongRange",
-            "ConstrainBooleanParameters",
-            "ConstrainDOMStringParameters",
-            "ConstrainBooleanOrDOMStringParameters",
             "Capabilities",
             "ConstraintSet",
             "Constraints",
         ),
-        _CONSTRAINTS,
+        _PATTERN,
     ),
     **dict.fromkeys(
         (
@@ -163,6 +161,8 @@ def has(cls: Any, name: str, member: str) -> bool:
         return member in {each.value for each in cls}
     if dataclasses.is_dataclass(cls) and member in {each.name for each in dataclasses.fields(cls)}:
         return True
+    if typing.is_typeddict(cls) and member in cls.__annotations__:
+        return True
     return hasattr(cls, member) or member in INSTANCES.get(name, ())
 
 
@@ -191,6 +191,39 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
             yield spec, definition["kind"], name, ", ".join(there), "; ".join(missing)
 
 
+def tests_of(named: list[str]) -> str:
+    """Tests in the page's words: their names under their file's, as pytest takes them."""
+    files: dict[str, list[str]] = {}
+    for each in named:
+        file, _, name = each.partition("::")
+        files.setdefault(file, []).append(name)
+    return "; ".join(f"`{file}`: " + ", ".join(names) for file, names in files.items())
+
+
+def algorithm_lines() -> Iterator[str]:
+    """The algorithms of each specification, with their tests."""
+    yield from (
+        "",
+        "## Algorithms and their tests",
+        "",
+        "Under their titles in the specifications; what has none goes by its interface. Beside",
+        "these, `tests/properties/test_walks.py` makes random calls and compares each step with a model of",
+        "webrtc-pc (`tests/support/model`), which names the few places where we depart from the text.",
+    )
+    for spec, each in ALGORITHMS.items():
+        yield from (
+            "",
+            f"### {spec}",
+            "",
+            f"Read at commit `{each['commit']}`.",
+            "",
+            "| | tests |",
+            "|---|---|",
+        )
+        for title, tests in each["algorithms"].items():
+            yield f"| {title} | {tests if isinstance(tests, str) else tests_of(tests)} |"
+
+
 def page() -> str:
     """The page."""
     lines = [
@@ -206,6 +239,7 @@ def page() -> str:
             lines += ["", f"## {spec}", "", f"Read at commit `{IDL[spec]['commit']}`.", ""]
             lines += ["| | | there | in another form, or absent |", "|---|---|---|---|"]
         lines.append(f"| {kind} | `{name}` | {there} | {rest} |")
+    lines += algorithm_lines()
     return "\n".join(lines) + "\n"
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from rtcstack.api.parameters import (
     RTCRtpCapabilities,
     RTCRtpCodec,
+    RTCRtpCodecCapability,
     RTCRtpCodecParameters,
     RTCRtpHeaderExtensionCapability,
     RTCRtpHeaderExtensionParameters,
 )
-from rtcstack.connection.capabilities import our_capabilities
+from rtcstack.connection.capabilities import our_capabilities, scalability_modes
 from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
 
 __all__ = ["capabilities", "codec_format", "codec_parameters", "extension_parameters", "shown_channels"]
@@ -28,10 +29,16 @@ def capabilities(kind: str, *, send: bool) -> RTCRtpCapabilities | None:
     if kind not in ("audio", "video"):
         return None
     media = our_capabilities().of(kind)
-    codecs: dict[RTCRtpCodec, None] = {}
+    codecs: dict[RTCRtpCodecCapability, None] = {}
     for codec in media.send if send else media.receive:
         parameters = "" if codec.name == "rtx" else codec.parameters
-        shown = RTCRtpCodec(codec.mime_type, codec.clock_rate, shown_channels(codec), parameters or None)
+        shown = RTCRtpCodecCapability(
+            codec.mime_type,
+            codec.clock_rate,
+            shown_channels(codec),
+            parameters or None,
+            scalabilityModes=scalability_modes(codec, send=send),
+        )
         codecs[shown] = None
     return RTCRtpCapabilities(
         tuple(codecs),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtcstack.api.blob import Blob
 from rtcstack.api.dictionaries import enforce_range
@@ -22,6 +22,9 @@ from rtcstack.connection.delivery import Delivery
 from rtcstack.errors import InvalidStateError, OperationError, ProtocolError, RTCError
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.sctp.channel import Channel
+
+if TYPE_CHECKING:
+    from rtcstack.api.channelstreams import ChannelWriter
 
 __all__ = [
     "RTCDataChannel",
@@ -248,6 +251,34 @@ class RTCDataChannel(Resident, EventTarget):
                 raise
             await self.drain(self.bufferedAmount // 2)  # many small messages fill the buffer sooner
             self.send(data)
+
+    async def opened(self) -> RTCDataChannel:
+        """The channel, once it is open: ``channel = await pc.createDataChannel("x").opened()``.
+
+        Raises:
+            RTCError, InvalidStateError: the connection failed, or the channel was closed, instead.
+        """
+        while self._state is RTCDataChannelState.CONNECTING:
+            await self._news()
+        if self._state is not RTCDataChannelState.OPEN:
+            raise self._error or InvalidStateError(f"opened on a data channel that is {self._state}")
+        return self
+
+    async def streams(self, limit: int = 1 << 16) -> tuple[asyncio.StreamReader, ChannelWriter]:
+        """The channel as a stream of bytes, once it is open: ``reader, writer = await channel.streams()``.
+
+        The borders of messages are lost; text counts as its UTF-8. Whoever reads so reads all: neither
+        "message" handlers nor ``async for`` beside it.
+
+        Args:
+            limit: bytes that wait for the reader, and longest line of `readline`; then the peer waits.
+
+        Raises:
+            RTCError, InvalidStateError: see `opened`.
+        """
+        from rtcstack.api.channelstreams import channel_streams
+
+        return channel_streams(await self.opened(), limit)
 
     @at_home
     def close(self) -> None:

@@ -79,10 +79,11 @@ class RTCDTMFSender(Resident, EventTarget):
 
     ontonechange = HandlerAttribute("tonechange")
 
-    def __init__(self, sender: Sender, home: Home) -> None:
+    def __init__(self, sender: Sender, home: Home, is_connected: Callable[[], bool]) -> None:
         super().__init__()
         self._sender = sender
         self._home = home
+        self._is_connected = is_connected
         self._tones = ""
         self._duration_ms = 100
         self._gap_ms = 70
@@ -92,8 +93,16 @@ class RTCDTMFSender(Resident, EventTarget):
 
     @property
     def canInsertDTMF(self) -> bool:
-        """Whether telephone events were negotiated and the sender may send."""
-        return self._sender.telephone_event is not None
+        """Whether the connection stands, the sender has a track and may send it, and telephone events were
+        negotiated."""
+        sender = self._sender
+        return (
+            self._is_connected()
+            and not sender.stopped
+            and sender.track is not None
+            and sender.encodings[0].active
+            and sender.telephone_event is not None
+        )
 
     @property
     def toneBuffer(self) -> str:
@@ -110,10 +119,10 @@ class RTCDTMFSender(Resident, EventTarget):
             interToneGap: silence after each, in milliseconds; brought into 30 to 6000.
 
         Raises:
-            InvalidStateError: the sender is stopped, or telephone events were not negotiated.
+            InvalidStateError: `canInsertDTMF` is False.
             InvalidCharacterError: one is no tone.
         """
-        if self._sender.stopped or not self.canInsertDTMF:
+        if not self.canInsertDTMF:
             raise InvalidStateError(
                 "insertDTMF needs a sender that sends and a peer that takes telephone events"
             )
@@ -135,7 +144,7 @@ class RTCDTMFSender(Resident, EventTarget):
         self._timer = None
         found = self._sender.telephone_event
         outbound = self._sender.audio_outbound
-        if self._sender.stopped or found is None or outbound is None:
+        if not self.canInsertDTMF or found is None or outbound is None:
             return
         if not self._tones:
             self.dispatchEvent(RTCDTMFToneChangeEvent("tonechange"))

@@ -17,191 +17,66 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Protocol
 
-from rtcstack.clock import NTP_EPOCH_S
+from rtcstack.api.encodedframes import (
+    Frame,
+    RTCEncodedAudioFrameMetadata,
+    RTCEncodedVideoFrameMetadata,
+    audio_frame,
+    video_frame,
+)
+from rtcstack.api.transformstreams import KeyFrameRequestEvent, Readable, Writable
+from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
+from rtcstack.codecs.payload.superframe import superframe, superframe_frames
 from rtcstack.errors import InvalidStateError, NotFoundError
+from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.pipeline.inbound import FrameSink, ReceivedCodec
 from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.pipeline.outbound import EncodedSink
+from rtcstack.promises import Operation, promise, rejected
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.send import SendStream
 
 __all__ = [
     "Passage",
-    "RTCEncodedAudioFrame",
-    "RTCEncodedFrameMetadata",
-    "RTCEncodedVideoFrame",
     "RTCRtpScriptTransform",
     "RTCRtpScriptTransformer",
     "Transformable",
+    "VideoReceiver",
+    "VideoSender",
 ]
 
-MAX_QUEUED = 60
-"""Frames that wait for the transform; beyond, the oldest is dropped."""
+_RID = re.compile(r"[A-Za-z0-9_-]+")
+"""RFC 8851, section 10."""
+
+_MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class RTCEncodedFrameMetadata:
-    """What is known of an encoded frame (RTCEncodedVideoFrameMetadata, RTCEncodedAudioFrameMetadata).
-
-    Attributes:
-        synchronizationSource: SSRC.
-        payloadType: 0 to 127.
-        mimeType: "video/VP8".
-        rtpTimestamp: 32 bits.
-        contributingSources: CSRCs.
-        rid: the simulcast layer, or None.
-        width, height: of video, where known.
-        temporalIndex, spatialIndex: layer of the frame, 0 the lowest.
-        sequenceNumber: of a received audio packet, 16 bits.
-        receiveTime: monotonic milliseconds when a received frame was complete, or None.
-        captureTime: milliseconds since the Unix epoch by the sender's clock, or None.
-        audioLevel: 0 (silence) to 1, or None.
-    """
-
-    synchronizationSource: int
-    payloadType: int
-    mimeType: str
-    rtpTimestamp: int
-    contributingSources: tuple[int, ...] = ()
-    rid: str | None = None
-    width: int | None = None
-    height: int | None = None
-    temporalIndex: int = 0
-    spatialIndex: int = 0
-    sequenceNumber: int | None = None
-    receiveTime: float | None = None
-    captureTime: float | None = None
-    audioLevel: float | None = None
-
-
-class _EncodedFrame:
-    """What audio and video frames share."""
-
-    __slots__ = ("_metadata", "data", "forward")
-
-    def __init__(
-        self, data: bytes, metadata: RTCEncodedFrameMetadata, forward: Callable[[bytes], object] | None
-    ) -> None:
-        self.data = data
-        self._metadata = metadata
-        self.forward = forward
-        """Sends the frame on, once; None for a frame that was written."""
+class VideoSender(Protocol):
+    """A sender of video, as its transform uses it."""
 
     @property
-    def timestamp(self) -> int:
-        """The RTP timestamp, 32 bits."""
-        return self._metadata.rtpTimestamp
+    def live_rids(self) -> list[str | None]:
+        """Its layers that are sent, in their order."""
 
-    def getMetadata(self) -> RTCEncodedFrameMetadata:
-        """What is known of the frame."""
-        return self._metadata
+    def generate_key_frame(self, rid: str | None) -> int:
+        """Make the next picture of a layer a key frame; None for all."""
 
 
-class RTCEncodedAudioFrame(_EncodedFrame):
-    """One packet's worth of sound.
+class VideoReceiver(Protocol):
+    """A receiver of video, as its transform uses it."""
 
-    Attributes:
-        data: the codec's bytes; to be set to others.
-
-    Spec: webrtc-encoded-transform, section 5.2.
-    """
-
-    __slots__ = ()
+    def request_key_frame(self) -> None:
+        """Ask the peer for one."""
 
 
-class RTCEncodedVideoFrame(_EncodedFrame):
-    """One picture.
-
-    Attributes:
-        data: the codec's bytes (H.264 and H.265: Annex B); to be set to others. What stands in them is
-            cut into packets by the codec's payload format. VP8: the first 10 bytes must stay readable
-            (receivers look for key frames there); VP9: any bytes; H.264, H.265 and AV1 are cut at their
-            units, which must stay readable.
-
-    Spec: webrtc-encoded-transform, section 5.1.
-    """
-
-    __slots__ = ("type",)
-
-    def __init__(
-        self,
-        data: bytes,
-        metadata: RTCEncodedFrameMetadata,
-        forward: Callable[[bytes], object] | None,
-        type: str,  # noqa: A002 - the W3C's name
-    ) -> None:
-        super().__init__(data, metadata, forward)
-        self.type = type
-        """ "key" or "delta"."""
-
-
-Frame = RTCEncodedAudioFrame | RTCEncodedVideoFrame
-
-
-class _Readable:
-    """The frames that come; a queue with a bound."""
-
-    def __init__(self, on_dropped: Callable[[], None]) -> None:
-        self._queue: deque[Frame] = deque()
-        self._on_dropped = on_dropped
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, frame: Frame) -> None:
-        if len(self._queue) >= MAX_QUEUED:
-            self._queue.popleft()
-            self.dropped += 1
-            self._on_dropped()
-        self._queue.append(frame)
-        self._wake()
-
-    def close(self) -> None:
-        self._closed = True
-        self._queue.clear()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def __aiter__(self) -> AsyncIterator[Frame]:
-        while True:
-            while self._queue:
-                yield self._queue.popleft()
-            if self._closed:
-                return
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-
-
-class _Writable:
-    """Takes frames back."""
-
-    def __init__(self) -> None:
-        self.dropped = 0
-
-    def write(self, frame: Frame) -> None:
-        """Send a frame on. One that was written before is dropped.
-
-        Args:
-            frame: that the transform read.
-        """
-        forward, frame.forward = frame.forward, None
-        if forward is None or not frame.data:
-            self.dropped += 1
-            return
-        forward(bytes(frame.data))
-
-
-class RTCRtpScriptTransformer:
+class RTCRtpScriptTransformer(EventTarget):
     """What the function of a transform works with.
 
     Attributes:
@@ -209,44 +84,42 @@ class RTCRtpScriptTransformer:
         writable: ``transformer.writable.write(frame)``.
         options: as given to the transform.
 
-    Spec: webrtc-encoded-transform, section 6.
+    Events: keyframerequest, a `KeyFrameRequestEvent`: the peer asks the sender for a key frame.
+
+    Spec: webrtc-encoded-transform, section 5.8.
     """
 
+    onkeyframerequest = HandlerAttribute("keyframerequest")
+
     def __init__(self, passage: Passage, options: Any) -> None:
+        super().__init__()
         self._passage = passage
-        self.readable = _Readable(self._dropped)
-        self.writable = _Writable()
+        self.readable = Readable(passage.ask_for_key_frame)
+        self.writable = Writable(passage)
         self.options = options
 
-    def _dropped(self) -> None:
-        self._passage.ask_for_key_frame()
-
-    def generateKeyFrame(self, rid: str | None = None) -> None:
+    def generateKeyFrame(self, rid: str | None = None) -> Operation[None]:
         """Sending: make the next picture a key frame.
 
+        The promise is settled just before that frame can be read; of several layers, before the last one.
+
         Args:
-            rid: the simulcast layer; None for all.
+            rid: the simulcast layer; None for all that are active.
 
         Raises:
-            InvalidStateError: it is not the transform of a video sender.
-            NotFoundError: there is no layer of that name.
+            InvalidStateError: it is not the transform of a video sender, or is not any more.
+            TypeError: that is no name of a layer (RFC 8851, section 10).
+            NotFoundError: no such layer is active.
         """
-        generate = self._passage.generate_key_frame
-        if generate is None:
-            raise InvalidStateError("generateKeyFrame needs a transform of a video sender")
-        if not generate(rid):
-            raise NotFoundError(f"the sender has no layer {rid!r}")
+        return self._passage.generate_key_frame(rid)
 
-    def sendKeyFrameRequest(self) -> None:
-        """Receiving: ask the peer for a key frame.
+    def sendKeyFrameRequest(self) -> Operation[None]:
+        """Receiving: ask the peer for a key frame; at most one request leaves in 0.3 s.
 
         Raises:
-            InvalidStateError: it is not the transform of a video receiver.
+            InvalidStateError: it is not the transform of a video receiver, or is not any more.
         """
-        request = self._passage.request_key_frame
-        if request is None:
-            raise InvalidStateError("sendKeyFrameRequest needs a transform of a video receiver")
-        request()
+        return self._passage.send_key_frame_request()
 
 
 class RTCRtpScriptTransform:
@@ -257,7 +130,7 @@ class RTCRtpScriptTransform:
             function that is called with each frame and returns it (or None), in the loop's thread.
         options: handed to the former.
 
-    Spec: webrtc-encoded-transform, section 6.
+    Spec: webrtc-encoded-transform, section 5.8.
     """
 
     def __init__(
@@ -285,27 +158,28 @@ class Passage:
         self._function = function
         self._is_stream = inspect.iscoroutinefunction(function)
         self._task: asyncio.Task[None] | None = None
-        self._transformer = RTCRtpScriptTransformer(self, options)
         self._attached = False
+        self._sender: VideoSender | None = None
+        self._receiver: VideoReceiver | None = None
+        self._counter = 0  # [[lastEnqueuedFrameCounter]]
+        self._awaited: list[tuple[set[str | None], asyncio.Future[None]]] = []  # [[pendingKeyFrameTasks]]
+        self._told: set[str | None] = set()  # layers whose request waits for its task
+        self._transformer = RTCRtpScriptTransformer(self, options)
         self.failures = 0
-        self.generate_key_frame: Callable[[str | None], int] | None = None
-        self.request_key_frame: Callable[[], None] | None = None
 
-    def attach(
-        self,
-        generate_key_frame: Callable[[str | None], int] | None,
-        request_key_frame: Callable[[], None] | None,
-    ) -> None:
+    def attach(self, *, sender: VideoSender | None = None, receiver: VideoReceiver | None = None) -> None:
         """For the sender or receiver that it is set on.
+
+        Args:
+            sender, receiver: it, if it is of video.
 
         Raises:
             InvalidStateError: it is, or was, in use.
         """
         if self._attached:
-            raise InvalidStateError("a transform serves one sender or receiver")
+            raise InvalidStateError("a transform serves one sender or receiver, once")
         self._attached = True
-        self.generate_key_frame = generate_key_frame
-        self.request_key_frame = request_key_frame
+        self._sender, self._receiver = sender, receiver
         if self._is_stream:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -322,16 +196,83 @@ class Passage:
     def detach(self) -> None:
         """It is not set any more."""
         self._transformer.readable.close()
+        self._transformer.writable.detach()
+        self._sender = self._receiver = None
+        awaited, self._awaited = self._awaited, []
+        for _, future in awaited:
+            if not future.done():
+                future.set_exception(InvalidStateError("the transform is not set any more"))
+                future.exception()  # nobody is told off for not looking at it
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
+    # -- key frames ---------------------------------------------------------------------------------
+
     def ask_for_key_frame(self) -> None:
         """Frames were dropped that others depend on."""
-        if self.generate_key_frame is not None:
-            self.generate_key_frame(None)
-        elif self.request_key_frame is not None:
-            self.request_key_frame()
+        if self._sender is not None:
+            self._sender.generate_key_frame(None)
+        elif self._receiver is not None:
+            self._receiver.request_key_frame()
+
+    def generate_key_frame(self, rid: str | None) -> Operation[None]:
+        """See `RTCRtpScriptTransformer.generateKeyFrame` (the generate key frame algorithm)."""
+        sender = self._sender
+        if sender is None:
+            return rejected(InvalidStateError("generateKeyFrame needs the transform of a video sender"))
+        if rid is not None and (not isinstance(rid, str) or _RID.fullmatch(rid) is None):
+            return rejected(TypeError(f"{rid!r} is no rid"))
+        layers = {each for each in sender.live_rids if rid is None or each == rid}
+        if not layers:
+            what = "layer" if rid is None else f"layer {rid!r}"
+            return rejected(NotFoundError(f"the sender has no {what} that is active"))
+        made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        wanted = layers.difference(*(each for each, _ in self._awaited))
+        self._awaited.append((layers, made))
+        for each in wanted:
+            sender.generate_key_frame(each)
+        return Operation(made)
+
+    def send_key_frame_request(self) -> Operation[None]:
+        """See `RTCRtpScriptTransformer.sendKeyFrameRequest`."""
+
+        def steps() -> Callable[[], None]:
+            if self._receiver is None:
+                raise InvalidStateError("sendKeyFrameRequest needs the transform of a video receiver")
+            self._receiver.request_key_frame()
+            return lambda: None
+
+        return promise(steps)
+
+    def _key_frame_made(self, rid: str | None) -> None:
+        """Whoever waits for key frames goes on before this one can be read."""
+        left = []
+        for layers, future in self._awaited:
+            layers.discard(rid)
+            if layers:
+                left.append((layers, future))
+            elif not future.done():
+                future.set_result(None)
+        self._awaited = left
+
+    def on_key_frame_requested(self, rid: str | None, make: Callable[[], None]) -> bool:
+        """The peer asks a sender for a key frame: whether the application is asked what to do."""
+        if self._sender is None or not self._transformer.has_listeners("keyframerequest"):
+            return False
+        if rid not in self._told:  # however often it asks within a turn
+            self._told.add(rid)
+            asyncio.get_running_loop().call_soon(self._tell_request, rid, make)
+        return True
+
+    def _tell_request(self, rid: str | None, make: Callable[[], None]) -> None:
+        self._told.discard(rid)
+        event = KeyFrameRequestEvent("keyframerequest", rid)
+        self._transformer.dispatchEvent(event)
+        if not event.defaultPrevented and self._sender is not None:
+            make()
+
+    # -- frames -------------------------------------------------------------------------------------
 
     def _pass(self, frame: Frame) -> None:
         if self._is_stream:
@@ -354,47 +295,131 @@ class Passage:
         self, frame: EncodedMedia, timestamp: int, captured_at: float, stream: SendStream, sink: EncodedSink
     ) -> None:
         """A frame that is to be sent."""
-        metadata = RTCEncodedFrameMetadata(
-            stream.ssrc,
-            stream.parameters.payload_type,
-            frame.codec,
-            (timestamp + stream.timestamp_offset) & 0xFFFF_FFFF,
-            rid=stream.parameters.rid,
-            width=frame.width,
-            height=frame.height,
-            captureTime=None if frame.capture_time is None else frame.capture_time * 1000,
-            audioLevel=linear_level(frame.audio_level),
-        )
+        self._counter += 1
+        parameters = stream.parameters
+        shared: dict[str, Any] = {
+            "synchronizationSource": stream.ssrc,
+            "payloadType": parameters.payload_type,
+            "contributingSources": (),
+            "mimeType": frame.codec,
+            "rtpTimestamp": (timestamp + stream.timestamp_offset) & 0xFFFF_FFFF,
+            "rid": parameters.rid,
+            "captureTime": (unix_time() - monotonic() + captured_at) * 1000,
+        }
 
         def forward(data: bytes) -> None:
             sink.send_encoded(replace(frame, data=data), timestamp, captured_at)
 
-        self._pass(_wrap(frame.kind, frame.data, metadata, forward, key_frame=frame.key_frame))
+        if frame.kind == "audio":
+            sound = RTCEncodedAudioFrameMetadata(**shared, audioLevel=linear_level(frame.audio_level))
+            self._pass(audio_frame(frame.data, sound, owner=self, counter=self._counter, forward=forward))
+            return
+        if frame.key_frame:
+            self._key_frame_made(parameters.rid)
+        picture = RTCEncodedVideoFrameMetadata(
+            **shared,
+            frameId=frame.frame_id,
+            dependencies=None if frame.frame_id is None else frame.dependencies,
+            width=frame.width,
+            height=frame.height,
+            spatialIndex=frame.spatial_id,
+            temporalIndex=frame.temporal_id,
+            timestamp=frame.pts * _MICROSECONDS * frame.time_base.numerator // frame.time_base.denominator,
+        )
+        self._pass(
+            video_frame(
+                frame.data,
+                picture,
+                key_frame=frame.key_frame,
+                owner=self,
+                counter=self._counter,
+                forward=forward,
+            )
+        )
 
     def on_received(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
-        """A frame that is to be decoded."""
-        kind = codec.mime_type.partition("/")[0]
-        metadata = RTCEncodedFrameMetadata(
-            frame.ssrc,
-            frame.payload_type,
-            codec.mime_type,
-            frame.timestamp & 0xFFFF_FFFF,
-            frame.contributing,
-            frame.rid,
-            frame.width,
-            frame.height,
-            frame.temporal_id,
-            frame.spatial_id,
-            frame.sequence_number & 0xFFFF if kind == "audio" else None,
-            frame.received_at * 1000,
-            None if frame.capture_time is None else (frame.capture_time - NTP_EPOCH_S) * 1000,
-            linear_level(frame.audio_level),
-        )
+        """A frame that is to be decoded; each spatial layer of a picture passes by itself, as it was sent."""
+        layers = superframe_frames(frame.data) if frame.spatial_id and codec.name == "vp9" else []
+        if len(layers) < 2:
+            self._receive(frame, codec, sink)
+            return
+        joined = _Joined(frame, len(layers), sink)
+        for index, data in enumerate(layers):
+            layer = replace(frame, data=data, spatial_id=index, key_frame=frame.key_frame and not index)
+            if index:
+                layer.frame_id, layer.dependencies = None, ()  # told of the first only
+            self._receive(layer, codec, joined)
+
+    def _receive(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
+        self._counter += 1
+        captured, offset = frame.absolute_capture_time, frame.capture_clock_offset_s
+        shared: dict[str, Any] = {
+            "synchronizationSource": frame.ssrc,
+            "payloadType": frame.payload_type,
+            "contributingSources": frame.contributing,
+            "mimeType": codec.mime_type,
+            "rtpTimestamp": frame.timestamp & 0xFFFF_FFFF,
+            "rid": frame.rid,
+            "receiveTime": (unix_time() - monotonic() + frame.received_at) * 1000,
+            "captureTime": None if captured is None else (captured - NTP_EPOCH_S) * 1000,
+            "senderCaptureTimeOffset": None if offset is None else offset * 1000,
+        }
 
         def forward(data: bytes) -> None:
             sink.take_encoded(replace(frame, data=data))
 
-        self._pass(_wrap(kind, frame.data, metadata, forward, key_frame=frame.key_frame))
+        if codec.mime_type.startswith("audio/"):
+            sound = RTCEncodedAudioFrameMetadata(
+                **shared,
+                sequenceNumber=frame.sequence_number & 0xFFFF,
+                audioLevel=linear_level(frame.audio_level),
+            )
+            self._pass(audio_frame(frame.data, sound, owner=self, counter=self._counter, forward=forward))
+            return
+        picture = RTCEncodedVideoFrameMetadata(
+            **shared,
+            frameId=frame.frame_id,
+            dependencies=None if frame.frame_id is None else frame.dependencies,
+            width=frame.width,
+            height=frame.height,
+            spatialIndex=frame.spatial_id,
+            temporalIndex=frame.temporal_id,
+            timestamp=frame.timestamp * _MICROSECONDS // codec.clock_rate,
+        )
+        self._pass(
+            video_frame(
+                frame.data,
+                picture,
+                key_frame=frame.key_frame,
+                owner=self,
+                counter=self._counter,
+                forward=forward,
+            )
+        )
+
+
+class _Joined:
+    """Puts the spatial layers of a picture together again, once all have passed.
+
+    Args:
+        frame: the picture.
+        count: of its layers.
+        sink: gets it.
+    """
+
+    def __init__(self, frame: EncodedFrame, count: int, sink: FrameSink) -> None:
+        self._frame = frame
+        self._count = count
+        self._sink = sink
+        self._layers: dict[int, bytes] = {}
+
+    def take_encoded(self, frame: EncodedFrame) -> None:
+        """A layer has passed."""
+        layers = self._layers
+        layers[frame.spatial_id] = frame.data
+        if len(layers) == self._count:
+            data = superframe([layers[index] for index in sorted(layers)])
+            self._sink.take_encoded(replace(self._frame, data=data))
 
 
 class Transformable(ABC):
@@ -407,7 +432,7 @@ class Transformable(ABC):
         """What encoded frames pass through, or None.
 
         Raises:
-            InvalidStateError: the transform is in use elsewhere.
+            InvalidStateError: the transform is in use, here too, or was.
             TypeError: it is no transform.
 
         Spec: webrtc-encoded-transform, section 4.
@@ -416,7 +441,7 @@ class Transformable(ABC):
 
     @transform.setter
     def transform(self, value: RTCRtpScriptTransform | None) -> None:
-        if value is self._transform:
+        if value is None and self._transform is None:
             return
         if value is not None:
             if not isinstance(value, RTCRtpScriptTransform):
@@ -434,19 +459,6 @@ class Transformable(ABC):
     @abstractmethod
     def _pass_through(self, passage: Passage | None) -> None:
         """Let frames pass through it from now on."""
-
-
-def _wrap(
-    kind: str,
-    data: bytes,
-    metadata: RTCEncodedFrameMetadata,
-    forward: Callable[[bytes], object],
-    *,
-    key_frame: bool,
-) -> Frame:
-    if kind == "audio":
-        return RTCEncodedAudioFrame(data, metadata, forward)
-    return RTCEncodedVideoFrame(data, metadata, forward, "key" if key_frame else "delta")
 
 
 def _report(exc: Exception) -> None:

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rtcstack.api.capabilities import capabilities, codec_format, shown_channels
-from rtcstack.api.dictionaries import as_dictionary
-from rtcstack.api.parameters import RTCRtpCodec, RTCRtpEncodingParameters
+from rtcstack.api.dictionaries import as_dictionary, enforce_range
+from rtcstack.api.parameters import RTCResolutionRestriction, RTCRtpCodec, RTCRtpEncodingParameters
+from rtcstack.codecs.layers import scalability_mode
+from rtcstack.connection.capabilities import can_layer
 from rtcstack.connection.encodings import Encoding, halves
-from rtcstack.errors import OperationError
+from rtcstack.errors import DOMException, InvalidModificationError, OperationError
 
 __all__ = [
     "MAX_BITRATE_BPS",
     "MAX_ENCODINGS",
     "PRIORITIES",
     "changed_encodings",
+    "mixes_simulcast",
     "new_encodings",
     "same_codec",
     "shown_encoding",
@@ -46,7 +49,10 @@ def new_encodings(kind: str, given: Sequence[object]) -> list[Encoding]:
 
     Raises:
         TypeError: a rid is missing, malformed or doubled, or a member is of a wrong type.
-        OperationError: a codec cannot be sent at all.
+        OperationError: a codec cannot be sent at all, nor with the scalability mode of its encoding;
+            several encodings are active and one has an S mode; or scaleResolutionDownTo is that of some
+            encodings only, or without a size.
+        InvalidModificationError: ptime beside adaptivePtime.
         ValueError: scaleResolutionDownBy below 1 or a maxFramerate that is not above 0 (RangeError).
     """
     encodings = [as_dictionary(RTCRtpEncodingParameters, each) for each in given] or [
@@ -67,6 +73,10 @@ def new_encodings(kind: str, given: Sequence[object]) -> list[Encoding]:
         wanted = _codec(each)
         if wanted is not None and not any(same_codec(wanted, c) for c in (known.codecs if known else ())):
             raise OperationError(f"{wanted.mimeType} cannot be sent")
+    # webrtc-svc, section 4.2.1
+    if kind == "video":
+        _check_modes(encodings)
+    _check_extensions(kind, encodings, OperationError)
     # 5. to 8. Numbers.
     result = [_checked(kind, each, least_frame_rate=5e-324) for each in encodings]
     # 10. As many as there may be.
@@ -79,14 +89,62 @@ def new_encodings(kind: str, given: Sequence[object]) -> list[Encoding]:
     return [replace(result[0], rid=None)] if len(result) == 1 else result
 
 
+def _check_modes(encodings: Sequence[RTCRtpEncodingParameters]) -> None:
+    for each in encodings:
+        mode, codec = each.scalabilityMode, _codec(each)
+        name = None if codec is None else codec_format(codec).name
+        if mode is not None and not can_layer(mode, name):
+            raise OperationError(f"scalabilityMode {mode!r} cannot be sent with {name or 'any codec'}")
+    if mixes_simulcast(encodings):
+        raise OperationError("several active encodings, and one that has an S mode")
+
+
+def mixes_simulcast(encodings: Sequence[RTCRtpEncodingParameters]) -> bool:
+    """Whether encodings of a stream each go with encodings that share a stream (an S mode)."""
+    active = [each for each in encodings if each.active]
+    modes = [scalability_mode(each.scalabilityMode) for each in active if each.scalabilityMode is not None]
+    return len(active) > 1 and any(mode is not None and mode.is_simulcast for mode in modes)
+
+
 def changed_encodings(kind: str, given: Sequence[RTCRtpEncodingParameters]) -> list[Encoding]:
     """The encodings of setParameters, checked by themselves (webrtc-pc, section 5.2).
 
     Raises:
         TypeError: a member is of a wrong type.
         ValueError: scaleResolutionDownBy below 1 or a negative maxFramerate (RangeError).
+        InvalidModificationError: scaleResolutionDownTo is that of some encodings only, or without a size;
+            or ptime beside adaptivePtime.
     """
+    _check_extensions(kind, given, InvalidModificationError)
     return [_checked(kind, each, least_frame_rate=0.0) for each in given]
+
+
+def _check_extensions(
+    kind: str, given: Sequence[RTCRtpEncodingParameters], error: type[DOMException]
+) -> None:
+    """What webrtc-extensions adds to the validation of encodings (section on RTCRtpEncodingParameters)."""
+    if kind == "audio":
+        if any(each.adaptivePtime and each.ptime is not None for each in given):
+            raise InvalidModificationError("adaptivePtime leaves the packet time open: ptime must not be set")
+        return
+    sizes = [_restriction(each) for each in given]
+    if any(sizes) and not all(size for size, each in zip(sizes, given, strict=True) if each.active):
+        raise error("scaleResolutionDownTo is set for all active encodings, or for none")
+    for size in sizes:
+        if size is not None and not all(side is not None and side > 0 for side in size):
+            raise error(f"scaleResolutionDownTo needs maxWidth and maxHeight above 0, not {size}")
+
+
+def _restriction(given: RTCRtpEncodingParameters) -> tuple[int | None, int | None] | None:
+    if given.scaleResolutionDownTo is None:
+        return None
+    wanted = as_dictionary(RTCResolutionRestriction, given.scaleResolutionDownTo)
+    sides = {"maxWidth": wanted.maxWidth, "maxHeight": wanted.maxHeight}
+    width, height = (
+        None if side is None else enforce_range(name, side, -MAX_BITRATE_BPS, MAX_BITRATE_BPS)
+        for name, side in sides.items()
+    )
+    return width, height
 
 
 def same_codec(a: RTCRtpCodec, b: RTCRtpCodec, *, missing_matches_any: bool = True) -> bool:
@@ -114,9 +172,10 @@ def _codec(given: RTCRtpEncodingParameters) -> RTCRtpCodec | None:
 
 def _checked(kind: str, given: RTCRtpEncodingParameters, *, least_frame_rate: float) -> Encoding:
     scale, rate = given.scaleResolutionDownBy, given.maxFramerate
+    mode = given.scalabilityMode
     bitrate = _checked_bitrate(given.maxBitrate)
     if kind == "audio":
-        scale = rate = None
+        scale = rate = mode = None
     if scale is not None and not scale >= 1.0:
         raise ValueError(f"scaleResolutionDownBy must be 1.0 or more, not {scale}")
     if rate is not None and not rate >= least_frame_rate:
@@ -127,6 +186,10 @@ def _checked(kind: str, given: RTCRtpEncodingParameters, *, least_frame_rate: fl
         if value not in PRIORITIES and not (name == "networkPriority" and value is None):
             raise TypeError(f"{name} must be one of {', '.join(PRIORITIES)}, not {value!r}")
     codec = _codec(given)
+    size = None if kind == "audio" else _restriction(given)
+    ptime = given.ptime
+    if ptime is not None:
+        ptime = enforce_range("ptime", ptime, 0, MAX_BITRATE_BPS)
     return Encoding(
         rid=given.rid,
         active=bool(given.active),
@@ -137,8 +200,10 @@ def _checked(kind: str, given: RTCRtpEncodingParameters, *, least_frame_rate: fl
         network_priority=given.networkPriority,
         codec=None if codec is None else codec_format(codec),
         any_parameters=codec is not None and codec.sdpFmtpLine is None,
-        scalability_mode=given.scalabilityMode,
+        scalability_mode=mode,
         adaptive_ptime=given.adaptivePtime,
+        scale_down_to=None if size is None or None in size else (size[0] or 0, size[1] or 0),
+        ptime_ms=ptime if kind == "audio" else None,
     )
 
 
@@ -150,8 +215,14 @@ def _checked_bitrate(value: object) -> int | None:
     return min(int(value), MAX_BITRATE_BPS)
 
 
-def shown_encoding(kind: str, encoding: Encoding) -> RTCRtpEncodingParameters:
-    """An encoding as getParameters shows it."""
+def shown_encoding(kind: str, encoding: Encoding, mode: str | None = None) -> RTCRtpEncodingParameters:
+    """An encoding as getParameters shows it.
+
+    Args:
+        kind: "audio" or "video".
+        encoding: as it is wanted.
+        mode: the scalability mode, as far as one is shown.
+    """
     codec = encoding.codec
     return RTCRtpEncodingParameters(
         rid=encoding.rid,
@@ -169,6 +240,10 @@ def shown_encoding(kind: str, encoding: Encoding) -> RTCRtpEncodingParameters:
             shown_channels(codec),
             None if encoding.any_parameters else codec.parameters,
         ),
-        scalabilityMode=encoding.scalability_mode,
+        scalabilityMode=mode,
         adaptivePtime=encoding.adaptive_ptime,
+        scaleResolutionDownTo=None
+        if encoding.scale_down_to is None
+        else RTCResolutionRestriction(*encoding.scale_down_to),
+        ptime=encoding.ptime_ms,
     )

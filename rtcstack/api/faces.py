@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.home import Home
-from rtcstack.api.promises import OperationsChain
 from rtcstack.api.transportslots import TransportSlots
+from rtcstack.promises import OperationsChain
 
 if TYPE_CHECKING:
     from rtcstack.api.stats import RTCStatsReport
@@ -31,12 +31,14 @@ class Faces:
         collect: makes a report of a sender or receiver.
         on_changed: something was changed that the peer may have to be told of.
         opus_parameters: what this connection asks of a peer's Opus, if it can receive it.
+        is_connected: whether the connection is "connected".
     """
 
     __slots__ = (
         "_chain",
         "_collect",
         "_home",
+        "_is_connected",
         "_on_changed",
         "_opus_parameters",
         "_past",
@@ -52,12 +54,14 @@ class Faces:
         collect: Callable[[Chosen], RTCStatsReport],
         on_changed: Callable[[], None],
         opus_parameters: Callable[[], str | None],
+        is_connected: Callable[[], bool],
     ) -> None:
         self._home = home
         self._chain = chain
         self._collect = collect
         self._on_changed = on_changed
         self._opus_parameters = opus_parameters
+        self._is_connected = is_connected
         self._transceivers: dict[Transceiver, RTCRtpTransceiver] = {}
         self._slots: dict[TransportEntry, TransportSlots] = {}
         self._transports: dict[TransportEntry, RTCDtlsTransport] = {}
@@ -75,7 +79,13 @@ class Faces:
                 part,
                 self._home,
                 RTCRtpSender(
-                    part.sender, self._home, self._chain, self.transport, self._collect, self._on_changed
+                    part.sender,
+                    self._home,
+                    self._chain,
+                    self.transport,
+                    self._collect,
+                    self._on_changed,
+                    self._is_connected,
                 ),
                 RTCRtpReceiver(part.receiver, self._home, self.transport, self._collect),
                 self._on_changed,
@@ -84,11 +94,21 @@ class Faces:
         return face
 
     def transport(self, entry: TransportEntry) -> RTCDtlsTransport:
-        """What shows a transport."""
+        """What shows a transport; one that is gone is shown as closed."""
         face = self.shown(entry)
-        if face is None:
+        if face is None and entry.in_use:
             face = self._transports[entry] = RTCDtlsTransport(self.slots(entry))
+        elif face is None:
+            slots = TransportSlots(entry)
+            slots.close()
+            face = RTCDtlsTransport(slots)
+            self._remember(entry, face)
         return face
+
+    def _remember(self, entry: TransportEntry, face: RTCDtlsTransport) -> None:
+        if self._past is None:
+            self._past = WeakValueDictionary()
+        self._past[entry] = face
 
     def slots(self, entry: TransportEntry) -> TransportSlots:
         """What is shown of a transport, whether anybody looks or not."""
@@ -118,9 +138,7 @@ class Faces:
         for slots, shown in gone:
             del self._slots[slots.entry]
             if shown is not None:
-                if self._past is None:
-                    self._past = WeakValueDictionary()
-                self._past[slots.entry] = self._transports.pop(slots.entry)
+                self._remember(slots.entry, self._transports.pop(slots.entry))
         return gone
 
     def forget_parameters(self) -> None:

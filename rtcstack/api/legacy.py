@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from rtcstack.api.promises import Operation, settled, upon
+from rtcstack.promises import Operation, settled, upon
 from rtcstack.sdp import Direction
 
 if TYPE_CHECKING:

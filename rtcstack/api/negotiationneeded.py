@@ -9,9 +9,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from rtcstack.api.home import Home
-from rtcstack.api.promises import OperationsChain
 from rtcstack.events import Event, EventTarget
 from rtcstack.jsep.states import SignalingState
+from rtcstack.promises import OperationsChain
 
 if TYPE_CHECKING:
     from rtcstack.connection.connection import Connection

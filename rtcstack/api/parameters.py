@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "RTCResolutionRestriction",
     "RTCRtcpParameters",
     "RTCRtpCapabilities",
     "RTCRtpCodec",
+    "RTCRtpCodecCapability",
     "RTCRtpCodecParameters",
     "RTCRtpContributingSource",
     "RTCRtpEncodingParameters",
@@ -59,6 +61,31 @@ class RTCRtpCodec:
     clockRate: int
     channels: int | None = None
     sdpFmtpLine: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RTCRtpCodecCapability(RTCRtpCodec):
+    """A codec that can be sent or received; equal to an `RTCRtpCodec` of the same members.
+
+    Attributes:
+        scalabilityModes: of video, the modes of webrtc-svc that work with it; None for what is no codec
+            of its own, and for sound. (Earlier drafts of webrtc-svc have this member; the present one
+            leaves the question to Media Capabilities.)
+    """
+
+    scalabilityModes: tuple[str, ...] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RTCRtpCodec):
+            return NotImplemented
+        return _codec_members(self) == _codec_members(other)
+
+    def __hash__(self) -> int:
+        return hash(_codec_members(self))
+
+
+def _codec_members(codec: RTCRtpCodec) -> tuple[str, int, int | None, str | None]:
+    return codec.mimeType, codec.clockRate, codec.channels, codec.sdpFmtpLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +136,7 @@ class RTCRtpCapabilities:
         headerExtensions: in no order.
     """
 
-    codecs: tuple[RTCRtpCodec, ...]
+    codecs: tuple[RTCRtpCodecCapability, ...]
     headerExtensions: tuple[RTCRtpHeaderExtensionCapability, ...]
 
 
@@ -126,6 +153,18 @@ class RTCRtcpParameters:
     reducedSize: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RTCResolutionRestriction:
+    """How large pictures are at most, whichever side is the longer one (webrtc-extensions).
+
+    Attributes:
+        maxWidth, maxHeight: pixels; both are needed.
+    """
+
+    maxWidth: int | None = None
+    maxHeight: int | None = None
+
+
 @dataclass(slots=True)
 class RTCRtpEncodingParameters:
     """One stream of a sender.
@@ -136,11 +175,15 @@ class RTCRtpEncodingParameters:
         maxBitrate: bits per second, or None.
         maxFramerate: frames per second, or None.
         scaleResolutionDownBy: 1.0 or more, video only, or None.
+        scaleResolutionDownTo: how large pictures are at most, video only, or None; with it
+            `scaleResolutionDownBy` does not count. All active encodings have it, or none.
         priority: "very-low", "low", "medium" or "high".
         networkPriority: likewise, for DSCP.
         codec: what to send with, or None for the first negotiated.
         scalabilityMode: of webrtc-svc, or None.
-        adaptivePtime: let the packet time follow the network, audio only.
+        ptime: sound in a packet, in milliseconds, or None for what the peer asks for; audio only. Codecs
+            take what they can of it, and the peer's maximum holds.
+        adaptivePtime: let the packet time follow the network, audio only; not beside `ptime`.
     """
 
     rid: str | None = None
@@ -153,6 +196,8 @@ class RTCRtpEncodingParameters:
     codec: RTCRtpCodec | None = None
     scalabilityMode: str | None = None
     adaptivePtime: bool = False
+    scaleResolutionDownTo: RTCResolutionRestriction | None = None
+    ptime: int | None = None
 
 
 @dataclass(slots=True)
@@ -194,8 +239,10 @@ class RTCRtpContributingSource:
         source: its CSRC or SSRC.
         audioLevel: 0 (silence) to 1, or None when not told.
         rtpTimestamp: of what was played.
-        captureTimestamp: when that was captured by its sender's clock, in milliseconds since the
-            Unix epoch, or None (webrtc-extensions).
+        captureTimestamp: when that was captured by the capturer's clock, in milliseconds since the
+            Unix epoch; None unless the peer sends abs-capture-time (webrtc-extensions).
+        senderCaptureTimeOffset: the capturer's clock minus the sender's, in milliseconds, as the sender
+            estimates it, or None (webrtc-extensions).
     """
 
     timestamp: float
@@ -203,6 +250,7 @@ class RTCRtpContributingSource:
     audioLevel: float | None
     rtpTimestamp: int
     captureTimestamp: float | None = None
+    senderCaptureTimeOffset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

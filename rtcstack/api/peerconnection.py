@@ -22,7 +22,6 @@ from rtcstack.api.faces import Faces
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.legacy import callbacks_allowed, offer_to_receive
 from rtcstack.api.negotiationneeded import NegotiationNeeded
-from rtcstack.api.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.api.signaling import Signaling
 from rtcstack.api.states import (
     ConnectionStates,
@@ -34,6 +33,7 @@ from rtcstack.errors import InvalidAccessError, InvalidStateError
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.jsep.states import SdpType
 from rtcstack.jsep.states import SignalingState as RTCSignalingState
+from rtcstack.promises import Operation, OperationsChain, Task, promise, settled
 from rtcstack.workers import jobs, run
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class RTCPeerConnection(Resident, EventTarget):
             self._collect,
             self._needed.update,
             self._opus_parameters,
+            lambda: self._states.connection is RTCPeerConnectionState.CONNECTED,
         )
         self._states = ConnectionStates(self, self._home, self._faces, self._connection.transports)
         self._signaling = Signaling(

@@ -19,15 +19,15 @@ from rtcstack.api.parameters import (
     RTCRtpReceiveParameters,
     RTCRtpSynchronizationSource,
 )
-from rtcstack.api.promises import Operation, promise
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.clock import timestamp_ms
 from rtcstack.connection.receiving import Receiver
 from rtcstack.connection.stats import Chosen
 from rtcstack.connection.transportentry import TransportEntry
-from rtcstack.events import EventTarget, HandlerAttribute
+from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.level import linear_level
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.promises import Operation, promise
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 
@@ -42,11 +42,15 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
     Nothing is decoded that nobody reads: a decoder runs while somebody reads `track` (or a layer of
     `simulcastTracks`). `encodedTrack` brings the frames as they were encoded.
 
-    Events: error, an `RTCErrorEvent`, when what arrives cannot be decoded here (beyond the W3C's).
+    Events: ssrcchange and csrcchange, when another source is played, or a mixer puts others together
+    (webrtc-extensions); error, an `RTCErrorEvent`, when what arrives cannot be decoded here (beyond the
+    W3C's).
 
     Spec: webrtc-pc, section 5.3.
     """
 
+    onssrcchange = HandlerAttribute("ssrcchange")
+    oncsrcchange = HandlerAttribute("csrcchange")
     onerror = HandlerAttribute("error")
 
     def __init__(
@@ -118,7 +122,7 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
 
     def _sources(
         self, *, contributing: bool
-    ) -> list[tuple[tuple[float, int, float | None, int, float | None], bool | None]]:
+    ) -> list[tuple[tuple[float, int, float | None, int, float | None, float | None], bool | None]]:
         inbound = self._part.inbound
         if inbound is None:
             return []
@@ -127,7 +131,9 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
         for note in inbound.notes.recent(now, contributing=contributing):
             level = linear_level(note.audio_level)
             captured = None if note.capture_time is None else note.capture_time * 1000
-            found.append(((note.at * 1000, note.source, level, note.rtp_timestamp, captured), note.voice))
+            offset = None if note.capture_clock_offset_s is None else note.capture_clock_offset_s * 1000
+            heard = note.at * 1000, note.source, level, note.rtp_timestamp, captured, offset
+            found.append((heard, note.voice))
         return found
 
     @property
@@ -151,7 +157,7 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
         self._part.set_min_delay((value or 0.0) / 1000)
 
     def _attach(self, passage: Passage) -> None:
-        passage.attach(None, self._part.request_key_frame if self._part.kind == "video" else None)
+        passage.attach(receiver=self._part if self._part.kind == "video" else None)
 
     def _pass_through(self, passage: Passage | None) -> None:
         self._part.set_transform(passage)
@@ -200,6 +206,13 @@ class _Observer:
     def on_receiver_error(self, error: Exception) -> None:
         """See `ReceiverObserver`."""
         self._receiver.dispatchEvent(RTCErrorEvent("error", error))
+
+    def on_sources_changed(self, *, synchronization: bool, contributing: bool) -> None:
+        """See `ReceiverObserver`."""
+        if synchronization:
+            self._receiver.dispatchEvent(Event("ssrcchange"))
+        if contributing:
+            self._receiver.dispatchEvent(Event("csrcchange"))
 
     def on_receiver_stopped(self) -> None:
         """See `ReceiverObserver`."""

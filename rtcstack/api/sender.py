@@ -15,7 +15,7 @@ from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.dtmf import RTCDTMFSender, end_tones
 from rtcstack.api.encodedtransform import Passage, Transformable
-from rtcstack.api.encodings import changed_encodings, same_codec, shown_encoding
+from rtcstack.api.encodings import changed_encodings, mixes_simulcast, same_codec, shown_encoding
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.parameters import (
@@ -24,7 +24,6 @@ from rtcstack.api.parameters import (
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
 )
-from rtcstack.api.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.connection.encodings import Encoding
 from rtcstack.connection.sending import Sender
@@ -35,6 +34,7 @@ from rtcstack.errors import InvalidModificationError, InvalidStateError, NotFoun
 from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.stream import MediaStream
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.promises import Operation, OperationsChain, Task, promise, rejected
 from rtcstack.rtp.extensions import ExtensionIds
 from rtcstack.rtp.packet import RtpPacket
 
@@ -70,6 +70,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         transport_of: Callable[[TransportEntry], RTCDtlsTransport],
         collect: Callable[[Chosen], RTCStatsReport],
         on_changed: Callable[[], None],
+        is_connected: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._part = part
@@ -78,6 +79,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         self._transport_of = transport_of
         self._collect = collect
         self._on_changed = on_changed
+        self._is_connected = is_connected
         self._last_returned: RTCRtpSendParameters | None = None
         self._as_returned: RTCRtpSendParameters
         self._dtmf: RTCDTMFSender | None = None
@@ -98,11 +100,11 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
     def dtmf(self) -> RTCDTMFSender | None:
         """Sends telephone tones; None for video."""
         if self._dtmf is None and self._part.kind == "audio":
-            self._dtmf = RTCDTMFSender(self._part, self._home)
+            self._dtmf = RTCDTMFSender(self._part, self._home, self._is_connected)
         return self._dtmf
 
     def _attach(self, passage: Passage) -> None:
-        passage.attach(self._part.generate_key_frame if self._part.kind == "video" else None, None)
+        passage.attach(sender=self._part if self._part.kind == "video" else None)
 
     def _pass_through(self, passage: Passage | None) -> None:
         self._part.set_transform(passage)
@@ -193,7 +195,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             rtcp=RTCRtcpParameters(cname=part.cname, reducedSize=section is not None and section.rtcp_rsize),
             transactionId=random_hex(8),
             degradationPreference=part.degradation,
-            encodings=[shown_encoding(part.kind, each) for each in part.encodings],
+            encodings=[shown_encoding(part.kind, each, part.used_mode(each)) for each in part.encodings],
         )
 
     def _forget_returned(self, returned: RTCRtpSendParameters | None = None) -> None:
@@ -214,7 +216,8 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         Raises:
             InvalidStateError: stopped, or `getParameters` was not called in this turn.
             InvalidModificationError: the number or the names of the encodings, or something that
-                was negotiated, differ; or there is not an option for each encoding.
+                was negotiated, differ; there is not an option for each encoding; or a scalability mode
+                is none of those that the encoding's codec can be sent with (webrtc-svc, section 4.2.2).
             TypeError, ValueError: see `changed_encodings`.
         """
         options = dict(setParameterOptions or {})
@@ -245,6 +248,11 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
             if not part.can_send(encoding) or not self._is_known(encoding):
                 assert encoding.codec is not None
                 raise InvalidModificationError(f"{encoding.codec.mime_type} has not been negotiated")
+            if not part.can_layer(encoding):
+                mode = encoding.scalability_mode
+                raise InvalidModificationError(f"scalabilityMode {mode!r} cannot be sent with the codec")
+        if part.kind == "video" and mixes_simulcast(given):
+            raise InvalidModificationError("several active encodings, and one that has an S mode")
         key_frames = _key_frames(options, encodings)
 
         # 7. to 9.
@@ -300,10 +308,10 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         """Say which streams the track belongs to; needs negotiation to reach the peer.
 
         Raises:
-            InvalidStateError: the transceiver is stopped.
+            InvalidStateError: the connection is closed.
         """
-        if self._part.stopped:
-            raise InvalidStateError("setStreams on a sender that is stopped")
+        if self._home.is_closed:
+            raise InvalidStateError("setStreams on a connection that is closed")
         self._part.set_streams([stream.id for stream in streams])
         self._on_changed()
 

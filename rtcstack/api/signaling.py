@@ -17,7 +17,6 @@ from rtcstack.api.description import RTCIceCandidate, RTCSdpType, RTCSessionDesc
 from rtcstack.api.descriptionslots import DescriptionSlots, as_session_description
 from rtcstack.api.home import Home
 from rtcstack.api.negotiationneeded import NegotiationNeeded
-from rtcstack.api.promises import OperationsChain, Steps, Task, Then
 from rtcstack.api.states import ConnectionStates
 from rtcstack.connection.happened import (
     Happened,
@@ -28,10 +27,11 @@ from rtcstack.connection.happened import (
     TrackLost,
     TrackMuted,
 )
-from rtcstack.errors import InvalidModificationError, InvalidStateError, OperationError
+from rtcstack.errors import InvalidModificationError, InvalidStateError
 from rtcstack.events import Event, EventTarget
 from rtcstack.jsep.altered import altered
 from rtcstack.jsep.states import SdpType, Side, SignalingState, next_state
+from rtcstack.promises import OperationsChain, Steps, Task, Then
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport
@@ -276,13 +276,19 @@ class Signaling:
             raise InvalidStateError("addIceCandidate without a remote description")
         if candidate is None:
             return lambda: self._take(None, None, None, ufrag)
-        parsed = parsed_candidate(candidate)
-        if candidate.candidate and parsed is None:
-            raise OperationError(f"addIceCandidate: cannot read {candidate.candidate[:100]!r}")
         # 2. to 6.
+        parsed = parsed_candidate(candidate)
         mid, index = candidate.sdpMid, candidate.sdpMLineIndex
-        return lambda: self._take(parsed, mid, index, ufrag)
+        unreadable = candidate.candidate if parsed is None else ""
+        return lambda: self._take(parsed, mid, index, ufrag, unreadable)
 
-    def _take(self, parsed: Candidate | None, mid: str | None, index: int | None, ufrag: str | None) -> None:
-        self._connection.negotiator.add_candidate(parsed, mid, index, ufrag)
+    def _take(
+        self,
+        parsed: Candidate | None,
+        mid: str | None,
+        index: int | None,
+        ufrag: str | None,
+        unreadable: str = "",
+    ) -> None:
+        self._connection.negotiator.add_candidate(parsed, mid, index, ufrag, unreadable)
         self.remote.refresh()

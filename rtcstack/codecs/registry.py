@@ -19,6 +19,7 @@ from rtcstack.codecs.coders.opus import opus_decoder, opus_encoder
 from rtcstack.codecs.coders.video import VideoEncoder, VideoSettings
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.coders.vpx_encoder import VpxEncoder
+from rtcstack.codecs.layers import SHIFTED_MODES, SPATIAL_MODES, TEMPORAL_MODES
 from rtcstack.codecs.payload.av1 import Av1Depacketizer, Av1Packetizer
 from rtcstack.codecs.payload.base import Packetizer
 from rtcstack.codecs.payload.g711 import OctetDepacketizer
@@ -38,6 +39,8 @@ __all__ = [
     "audio_settings",
     "can_decode",
     "can_encode",
+    "received_scalability_modes",
+    "scalability_modes",
     "video_decoder",
     "video_decoder_name",
     "video_depacketizer",
@@ -59,6 +62,9 @@ _AUDIO_DEPACKETIZERS: Mapping[str, AudioDepacketizer] = {
     "pcma": OctetDepacketizer(),
 }
 _NO_PARAMETERS: Mapping[str, str] = {}
+
+_LIBVPX = (None, "libvpx", "libvpx-vp9")
+"""What an application may call the encoder of VP8 and VP9 that is taken anyway."""
 
 
 def video_depacketizer(codec: str) -> Depacketizer:
@@ -110,7 +116,7 @@ def video_encoder(codec: str, settings: VideoSettings) -> VideoEncoder:
     Raises:
         OperationError: the codec is unknown, or nothing here can encode it.
     """
-    native = settings.implementation in (None, "libvpx", "libvpx-vp9") and vpx_encoder.available()
+    native = settings.implementation in _LIBVPX and vpx_encoder.available()
     if codec == "vp8" or (codec == "vp9" and settings.parameters.get("profile-id", "0") == "0"):
         return VpxEncoder(codec, settings) if native else AvEncoder(codec, settings)
     if codec in ("h264", "h265", "av1"):
@@ -229,6 +235,40 @@ def can_decode(codec: str, parameters: Mapping[str, str] = _NO_PARAMETERS) -> bo
         return False
     # FFmpeg's own decoder knows every depth; builds of libvpx may not
     return not _is_deep(codec, parameters) or video_decoder(codec).implementation == "vp9"
+
+
+@cache
+def scalability_modes(codec: str, implementation: str | None = None) -> tuple[str, ...]:
+    """The modes of webrtc-svc that a video format is encoded with here; none where it is not encoded.
+
+    libvpx makes temporal layers of VP8 and all of VP9, SVT-AV1 temporal layers; x264 and x265 make none in
+    low delay (docs/decisions/layers.md).
+
+    Args:
+        codec: encoding name in lower case.
+        implementation: of the encoder, by PyAV's name, or None.
+    """
+    if codec not in _DEPACKETIZERS or not can_encode(codec):
+        return ()
+    if implementation in _LIBVPX and vpx_encoder.available():
+        if codec == "vp8":
+            return TEMPORAL_MODES
+        if codec == "vp9":
+            return TEMPORAL_MODES + SPATIAL_MODES
+    return AvEncoder(codec, VideoSettings(implementation=implementation)).modes
+
+
+def received_scalability_modes(codec: str) -> tuple[str, ...]:
+    """The modes of webrtc-svc that a video format may come with; none where it is not decoded.
+
+    Args:
+        codec: encoding name in lower case.
+    """
+    if codec not in _DEPACKETIZERS or not can_decode(codec):
+        return ()
+    if codec in ("vp9", "av1"):
+        return TEMPORAL_MODES + SPATIAL_MODES + SHIFTED_MODES
+    return TEMPORAL_MODES
 
 
 def _is_deep(codec: str, parameters: Mapping[str, str]) -> bool:

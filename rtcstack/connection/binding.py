@@ -10,14 +10,18 @@ from dataclasses import replace
 
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.layers import SINGLE_LAYER, scalability_mode
 from rtcstack.codecs.payload.parametersets import described_sets, has_parameter_sets
 from rtcstack.codecs.payload.red import RedDepacketizer
+from rtcstack.codecs.picturelimits import PictureLimits, h264_limits, vpx_limits
 from rtcstack.config import MediaSettings
 from rtcstack.connection.encodings import Encoding, SsrcPair
 from rtcstack.errors import OperationError
+from rtcstack.jsep import h264
 from rtcstack.jsep.session import Codec, HeaderExtension, Section
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.media.pipeline.outbound import Layer
+from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
 
@@ -29,9 +33,16 @@ __all__ = [
     "receive_section",
     "received_codecs",
     "send_layers",
+    "used_mode",
 ]
 
 _TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+_LONG_EXTENSIONS = (Extension.DEPENDENCY_DESCRIPTOR, Extension.VIDEO_LAYERS_ALLOCATION)
+"""Extensions whose values are longer than 16 bytes at times: those need two-byte headers (RFC 8285)."""
+
+_NUMBERED = ("vp8", "vp9")
+"""Formats whose payloads number the pictures."""
 
 _WEIGHTS = {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
 """RFC 8835, section 4.1: each step doubles the share."""
@@ -41,6 +52,9 @@ _AUDIO_MIN_BPS = 32_000
 
 _LAYER_MIN_BPS = ((4.0, 30_000), (2.0, 150_000), (1.0, 400_000))
 """Least bit rate with which a simulcast layer is worth sending, by how much it is scaled down."""
+
+_SIZES = ((4.0, 320 * 180), (2.0, 640 * 360))
+"""Of layers whose size is set: what the quarter and the half of 720p have in pixels."""
 
 _VIDEO_MIN_BPS = 30_000
 
@@ -82,7 +96,7 @@ def send_layers(
     ssrcs: Sequence[SsrcPair],
     cname: str,
     settings: MediaSettings,
-    degradation: str = "balanced",
+    degradation: str | None = None,
 ) -> list[Layer]:
     """What a sender sends, one layer for each encoding that the peer takes.
 
@@ -92,7 +106,7 @@ def send_layers(
         ssrcs: for each encoding.
         cname: the connection's.
         settings: the connection's.
-        degradation: an RTCDegradationPreference.
+        degradation: an RTCDegradationPreference, or None.
     """
     used = list(zip(encodings, ssrcs, strict=True))
     # a peer without simulcast gets the first
@@ -103,15 +117,43 @@ def send_layers(
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
             layer = _layer(section, encoding, codec, pair, rid, cname, len(used))
+            implementation = settings.encoders.get(layer.codec)
             layers.append(
                 replace(
                     layer,
                     audio=_audio_settings(settings),
-                    implementation=settings.encoders.get(layer.codec),
+                    implementation=implementation,
+                    scalability_mode=used_mode(codec, encoding, implementation) or SINGLE_LAYER,
                     degradation=degradation,
                 )
             )
     return layers
+
+
+def used_mode(codec: Codec, encoding: Encoding, implementation: str | None) -> str | None:
+    """The scalability mode that an encoding is sent with.
+
+    It is the one that was set for it, where the codec's encoder makes it; else the one with as many
+    temporal layers, else without layers. None for sound.
+
+    Args:
+        codec: of the encoding.
+        encoding: of a sender.
+        implementation: of the encoder, by PyAV's name, or None.
+
+    Spec: webrtc-svc, section 4.2.3 (getParameters).
+    """
+    if codec.kind != "video":
+        return None
+    wanted = encoding.scalability_mode
+    if wanted is None or wanted == SINGLE_LAYER:
+        return SINGLE_LAYER
+    possible = registry.scalability_modes(codec.name, implementation)
+    if wanted in possible:
+        return wanted
+    mode = scalability_mode(wanted)
+    temporal = SINGLE_LAYER if mode is None else f"L1T{mode.temporal_layers}"
+    return temporal if temporal in possible else SINGLE_LAYER
 
 
 def _audio_settings(settings: MediaSettings) -> AudioSettings:
@@ -137,13 +179,23 @@ def _layer(
 ) -> Layer:
     is_audio = section.kind == "audio"
     rtx = next((c for c in section.send_codecs if c.apt == codec.payload_type), None)
-    extensions = {e.uri: e.id for e in section.send_extensions}
+    extensions = _sent_extensions(section)
     bounds = [encoding.max_bitrate_bps, section.remote.bandwidth_bps if section.remote is not None else None]
     bound = min((b for b in bounds if b is not None), default=None)
     least = _AUDIO_MIN_BPS if is_audio else _VIDEO_MIN_BPS
     if count > 1:
         scale = encoding.scale_down_by
+        if encoding.scale_down_to is not None:
+            width, height = encoding.scale_down_to
+            scale = next((by for by, pixels in _SIZES if width * height <= pixels), 1.0)
         least = next(bps for low, bps in _LAYER_MIN_BPS if scale >= low)
+    # Who does not find numbers in the pictures takes lost parity for lost pictures.
+    has_parity = codec.name in _NUMBERED and all(
+        _number(section.send_codecs, each) >= 0 for each in ("red", "ulpfec")
+    )
+    limits = _limits(codec, section)
+    if limits is not None and limits.bitrate_bps is not None:
+        least = min(least, limits.bitrate_bps)
     send = SendParameters(
         mid=section.mid,
         kind=section.kind,
@@ -162,6 +214,8 @@ def _layer(
         min_bitrate_bps=least if bound is None else min(least, bound),
         max_bitrate_bps=bound,
         priority=_WEIGHTS.get(encoding.priority, 1.0),
+        red_type=_number(section.send_codecs, "red") if has_parity else -1,
+        parity_type=_number(section.send_codecs, "ulpfec") if has_parity else -1,
     )
     return Layer(
         send=send,
@@ -172,9 +226,52 @@ def _layer(
         max_bitrate_bps=bound,
         max_frame_rate=encoding.max_frame_rate,
         scale_down_by=encoding.scale_down_by,
-        ptime_ms=section.remote.ptime_ms if section.remote is not None else None,
+        limits=limits,
+        scale_down_to=encoding.scale_down_to,
+        ptime_ms=_ptime(encoding, section),
         red_payload_type=_red(section, codec) if is_audio else None,
     )
+
+
+def _sent_extensions(section: Section) -> dict[str, int]:
+    """The numbers of what may be sent: long values only where the peer reads two forms side by side."""
+    local, remote = section.local, section.remote
+    mixed = (
+        local is not None and remote is not None and (local.extmap_allow_mixed and remote.extmap_allow_mixed)
+    )
+    return {e.uri: e.id for e in section.send_extensions if mixed or e.uri not in _LONG_EXTENSIONS}
+
+
+def _ptime(encoding: Encoding, section: Section) -> float | None:
+    """Milliseconds of sound in a packet: what the application prefers, else what the peer asks for."""
+    remote = section.remote
+    wanted = encoding.ptime_ms or (None if remote is None else remote.ptime_ms)
+    most = None if remote is None else remote.max_ptime_ms
+    return wanted if wanted is None or most is None else min(wanted, most)
+
+
+def _limits(codec: Codec, section: Section) -> PictureLimits | None:
+    """What the peer's decoder takes, as far as it says.
+
+    Spec: RFC 6184, section 8.2.2: where the levels of both directions may differ, the peer's description says
+    what it receives; else the lower one of both descriptions holds for both directions.
+    """
+    if codec.name in ("vp8", "vp9"):
+        return vpx_limits(codec.fmtp)
+    if codec.name != "h264":
+        return None
+    theirs = h264.ProfileLevel.parse(codec.fmtp.get("profile-level-id", ""))
+    if theirs is None:  # who says nothing would have to be sent 15 tiny pictures a second: see the decision
+        return None
+    level = theirs
+    local = section.local.codecs if section.local is not None else ()
+    ours = next((each for each in local if each.payload_type == codec.payload_type), None)
+    if ours is not None and ours.name == "h264":
+        ours_level = h264.ProfileLevel.parse(ours.fmtp.get("profile-level-id", ""))
+        allowed = {each.fmtp.get("level-asymmetry-allowed", "0") for each in (codec, ours)}
+        if ours_level is not None and allowed != {"1"} and ours_level.rank < theirs.rank:
+            level = ours_level
+    return h264_limits(level.level, codec.fmtp, high=theirs.profile in ("high", "constrained-high"))
 
 
 def _red(section: Section, codec: Codec) -> int | None:
@@ -254,6 +351,7 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
     sources = () if remote is None else tuple(Source(s.ssrc, s.rtx_ssrc) for s in remote.sources)
     extensions = _numbers(section.receive_extensions)
     accepted = accepted_codecs(section)
+    is_video = section.kind == "video"
     return ReceiveSection(
         mid=section.mid,
         kind=section.kind,
@@ -268,7 +366,14 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
         reduced_size=section.rtcp_rsize,
         receiver_time=any("rrtr" in codec.rtcp_fb for codec in section.receive_codecs),
         min_delay_s=min_delay_s,
+        red_type=_number(accepted, "red") if is_video else -1,
+        parity_type=_number(accepted, "ulpfec") if is_video else -1,
     )
+
+
+def _number(codecs: Sequence[Codec], name: str) -> int:
+    """The payload type of a format, -1 without one."""
+    return next((codec.payload_type for codec in codecs if codec.name == name), -1)
 
 
 def _numbers(extensions: Sequence[HeaderExtension]) -> dict[str, int]:

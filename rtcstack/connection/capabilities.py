@@ -10,7 +10,7 @@ from rtcstack.jsep import Capabilities, CodecFormat, default_capabilities
 from rtcstack.jsep.intents import MediaCapabilities
 from rtcstack.jsep.session import Codec
 
-__all__ = ["capabilities_with", "our_capabilities"]
+__all__ = ["can_layer", "capabilities_with", "our_capabilities", "scalability_modes"]
 
 
 _MEDIA = ("audio", "video")
@@ -60,6 +60,23 @@ def capabilities_with(*, stereo: bool, dtx: bool, fec: bool) -> Capabilities:
         return {**ours.media, "audio": audio}
 
     return replace(ours, media=_WhenAsked(make))
+
+
+def scalability_modes(codec: CodecFormat, *, send: bool) -> tuple[str, ...] | None:
+    """The modes of webrtc-svc that a codec can be sent with, or received; None for what has no pictures."""
+    if codec.kind != "video" or codec.is_resiliency:
+        return None
+    from rtcstack.codecs import registry
+
+    return registry.scalability_modes(codec.name) if send else registry.received_scalability_modes(codec.name)
+
+
+def can_layer(mode: str, codec: str | None = None) -> bool:
+    """Whether a scalability mode can be sent with a codec, by its name in lower case, or with any."""
+    from rtcstack.codecs import registry
+
+    names = {each.name for each in our_capabilities().of("video").send} if codec is None else {codec}
+    return any(mode in registry.scalability_modes(name) for name in names)
 
 
 def _can_encode(codec: CodecFormat) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rtcstack.clock import monotonic
@@ -254,6 +255,7 @@ class ChannelSet:
             self.transport = transport
             self.engine.set_role(is_dtls_client, monotonic())
             transport.attach_channels(self.engine)
+            transport.wake()
 
     # -- what channels ask for --------------------------------------------------------------------
 
@@ -370,10 +372,16 @@ class ChannelSet:
     def _wake(self) -> None:
         if self.transport is not None:
             self.transport.wake()
+        elif self.engine.has_news:  # a channel was closed that never had a transport
+            asyncio.get_running_loop().call_soon(self._tell_without_transport)
+
+    def _tell_without_transport(self) -> None:
+        if self.transport is None and not self.is_closed:
+            self.on_events(self.engine.events())
 
     # -- what the engine tells --------------------------------------------------------------------
 
-    def on_events(self, events: list[ChannelEvent]) -> None:
+    def on_events(self, events: Sequence[ChannelEvent]) -> None:
         """Hand the engine's events to whom they concern: each by itself, whatever another one does."""
         for event in events:
             try:

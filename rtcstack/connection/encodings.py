@@ -26,6 +26,8 @@ class Encoding:
         any_parameters: whether `codec` stands for it with whatever parameters.
         scalability_mode: of webrtc-svc, or None.
         adaptive_ptime: let the packet time follow the network.
+        scale_down_to: width and height that pictures have at most, in place of `scale_down_by`; or None.
+        ptime_ms: sound in a packet that is preferred, or None.
     """
 
     rid: str | None = None
@@ -39,6 +41,8 @@ class Encoding:
     any_parameters: bool = False
     scalability_mode: str | None = None
     adaptive_ptime: bool = False
+    scale_down_to: tuple[int, int] | None = None
+    ptime_ms: int | None = None
 
 
 def proposed_encodings(rids: Sequence[str]) -> tuple[Encoding, ...]:

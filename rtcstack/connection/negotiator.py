@@ -31,6 +31,7 @@ from rtcstack.jsep import (
     SdpType,
     SectionChanged,
     Side,
+    SignalingState,
     TransceiverCreated,
     TransceiverRemoved,
     TransceiverStopped,
@@ -131,7 +132,10 @@ class Negotiator:
         def local(key: str) -> LocalTransport:
             entry = self._transports.prepare(key)
             ice = entry.transport.ice
-            return entry.local(restart=entry.in_use and restart(key, (ice.ufrag, ice.pwd)))
+            credentials = (ice.ufrag, ice.pwd)
+            # what is new begins with what the others began with: that may have to be replaced, too
+            is_used_up = credentials in self._credentials_to_replace
+            return entry.local(restart=restart(key, credentials) if entry.in_use else is_used_up)
 
         return local
 
@@ -226,6 +230,8 @@ class Negotiator:
             What is to be told, in this order.
         """
         old = self._state.negotiation
+        if old.working is None:
+            self._tracks.note_stable()
         self._state.negotiation = new = plan.advanced.negotiation
         happened: list[Happened] = [SignalingStateChanged()] if new.state is not old.state else []
         ended: list[Happened] = []
@@ -255,12 +261,26 @@ class Negotiator:
                     for t in new.session.transports
                     if t.local is not None
                 }
+        if plan.description.type is not SdpType.ROLLBACK:
+            happened += self._tracks.described(plan.side, plan.description.type, new.session.sections)
+        elif old.state is SignalingState.HAVE_REMOTE_OFFER:
+            happened += self._tracks.rolled_back()
+        if plan.description.type is SdpType.ANSWER:
+            self._finish_undescribed()
             self._transceivers.drop_stopped()
-        happened += self._tracks.update(new.session.sections, is_pending=new.working is not None)
         for effect in plan.advanced.effects:
             if isinstance(effect, TransceiverRemoved):
                 self._transceivers.forget(effect.key)
         return happened + ended
+
+    def _finish_undescribed(self) -> None:
+        """What was stopped before it had a section has none to be refused: it ends with the exchange.
+
+        webrtc-pc lets it need negotiation for ever, which no exchange could satisfy.
+        """
+        for transceiver in self._transceivers.all:
+            if transceiver.stopping and not transceiver.stopped and transceiver.section is None:
+                transceiver.finish()
 
     def _roll_back(self, created: Sequence[int]) -> None:
         """What an offer changed besides the session is as it was before.
@@ -271,6 +291,9 @@ class Negotiator:
         """
         for transceiver in self._transceivers.all:
             transceiver.sender.withdraw_proposal()
+            if transceiver.section is None:
+                transceiver.sender.bind(None, None)
+                transceiver.receiver.bind(None, None)
             if transceiver.key in created:
                 transceiver.created_by_add_track = True
 
@@ -302,11 +325,13 @@ class Negotiator:
         """A section has changed: so may have what its transceiver sends and receives."""
         before = None if old is None else self._transceivers.get(old.transceiver)
         transceiver = None if new is None else self._transceivers.get(new.transceiver)
-        if before is not None and before is not transceiver:
+        if before is not None and before is not transceiver and not before.stopped:
             before.sender.bind(None, None)
             before.receiver.bind(None, None)
         if new is not None and transceiver is not None:
             entry = self._transports.get(new.expected_transport)
+            if entry is None and new.rejected:
+                entry = transceiver.sender.entry  # closed, and still the one that it had
             transceiver.sender.bind(new, entry)
             transceiver.receiver.bind(new, entry)
             if new.current_direction is not None and new.current_direction.send:
@@ -315,24 +340,36 @@ class Negotiator:
     # -- candidates -------------------------------------------------------------------------------
 
     def add_candidate(
-        self, candidate: Candidate | None, mid: str | None, index: int | None, ufrag: str | None
+        self,
+        candidate: Candidate | None,
+        mid: str | None,
+        index: int | None,
+        ufrag: str | None,
+        unreadable: str = "",
     ) -> None:
         """Take a trickled candidate of the peer; there must be a remote description.
 
         Args:
             candidate: None for the end of candidates.
             mid, index, ufrag: which section and generation it is of; all None for all.
+            unreadable: what was given, if it cannot be read.
 
         Raises:
-            OperationError: it belongs to no section or generation.
+            OperationError: it belongs to no section or generation, or cannot be read.
         """
-        result = jsep.with_remote_candidate(self._state.negotiation, candidate, mid, index, ufrag)
+        result = jsep.with_remote_candidate(
+            self._state.negotiation, candidate, mid, index, ufrag, unreadable, self._is_stopped
+        )
         self._state.negotiation = result.negotiation
         for key in result.transports:
             entry = self._transports.get(key)
             agreement = self._state.negotiation.session.transport(key)
             if entry is not None and agreement is not None:
                 entry.apply(agreement)
+
+    def _is_stopped(self, key: int | None) -> bool:
+        transceiver = self._transceivers.get(key)
+        return transceiver is None or transceiver.stopped
 
     def on_local_candidate(self, entry: TransportEntry, candidate: Candidate | None, ufrag: str) -> bool:
         """Write a gathered candidate into the descriptions.

@@ -37,6 +37,9 @@ class ReceiverObserver(Protocol):
     def on_receiver_error(self, error: Exception) -> None:
         """What arrives cannot be decoded here."""
 
+    def on_sources_changed(self, *, synchronization: bool, contributing: bool) -> None:
+        """The last frame that was played has another SSRC, or other CSRCs."""
+
     def on_receiver_stopped(self) -> None:
         """It receives nothing any more, for good."""
 
@@ -54,6 +57,7 @@ class Receiver:
     Attributes:
         track: what arrives; muted while nothing does. Of simulcast, the largest layer that comes.
         streams: what the peer puts it into.
+        stable_streams: likewise, when the last exchange began; a rollback goes back to it.
         section: what was described, or None.
         entry: what it arrives over, or None.
         inbound: what receives; None before there was anything to receive.
@@ -65,6 +69,7 @@ class Receiver:
     def __init__(self, kind: str, limits: DecoderLimits | None = None) -> None:
         self.kind = kind
         self.streams: list[MediaStream] = []
+        self.stable_streams: list[MediaStream] = []
         self.section: Section | None = None
         self.entry: TransportEntry | None = None
         self.inbound: AudioInbound | VideoInbound | None = None
@@ -79,6 +84,7 @@ class Receiver:
         self._encoded_track: MediaStreamTrack | None = None
         self._simulcast_tracks: dict[str, MediaStreamTrack] = {}
         self._tell_error = ToldOnce(self._tell)
+        self._sources_changed: tuple[bool, bool] | None = None  # since they were told last
         self._sync = PlayoutSync()
         self._source = ReceiverSource(kind, f"remote {kind}", self._on_demand)
         self._encoded_source: EncodedReceiverSource | None = None
@@ -166,6 +172,7 @@ class Receiver:
                 coder_pool(), self._source, self._encoded_source, self._sync, self._tell_error
             )
             inbound.transform = self._transform
+            inbound.notes.on_changed = self._on_sources_changed
             if self.section is not None:
                 inbound.codecs = received_codecs(self.section)
         assert isinstance(inbound, AudioInbound)
@@ -178,6 +185,7 @@ class Receiver:
                 coder_pool(), self._source, self._sync, self._wake, self._tell_error, self._limits
             )
             inbound.transform = self._transform
+            inbound.notes.on_changed = self._on_sources_changed
             if self.section is not None:
                 inbound.codecs = received_codecs(self.section)
             inbound.set_rids(self._rids)
@@ -191,6 +199,18 @@ class Receiver:
     def _tell(self, error: Exception) -> None:
         if self.observer is not None:
             self.observer.on_receiver_error(error)
+
+    def _on_sources_changed(self, synchronization: bool, contributing: bool) -> None:
+        before = self._sources_changed
+        if before is None:
+            asyncio.get_running_loop().call_soon(self._tell_sources)
+            before = False, False
+        self._sources_changed = before[0] or synchronization, before[1] or contributing
+
+    def _tell_sources(self) -> None:
+        changed, self._sources_changed = self._sources_changed, None
+        if self.observer is not None and changed is not None and not self.stopped:
+            self.observer.on_sources_changed(synchronization=changed[0], contributing=changed[1])
 
     def set_sync(self, sync: PlayoutSync) -> None:
         """The stream that it belongs to, whose sound and pictures are played together."""

@@ -11,8 +11,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from rtcstack.clock import monotonic
+from rtcstack.codecs import registry
+from rtcstack.codecs.layers import SINGLE_LAYER
 from rtcstack.config import MediaSettings
-from rtcstack.connection.binding import choose_codec, is_sent, send_layers
+from rtcstack.connection.binding import choose_codec, is_sent, send_layers, used_mode
+from rtcstack.connection.capabilities import can_layer
 from rtcstack.connection.encodings import Encoding, new_ssrcs, proposed_encodings
 from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.entropy import random_hex
@@ -217,10 +220,48 @@ class Sender:
         found = choose_codec(section, encoding)
         return found is not None and found.mime_type.lower() == wanted.mime_type.lower()
 
+    def can_layer(self, encoding: Encoding) -> bool:
+        """Whether an encoding's scalability mode can be made with the codec that it is sent with.
+
+        Before anything was agreed that is the codec which it asks for, or any.
+        """
+        wanted, section = encoding.scalability_mode, self.section
+        if wanted is None or self.kind != "video":
+            return True
+        agreed = None if section is None else choose_codec(section, encoding)
+        name = agreed.name if agreed is not None else None if encoding.codec is None else encoding.codec.name
+        if name is None:
+            return can_layer(wanted)
+        return wanted in registry.scalability_modes(name, self._settings.encoders.get(name))
+
+    @property
+    def is_layered(self) -> bool:
+        """Whether several encodings are wanted, or one in layers."""
+        modes = [each.scalability_mode for each in self.encodings]
+        return self.kind == "video" and (len(modes) > 1 or modes[0] not in (None, SINGLE_LAYER))
+
+    def used_mode(self, encoding: Encoding) -> str | None:
+        """The scalability mode of an encoding: as set before anything is agreed, then the one in use.
+
+        None if none was set for it.
+        """
+        section = self.section
+        codec = None if section is None else choose_codec(section, encoding)
+        if encoding.scalability_mode is None or codec is None:
+            return encoding.scalability_mode
+        return used_mode(codec, encoding, self._settings.encoders.get(codec.name))
+
     @property
     def is_sending(self) -> bool:
         """Whether it may send, and has what does."""
         return self.outbound is not None and self.outbound.is_sending
+
+    @property
+    def live_rids(self) -> list[str | None]:
+        """The layers that are sent, in their order; none without a live track."""
+        if not self.is_sending or self.track is None or self.track.readyState == "ended":
+            return []
+        return [each.rid for each in self.encodings if each.active]
 
     @property
     def audio_outbound(self) -> AudioOutbound | None:
@@ -353,14 +394,5 @@ class Sender:
             self.ssrcs,
             self.cname,
             settings=self._settings,
-            degradation=self._preferred_degradation(),
+            degradation=self.degradation,
         )
-
-    def _preferred_degradation(self) -> str:
-        """What was set, else what suits the content (mst-content-hint, section 4)."""
-        if self.degradation is not None:
-            return self.degradation
-        hint = "" if self.track is None else self.track.contentHint
-        if hint in ("detail", "text"):
-            return "maintain-resolution"
-        return "maintain-framerate" if hint == "motion" else "balanced"

@@ -14,6 +14,7 @@ from rtcstack.connection.encodings import Encoding, proposed_encodings
 from rtcstack.connection.state import NegotiationState
 from rtcstack.entropy import random_token
 from rtcstack.jsep.intents import SendEncoding, TransceiverIntent
+from rtcstack.jsep.numbers import with_layers
 from rtcstack.jsep.session import CodecFormat, HeaderExtension, Section
 from rtcstack.sdp import Direction
 
@@ -43,7 +44,7 @@ class Transceiver:
         extensions: the header extensions likewise, with directions.
         used_by_add_track: addTrack attached a track to it.
         fits_any_offer: remote offers may take it in any case; see `TransceiverIntent`.
-        is_told: whether the application knows that its track arrives ([[FiredDirection]]).
+        fired_direction: the direction for which events of its track were fired last.
         has_sent: whether it was ever agreed that it sends.
         stopping: stop() was called ([[Stopping]]).
         stopped: it has come to an end ([[Stopped]]).
@@ -70,7 +71,7 @@ class Transceiver:
         self.created_by_add_track = created_by_add_track
         self.used_by_add_track = created_by_add_track
         self.fits_any_offer = False
-        self.is_told = False
+        self.fired_direction: Direction | None = None
         self.has_sent = False
         self.stopping = False
         self.stopped = False
@@ -89,9 +90,10 @@ class Transceiver:
     @property
     def known_extensions(self) -> tuple[HeaderExtension, ...]:
         """The header extensions to be negotiated, and those that are left out."""
-        return (
-            our_capabilities().of(self.kind).header_extensions if self.extensions is None else self.extensions
-        )
+        if self.extensions is not None:
+            return self.extensions
+        known = our_capabilities().of(self.kind).header_extensions
+        return with_layers(known) if self.sender.is_layered else known
 
     def intent(self) -> TransceiverIntent:
         """What the negotiation has to know."""
@@ -104,6 +106,7 @@ class Transceiver:
             direction=Direction.INACTIVE if self.stopping else self.direction,
             codec_preferences=self.preferences,
             header_extensions=self.extensions,
+            layered=sender.is_layered,
             msids=sender.msids,
             send_encodings=tuple(
                 SendEncoding(e.rid)

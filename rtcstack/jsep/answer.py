@@ -83,7 +83,10 @@ def create_answer(
 
 
 def restarted_transports(negotiation: Negotiation) -> frozenset[str]:
-    """Keys of the transports whose ICE the pending remote offer restarts."""
+    """Keys of the transports whose ICE the pending remote offer restarts, and an answer has to.
+
+    Where a provisional answer has done so, the answer stays with what that said.
+    """
     description = negotiation.pending_remote
     if negotiation.offered is None or description is None or description.parsed is None:
         return frozenset()
@@ -93,6 +96,9 @@ def restarted_transports(negotiation: Negotiation) -> frozenset[str]:
     for section, media in zip(negotiation.offered.sections, description.parsed.media, strict=True):
         transport = negotiation.offered.transport(section.transport)
         if transport is None or transport.remote is None or section.rejected:
+            continue
+        answered = None if negotiation.working is None else negotiation.working.transport(transport.key)
+        if answered is not None and answered.local != transport.local:
             continue
         now = shared_parameters(description.parsed, media)
         if now is not None and (now.ice_ufrag, now.ice_pwd) != (
@@ -289,7 +295,7 @@ class _Answering:
     def _extensions(
         self, transceiver: TransceiverIntent, remote: MediaParameters
     ) -> Iterator[HeaderExtension]:
-        ours = {each.uri: each for each in offered_extensions(transceiver, self.intents)}
+        ours = {each.uri: each for each in offered_extensions(transceiver, self.intents, answers=True)}
         for each in remote.header_extensions:
             # numbers above 255 cannot be sent; they are for offers of more than can be numbered
             known = ours.pop(each.uri, None) if each.id <= 255 else None

@@ -208,7 +208,7 @@ def _local_offer(
     }
     # once bundled, sections repeat what the tagged one says; before, each speaks for itself
     carrying = tuple(mid for mid in described if not stable.bundle_groups or mid == groups[mid][0])
-    keys = carried_keys(carrying, groups, before)
+    keys = carried_keys(carrying, groups, before, stable)
     transports = {each.key: each for each in before.transports}
     for mid, key in keys.items():
         old = transports.get(key, Transport(key, mid, ice_controlling=True))

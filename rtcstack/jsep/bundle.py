@@ -56,7 +56,7 @@ def unbundled_kinds(
 
 
 def carried_keys(
-    carrying: Sequence[str], groups: Mapping[str, tuple[str, ...]], before: Session
+    carrying: Sequence[str], groups: Mapping[str, tuple[str, ...]], before: Session, stable: Session
 ) -> dict[str, str]:
     """The key of the transport that each section of our offer describes.
 
@@ -64,14 +64,25 @@ def carried_keys(
         carrying: mids of the sections that describe one, in order.
         groups: the members of the group that a mid is in.
         before: the session that the offer starts from.
+        stable: the session that was agreed last. What an offer has put on one of its transports, and the
+            peer has not answered, has no claim to it: the peer knows of none.
     """
+    agreed = {each.key for each in stable.transports}
+
+    def claim(mid: str) -> str | None:
+        section = before.section(mid)
+        key = None if section is None else section.transport
+        if key in agreed:
+            known = stable.section(mid)
+            return key if known is not None and known.transport == key else None
+        return key
+
     all_carrying = frozenset(carrying)
     keys: dict[str, str] = {}
     for mid in carrying:
         taken = set(keys.values())
         others = (other for other in groups.get(mid, ()) if other not in all_carrying)
-        known = (before.section(each) for each in (mid, *others))
-        inherited = (each.transport for each in known if each is not None and each.transport is not None)
+        inherited = (key for each in (mid, *others) if (key := claim(each)) is not None)
         key = next((each for each in inherited if each not in taken), None)
         if key is None:
             taken.update(each.key for each in before.transports)

@@ -83,6 +83,8 @@ def with_remote_candidate(
     mid: str | None,
     index: int | None,
     ufrag: str | None,
+    unreadable: str = "",
+    stopped: Callable[[int | None], bool] = lambda key: key is None,
 ) -> RemoteCandidate:
     """The negotiation with a candidate of the peer in its remote descriptions.
 
@@ -93,10 +95,13 @@ def with_remote_candidate(
             write it that know the index alone. Both None stands for all sections, with the end of
             candidates only.
         ufrag: the generation, or None (or "") for the most recent one.
+        unreadable: what stands for the candidate, if it cannot be read. It is refused where it would count.
+        stopped: whether the transceiver with a key has stopped, or is gone.
 
     Raises:
         InvalidStateError: there is no remote description.
-        OperationError: there is no such section or generation, or it has too many candidates.
+        OperationError: there is no such section or generation, or it has too many candidates, or it cannot
+            be read.
     """
     latest = negotiation.remote_description
     if latest is None or latest.parsed is None:
@@ -106,10 +111,12 @@ def with_remote_candidate(
         mid = None
     indices = _indices(latest.parsed, negotiation.session, candidate, mid, index)
     if (mid is not None or index is not None) and all(
-        _is_stopped(negotiation.session, each) for each in indices
+        _is_stopped(negotiation, latest.parsed.media[each], each, stopped) for each in indices
     ):
         return RemoteCandidate(negotiation)
     target = _generation(negotiation, indices, ufrag)
+    if unreadable:
+        raise OperationError(f"cannot read {unreadable[:100]!r}")
     pending, current = negotiation.pending_remote, negotiation.current_remote
     sessions = (negotiation.working, negotiation.stable)
     found: dict[str, str] = {}
@@ -165,10 +172,21 @@ def _indices(
     return list(range(len(description.media)))
 
 
-def _is_stopped(session: Session, index: int) -> bool:
-    """Whether the transceiver of a section has stopped: what comes for it is of no consequence."""
-    section = session.sections[index] if index < len(session.sections) else None
-    return section is not None and section.is_media and section.rejected
+def _is_stopped(
+    negotiation: Negotiation, media: MediaDescription, index: int, stopped: Callable[[int | None], bool]
+) -> bool:
+    """Whether the transceiver of a section has stopped: what comes for it is of no consequence.
+
+    An offer of ours that is to stop it may yet be taken back, and until it is answered others may use its
+    transport.
+    """
+    if media.kind not in ("audio", "video"):
+        return False
+    for session in (negotiation.working, negotiation.stable):
+        section = session.sections[index] if session and index < len(session.sections) else None
+        if section is not None and media.mid in (None, section.mid):
+            return stopped(section.transceiver)
+    return True
 
 
 def _generation(negotiation: Negotiation, indices: list[int], ufrag: str | None) -> dict[int, str]:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rtcstack.jsep.intents import Capabilities, MediaCapabilities
-from rtcstack.jsep.numbers import ABS_SEND_TIME, EXPERIMENT, HDREXT, MID, TRANSPORT_CC
+from rtcstack.jsep.numbers import (
+    ABS_SEND_TIME,
+    DEPENDENCY_DESCRIPTOR,
+    EXPERIMENT,
+    HDREXT,
+    LAYERS_ALLOCATION,
+    MID,
+    TRANSPORT_CC,
+)
 from rtcstack.jsep.session import Codec, CodecFormat, HeaderExtension
 from rtcstack.sdp import Direction
 
@@ -62,6 +70,10 @@ _MID = HeaderExtension(MID, 4)
 # Known, and offered on request only: browsers do not offer it either.
 _ABS_CAPTURE_TIME = HeaderExtension(EXPERIMENT + "abs-capture-time", 12, Direction.INACTIVE)
 
+# Offered where layers are sent, and accepted wherever they are offered.
+_DEPENDENCY_DESCRIPTOR = HeaderExtension(DEPENDENCY_DESCRIPTOR, 8, Direction.INACTIVE)
+_LAYERS_ALLOCATION = HeaderExtension(LAYERS_ALLOCATION, 14, Direction.INACTIVE)
+
 _AUDIO_EXTENSIONS = (
     HeaderExtension(HDREXT + "ssrc-audio-level", 1),
     # Likewise: whatever its number, Chromium has another use for it sooner or later.
@@ -80,7 +92,14 @@ _VIDEO_EXTENSIONS = (
     HeaderExtension(HDREXT + "sdes:rtp-stream-id", 10),
     HeaderExtension(HDREXT + "sdes:repaired-rtp-stream-id", 11),
     _ABS_CAPTURE_TIME,
+    _DEPENDENCY_DESCRIPTOR,
+    _LAYERS_ALLOCATION,
 )
+
+# Behind all codecs, as browsers list them: RED for pictures, its retransmissions, and parity inside RED.
+_VIDEO_RED = Codec(mime_type="video/red", clock_rate=90000, payload_type=122)
+_VIDEO_RED_RTX = Codec(mime_type="video/rtx", clock_rate=90000, payload_type=121, parameters="apt=122")
+_ULPFEC = Codec(mime_type="video/ulpfec", clock_rate=90000, payload_type=123)
 
 Judge = Callable[[CodecFormat], bool]
 
@@ -120,6 +139,7 @@ def _audio(is_known: Judge) -> Iterator[Codec]:
 
 
 def _video(is_known: Judge) -> Iterator[Codec]:
+    has_any = False
     for name, payload_type, rtx_payload_type, parameters in _VIDEO:
         codec = Codec(
             mime_type=f"video/{name}",
@@ -129,6 +149,7 @@ def _video(is_known: Judge) -> Iterator[Codec]:
             rtcp_fb=_VIDEO_FEEDBACK,
         )
         if is_known(codec):
+            has_any = True
             yield codec
             yield Codec(
                 mime_type="video/rtx",
@@ -136,3 +157,5 @@ def _video(is_known: Judge) -> Iterator[Codec]:
                 payload_type=rtx_payload_type,
                 parameters=f"apt={payload_type}",
             )
+    if has_any:
+        yield from (_VIDEO_RED, _VIDEO_RED_RTX, _ULPFEC)

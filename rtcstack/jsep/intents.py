@@ -56,6 +56,7 @@ class TransceiverIntent:
         codec_preferences: None or empty for the default; payload types are not looked at.
         header_extensions: the ones to offer and to accept; None for the capabilities'. The
             direction "inactive" leaves one out.
+        layered: it sends several encodings, or one in layers.
         msids: (stream id, track id) of the sender; ("-", track id) when it has no stream.
         send_encodings: more than one makes simulcast.
         cname: canonical name for the ``a=ssrc`` lines.
@@ -71,6 +72,7 @@ class TransceiverIntent:
     direction: Direction = Direction.SENDRECV
     codec_preferences: tuple[CodecFormat, ...] | None = None
     header_extensions: tuple[HeaderExtension, ...] | None = None
+    layered: bool = False
     msids: tuple[tuple[str, str], ...] = ()
     send_encodings: tuple[SendEncoding, ...] = ()
     cname: str | None = None

@@ -11,17 +11,21 @@ from dataclasses import replace
 
 from rtcstack.jsep.codecs import same_codec
 from rtcstack.jsep.session import Codec, HeaderExtension
+from rtcstack.sdp import Direction
 
 __all__ = [
     "ABS_SEND_TIME",
+    "DEPENDENCY_DESCRIPTOR",
     "EXPERIMENT",
     "HDREXT",
+    "LAYERS_ALLOCATION",
     "MID",
     "TRANSPORT_CC",
     "ExtensionNumbers",
     "PayloadTypes",
     "remember_extensions",
     "remember_formats",
+    "with_layers",
 ]
 
 _DYNAMIC = (*range(96, 128), *range(35, 64))
@@ -103,6 +107,11 @@ ABS_SEND_TIME = EXPERIMENT + "abs-send-time"
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 MID = HDREXT + "sdes:mid"
 
+DEPENDENCY_DESCRIPTOR = (
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+)
+LAYERS_ALLOCATION = EXPERIMENT + "video-layers-allocation00"
+
 _LIBWEBRTC: dict[str, tuple[tuple[str, int], ...]] = {
     "audio": ((HDREXT + "ssrc-audio-level", 1), (ABS_SEND_TIME, 2), (TRANSPORT_CC, 3), (MID, 4)),
     "video": (
@@ -119,11 +128,18 @@ _LIBWEBRTC: dict[str, tuple[tuple[str, int], ...]] = {
         (HDREXT + "sdes:repaired-rtp-stream-id", 11),
     ),
 }
-_LIBWEBRTC_SIMULCAST = (
-    ("https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension", 13),
-    (EXPERIMENT + "video-layers-allocation00", 14),
-)
+_LIBWEBRTC_LAYERED = ((DEPENDENCY_DESCRIPTOR, 13), (LAYERS_ALLOCATION, 14))
 """The numbers that libwebrtc gives, section by section, in the order in which it does."""
+
+
+def with_layers(extensions: Iterable[HeaderExtension]) -> tuple[HeaderExtension, ...]:
+    """The same, with what tells of layers switched on: who sends layers offers it, as libwebrtc does."""
+    return tuple(
+        replace(each, direction=Direction.SENDRECV)
+        if each.uri in (DEPENDENCY_DESCRIPTOR, LAYERS_ALLOCATION)
+        else each
+        for each in extensions
+    )
 
 
 class ExtensionNumbers:
@@ -142,7 +158,7 @@ class ExtensionNumbers:
         self._mixed = allow_two_byte
 
     def assign(
-        self, wanted: Iterable[HeaderExtension], kind: str = "", *, simulcast: bool = False
+        self, wanted: Iterable[HeaderExtension], kind: str = "", *, layered: bool = False
     ) -> tuple[HeaderExtension, ...]:
         """Give each of `wanted` the number that its URI has, else libwebrtc's, else a free one.
 
@@ -151,10 +167,10 @@ class ExtensionNumbers:
         Args:
             wanted: of one section, with proposed numbers.
             kind: "audio" or "video"; the section's.
-            simulcast: it sends several layers.
+            layered: it sends several layers.
         """
         known = {uri: number for number, uri in reversed(self._ids.items())}
-        for uri, proposed in (*_LIBWEBRTC.get(kind, ()), *(_LIBWEBRTC_SIMULCAST if simulcast else ())):
+        for uri, proposed in (*_LIBWEBRTC.get(kind, ()), *(_LIBWEBRTC_LAYERED if layered else ())):
             self._number(uri, proposed, known)
         result = []
         for extension in wanted:

@@ -14,7 +14,7 @@ from rtcstack.jsep.bundle import bundle_only_mids, carried_keys
 from rtcstack.jsep.codecs import common, preferred
 from rtcstack.jsep.intents import Intents, LocalTransport, TransceiverIntent
 from rtcstack.jsep.negotiation import Description, Negotiation
-from rtcstack.jsep.numbers import ExtensionNumbers, PayloadTypes
+from rtcstack.jsep.numbers import ExtensionNumbers, PayloadTypes, with_layers
 from rtcstack.jsep.sections import (
     TransportLines,
     data_section,
@@ -76,8 +76,8 @@ def create_offer(
     if negotiation.state not in (SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER):
         raise InvalidStateError(f"cannot create an offer in signaling state {negotiation.state!s}")
     before = negotiation.session
-    slots = _slots(before, intents)
     stable = negotiation.stable or Session()
+    slots = _slots(before, stable, intents)
     latest = None if negotiation.local_description is None else negotiation.local_description.parsed
     we_offered = negotiation.current_local is not None and negotiation.current_local.type is SdpType.OFFER
     plan = _Plan(slots, before, stable, intents)
@@ -126,7 +126,7 @@ def create_offer(
                 extensions=numbers.assign(
                     offered_extensions(slot.transceiver, intents),
                     slot.kind,
-                    simulcast=bool(send_rids),
+                    layered=bool(send_rids) or slot.transceiver.layered,
                 ),
                 transceiver=slot.transceiver,
                 transport_lines=transport_lines,
@@ -151,8 +151,12 @@ def create_offer(
     )
 
 
-def _slots(before: Session, intents: Intents) -> list[_Slot]:
-    """The sections: old ones keep their place, new ones recycle dead ones or go to the end."""
+def _slots(before: Session, stable: Session, intents: Intents) -> list[_Slot]:
+    """The sections: old ones keep their place, new ones recycle dead ones or go to the end.
+
+    Dead is what was rejected in a description that counts: an offer that is pending may be taken back, here
+    or there, before it has been answered (RFC 9429, section 5.2.2).
+    """
     slots: list[_Slot] = []
     waiting = [
         each
@@ -177,7 +181,13 @@ def _slots(before: Session, intents: Intents) -> list[_Slot]:
     first_alive = next((index for index, slot in enumerate(slots) if slot.alive), len(slots))
     # a new section in front of the others becomes the tagged one, so those places are taken last
     dead.sort(key=lambda index: index < first_alive)
-    free = [index for index in dead if is_recyclable(before.sections[index], intents)]
+    free = [
+        index
+        for index in dead
+        if is_recyclable(before.sections[index], intents)
+        and (agreed := stable.section(before.sections[index].mid)) is not None
+        and agreed.rejected
+    ]
     for kind, wanted in new:
         mid, next_mid = free_mid(next_mid, taken)
         slot = _Slot(mid, kind, None, wanted, alive=True)
@@ -241,7 +251,7 @@ class _Plan:
 
     def transport_keys(self) -> dict[str, str]:
         """The key of the transport that each carrying section describes."""
-        return carried_keys(self._carrying, self._group_of, self._before)
+        return carried_keys(self._carrying, self._group_of, self._before, self._stable)
 
     def transport_lines(self, slot: _Slot, transport: LocalTransport, *, tagged: bool) -> TransportLines:
         initial = (
@@ -282,11 +292,15 @@ def _numbered_before(slot: _Slot) -> tuple[Codec, ...]:
     )
 
 
-def offered_extensions(transceiver: TransceiverIntent, intents: Intents) -> tuple[HeaderExtension, ...]:
-    """The header extensions that a transceiver offers and accepts."""
+def offered_extensions(
+    transceiver: TransceiverIntent, intents: Intents, *, answers: bool = False
+) -> tuple[HeaderExtension, ...]:
+    """The header extensions that a transceiver offers; or accepts, in an answer."""
     wanted = transceiver.header_extensions
     if wanted is None:
         wanted = intents.capabilities.of(transceiver.kind).header_extensions
+        if transceiver.layered or answers:
+            wanted = with_layers(wanted)
     return tuple(each for each in wanted if each.direction is not Direction.INACTIVE)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from rtcstack.rtp.layers_allocation import LayersAllocation
+
 if TYPE_CHECKING:
     import av
 
@@ -38,6 +40,11 @@ class EncodedMedia:
         audio_level: -dBov from 0 (loudest) to 127, or None.
         voice: whether somebody speaks, or None.
         discardable: no later frame depends on it.
+        temporal_id, spatial_id: its layer, 0 the lowest; of a picture that came in several spatial
+            layers, the highest.
+        frame_id: its number in the order of decoding, where it is known, or None.
+        dependencies: the numbers of the frames that it refers to, where its own is known.
+        allocation: what its sender tells of its layers with it (video-layers-allocation00), or None.
     """
 
     codec: str
@@ -53,6 +60,11 @@ class EncodedMedia:
     audio_level: int | None = None
     voice: bool | None = None
     discardable: bool = False
+    temporal_id: int = 0
+    spatial_id: int = 0
+    frame_id: int | None = None
+    dependencies: tuple[int, ...] = ()
+    allocation: LayersAllocation | None = None
 
     @property
     def kind(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.form import Form
 from rtcstack.media.frames import Frame
 from rtcstack.media.source import TrackSource
 
@@ -27,6 +28,8 @@ class EncodedSource(TrackSource):
         on_key_frame_wanted: called, on the loop's thread, when somebody who takes the frames cannot
             go on without a key frame; may be called often, an encoder should limit how often it obeys.
     """
+
+    can_be_shaped = False
 
     def __init__(
         self,
@@ -59,12 +62,11 @@ class EncodedSource(TrackSource):
             context = {"message": "exception in on_key_frame_wanted", "exception": exc}
             asyncio.get_running_loop().call_exception_handler(context)
 
-    def settings(self) -> dict[str, Any]:
-        """Of the pictures, once one told; see `MediaStreamTrack.getSettings`."""
+    @property
+    def form(self) -> Form | None:
+        """Of the pictures, once one told."""
         width, height = self._size
-        if self.kind == "audio" or not width:
-            return {}
-        return {"width": width, "height": height, "aspectRatio": width / height if height else 0.0}
+        return None if self.kind == "audio" or not width else Form(width, height)
 
     def push_packet(self, packet: av.Packet[Any]) -> None:
         """Give out PyAV's packet, as a demuxer or an encoder gives it.

@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import av
 
 from rtcstack.clock import monotonic
+from rtcstack.entropy import random_uuid
+from rtcstack.media.form import Form
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
 from rtcstack.media.timeline import MAX_STEP_S
 
@@ -52,6 +56,9 @@ class FedTrack(Protocol):
     def source_muted(self) -> None:
         """`Feed.muted` has changed."""
 
+    def source_changed(self) -> None:
+        """Frames will be others than before."""
+
     def source_ended(self) -> None:
         """There will be no more."""
 
@@ -74,6 +81,16 @@ class Feed(Generic[T]):
     """What keeps the time by which its frames say when they were captured; frames of sources that have
     the same can be compared. None when nobody knows."""
 
+    is_remote = False
+    """Whether a peer sends what it gives: it is as it is, whatever is asked of its tracks."""
+
+    can_be_shaped = True
+    """Whether its frames can be cut, scaled, thinned out or resampled for a track."""
+
+    processing: Mapping[str, Sequence[bool]] = {}
+    """Of a source of sound that can do it: what echoCancellation, autoGainControl, noiseSuppression and
+    voiceIsolation may be; the first is the default. See `settings_changed`."""
+
     def __init__(self, kind: str, label: str = "", *, muted: bool = False) -> None:
         if kind not in ("audio", "video"):
             raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")
@@ -84,6 +101,10 @@ class Feed(Generic[T]):
         self._tracks: tuple[weakref.ref[T], ...] = ()
         self._is_demanded = False
         self._size = (0, 0)
+        self._sample_bits = 16
+        self._latency_s = 0.0
+        self._declared: Form | None = None
+        self._identity: dict[str, str] | None = None
         self._last_at: float | None = None
         self._interval_s = 0.0
         self._started_at: float | None = None
@@ -166,7 +187,7 @@ class Feed(Generic[T]):
             self._drop("the loop is closed")
 
     def _observe(self, frame: Frame) -> None:
-        """Note what `getSettings` tells, and give the frame a time."""
+        """Note what the frames are like, and give the frame a time."""
         is_picture = isinstance(frame, av.VideoFrame)
         if is_picture is not (self._kind == "video") or not isinstance(frame, av.VideoFrame | av.AudioFrame):
             self._object(frame)
@@ -188,6 +209,8 @@ class Feed(Generic[T]):
                 self._last_at = at
         else:
             self._size = frame.sample_rate, frame.layout.nb_channels
+            self._sample_bits = frame.format.bits
+            self._latency_s = frame.samples / frame.sample_rate
             self._place(frame)
 
     def _place(self, frame: av.AudioFrame) -> None:
@@ -202,25 +225,31 @@ class Feed(Generic[T]):
             begins = frame.pts if not base else frame.pts * rate * base.numerator // base.denominator
         self._end = begins + frame.samples, rate
 
-    def settings(self) -> dict[str, Any]:
-        """What the frames are like (MediaTrackSettings); empty before the first."""
+    @property
+    def form(self) -> Form | None:
+        """What the frames are like; None before the first, unless the source has said."""
         first, second = self._size
+        declared = self._declared
         if not first:
-            return {}
+            return declared
         if self._kind == "audio":
-            return {"sampleRate": first, "channelCount": second, "sampleSize": 16}
-        found: dict[str, Any] = {
-            "width": first,
-            "height": second,
-            "aspectRatio": first / second if second else 0.0,
-        }
-        if self._interval_s:
-            found["frameRate"] = round(1 / self._interval_s, 3)
-        return found
+            return Form(
+                sample_rate=first,
+                channels=second,
+                sample_bits=self._sample_bits,
+                latency_s=self._latency_s,
+                is_declared=declared is not None,
+            )
+        if declared is not None:
+            return Form(first, second, declared.frame_rate, is_declared=True)
+        return Form(first, second, 1 / self._interval_s if self._interval_s else 0.0)
 
-    def capabilities(self) -> dict[str, Any]:
-        """What the frames may be like (MediaTrackCapabilities)."""
-        return {}
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """deviceId and groupId: of this source for ever, and of no other; none of a peer's."""
+        if self._identity is None:
+            self._identity = {} if self.is_remote else {"deviceId": random_uuid(), "groupId": random_uuid()}
+        return self._identity
 
     def set_muted(self, muted: bool) -> None:
         """Media stopped, or began again: tells all tracks."""
@@ -243,6 +272,17 @@ class Feed(Generic[T]):
         self.released()
 
     # -- for sources that inherit -------------------------------------------------------------------------
+
+    def declare(self, form: Form) -> None:
+        """Say what the frames will be like from now on; tracks that there are tell of a change."""
+        before, self._declared = self._declared, replace(form, is_declared=True)
+        if self._declared != before:
+            self._size = (0, 0)  # seen before
+            for track in self.tracks:
+                track.source_changed()
+
+    def settings_changed(self, track: T) -> None:
+        """A track's settings are others: a source that can do some of its `processing` follows."""
 
     def demanded(self) -> None:
         """Somebody began to read; before, nobody did. Called within the loop."""

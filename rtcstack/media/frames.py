@@ -19,6 +19,7 @@ __all__ = [
     "AUDIO_SAMPLE_RATE",
     "VIDEO_CLOCK_RATE",
     "Frame",
+    "as_16_bits",
     "audio_frame",
     "audio_to_numpy",
     "blank",
@@ -139,7 +140,7 @@ def audio_frame(
     if channels not in (1, 2):
         raise ValueError(f"audio needs an array of samples or samples x 1 or 2, not {array.shape}")
     frame = av.AudioFrame("s16", "mono" if channels == 1 else "stereo", array.shape[0])
-    frame.planes[0].update(_as_16_bits(array).tobytes())
+    frame.planes[0].update(as_16_bits(array).tobytes())
     frame.sample_rate = sample_rate
     frame.time_base = Fraction(1, sample_rate)
     if pts is not None:
@@ -147,8 +148,12 @@ def audio_frame(
     return frame
 
 
-def _as_16_bits(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """Samples of any kind as 16-bit integers."""
+def as_16_bits(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """Samples of any kind as 16-bit integers; see `audio_frame`.
+
+    Raises:
+        ValueError: of no numbers that sound is made of.
+    """
     import numpy as np
 
     kind, size = array.dtype.kind, array.dtype.itemsize

@@ -48,7 +48,7 @@ class MediaStream(EventTarget):
     ) -> None:
         super().__init__()
         self._id = random_uuid() if id is None else id
-        self._tracks: dict[str, MediaStreamTrack] = {}
+        self._tracks: dict[MediaStreamTrack, None] = {}  # in the order in which they came
         for track in tracks.getTracks() if isinstance(tracks, MediaStream) else tracks:
             self.addTrack(track)
 
@@ -60,45 +60,52 @@ class MediaStream(EventTarget):
     @property
     def active(self) -> bool:
         """Whether a track of it is live."""
-        return any(t.readyState is MediaStreamTrackState.LIVE for t in self._tracks.values())
+        return any(t.readyState is MediaStreamTrackState.LIVE for t in self._tracks)
 
     def getTracks(self) -> list[MediaStreamTrack]:  # noqa: N802
-        """All tracks."""
-        return list(self._tracks.values())
+        """All tracks, in the order in which they were added."""
+        return list(self._tracks)
 
     def getAudioTracks(self) -> list[MediaStreamTrack]:  # noqa: N802
         """The audio tracks."""
-        return [t for t in self._tracks.values() if t.kind == "audio"]
+        return [t for t in self._tracks if t.kind == "audio"]
 
     def getVideoTracks(self) -> list[MediaStreamTrack]:  # noqa: N802
         """The video tracks."""
-        return [t for t in self._tracks.values() if t.kind == "video"]
+        return [t for t in self._tracks if t.kind == "video"]
 
     def getTrackById(self, trackId: str) -> MediaStreamTrack | None:  # noqa: N802, N803
         """The track with this id, or None."""
-        return self._tracks.get(trackId)
+        return next((track for track in self._tracks if track.id == trackId), None)
 
     def addTrack(self, track: MediaStreamTrack) -> None:  # noqa: N802
-        """Add a track, unless it is there."""
-        self._tracks.setdefault(track.id, track)
+        """Add a track, unless it is there. No event is fired for what the application does itself.
+
+        Raises:
+            TypeError: it is no track.
+        """
+        if not isinstance(track, MediaStreamTrack):
+            raise TypeError(f"a MediaStream holds MediaStreamTracks, not {type(track).__name__}")
+        self._tracks.setdefault(track)
 
     def removeTrack(self, track: MediaStreamTrack) -> None:  # noqa: N802
-        """Remove a track, if it is there."""
-        self._tracks.pop(track.id, None)
+        """Remove a track, if it is there. No event is fired for what the application does itself."""
+        self._tracks.pop(track, None)
 
     def clone(self) -> MediaStream:
         """A stream with a new id and clones of the tracks."""
-        return MediaStream([t.clone() for t in self._tracks.values()])
+        return MediaStream([t.clone() for t in self._tracks])
 
     def receive(self, track: MediaStreamTrack) -> None:
         """For receivers: the peer added a track."""
-        if track.id not in self._tracks:
-            self._tracks[track.id] = track
+        if track not in self._tracks:
+            self._tracks[track] = None
             self.dispatchEvent(MediaStreamTrackEvent("addtrack", track))
 
     def lose(self, track: MediaStreamTrack) -> None:
         """For receivers: the peer took a track away."""
-        if self._tracks.pop(track.id, None) is not None:
+        if track in self._tracks:
+            del self._tracks[track]
             self.dispatchEvent(MediaStreamTrackEvent("removetrack", track))
 
     def __repr__(self) -> str:

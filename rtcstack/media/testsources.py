@@ -16,6 +16,7 @@ from functools import lru_cache
 import av
 
 from rtcstack.clock import monotonic, unix_time
+from rtcstack.media.form import Form
 from rtcstack.media.frames import AUDIO_SAMPLE_RATE, VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, set_capture_time
 from rtcstack.media.source import TrackSource
 
@@ -116,6 +117,7 @@ class TestPatternSource(TimedSource):
         rate = Fraction(frame_rate).limit_denominator(1001)
         super().__init__("video", "test pattern", 1 / rate)
         self._width, self._height = width, height
+        self.declare(Form(width, height, float(rate)))
 
     def make(self, index: int) -> av.VideoFrame:
         """The picture of that number, its pts by the frame rate."""
@@ -249,6 +251,7 @@ class ToneSource(TimedSource):
         self._samples_per_frame = sample_rate // 50
         self._rate = sample_rate
         self._channels = channels
+        self.declare(Form(sample_rate=sample_rate, channels=channels, latency_s=1 / 50))
         self._step = 2 * math.pi * frequency_hz / sample_rate
         self._peak = int(level * 32767)
         # a second of a whole number of waves repeats itself

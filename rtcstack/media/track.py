@@ -6,18 +6,25 @@ Spec: mediacapture-streams, section 4.3; mst-content-hint, section 3.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtcstack.clock import monotonic
 from rtcstack.entropy import random_uuid
 from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.media.constraints import MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.feed import Feed, TrackSink
 from rtcstack.media.frames import Frame, blank
 from rtcstack.media.reader import MAX_QUEUED, TrackReader
 from rtcstack.media.timeline import MAX_STEP_S, Timeline
+from rtcstack.media.tracksettings import TrackSettings, read
+from rtcstack.media.trackstats import MediaStreamTrackAudioStats, MediaStreamTrackVideoStats, TrackCounts
+from rtcstack.promises import Operation, Task, promise
+
+if TYPE_CHECKING:
+    from rtcstack.media.pcm import PcmReader
 
 __all__ = ["MediaStreamTrack", "MediaStreamTrackState"]
 
@@ -54,12 +61,14 @@ class MediaStreamTrack(EventTarget):
         muted: whether the source gives nothing at the moment.
         source: what gives the frames; one of its own when not given.
 
-    Events: mute, unmute, ended.
+    Events: mute, unmute, ended; configurationchange, when its source says that it gives something else
+    (mediacapture-extensions).
     """
 
     onmute = HandlerAttribute("mute")
     onunmute = HandlerAttribute("unmute")
     onended = HandlerAttribute("ended")
+    onconfigurationchange = HandlerAttribute("configurationchange")
 
     def __init__(
         self,
@@ -77,6 +86,11 @@ class MediaStreamTrack(EventTarget):
         self._id = random_uuid() if id is None else id
         self._label = label
         self._source: Feed[MediaStreamTrack] = Feed(kind, label, muted=muted) if source is None else source
+        self._tuning = TrackSettings(self._source)
+        self._counts = TrackCounts()
+        self._stats: MediaStreamTrackAudioStats | MediaStreamTrackVideoStats | None = None
+        self._muted = self._source.muted
+        self._is_changed = False  # while it was muted
         self._state = MediaStreamTrackState.LIVE
         self._content_hint = ""
         self._sinks: tuple[TrackSink, ...] = ()
@@ -106,7 +120,7 @@ class MediaStreamTrack(EventTarget):
     @property
     def muted(self) -> bool:
         """Whether the source gives nothing at the moment."""
-        return self._source.muted
+        return self._muted
 
     @property
     def readyState(self) -> MediaStreamTrackState:  # noqa: N802 - the W3C's name
@@ -122,23 +136,72 @@ class MediaStreamTrack(EventTarget):
     def contentHint(self, value: str) -> None:  # noqa: N802
         if value in _CONTENT_HINTS[self._kind]:  # anything else is ignored, as in browsers
             self._content_hint = value
+            if self._kind == "audio":
+                self._tuning.hint(value)
+                self._source.settings_changed(self)
 
     @property
     def source(self) -> Feed[MediaStreamTrack]:
         """What gives the frames, to this track and its clones."""
         return self._source
 
-    def getSettings(self) -> dict[str, Any]:  # noqa: N802
-        """What the frames are like: width, height, frameRate; sampleRate, channelCount."""
-        return self._source.settings()
+    @property
+    def stats(self) -> MediaStreamTrackAudioStats | MediaStreamTrackVideoStats | None:
+        """What it has given; None for a peer's tracks.
 
-    def getCapabilities(self) -> dict[str, Any]:  # noqa: N802
-        """What the source could give."""
-        return self._source.capabilities()
+        Spec: mediacapture-extensions, section on MediaStreamTrack.stats.
+        """
+        if self._stats is None and not self._source.is_remote:
+            made = MediaStreamTrackAudioStats if self._kind == "audio" else MediaStreamTrackVideoStats
+            self._stats = made(self._counts)
+        return self._stats
 
-    def getConstraints(self) -> dict[str, Any]:  # noqa: N802
-        """What was asked of the source: nothing, for sources here are made as they are wanted."""
-        return {}
+    def getSettings(self) -> MediaTrackSettings:  # noqa: N802
+        """What the frames are like, as far as that is known; of a track that has ended, which source it had.
+
+        Spec: mediacapture-streams, section 4.3.3.
+        """
+        return self._tuning.settings(ended=self._state is MediaStreamTrackState.ENDED)
+
+    def getCapabilities(self) -> MediaTrackCapabilities:  # noqa: N802
+        """What the settings may be; of a peer's tracks nothing (webrtc-pc, section 9.4)."""
+        return self._tuning.capabilities()
+
+    def getConstraints(self) -> MediaTrackConstraints:  # noqa: N802
+        """What was asked for, by the last `applyConstraints` that succeeded."""
+        return self._tuning.constraints()
+
+    def applyConstraints(  # noqa: N802
+        self, constraints: MediaTrackConstraints | Mapping[str, Any] | None = None
+    ) -> Operation[None]:
+        """Ask for other settings, of this track alone: its clones keep theirs.
+
+        Pictures are cut out of the middle, scaled down and thinned out, sound is resampled and its channels
+        are put together, for whoever reads this track. Nothing is enlarged or made up. Each call replaces
+        what was asked before; calls take effect in their order.
+
+        Args:
+            constraints: None for none.
+
+        Raises:
+            OverconstrainedError: what is required cannot be met, or it is asked of a peer's track; nothing
+                has changed.
+            TypeError: a member is of another type.
+
+        Spec: mediacapture-streams, sections 4.3.3 and 11.1.
+        """
+        return promise(lambda: self._apply_constraints(constraints))
+
+    def _apply_constraints(self, constraints: object) -> Task[None]:
+        given, wanted = read(constraints)
+        if self._state is MediaStreamTrackState.ENDED:
+            return lambda: None
+
+        def apply() -> None:
+            self._tuning.apply(given, wanted)
+            self._source.settings_changed(self)
+
+        return apply
 
     def stop(self) -> None:
         """End the track; no event is fired for what the application does itself."""
@@ -150,7 +213,8 @@ class MediaStreamTrack(EventTarget):
         """A track of the same source with an id, an end and an `enabled` of its own."""
         track = MediaStreamTrack(self._kind, label=self._label, source=self._source)
         track.enabled = self.enabled
-        track.contentHint = self._content_hint
+        track._content_hint = self._content_hint
+        track._tuning = self._tuning.copied()
         if self._state is MediaStreamTrackState.ENDED:
             track.stop()
         return track
@@ -175,6 +239,31 @@ class MediaStreamTrack(EventTarget):
                 number that suits the kind.
         """
         return TrackReader(self, MAX_QUEUED[self._kind] if max_queued is None else max_queued)
+
+    def pcm(
+        self, rate: int = 16_000, channels: int = 1, frame_ms: float = 20, dtype: str = "int16"
+    ) -> PcmReader:
+        """The sound as numpy arrays of one form: ``async for chunk in track.pcm(16_000)``.
+
+        Args:
+            rate: samples a second, 4,000 to 192,000.
+            channels: 1 or 2.
+            frame_ms: of a chunk; a whole number of samples, a second at most.
+            dtype: "int16", or "float32" from -1 to 1.
+
+        Returns:
+            An asynchronous iterator of `rtcstack.media.pcm.PcmChunk`: arrays of samples, or of samples x
+            channels, with the `time` of the first. Close it when it is not read to the end.
+
+        Raises:
+            TypeError: the track is of video.
+            ValueError: an argument is out of range.
+        """
+        if self._kind != "audio":
+            raise TypeError(f"pcm() reads sound, and this is a track of {self._kind}")
+        from rtcstack.media.pcm import PcmReader
+
+        return PcmReader(self, rate, channels, frame_ms, dtype)
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
         reader = self.reader()
@@ -260,13 +349,24 @@ class MediaStreamTrack(EventTarget):
 
     def deliver(self, frame: Frame) -> None:
         """A frame of the source: bring it to all who read."""
-        sinks = self._sinks
-        if not sinks:
+        sinks, tuning, enabled = self._sinks, self._tuning, self.enabled
+        wanted = not tuning.shapes or tuning.wants(frame)
+        if enabled and not self._muted:
+            self._counts.count(frame, delivered=wanted)
+        if not sinks or not wanted:
             return
-        if not self.enabled:
+        if not enabled:
             if isinstance(frame, EncodedMedia):
                 return  # there is no black to put in its place
             frame = blank(frame)
+        if not tuning.shapes:
+            self._bring(frame, sinks)
+            return
+        for each in tuning.shape(frame):
+            self._bring(each, sinks)
+
+    @staticmethod
+    def _bring(frame: Frame, sinks: tuple[TrackSink, ...]) -> None:
         for sink in sinks:
             try:
                 sink.deliver(frame)
@@ -284,7 +384,24 @@ class MediaStreamTrack(EventTarget):
 
     def source_muted(self) -> None:
         """The source says that `muted` has changed."""
-        self.dispatchEvent(Event("mute" if self._source.muted else "unmute"))
+        muted = self._source.muted
+        if muted is not self._muted:
+            self._muted = muted
+            self.dispatchEvent(Event("mute" if muted else "unmute"))
+            if not muted and self._is_changed:
+                self.source_changed()
+
+    def source_changed(self) -> None:
+        """The source says that its frames will be others; a muted track is told when it is unmuted."""
+        if self._muted:
+            self._is_changed = True
+            return
+        self._is_changed = False
+        asyncio.get_running_loop().call_soon(self._tell_change)
+
+    def _tell_change(self) -> None:
+        if self._state is MediaStreamTrackState.LIVE:
+            self.dispatchEvent(Event("configurationchange"))
 
     def source_ended(self) -> None:
         """The source says that it has ended."""

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from rtcstack.api.datachannel import RTCDataChannel
 from rtcstack.api.home import Resident, home_of
 from rtcstack.api.peerconnection import RTCPeerConnection
-from rtcstack.api.promises import Operation, upon
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.events import Event, EventTarget, tap
 from rtcstack.observe.tracetexts import call_text, configuration_text, event_text, text, transceiver_text
+from rtcstack.promises import Operation, upon
 
 __all__ = ["TracedConnection"]
 

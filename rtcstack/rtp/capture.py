@@ -6,6 +6,8 @@ extension, which says it frame by frame.
 
 from __future__ import annotations
 
+from rtcstack.errors import ParseError
+from rtcstack.rtp.dependency import DependencyStructure, read_dependency_descriptor
 from rtcstack.rtp.extensions import (
     ExtensionIds,
     read_abs_capture_time,
@@ -14,9 +16,10 @@ from rtcstack.rtp.extensions import (
     read_video_orientation,
 )
 from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.layers_allocation import read_layers_allocation
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.rtcp.reports import SenderReport
-from rtcstack.serial import unwrap
+from rtcstack.serial import Unwrapper, unwrap
 
 __all__ = ["CaptureClock", "HeaderReader"]
 
@@ -36,7 +39,14 @@ class CaptureClock:
         clock_rate: of the timestamps, in Hz.
     """
 
-    __slots__ = ("_absolute_ntp_s", "_absolute_timestamp", "_ntp_s", "_rate", "_timestamp")
+    __slots__ = (
+        "_absolute_ntp_s",
+        "_absolute_timestamp",
+        "_ntp_s",
+        "_rate",
+        "_timestamp",
+        "clock_offset_s",
+    )
 
     def __init__(self, clock_rate: int) -> None:
         self._rate = clock_rate
@@ -44,6 +54,8 @@ class CaptureClock:
         self._timestamp = 0
         self._absolute_ntp_s: float | None = None
         self._absolute_timestamp = 0
+        self.clock_offset_s: float | None = None
+        """The capturer's clock minus the sender's, as frames told it last."""
 
     def on_sender_report(self, report: SenderReport) -> None:
         """A new pair of both clocks' readings. One without wall-clock time says nothing."""
@@ -51,10 +63,25 @@ class CaptureClock:
             self._ntp_s = report.ntp / _NTP_FRACTION
             self._timestamp = report.rtp_timestamp
 
-    def on_absolute(self, timestamp: int, ntp: int) -> None:
+    def on_absolute(self, timestamp: int, ntp: int, clock_offset_s: float | None = None) -> None:
         """A frame that tells its capture time."""
         self._absolute_ntp_s = ntp / _NTP_FRACTION
         self._absolute_timestamp = timestamp
+        if clock_offset_s is not None:
+            self.clock_offset_s = clock_offset_s
+
+    def absolute_capture_time(self, timestamp: int) -> float | None:
+        """Seconds since 1900 by the capturer's clock, as a frame has told or reckoned from one that did.
+
+        Args:
+            timestamp: RTP timestamp, unwrapped or not.
+
+        Spec: abs-capture-time, section on timestamp interpolation.
+        """
+        if self._absolute_ntp_s is None:
+            return None
+        distance = self._since(self._absolute_timestamp, timestamp)
+        return self._absolute_ntp_s + distance if abs(distance) <= MAX_INTERPOLATION_S else None
 
     def capture_time(self, timestamp: int) -> float | None:
         """Seconds since 1900 by the sender's clock, or None while nothing is known.
@@ -62,10 +89,9 @@ class CaptureClock:
         Args:
             timestamp: RTP timestamp, unwrapped or not.
         """
-        if self._absolute_ntp_s is not None:
-            distance = self._since(self._absolute_timestamp, timestamp)
-            if abs(distance) <= MAX_INTERPOLATION_S:
-                return self._absolute_ntp_s + distance
+        absolute = self.absolute_capture_time(timestamp)
+        if absolute is not None:
+            return absolute
         if self._ntp_s is None:
             return None
         return self._ntp_s + self._since(self._timestamp, timestamp)
@@ -81,14 +107,18 @@ class HeaderReader:
         ids: numbers of the header extensions.
         clock: capture times.
         rotation: the last one that was told: senders tell changes, and with key frames.
+        descriptors_malformed: dependency descriptors, and allocations of layers, that could not be read.
     """
 
-    __slots__ = ("clock", "ids", "rotation")
+    __slots__ = ("_frame_ids", "_structure", "clock", "descriptors_malformed", "ids", "rotation")
 
     def __init__(self, ids: ExtensionIds, clock_rate: int) -> None:
         self.ids = ids
         self.clock = CaptureClock(clock_rate)
         self.rotation = 0
+        self.descriptors_malformed = 0
+        self._frame_ids = Unwrapper(16)
+        self._structure: DependencyStructure | None = None
 
     def set_clock_rate(self, clock_rate: int) -> None:
         """The codec changed to one with another RTP clock: reckon anew."""
@@ -106,7 +136,25 @@ class HeaderReader:
         if first.extension_start or last.extension_start:
             self._read_extensions(frame, first, last)
         frame.rotation = self.rotation
-        frame.capture_time = self.clock.capture_time(frame.timestamp)
+        clock = self.clock
+        frame.capture_time = clock.capture_time(frame.timestamp)
+        if self.ids.abs_capture_time:
+            frame.absolute_capture_time = clock.absolute_capture_time(frame.timestamp)
+            frame.capture_clock_offset_s = clock.clock_offset_s
+
+    def _read_descriptor(self, frame: EncodedFrame, value: bytes) -> None:
+        try:
+            descriptor = read_dependency_descriptor(value, self._structure)
+        except ParseError:
+            self.descriptors_malformed += 1
+            return
+        if descriptor.structure is not None:
+            self._structure = descriptor.structure
+        frame.frame_id = number = self._frame_ids.unwrap(descriptor.number)
+        frame.temporal_id = descriptor.frame.temporal_id
+        if descriptor.frame.spatial_id > frame.spatial_id:
+            frame.spatial_id = descriptor.frame.spatial_id
+        frame.dependencies = tuple(number - each for each in descriptor.frame.differences)
 
     def _read_extensions(self, frame: EncodedFrame, first: RtpPacket, last: RtpPacket) -> None:
         ids = self.ids
@@ -123,8 +171,15 @@ class HeaderReader:
             if orientation is not None:
                 self.rotation = orientation.rotation
         if ids.dependency_descriptor:
-            frame.dependency_descriptor = first.extension(ids.dependency_descriptor)
+            value = frame.dependency_descriptor = first.extension(ids.dependency_descriptor)
+            if value:
+                self._read_descriptor(frame, value)
+        if ids.layers_allocation and (value := first.extension(ids.layers_allocation)):
+            try:
+                frame.allocation = read_layers_allocation(value)
+            except ParseError:
+                self.descriptors_malformed += 1
         if ids.abs_capture_time:
             absolute = read_abs_capture_time(first.extension(ids.abs_capture_time))
             if absolute is not None:
-                self.clock.on_absolute(first.timestamp, absolute.ntp)
+                self.clock.on_absolute(first.timestamp, absolute.ntp, absolute.clock_offset_s)

@@ -217,7 +217,7 @@ class Control:
                 # Of its retransmissions: as probes they may have arrived where no media has, and
                 # Firefox takes what says its MID for all that there is in the section.
                 continue
-            stream.on_acknowledged()
+            stream.on_acknowledged(block.fraction_lost / 256)
             if self.rtt_s is not None:
                 stream.rtt_s = self.rtt_s
             rtt_s = round_trip_s(block.last_sr, block.delay_since_last_sr, self._ntp(now))

@@ -75,10 +75,12 @@ class ExtensionIds:
         "by_id",
         "by_name",
         "dependency_descriptor",
+        "layers_allocation",
         "mid",
         "mixer_levels",
         "repaired_rid",
         "rid",
+        "time_offset",
         "transport_cc",
         "video_orientation",
     )
@@ -101,8 +103,10 @@ class ExtensionIds:
         self.abs_send_time = get(Extension.ABS_SEND_TIME, 0)
         self.abs_capture_time = get(Extension.ABS_CAPTURE_TIME, 0)
         self.transport_cc = get(Extension.TRANSPORT_CC, 0)
+        self.time_offset = get(Extension.TIME_OFFSET, 0)
         self.video_orientation = get(Extension.VIDEO_ORIENTATION, 0)
         self.dependency_descriptor = get(Extension.DEPENDENCY_DESCRIPTOR, 0)
+        self.layers_allocation = get(Extension.VIDEO_LAYERS_ALLOCATION, 0)
 
     def merged(self, other: ExtensionIds) -> ExtensionIds:
         """Both tables as one; where they disagree, `other` counts."""

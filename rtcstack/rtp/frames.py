@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from rtcstack.rtp.layers_allocation import LayersAllocation
+
 __all__ = ["AudioDepacketizer", "AudioUnit", "Depacketizer", "EncodedFrame", "PayloadInfo"]
 
 
@@ -125,6 +127,9 @@ class EncodedFrame:
         mid: the section.
         capture_time: when it was captured, in seconds since 1900 by the sender's clock (the NTP
             time scale), or None until a sender report or the frame itself has told.
+        absolute_capture_time: likewise, by the capturer's clock, where the peer tells it of frames (the
+            abs-capture-time extension) or has told it lately; else None.
+        capture_clock_offset_s: the capturer's clock minus the sender's, as that was told last, or None.
         duration: in RTP ticks; 0 when unknown.
         marker: the RTP marker of its last packet; for audio, the start of a talkspurt.
         audio_level: -dBov from 0 (loudest) to 127 (silence), or None.
@@ -139,6 +144,9 @@ class EncodedFrame:
         retransmitted: whether some of it came by retransmission.
         has_fec: audio: it carries a copy of the frame before it.
         dependency_descriptor: the raw AV1 dependency descriptor of its first packet, or None.
+        frame_id: from that, the number of the frame that began it, unwrapped; None where it is not told.
+        dependencies: the numbers of the frames that that one refers to.
+        allocation: what its sender tells of its layers with it, or None.
         first_received_at: monotonic seconds when its first packet arrived.
         has_sets: whether parameter sets stand in it (H.264, H.265).
     """
@@ -152,6 +160,8 @@ class EncodedFrame:
     rid: str | None = None
     mid: str | None = None
     capture_time: float | None = None
+    absolute_capture_time: float | None = None
+    capture_clock_offset_s: float | None = None
     duration: int = 0
     marker: bool = False
     audio_level: int | None = None
@@ -168,5 +178,8 @@ class EncodedFrame:
     retransmitted: bool = False
     has_fec: bool = False
     dependency_descriptor: bytes | None = None
+    frame_id: int | None = None
+    dependencies: tuple[int, ...] = ()
+    allocation: LayersAllocation | None = None
     first_received_at: float = 0.0
     has_sets: bool = False

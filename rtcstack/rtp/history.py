@@ -5,7 +5,7 @@ Spec: RFC 4585, section 6.2.1 (NACK); RFC 4588 (retransmissions).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from rtcstack.rtp.header import Header
@@ -32,6 +32,10 @@ PADDING_CHOICE = 32
 _OSN = Struct("!H").pack
 
 
+def _undescribed(elements: tuple[tuple[int, bytes], ...]) -> Header:
+    raise AssertionError("retransmissions are not bound")
+
+
 class History:
     """The packets that one stream has sent, and its retransmissions.
 
@@ -48,6 +52,7 @@ class History:
 
     __slots__ = (
         "_counts",
+        "_describe",
         "_next",
         "_numbers",
         "_oldest",
@@ -71,6 +76,7 @@ class History:
         self._oldest = self._next = first
         self._retransmit_from = 0
         self._rtx_header: Header | None = None
+        self._describe: Callable[[tuple[tuple[int, bytes], ...]], Header] = _undescribed
         self._rtx_type = 0
         self._rtx_ssrc: int | None = None
         self._rtx_next = rtx_first
@@ -84,15 +90,23 @@ class History:
         """Whether retransmissions, and padding, have an SSRC of their own."""
         return self._rtx_header is not None
 
-    def bind(self, ssrc: int | None, payload_type: int | None, header: Header | None) -> None:
+    def bind(
+        self,
+        ssrc: int | None,
+        payload_type: int | None,
+        header: Header | None,
+        describe: Callable[[tuple[tuple[int, bytes], ...]], Header],
+    ) -> None:
         """Retransmissions go like this from now on; where another stream's have ended, they go on.
 
         Args:
             ssrc: theirs; None if they go out as what they repeat.
             payload_type: theirs.
             header: what their packets begin with; None if they go out as what they repeat.
+            describe: makes what a packet begins with that repeats header extensions.
         """
         self._rtx_header = header
+        self._describe = describe
         self._rtx_type = payload_type or 0
         if ssrc is not None and ssrc != self._rtx_ssrc:
             self.note_numbers()
@@ -194,13 +208,17 @@ class History:
             return again
         number = self._rtx_next
         self._rtx_next = number + 1
+        if packet.elements:
+            header = self._describe(packet.elements)
+        # what stood in RED is sent again without it: this payload type repeats the media's
+        payload = packet.payload[1:] if packet.in_red else packet.payload
         again = Outgoing(
             self._counts,
             header,
             self._rtx_type | packet.second & 0x80,
             number,
             packet.timestamp,
-            _OSN(packet.sequence_number & 0xFFFF) + packet.payload,
+            _OSN(packet.sequence_number & 0xFFFF) + payload,
             repeats=True,
         )
         again.origin = packet

@@ -24,6 +24,7 @@ class SendCounts:
         last_at: monotonic seconds when the last one left; 0 before.
         padding_packets, padding_bytes: sent only to probe for bandwidth, with or without payload; of that.
         padding_retransmissions: of these packets, those that carry what was sent before.
+        parity_packets, parity_bytes: of parity; of their payloads.
         retransmit_credit_bytes: as much may be retransmitted.
     """
 
@@ -36,6 +37,8 @@ class SendCounts:
         "padding_bytes",
         "padding_packets",
         "padding_retransmissions",
+        "parity_bytes",
+        "parity_packets",
         "retransmit_credit_bytes",
         "retransmitted_bytes",
         "retransmitted_packets",
@@ -52,6 +55,8 @@ class SendCounts:
         self.padding_packets = 0
         self.padding_bytes = 0
         self.padding_retransmissions = 0
+        self.parity_packets = 0
+        self.parity_bytes = 0
         self.retransmit_credit_bytes = START_RETRANSMIT_CREDIT_BYTES
 
     def has_left(self, packet: Outgoing) -> None:
@@ -63,6 +68,9 @@ class SendCounts:
             self.delay_s += sent_at - packet.queued_at
         self.bytes += payload_size
         self.header_bytes += size - payload_size
+        if packet.is_parity:
+            self.parity_packets += 1
+            self.parity_bytes += payload_size
         if not packet.repeats:
             self.retransmit_credit_bytes = min(
                 self.retransmit_credit_bytes + size, MAX_RETRANSMIT_CREDIT_BYTES
@@ -89,7 +97,10 @@ class Outgoing:
         second: second byte of the header: marker and payload type.
         sequence_number: unwrapped.
         timestamp: as on the wire.
+        elements: header extensions that its retransmission repeats (RFC 4588, section 4).
         payload: with its payload descriptor, and its OSN if it is a retransmission.
+        in_red: whether the payload stands behind the header of RED (RFC 2198).
+        is_parity: it is a packet of parity.
         size: of the whole packet, in bytes.
         padding: bytes of padding after the payload.
         repeats: it carries what was sent before, or nothing.
@@ -105,7 +116,10 @@ class Outgoing:
 
     __slots__ = (
         "counts",
+        "elements",
         "header",
+        "in_red",
+        "is_parity",
         "keep",
         "origin",
         "padding",
@@ -153,6 +167,22 @@ class Outgoing:
         self.keep = keep
         self.probe = 0
         self.pads = False
+        self.elements: tuple[tuple[int, bytes], ...] = ()
+        self.in_red = False
+        self.is_parity = False
+
+    def set_header(self, header: Header, elements: tuple[tuple[int, bytes], ...]) -> None:
+        """Let it have a header of its own; see `elements`."""
+        self.size += header.size - self.header.size
+        self.header = header
+        self.elements = elements
+
+    def put_in_red(self, red_type: int) -> None:
+        """Let the payload stand behind the header of RED, as its only block (RFC 2198, section 3)."""
+        self.payload = bytes((self.second & 0x7F,)) + self.payload
+        self.size += 1
+        self.second = self.second & 0x80 | red_type
+        self.in_red = True
 
     def is_dropped(self) -> None:
         """It will not leave: what it repeats may be asked for again."""

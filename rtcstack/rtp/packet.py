@@ -159,11 +159,15 @@ class RtpPacket:
 
     def extension(self, identifier: int) -> bytes | None:
         """One element's bytes, or None; always None for id 0, which stands for "not agreed"."""
-        span = self._spans().get(identifier)
+        span = self.span(identifier)
         if span is None:
             return None
         start = self.extension_start
         return self.data[start + span[0] : start + span[1]]
+
+    def span(self, identifier: int) -> tuple[int, int] | None:
+        """Where one element's bytes stand, from `extension_start`; None where there is none."""
+        return self._spans().get(identifier)
 
     def _spans(self) -> dict[int, tuple[int, int]]:
         if not self.extension_start:

@@ -94,6 +94,8 @@ class ReceiveSection:
         reduced_size: RTCP need not begin with a report (RFC 5506).
         receiver_time: the peer answers receiver reference times (``rcvr-rtt``; RFC 3611).
         min_delay_s: least that playout waits, from `jitterBufferTarget`; 0 for none.
+        red_type, parity_type: payload types of RED (RFC 2198) for pictures, and of what corrects errors
+            (ulpfec, RFC 5109) in it; -1 for none.
     """
 
     mid: str
@@ -108,6 +110,8 @@ class ReceiveSection:
     reduced_size: bool = False
     receiver_time: bool = False
     min_delay_s: float = 0.0
+    red_type: int = -1
+    parity_type: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ class SendParameters:
         reduced_size: RTCP need not begin with a report (RFC 5506).
         min_bitrate_bps, max_bitrate_bps: bounds of what the congestion control may allot.
         priority: its weight when the estimate is shared out; 1.0 is "low" in the W3C's terms.
+        red_type, parity_type: as of `ReceiveSection`, of a stream whose losses may be told from gaps that
+            packets of parity leave.
     """
 
     mid: str
@@ -150,3 +156,5 @@ class SendParameters:
     min_bitrate_bps: int = 0
     max_bitrate_bps: int | None = None
     priority: float = 1.0
+    red_type: int = -1
+    parity_type: int = -1

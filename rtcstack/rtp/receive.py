@@ -11,6 +11,7 @@ from typing import cast
 from rtcstack.refusals import Refusals
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
+from rtcstack.rtp.correction import PARITY_WAIT_S, Correction
 from rtcstack.rtp.demux import Rank
 from rtcstack.rtp.extensions import ExtensionIds, read_audio_level
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer, EncodedFrame
@@ -80,6 +81,7 @@ class ReceiveStream:
         had_place: it has, or had.
         look_at: when its owner is to look at it, or None; the owner's to set.
         is_under_way: it is not its first packet that is looked at.
+        correction: takes packets out of RED, and brings lost ones back.
         refusals: who is told of packets that are dropped.
         pli_count, fir_count, nack_count: RTCP requests that were sent, by packet.
     """
@@ -99,6 +101,7 @@ class ReceiveStream:
         "assembler",
         "bytes_received",
         "cname",
+        "correction",
         "discarded",
         "duplicates",
         "fir_count",
@@ -185,6 +188,7 @@ class ReceiveStream:
         self._last_timestamp = -1
         self._early: set[int] | None = None
         self._reader = HeaderReader(extension_ids, codec.clock_rate)
+        self.correction = Correction(self.refusals)
         self._codecs: dict[int, ReceiveCodec] = {}
         self._pictures_in: dict[int, Depacketizer] = {}  # who reads payloads, by payload type
         self._sound_in: dict[int, AudioDepacketizer] = {}
@@ -210,6 +214,7 @@ class ReceiveStream:
         self.mid_bytes = section.mid.encode()
         self._reader.ids = extension_ids
         self.layout = None
+        self.correction.bind(section)
         self._codecs = {codec.payload_type: codec for codec in section.codecs if codec.apt is None}
         formats = {
             n: codec.depacketizer for n, codec in self._codecs.items() if codec.depacketizer is not None
@@ -277,6 +282,11 @@ class ReceiveStream:
 
     def receive(self, packet: RtpPacket, now: float) -> None:
         """Take a packet of this SSRC."""
+        correction = self.correction
+        start, end = packet.payload_start, packet.payload_end  # what RED adds is payload, too
+        if packet.payload_type == correction.red_type and not correction.leave_red(packet):
+            self.discarded += 1
+            return
         payload_type = packet.payload_type
         codec = self._codecs.get(payload_type)
         if codec is None:
@@ -291,17 +301,29 @@ class ReceiveStream:
             elif not self._out_of_order(index, before, now):
                 return
         packet.received_at = self.last_packet_at = now
-        if payload_type != self.payload_type:
+        if payload_type != self.payload_type and payload_type != correction.parity_type:
             self._change_codec(codec)
         self.packets_received += 1
-        start, end = packet.payload_start, packet.payload_end
         self.bytes_received += end - start
         self.header_bytes_received += len(packet.data) - end + start
         timestamp = packet.timestamp
         if timestamp != self._last_timestamp and index > before:
             self._last_timestamp = timestamp
             reception.arrived(timestamp, now)
+        if correction.recovery is not None:
+            self._recover(packet, now)
         self._sink(packet, codec, now)
+
+    def _recover(self, packet: RtpPacket, now: float) -> None:
+        """Bring back what can be, with a packet that came in a stream of RED."""
+        self.nack.wait_s = PARITY_WAIT_S
+        if self.assembler is not None:
+            self.assembler.has_parity = True
+        for each in self.correction.take(packet, self.ssrc, self._reader.ids):
+            codec = self._codecs.get(each.payload_type)
+            if codec is not None and self.nack.found(each.index):
+                each.received_at = now
+                self._sink(each, codec, now)
 
     def count_apart(self, size: int, payload_size: int, now: float) -> None:
         """Count a packet of the SSRC of its retransmissions, as webrtc-stats wants it: also one that nobody
@@ -322,6 +344,10 @@ class ReceiveStream:
 
     def receive_restored(self, packet: RtpPacket, now: float) -> None:
         """Take a packet that a retransmission restored."""
+        correction = self.correction
+        if packet.payload_type == correction.red_type and not correction.leave_red(packet):
+            self.discarded += 1
+            return
         codec = self._codecs.get(packet.payload_type)
         if codec is None or self.reception.highest < 0:
             self.discarded += 1
@@ -331,6 +357,8 @@ class ReceiveStream:
             self.duplicates += 1
             return
         packet.received_at = now
+        if correction.recovery is not None:
+            self._recover(packet, now)
         self._sink(packet, codec, now)
 
     def _begin(self, index: int) -> None:
@@ -350,6 +378,7 @@ class ReceiveStream:
             self._restarts = self.reception.restarts
             self.nack.clear()
             self._early = None
+            self.correction.clear()
             if self.assembler is not None:
                 self.assembler.reset(now)
             return True
@@ -406,8 +435,14 @@ class ReceiveStream:
 
     def _assemble(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         depacketizer = self._pictures_in.get(codec.payload_type)
+        if codec.payload_type == self.correction.parity_type:
+            depacketizer = self._pictures_in.get(self.payload_type)  # it will not read anything
         if depacketizer is not None and self.assembler is not None:
             self.assembler.insert(packet, depacketizer, now)
+            if self.assembler.skipped:
+                # what is missing before was parity, or is of no use any more
+                self.nack.forget_before(self.assembler.skipped)
+                self.assembler.skipped = 0
 
     def _buffer(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         if self.playout is None:

@@ -24,6 +24,7 @@ from rtcstack.rtp.outgoing import Outgoing, SendCounts
 from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import SendParameters, StreamName
+from rtcstack.rtp.protection import Protection
 from rtcstack.rtp.remote import RemoteReception
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.serial import unwrap
@@ -72,6 +73,7 @@ class SendStream:
         nack_count, pli_count, fir_count: requests received.
         bitrate_bps: its share of the estimate, None while there is no congestion control.
         active: an inactive stream gets no share and sends nothing.
+        protection: parity against losses, where it was agreed.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class SendStream:
         "name",
         "parameters",
         "pli_count",
+        "protection",
         "remote",
         "rtt_s",
         "timestamp_offset",
@@ -148,6 +151,7 @@ class SendStream:
         self.fir_count = 0
         self.bitrate_bps: int | None = None
         self.active = True
+        self.protection = Protection()
         self.update(parameters, extension_ids)
 
     def __repr__(self) -> str:
@@ -180,7 +184,11 @@ class SendStream:
         rtx_header: Header | None = None
         if parameters.rtx_ssrc is not None and parameters.rtx_payload_type is not None:
             rtx_header = self._make_header(parameters.rtx_ssrc, repaired)
-        self.history.bind(parameters.rtx_ssrc, parameters.rtx_payload_type, rtx_header)
+
+        def describe(elements: tuple[tuple[int, bytes], ...]) -> Header:
+            return self._make_header(parameters.rtx_ssrc or 0, [*repaired, *elements])
+
+        self.history.bind(parameters.rtx_ssrc, parameters.rtx_payload_type, rtx_header, describe)
         # Without an SSRC of their own, retransmissions are the very bytes that left.
         self._keeps_wire = parameters.nack and rtx_header is None
 
@@ -217,6 +225,23 @@ class SendStream:
             self._headers[named, elements] = header
         return header
 
+    def _describe(
+        self,
+        packets: Sequence[Outgoing],
+        elements: tuple[tuple[int, bytes], ...],
+        descriptors: Sequence[bytes],
+        key_frame: bool,
+    ) -> None:
+        """Give each packet its own descriptor, which its retransmission repeats; no two frames share one."""
+        identifier = self.extension_ids.dependency_descriptor
+        static = tuple(self._static) if not self._acknowledged or key_frame else ()
+        made: dict[bytes, tuple[Header, tuple[tuple[int, bytes], ...]]] = {}
+        for packet, each in zip(packets, descriptors, strict=True):
+            if each not in made:
+                own = ((identifier, each), *elements)
+                made[each] = self._make_header(self.parameters.ssrc, static + own), own
+            packet.set_header(*made[each])
+
     # -- media ------------------------------------------------------------------------------------
 
     def send(
@@ -234,6 +259,7 @@ class SendStream:
         extensions: Sequence[tuple[Extension, bytes]] = (),
         payload_type: int | None = None,
         tells_time: bool = True,
+        descriptors: Sequence[bytes] = (),
     ) -> bool:
         """Send a frame.
 
@@ -241,7 +267,8 @@ class SendStream:
             payloads: the frame's packets, each with its payload descriptor.
             timestamp: in RTP ticks, any number; `timestamp_offset` is added.
             now: monotonic seconds.
-            marker: whether the last packet bears the marker (audio: at the start of a talkspurt).
+            marker: whether the last packet bears the marker (audio: at the start of a talkspurt; video:
+                at the end of a picture, which may consist of several frames).
             key_frame: whether it can be decoded without others.
             captured_at: when it was captured, monotonic seconds; now if None.
             audio_level, voice: -dBov from 0 to 127, and whether it is speech.
@@ -250,6 +277,7 @@ class SendStream:
             payload_type: instead of the agreed one (RED, for example).
             tells_time: whether its timestamp goes on with the clock. Telephone events repeat one for
                 long (RFC 4733): no clock to report by.
+            descriptors: the dependency descriptor of each packet, or none.
 
         Returns:
             False if there is no room for it; then nothing of it is sent.
@@ -259,7 +287,6 @@ class SendStream:
         elements: tuple[tuple[int, bytes], ...] = ()
         if audio_level is not None or orientation is not None or extensions or captured_at is not None:
             elements = self._elements(audio_level, voice, orientation, extensions, captured_at)
-        header = self._header(elements, key_frame)
         parameters = self.parameters
         if payload_type is None:
             payload_type = parameters.payload_type
@@ -267,23 +294,31 @@ class SendStream:
         number = self._next
         keep = self._keeps_wire
         counts = self.counts
+        header = self._header(elements, key_frame)
         packets = [
             Outgoing(counts, header, payload_type, number + i, wire_timestamp, payload, keep, queued_at=now)
             for i, payload in enumerate(payloads)
         ]
+        if descriptors and self.extension_ids.dependency_descriptor:
+            self._describe(packets, elements, descriptors, key_frame)
         if marker:
             packets[-1].second |= 0x80
+        media = packets[:]
+        if parameters.parity_type >= 0 and self.protection.overhead:
+            header = self._header((), False)
+            packets += self.protection.cover(media, header, parameters.red_type, parameters.parity_type, now)
         lane = Lane.AUDIO if parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push(packets, lane):
             self.frames_refused += 1
+            self.protection.forget()
             return False
         self._next = number + len(packets)
         if parameters.nack:
-            self.history.add(packets, self._next, now, self.rtt_s)
+            self.history.add(media, self._next, now, self.rtt_s)
         if tells_time:
             self._last_timestamp = wire_timestamp
             self._last_captured_at = now if captured_at is None else captured_at
-        self.frames_sent += 1
+        self.frames_sent += marker or parameters.kind == "audio"
         if key_frame:
             self.key_frames_sent += 1
             if self._key_frame_owed:
@@ -367,6 +402,8 @@ class SendStream:
             self._keeps_wire,
             queued_at=now,
         )
+        if self.extension_ids.dependency_descriptor:
+            outgoing.elements = elements
         lane = Lane.AUDIO if self.parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push([outgoing], lane):
             self.frames_refused += 1
@@ -396,9 +433,15 @@ class SendStream:
 
     # -- the peer's feedback ----------------------------------------------------------------------
 
-    def on_acknowledged(self) -> None:
-        """The peer has reported on this stream: it knows where it belongs."""
+    def on_acknowledged(self, fraction_lost: float = 0.0) -> None:
+        """The peer has reported on this stream: it knows where it belongs.
+
+        Args:
+            fraction_lost: since its report before, 0 to 1.
+        """
         self._acknowledged = True
+        if self.parameters.parity_type >= 0:
+            self.protection.on_report(fraction_lost, self.rtt_s)
 
     def expected_at(self, number: int) -> int:
         """How many packets were sent up to one.

@@ -75,6 +75,8 @@ class VideoAssembler:
         asks: as above.
         deadline: when `handle_timeout` wants to be called, or None.
         wants_key_frame: set when a key frame is to be asked for; whoever asks clears it.
+        has_parity: packets of parity may stand between pictures.
+        skipped: number of a packet before which nothing is needed any more; whoever reads it clears it.
         rtt_s: round-trip time.
         frames, key_frames: handed on.
         frames_dropped: complete pictures that were never handed on.
@@ -85,6 +87,7 @@ class VideoAssembler:
 
     __slots__ = (
         "_emit",
+        "_last_number",
         "_last_tl0",
         "_leading",
         "_mid",
@@ -98,11 +101,13 @@ class VideoAssembler:
         "asks",
         "frames",
         "frames_dropped",
+        "has_parity",
         "key_frames",
         "late_packets",
         "malformed",
         "overflows",
         "rtt_s",
+        "skipped",
         "wants_key_frame",
     )
 
@@ -130,8 +135,11 @@ class VideoAssembler:
         self._pictures = Pictures(self._on_whole, self._on_cut_short, wake, missing)
         self._wait: _Wait | None = None
         self._last_tl0: int | None = None
+        self._last_number: tuple[int, int] | None = None  # of the last picture, and its width in bits
         self._leading = b""  # parameter sets for the next picture
         self.wants_key_frame = False
+        self.has_parity = False
+        self.skipped = 0
         self.rtt_s = 0.1
         self.frames = 0
         self.key_frames = 0
@@ -189,13 +197,38 @@ class VideoAssembler:
         elif self._wait is None and pictures.has_gap:
             self._block(now)
 
+    def _is_next(self, picture: Picture) -> bool:
+        """Whether it follows the last one though there is a gap between them: what is missing was parity.
+
+        Packets of parity have numbers of their own, and are not sent again. Pictures that are numbered,
+        too, tell that none is missing (RFC 7741 and RFC 9628, section 4.2).
+        """
+        head, number = picture.parts.get(picture.start), self._last_number
+        if not self.has_parity or head is None or number is None or picture.layer_count > 1:
+            return False
+        if head.picture_id is None or head.picture_id_bits != number[1] or head.spatial_id:
+            return False
+        return head.picture_id == (number[0] + 1) & ((1 << number[1]) - 1)
+
+    def _take_next(self) -> Picture | None:
+        """The picture that can be handed on now, or None."""
+        pictures = self._pictures
+        picture = pictures.take_following()
+        if picture is None and self.has_parity:
+            found = next((each for each in pictures.whole.values() if self._is_next(each)), None)
+            if found is not None:
+                self._jump(found)
+                self.skipped = found.start
+                picture = pictures.take_following()
+        return picture
+
     def _on_whole(self, picture: Picture, now: float) -> None:
         """Hand a picture on, if that is possible now."""
         if self._pictures.awaits_key_frame:
             if picture.key_frame:
                 self._jump(picture)
                 self._advance(now)
-        elif self._pictures.following == picture.start:
+        elif self._pictures.following == picture.start or self._is_next(picture):
             self._advance(now)
 
     def _on_cut_short(self) -> None:
@@ -208,7 +241,7 @@ class VideoAssembler:
     def _advance(self, now: float) -> None:
         """Hand on whatever follows without a gap."""
         pictures = self._pictures
-        while (picture := pictures.take_following()) is not None:
+        while (picture := self._take_next()) is not None:
             if not self._hand_on(picture, now) and not self._skip_to_key_frame():
                 return
         self._wait = None
@@ -276,6 +309,9 @@ class VideoAssembler:
             if part.spatial_id > frame.spatial_id:
                 frame.spatial_id = part.spatial_id
         self._reader.describe(frame, first, last)
+        self._last_number = None
+        if head.picture_id is not None and not any(part.spatial_id for part in parts):
+            self._last_number = head.picture_id, head.picture_id_bits
         if head.tl0_pic_idx is not None and not head.temporal_id:
             self._last_tl0 = head.tl0_pic_idx
         self.frames += 1

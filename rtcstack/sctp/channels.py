@@ -277,6 +277,9 @@ class DataChannels:
             self._unassigned.remove(channel)
             self._end(channel, None)
             return
+        if channel.negotiated and self.association.state is AssociationState.NEW:
+            self._end(channel, None)  # nobody has heard of it
+            return
         channel.state = ChannelState.CLOSING
         self._begin_reset(channel)
 

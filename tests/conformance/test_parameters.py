@@ -16,11 +16,12 @@ from rtcstack import (
     InvalidStateError,
     OperationError,
     RTCPeerConnection,
+    RTCResolutionRestriction,
     RTCRtpCodec,
     RTCRtpSender,
     TestPatternSource,
 )
-from tests.conformance.helpers import negotiate, pair
+from tests.conformance.helpers import negotiate, pair, rejects
 
 pytestmark = pytest.mark.asyncio
 
@@ -78,6 +79,19 @@ async def test_parameters_returned_before_an_answer_count_no_more() -> None:
 @pytest.mark.parametrize(
     ("kind", "encodings", "error"),
     [
+        ("video", [{"scaleResolutionDownTo": {"maxWidth": 100}}], OperationError),
+        ("video", [{"scaleResolutionDownTo": {}}], OperationError),
+        ("video", [{"scaleResolutionDownTo": {"maxWidth": 0, "maxHeight": 100}}], OperationError),
+        ("video", [{"scaleResolutionDownTo": {"maxWidth": -1, "maxHeight": 100}}], OperationError),
+        ("video", [{"scaleResolutionDownTo": {"maxWidth": "1", "maxHeight": 1}}], TypeError),
+        ("video", [{"scaleResolutionDownTo": 3}], TypeError),
+        (
+            "video",
+            [{"rid": "a", "scaleResolutionDownTo": {"maxWidth": 9, "maxHeight": 9}}, {"rid": "b"}],
+            OperationError,
+        ),
+        ("audio", [{"ptime": 20, "adaptivePtime": True}], InvalidModificationError),
+        ("audio", [{"ptime": -1}], TypeError),
         ("video", [{"rid": "a" * 17}, {"rid": "b"}], TypeError),
         ("video", [{"rid": ""}, {"rid": "b"}], TypeError),
         ("video", [{"rid": "a-b"}, {"rid": "c"}], TypeError),
@@ -170,17 +184,21 @@ async def test_statistics_of_a_sender_and_of_a_receiver() -> None:
         assert not report, "nothing has come, and nothing is referenced"
 
 
-async def test_a_transceiver_that_has_stopped_has_no_mid() -> None:
+async def test_a_transceiver_that_has_stopped_has_no_mid_and_keeps_its_transport() -> None:
     async with pair() as (a, b):
         transceiver = a.addTransceiver("video")
         await negotiate(a, b)
         assert transceiver.mid == "0"
+        transport = transceiver.sender.transport
+        assert transport is not None
         transceiver.stop()
         assert transceiver.mid == "0"
         assert transceiver.direction == "stopped"
         assert transceiver.currentDirection == "sendonly"
         await negotiate(a, b)
         assert transceiver.mid is None
+        assert transceiver.sender.transport is transceiver.receiver.transport is transport
+        assert transport.state == "closed"
         assert transceiver.currentDirection == "stopped"
         assert a.getTransceivers() == []
 
@@ -213,3 +231,39 @@ async def test_a_restart_during_the_first_offer_is_in_the_next() -> None:
         offer = await a.createOffer()
         after = {line for line in offer.sdp.splitlines() if line.startswith("a=ice-ufrag")}
         assert not before & after
+
+
+async def test_sizes_at_most_are_checked_when_they_are_set() -> None:
+    async with RTCPeerConnection() as pc:
+        size = {"maxWidth": 320, "maxHeight": 180}
+        encodings: list[Any] = [
+            {"rid": "a", "scaleResolutionDownTo": size},
+            {"rid": "b", "active": False},  # only active ones need it
+        ]
+        sender = pc.addTransceiver("video", sendEncodings=encodings).sender
+        parameters = sender.getParameters()
+        shown = parameters.encodings
+        assert [each.scaleResolutionDownTo for each in shown] == [RTCResolutionRestriction(320, 180), None]
+        shown[1].active = True
+        await rejects(InvalidModificationError, sender.setParameters(parameters))
+        parameters = sender.getParameters()
+        parameters.encodings[0].scaleResolutionDownTo = RTCResolutionRestriction(maxWidth=320)
+        await rejects(InvalidModificationError, sender.setParameters(parameters))
+        parameters = sender.getParameters()
+        parameters.encodings[0].scaleResolutionDownTo = None
+        parameters.encodings[1].active = True
+        await sender.setParameters(parameters)
+        assert sender.getParameters().encodings[0].scaleResolutionDownTo is None
+
+
+async def test_packet_times_are_shown_and_checked() -> None:
+    async with RTCPeerConnection() as pc:
+        encodings: list[Any] = [{"ptime": 40}]
+        sender = pc.addTransceiver("audio", sendEncodings=encodings).sender
+        parameters = sender.getParameters()
+        assert (parameters.encodings[0].ptime, parameters.encodings[0].adaptivePtime) == (40, False)
+        parameters.encodings[0].adaptivePtime = True
+        await rejects(InvalidModificationError, sender.setParameters(parameters))
+        parameters = sender.getParameters()
+        parameters.encodings[0].ptime, parameters.encodings[0].adaptivePtime = None, True
+        await sender.setParameters(parameters)

@@ -19,8 +19,16 @@ from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SRTP_PROFILES, split_keys
 from rtcstack.errors import ParseError
 from rtcstack.rtp import extensions
-from rtcstack.rtp.extensions import Extension
+from rtcstack.rtp.dependency import (
+    MAX_DIFFERENCES,
+    MAX_TEMPLATES,
+    DependencyStructure,
+    read_dependency_descriptor,
+)
+from rtcstack.rtp.extensions import Extension, ExtensionIds
+from rtcstack.rtp.fec import Recovery
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
+from rtcstack.rtp.layers_allocation import read_layers_allocation, write_layers_allocation
 from rtcstack.rtp.nack import MAX_MISSING
 from rtcstack.rtp.packet import parse as parse_rtp
 from rtcstack.rtp.parameters import Delivery, ReceiveCodec, ReceiveSection, SendParameters, Source
@@ -73,6 +81,39 @@ def header_extension(data: bytes) -> None:
     """The value of a header extension means something, or nothing; it never raises."""
     for read in _READERS:
         read(data)
+    with contextlib.suppress(ParseError):
+        allocation = read_layers_allocation(data)
+        assert read_layers_allocation(write_layers_allocation(allocation)).layers == allocation.layers
+
+
+def dependency_descriptors(data: bytes) -> None:
+    """The descriptors of a stream are frames of some layer, within bounds, or a ParseError each."""
+    structure: DependencyStructure | None = None
+    for value in pieces(data):
+        with contextlib.suppress(ParseError):
+            descriptor = read_dependency_descriptor(value, structure)
+            structure = descriptor.structure or structure
+            assert structure is not None
+            assert len(structure.templates) <= MAX_TEMPLATES
+            assert len(descriptor.frame.differences) <= MAX_DIFFERENCES
+            assert len(descriptor.frame.indications) == structure.decode_targets
+
+
+def parity(data: bytes) -> None:
+    """Of media and parity that come, packets of the stream are restored, and no more is kept than may be."""
+    recovery = Recovery()
+    for number, piece in enumerate(pieces(data), 1000):
+        head = bytes((0x80, 96 if piece[:1] < b"\x80" else 123)) + (number & 0xFFFF).to_bytes(2, "big")
+        with contextlib.suppress(ParseError):
+            packet = parse_rtp(head + bytes(8) + piece[1:])
+            packet.index = number
+            if packet.payload_type == 96:
+                recovery.keep(packet)
+            else:
+                recovery.add(packet)
+        for restored in recovery.take(7, ExtensionIds()):
+            assert restored.ssrc == 7
+    assert recovery.discarded + recovery.recovered <= recovery.packets
 
 
 def rtcp(data: bytes) -> None:
@@ -184,8 +225,10 @@ _IDS: dict[str, int] = {
     Extension.VIDEO_ORIENTATION: 7,
     Extension.ABS_CAPTURE_TIME: 8,
     Extension.MIXER_LEVELS: 9,
+    Extension.DEPENDENCY_DESCRIPTOR: 10,
+    Extension.VIDEO_LAYERS_ALLOCATION: 11,
 }
-_TYPES = (96, 98, 100, 102, 104, 97, 99, 101, 103, 105, 111, 63, 0, 110)
+_TYPES = (96, 98, 100, 102, 104, 97, 99, 101, 103, 105, 111, 63, 0, 110, 106, 106)
 
 
 def _session(*, remb: bool) -> RtpSession:
@@ -196,6 +239,7 @@ def _session(*, remb: bool) -> RtpSession:
         for i, name in enumerate(VIDEO_CODECS)
     ]
     codecs += [ReceiveCodec(97 + 2 * i, 90_000, apt=96 + 2 * i) for i in range(len(VIDEO_CODECS))]
+    codecs += [ReceiveCodec(number, 90_000) for number in (106, 107)]  # RED and parity
     opus = registry.audio_depacketizer("opus")
     engine.set_receive_section(
         ReceiveSection(
@@ -210,6 +254,8 @@ def _session(*, remb: bool) -> RtpSession:
             remb=True,
             reduced_size=True,
             receiver_time=True,
+            red_type=106,
+            parity_type=107,
         )
     )
     engine.set_receive_section(
@@ -353,6 +399,8 @@ _CONTEXTS: dict[str, tuple[SrtpContext, SrtpContext, list[int]]] = {}
 TARGETS: tuple[Callable[[bytes], None], ...] = (
     rtp_packet,
     header_extension,
+    dependency_descriptors,
+    parity,
     rtcp,
     *map(_video_payloads, VIDEO_CODECS),
     *map(_video_frames, VIDEO_CODECS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,13 +30,28 @@ class _Socket:
         if self._network.is_interrupted:
             self._network.dropped += 1
             return len(data)
+        if self._network.delay_s:
+            asyncio.get_running_loop().call_later(
+                self._network.delay_s, self._send_late, self._sock.sendto, bytes(data), address
+            )
+            return len(data)
         return self._sock.sendto(data, address)
 
     def sendmsg(self, buffers: Any, *args: Any) -> int:
         if self._network.is_interrupted:
             self._network.dropped += 1
             return sum(map(len, buffers))
+        if self._network.delay_s:
+            copies = [bytes(buffer) for buffer in buffers]
+            asyncio.get_running_loop().call_later(
+                self._network.delay_s, self._send_late, self._sock.sendmsg, copies, *args
+            )
+            return sum(map(len, copies))
         return self._sock.sendmsg(buffers, *args)
+
+    def _send_late(self, send: Any, *args: Any) -> None:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            send(*args)
 
     def recvmsg_into(self, buffers: Any, *args: Any) -> tuple[int, list[Any], int, Any]:
         while True:
@@ -50,11 +66,13 @@ class Network:
 
     Attributes:
         is_interrupted: nothing passes.
+        delay_s: what goes out takes so much longer.
         dropped: reads and writes that came to nothing.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_interrupted = False
+        self.delay_s = 0.0
         self.dropped = 0
         make = BatchedUdp.__init__
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import pytest
 
+from rtcstack import RTCRtpTransceiver
 from rtcstack.codecs.payload.superframe import LayerChoice, superframe_frames
 from rtcstack.media.recorder import MediaRecorder
 from tests.interop.conftest import Pair
 from tests.support.judge import expect_card, see
-from tests.support.media import Card, Pictures
+from tests.support.media import Card, Pictures, Stats, Transceiver
 from tests.support.w3c_media import W3CTransceiver, thumbnail
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -106,3 +109,67 @@ async def test_layers_that_pause_are_shown_again(pair: Pair, mode: str) -> None:
         await expect_card(ours, LARGE, scaled_by=4)
         await theirs.encode(maxBitrate=BITRATE_BPS)
         await expect_card(ours, LARGE)
+
+
+SENT = Card(width=640, height=360, frame_rate=15)
+
+WHOLE_S = 2.0
+"""How long Chromium decodes without asking for anything."""
+
+
+DESCRIPTOR = "dependency-descriptor-rtp-header-extension"
+
+
+def leave_out_descriptor(transceiver: RTCRtpTransceiver) -> None:
+    """Let the payloads alone tell of the layers."""
+    known = transceiver.getHeaderExtensionsToNegotiate()
+    transceiver.setHeaderExtensionsToNegotiate(
+        [replace(each, direction="stopped") if DESCRIPTOR in each.uri else each for each in known]
+    )
+
+
+async def received(transceiver: Transceiver) -> Stats:
+    (found,) = [each for each in await transceiver.stats() if each["type"] == "inbound-rtp"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("codec", "mode", "described"),
+    [
+        (codec, mode, described)
+        for codec, mode in (
+            ("VP8", "L1T2"),
+            ("VP8", "L1T3"),
+            ("VP9", "L1T3"),
+            ("VP9", "L2T2"),
+            ("VP9", "L3T1h"),
+            ("VP9", "L3T3_KEY"),
+            ("VP9", "S2T2"),
+            ("AV1", "L1T2"),
+            ("AV1", "L1T3"),
+        )
+        for described in (True, False)
+        # without the descriptor Chromium decodes all layers of an S mode, and cannot: they are for servers
+        if described or not mode.startswith("S")
+    ],
+)
+@pytest.mark.parametrize("peer_name", ["chromium"], indirect=True, ids=[""])
+@pytest.mark.parametrize("local_offers", [True], indirect=True, ids=[""])
+async def test_layers_of_ours_are_decoded(pair: Pair, codec: str, mode: str, described: bool) -> None:
+    layers = [{"scalabilityMode": mode, "maxBitrate": BITRATE_BPS}]
+    ours = await pair.local.add_transceiver("video", SENT, direction="sendonly", layers=layers)
+    await ours.prefer(codec)
+    if not described:
+        assert isinstance(ours, W3CTransceiver)
+        leave_out_descriptor(ours.transceiver)
+    async with pair.connect() as (_, answer):
+        assert (DESCRIPTOR in answer["sdp"]) is described
+        (theirs,) = await pair.remote.transceivers()
+        await expect_card(theirs, SENT)
+        before = await received(theirs)
+        assert before["frameWidth"] == SENT.width
+        await asyncio.sleep(WHOLE_S)
+        after = await received(theirs)
+        assert after["framesDecoded"] - before["framesDecoded"] >= 0.8 * WHOLE_S * SENT.frame_rate
+        for asked in ("pliCount", "keyFramesDecoded", "framesDropped"):
+            assert after[asked] == before[asked]

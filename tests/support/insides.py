@@ -15,7 +15,20 @@ from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.sctp.association import SctpAssociation
 
-__all__ = ["association_of", "held_bytes", "inbound_of", "outbound_of", "own_agent", "transports_of"]
+__all__ = [
+    "association_of",
+    "held_bytes",
+    "inbound_of",
+    "outbound_of",
+    "own_agent",
+    "remembered_streams",
+    "transports_of",
+]
+
+
+def remembered_streams(pc: RTCPeerConnection) -> list[str]:
+    """Ids of the streams that a connection knows of its peer."""
+    return list(connection_part(pc).negotiator._tracks._streams)
 
 
 def transports_of(pc: RTCPeerConnection) -> TransportSet:

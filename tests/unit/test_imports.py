@@ -26,6 +26,7 @@ LEVELS = {
     "serial": 0,
     "engine": 0,
     "lazynames": 0,
+    "promises": 0,
     "refusals": 0,
     "slips": 0,
     "sdp": 1,
@@ -42,6 +43,7 @@ LEVELS = {
     "ortc": 6,
     "observe": 6,
     "compat": 6,
+    "filetransfer": 6,
     "": 7,  # rtcstack/__init__.py itself
     "cli": 7,
     "testing": 7,
@@ -55,7 +57,7 @@ ENGINES = {"jsep", "sctp", "dtls", "rtp"}
 ONLY_IN = {
     "asyncio": {
         *("platform", "network", "workers", "ice", "transport", "media"),
-        *("connection", "api", "ortc", "observe", "events", "cli", "testing", "compat"),
+        *("connection", "api", "ortc", "observe", "events", "promises", "cli", "testing", "compat"),
     },
     "aioice": {"network", "ice"},
     "dns": {"network"},
@@ -285,7 +287,7 @@ def test_every_room_has_a_level() -> None:
             "sctp",
             [
                 "asyncio: only in api, cli, compat, connection, events, ice, media, network, observe, ortc, "
-                "platform, testing, transport, workers",
+                "platform, promises, testing, transport, workers",
                 "asyncio: not in an engine",
             ],
         ),
@@ -353,7 +355,7 @@ LATER = {
     "a certificate": ("rtcstack.dtls.certificate",),
     "a transport": ("rtcstack.transport", "rtcstack.ice", "ifaddr"),
     "a name of the link": ("rtcstack.network.multicast",),
-    "a channel": ("rtcstack.api.datachannel", "rtcstack.api.sctptransport"),
+    "a channel": ("rtcstack.api.datachannel", "rtcstack.api.sctptransport", "rtcstack.api.channelstreams"),
     "statistics": ("rtcstack.api.stats", "rtcstack.connection.stats"),
     "media": (
         *("rtcstack.media", "rtcstack.codecs", "rtcstack.transport.mediapath"),

@@ -41,7 +41,7 @@ INTERFACES = {
         label ordered maxPacketLifeTime maxRetransmits protocol negotiated id readyState
         bufferedAmount bufferedAmountLowThreshold binaryType priority send close
         onopen onbufferedamountlow onerror onclosing onclose onmessage
-        | drain send_async unheard
+        | drain send_async opened streams unheard
     """,
     "RTCSctpTransport": "transport state maxMessageSize maxChannels onstatechange",
     "RTCDtlsTransport": "iceTransport state getRemoteCertificates onstatechange onerror",
@@ -63,6 +63,7 @@ INTERFACES = {
     "RTCRtpReceiver": """
         track transport transform jitterBufferTarget getCapabilities getParameters getStats
         getContributingSources getSynchronizationSources
+        onssrcchange oncsrcchange
         | encodedTrack simulcastTracks headerExtensionIds setPacketSink requestKeyFrame onerror
     """,
     "RTCDTMFSender": "insertDTMF canInsertDTMF toneBuffer ontonechange",
@@ -74,9 +75,10 @@ INTERFACES = {
     """,
     "RTCStatsReport": "entries forEach get has keys size values | items of_type toJSON",
     "RTCRtpScriptTransform": "| failures",
-    "RTCRtpScriptTransformer": "generateKeyFrame sendKeyFrameRequest",
-    "RTCEncodedVideoFrame": "type timestamp data getMetadata | forward",
-    "RTCEncodedAudioFrame": "timestamp data getMetadata | forward",
+    "RTCRtpScriptTransformer": "generateKeyFrame sendKeyFrameRequest onkeyframerequest",
+    "RTCEncodedVideoFrame": "type data getMetadata",
+    "RTCEncodedAudioFrame": "data getMetadata",
+    "KeyFrameRequestEvent": "rid | cancelable defaultPrevented preventDefault",
     "RTCPeerConnectionIceEvent": "candidate url",
     "RTCPeerConnectionIceErrorEvent": "address port url errorCode errorText",
     "RTCTrackEvent": "receiver track streams transceiver",
@@ -99,27 +101,42 @@ DICTIONARIES = {
     "RTCRtpTransceiverInit": "direction streams sendEncodings",
     "RTCRtpEncodingParameters": """
         rid active codec maxBitrate maxFramerate scaleResolutionDownBy priority networkPriority
-        scalabilityMode adaptivePtime
+        scalabilityMode adaptivePtime scaleResolutionDownTo ptime
     """,
+    "RTCResolutionRestriction": "maxWidth maxHeight",
     "RTCRtpSendParameters": "transactionId encodings codecs headerExtensions rtcp degradationPreference",
     "RTCRtpReceiveParameters": "codecs headerExtensions rtcp",
     "RTCRtpCodec": "mimeType clockRate channels sdpFmtpLine",
+    "RTCRtpCodecCapability": "mimeType clockRate channels sdpFmtpLine | scalabilityModes",
     "RTCRtpCodecParameters": "payloadType mimeType clockRate channels sdpFmtpLine",
     "RTCRtpCapabilities": "codecs headerExtensions",
     "RTCRtpHeaderExtensionCapability": "uri direction",
     "RTCRtpHeaderExtensionParameters": "uri id encrypted",
     "RTCRtcpParameters": "cname reducedSize",
-    "RTCRtpContributingSource": "timestamp source audioLevel rtpTimestamp captureTimestamp",
+    "RTCRtpContributingSource": (
+        "timestamp source audioLevel rtpTimestamp captureTimestamp senderCaptureTimeOffset"
+    ),
     "RTCRtpSynchronizationSource": (
-        "timestamp source audioLevel rtpTimestamp captureTimestamp voiceActivityFlag"
+        "timestamp source audioLevel rtpTimestamp captureTimestamp senderCaptureTimeOffset voiceActivityFlag"
     ),
     "RTCIceParameters": "usernameFragment password",
     "RTCIceCandidatePair": "local remote",
     "RTCDtlsFingerprint": "algorithm value",
     "RTCEncodedFrameMetadata": """
-        synchronizationSource payloadType mimeType rtpTimestamp contributingSources rid width height
-        temporalIndex spatialIndex sequenceNumber receiveTime captureTime audioLevel
+        synchronizationSource payloadType contributingSources rtpTimestamp receiveTime captureTime
+        senderCaptureTimeOffset mimeType | rid
     """,
+    "RTCEncodedVideoFrameMetadata": """
+        synchronizationSource payloadType contributingSources rtpTimestamp receiveTime captureTime
+        senderCaptureTimeOffset mimeType frameId dependencies width height spatialIndex temporalIndex
+        timestamp | rid
+    """,
+    "RTCEncodedAudioFrameMetadata": """
+        synchronizationSource payloadType contributingSources rtpTimestamp receiveTime captureTime
+        senderCaptureTimeOffset mimeType sequenceNumber audioLevel | rid
+    """,
+    "RTCEncodedVideoFrameOptions": "metadata",
+    "RTCEncodedAudioFrameOptions": "metadata",
 }
 """Each dictionary: the W3C's members | ours."""
 
@@ -146,9 +163,13 @@ ENUMERATIONS = {
 BEYOND = """
     Settings IceSettings MediaSettings AddressRule TcpMux UdpMux Operation Blob
     DOMException InvalidAccessError InvalidCharacterError InvalidModificationError InvalidStateError
-    NetworkError NotAllowedError NotFoundError NotSupportedError OperationError RTCError UnknownError
+    NetworkError NotAllowedError NotFoundError NotSupportedError OperationError
+    OverconstrainedError RTCError UnknownError
+    MediaTrackCapabilities MediaTrackConstraints MediaTrackSettings MediaTrackSupportedConstraints
+    MediaStreamTrackProcessor VideoTrackGenerator MediaStreamTrackAudioStats MediaStreamTrackVideoStats
     MediaStream MediaStreamTrack MediaPlayer MediaRecorder MediaRelay MediaBlackhole MediaEncoder
-    CallbackSink EncodedMedia EncodedSource TrackSource TestPatternSource ToneSource
+    FileTransfer send_file receive_file
+    AudioOutput CallbackSink EncodedMedia EncodedSource TrackSource TestPatternSource ToneSource
     audio_frame audio_to_numpy video_frame video_to_numpy processed save_picture camera microphone screen
 """
 """What else the package has: settings, errors, and media (which mediacapture-main leaves to the platform)."""

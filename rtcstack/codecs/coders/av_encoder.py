@@ -7,6 +7,7 @@ frame. How often that happens is bounded here.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from rtcstack.codecs.coders.video import (
     VideoSettings,
     threads_for,
 )
+from rtcstack.codecs.h264levels import lowest_level
+from rtcstack.codecs.layers import SINGLE_LAYER, TEMPORAL_MODES, LayerPlace, scalability_mode
 from rtcstack.errors import OperationError
 
 __all__ = ["AvEncoder", "Recipe", "recipes"]
@@ -58,6 +61,10 @@ class Recipe:
         headroom: how many times the first bit rate it is opened with: below that, its bit rate may
             change while it runs. 1 for encoders that must be opened anew.
         min_side: pixels that a picture must have each way.
+        rate_from: pixels of the shorter side from which it controls its bit rate; smaller pictures are
+            made with `small`, of a quality that suits the bit rate.
+        small: options for those.
+        modes: the scalability modes that it makes.
     """
 
     name: str
@@ -65,6 +72,9 @@ class Recipe:
     pixel_format: str = "yuv420p"
     headroom: int = 1
     min_side: int = 2
+    rate_from: int = 0
+    small: Callable[[VideoSettings, int, int], dict[str, str]] | None = None
+    modes: tuple[str, ...] = (SINGLE_LAYER,)
 
 
 _X264_HEADROOM = 6
@@ -80,35 +90,6 @@ def h264_profile(parameters: VideoSettings) -> str:
     except (ValueError, IndexError):
         return "baseline"
     return _H264_PROFILES.get(idc, "baseline")
-
-
-# H.264, table A-1: level_idc, macroblocks a second, macroblocks of a frame
-_H264_LEVELS = (
-    (10, 1_485, 99),
-    (11, 3_000, 396),
-    (12, 6_000, 396),
-    (13, 11_880, 396),
-    (21, 19_800, 792),
-    (22, 20_250, 1_620),
-    (30, 40_500, 1_620),
-    (31, 108_000, 3_600),
-    (32, 216_000, 5_120),
-    (40, 245_760, 8_192),
-    (42, 522_240, 8_704),
-    (50, 589_824, 22_080),
-    (51, 983_040, 36_864),
-    (52, 2_073_600, 36_864),
-    (60, 4_177_920, 139_264),
-)
-
-
-def h264_level(width: int, height: int, frame_rate: float) -> int:
-    """The lowest level that allows this size and rate, as level_idc."""
-    blocks = -(-width // 16) * -(-height // 16)
-    for level, per_second, per_frame in _H264_LEVELS:
-        if blocks <= per_frame and blocks * frame_rate <= per_second:
-            return level
-    return 62
 
 
 def _x264(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
@@ -144,6 +125,24 @@ def _svt(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, s
     return {
         "preset": "11",
         "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lp={threads}:scd=0{screen}",
+    }
+
+
+_SMALL_QUALITIES = ((300_000, 32), (120_000, 40), (60_000, 48), (30_000, 56))
+"""Bits a second, and the quality (CRF) that pictures of less than 64x64 pixels take about so many for."""
+
+
+def _svt_small(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str, str]:
+    """SVT-AV1 has no rate control for pictures that are smaller than its largest blocks.
+
+    Without it, its mode for real time makes two temporal layers, and no more.
+    """
+    layers = "hierarchical-levels=2" if settings.scalability_mode == "L1T3" else "rtc=1"
+    quality = next((crf for bps, crf in _SMALL_QUALITIES if bitrate_bps >= bps), 63)
+    return {
+        "preset": "11",
+        "crf": str(quality),
+        "svtav1-params": f"pred-struct=1:rc=0:{layers}:lp={threads}:scd=0",
     }
 
 
@@ -194,7 +193,12 @@ def _nvenc(settings: VideoSettings, bitrate_bps: int, threads: int) -> dict[str,
 _SOFTWARE = {
     "h264": (Recipe("libx264", _x264, headroom=_X264_HEADROOM), Recipe("libopenh264", _hardware)),
     "h265": (Recipe("libx265", _x265, min_side=16),),
-    "av1": (Recipe("libsvtav1", _svt, min_side=64), Recipe("libaom-av1", _aom)),
+    # In low delay SVT-AV1's pictures are three temporal layers, in the pattern of L1T3, anew from each key
+    # picture on: with the two lower ones taken for one that is L1T2, too. tests/unit/codecs holds it to that.
+    "av1": (
+        Recipe("libsvtav1", _svt, min_side=4, rate_from=64, small=_svt_small, modes=TEMPORAL_MODES),
+        Recipe("libaom-av1", _aom),
+    ),
     "vp8": (Recipe("libvpx", _vpx), Recipe("libvpx-vp8", _vpx)),
     "vp9": (Recipe("libvpx-vp9", _vpx9),),
 }
@@ -248,6 +252,13 @@ class AvEncoder:
         self._size = (0, 0)
         self._pending: dict[int, tuple[int, int, object]] = {}
         self._key_frames = 0
+        self._mode = scalability_mode(settings.scalability_mode)
+        self._position = -1  # of the last picture in the mode's pattern
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The scalability modes that it makes."""
+        return self._recipe.modes
 
     @property
     def implementation(self) -> str:
@@ -309,6 +320,7 @@ class AvEncoder:
             timestamp = time.timestamp if packet.pts is None else packet.pts
             width, height, opaque = self._pending.pop(timestamp, (*size, frame.opaque))
             self._key_frames += packet.is_keyframe
+            place = self._place(key_frame=packet.is_keyframe)
             units.append(
                 EncodedUnit(
                     bytes(packet),
@@ -316,11 +328,20 @@ class AvEncoder:
                     packet.is_keyframe,
                     width,
                     height,
+                    place=place,
                     discardable=packet.is_disposable,
                     opaque=opaque,
                 )
             )
         return units
+
+    def _place(self, *, key_frame: bool) -> LayerPlace | None:
+        """Where the next picture stands among the layers; None without layers."""
+        mode = self._mode
+        if mode is None or mode.name == SINGLE_LAYER or mode.name not in self._recipe.modes:
+            return None
+        self._position = 0 if key_frame else (self._position + 1) % len(mode.steps)
+        return LayerPlace(mode, self._position, key_picture=key_frame)
 
     def _make_fitter(self) -> FrameFitter:
         recipe = self._recipe
@@ -373,17 +394,21 @@ class AvEncoder:
         context.pix_fmt = recipe.pixel_format
         context.time_base = _TIME_BASE
         context.framerate = Fraction(self._clock.frame_rate).limit_denominator(1001)
-        context.bit_rate = self._bitrate_bps * recipe.headroom
+        is_small = recipe.small is not None and min(size) < recipe.rate_from
+        if not is_small:
+            context.bit_rate = self._bitrate_bps * recipe.headroom
         context.gop_size = _NO_KEY_FRAMES
         context.max_b_frames = 0
         context.thread_count = threads
-        options = recipe.options(self._settings, self._bitrate_bps, threads)
+        make = recipe.small if is_small and recipe.small is not None else recipe.options
+        options = make(self._settings, self._bitrate_bps, threads)
         if recipe.name == "libsvtav1":
             # it writes its settings to the standard error output, unless its environment says no
             os.environ.setdefault("SVT_LOG", "0")
         if recipe.name == "libx264":
             # stated here, for x264 would go by the maximum bit rate, of which no use is made
-            options["level"] = str(h264_level(width, height, self._clock.frame_rate))
+            rate = min(self._clock.frame_rate, self._settings.max_frame_rate or math.inf)
+            options["level"] = str(lowest_level(width, height, rate))
         context.options = options
         with ordinary_scheduling():
             context.open(strict=False)

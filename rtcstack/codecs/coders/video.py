@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import av
 from av.video.reformatter import VideoReformatter
 
+from rtcstack.codecs.layers import SINGLE_LAYER, LayerPlace
 from rtcstack.errors import OperationError
 
 __all__ = [
@@ -50,12 +51,12 @@ class EncodedUnit:
 
     Attributes:
         data: as the codec's packetizer takes it.
-        timestamp: of the frame in ticks of 90 kHz, from its pts; grows from unit to unit.
+        timestamp: of the frame in ticks of 90 kHz, from its pts; grows from picture to picture.
         key_frame: needs no other.
         width: in pixels.
         height: in pixels.
-        temporal_id: temporal layer; None without layers.
-        layer_sync: only depends on the base layer.
+        place: where it stands among the layers; None without layers. A picture of several spatial
+            layers has a unit for each.
         discardable: no later frame refers to it.
         opaque: of the frame that it is made from, where the encoder may give it later than it took it.
         qp: its quantizer, where the format tells and somebody has looked.
@@ -66,8 +67,7 @@ class EncodedUnit:
     key_frame: bool
     width: int
     height: int
-    temporal_id: int | None = None
-    layer_sync: bool = False
+    place: LayerPlace | None = None
     discardable: bool = False
     opaque: object = None
     qp: int | None = None
@@ -86,6 +86,7 @@ class VideoSettings:
         implementation: of the encoder, by PyAV's name ("h264_nvenc"); the software one is taken when
             it cannot be opened. None for the software one.
         threads: of the codec; None to choose by the size.
+        scalability_mode: which layers to make, of those that the codec's encoder can.
     """
 
     bitrate_bps: int = 1_000_000
@@ -95,6 +96,7 @@ class VideoSettings:
     parameters: Mapping[str, str] = field(default_factory=dict)
     implementation: str | None = None
     threads: int | None = None
+    scalability_mode: str = SINGLE_LAYER
 
     @property
     def is_screen(self) -> bool:
@@ -124,7 +126,8 @@ class VideoEncoder(Protocol):
             force_key_frame: make it one that needs no other.
 
         Returns:
-            Mostly one unit; none when the frame was left out, or the codec wants more first.
+            Mostly one unit, or one for each spatial layer; none when the frame was left out, or the
+            codec wants more first.
 
         Raises:
             OperationError: the codec refuses; the next call starts it anew.

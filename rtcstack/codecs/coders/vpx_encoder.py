@@ -12,6 +12,7 @@ from rtcstack.codecs.coders.video import (
     VideoSettings,
     threads_for,
 )
+from rtcstack.codecs.layers import scalability_mode
 from rtcstack.codecs.native.vpx import Vpx, available
 from rtcstack.errors import OperationError
 
@@ -92,13 +93,15 @@ class VpxEncoder:
         units = []
         for packet in packets:
             self._key_frames += packet.key_frame
+            place = packet.place
+            sizes = ((width, height),) if place is None or not place.sizes else place.sizes
             units.append(
                 EncodedUnit(
                     packet.data,
                     time.timestamp,
                     packet.key_frame,
-                    width,
-                    height,
+                    *sizes[0 if place is None else place.spatial_id],
+                    place=place,
                     discardable=packet.discardable,
                 )
             )
@@ -113,6 +116,7 @@ class VpxEncoder:
             threads=threads_for(width, height, self._settings.threads, spins=True),
             speed=self._speed.speed,
             screen=self._settings.is_screen,
+            mode=scalability_mode(self._settings.scalability_mode),
         )
 
     def close(self) -> None:

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from ctypes import POINTER, Structure, byref, c_int, c_int64, c_long, c_uint, c_ulong, c_void_p
+from ctypes import POINTER, byref, c_int, c_int64, c_long, c_uint, c_ulong, c_void_p
 from functools import cache
 from typing import NamedTuple
 
+from rtcstack.codecs.layers import SINGLE_LAYER, LayerPlace, ScalabilityMode
 from rtcstack.codecs.native.library import load
+from rtcstack.codecs.native.vpx_layers import (
+    SvcLayerId,
+    inter_layer_control,
+    picture_flags,
+    set_bitrates,
+    set_layers,
+    svc_parameters,
+)
+from rtcstack.codecs.native.vpx_structures import VpxConfig, VpxImage, VpxPacketHead
+from rtcstack.codecs.payload.superframe import superframe_frames
 from rtcstack.errors import OperationError
 
 __all__ = ["Vpx", "VpxPacket", "available"]
 
 _CONTEXT_BYTES = 512
-_CONFIG_BYTES = 4096
-_PACKET_HEAD_BYTES = 48
-# The structures are smaller; the rest is room for what later releases append.
+# The structure is smaller; the rest is room for what later releases append.
 
 _ABI_VERSIONS = range(20, 64)
 """Numbers that are tried: each release of libvpx refuses all but its own."""
@@ -50,98 +59,15 @@ _SET_SCREEN_CONTENT_MODE = 31
 _SET_TILE_COLUMNS = 33
 _SET_FRAME_PARALLEL_DECODING = 35
 _SET_AQ_MODE = 36
+_SET_TEMPORAL_LAYER_ID = 30
+_SET_SVC = 39
+_SET_SVC_PARAMETERS = 41
 _SET_TUNE_CONTENT = 43
+_GET_SVC_LAYER_ID = 44
 _SET_ROW_MT = 55
+_SET_SVC_INTER_LAYER_PRED = 60
 
-
-class _Rational(Structure):
-    _fields_ = (("num", c_int), ("den", c_int))
-
-
-class _Buffer(Structure):
-    _fields_ = (("buf", c_void_p), ("sz", ctypes.c_size_t))
-
-
-class _Config(Structure):
-    """The head of vpx_codec_enc_cfg, as it has stood since libvpx 1.4."""
-
-    _fields_ = (
-        ("g_usage", c_uint),
-        ("g_threads", c_uint),
-        ("g_profile", c_uint),
-        ("g_w", c_uint),
-        ("g_h", c_uint),
-        ("g_bit_depth", c_int),
-        ("g_input_bit_depth", c_uint),
-        ("g_timebase", _Rational),
-        ("g_error_resilient", c_uint),
-        ("g_pass", c_int),
-        ("g_lag_in_frames", c_uint),
-        ("rc_dropframe_thresh", c_uint),
-        ("rc_resize_allowed", c_uint),
-        ("rc_scaled_width", c_uint),
-        ("rc_scaled_height", c_uint),
-        ("rc_resize_up_thresh", c_uint),
-        ("rc_resize_down_thresh", c_uint),
-        ("rc_end_usage", c_int),
-        ("rc_twopass_stats_in", _Buffer),
-        ("rc_firstpass_mb_stats_in", _Buffer),
-        ("rc_target_bitrate", c_uint),
-        ("rc_min_quantizer", c_uint),
-        ("rc_max_quantizer", c_uint),
-        ("rc_undershoot_pct", c_uint),
-        ("rc_overshoot_pct", c_uint),
-        ("rc_buf_sz", c_uint),
-        ("rc_buf_initial_sz", c_uint),
-        ("rc_buf_optimal_sz", c_uint),
-        ("rc_2pass_vbr_bias_pct", c_uint),
-        ("rc_2pass_vbr_minsection_pct", c_uint),
-        ("rc_2pass_vbr_maxsection_pct", c_uint),
-        ("rc_2pass_vbr_corpus_complexity", c_uint),
-        ("kf_mode", c_int),
-        ("kf_min_dist", c_uint),
-        ("kf_max_dist", c_uint),
-        ("rest", ctypes.c_ubyte * _CONFIG_BYTES),
-    )
-
-
-class _Image(Structure):
-    _fields_ = (
-        ("fmt", c_int),
-        ("cs", c_int),
-        ("range", c_int),
-        ("w", c_uint),
-        ("h", c_uint),
-        ("bit_depth", c_uint),
-        ("d_w", c_uint),
-        ("d_h", c_uint),
-        ("r_w", c_uint),
-        ("r_h", c_uint),
-        ("x_chroma_shift", c_uint),
-        ("y_chroma_shift", c_uint),
-        ("planes", c_void_p * 4),
-        ("stride", c_int * 4),
-        ("bps", c_int),
-        ("user_priv", c_void_p),
-        ("img_data", c_void_p),
-        ("img_data_owner", c_int),
-        ("self_allocd", c_int),
-        ("fb_priv", c_void_p),
-        ("rest", ctypes.c_ubyte * 64),
-    )
-
-
-class _Packet(Structure):
-    """The head of vpx_codec_cx_pkt, of the kind that carries a frame."""
-
-    _fields_ = (
-        ("kind", c_int),
-        ("buf", c_void_p),
-        ("sz", ctypes.c_size_t),
-        ("pts", c_int64),
-        ("duration", c_ulong),
-        ("flags", ctypes.c_uint32),
-    )
+_MIN_QUANTIZER, _MAX_QUANTIZER = 2, 56
 
 
 class _Library(NamedTuple):
@@ -161,13 +87,13 @@ def _library() -> _Library | None:
     try:
         for name in ("vpx_codec_vp8_cx", "vpx_codec_vp9_cx"):
             getattr(lib, name).restype = c_void_p
-        lib.vpx_codec_enc_config_default.argtypes = [c_void_p, POINTER(_Config), c_uint]
-        lib.vpx_codec_enc_init_ver.argtypes = [c_void_p, c_void_p, POINTER(_Config), c_long, c_int]
-        lib.vpx_codec_enc_config_set.argtypes = [c_void_p, POINTER(_Config)]
+        lib.vpx_codec_enc_config_default.argtypes = [c_void_p, POINTER(VpxConfig), c_uint]
+        lib.vpx_codec_enc_init_ver.argtypes = [c_void_p, c_void_p, POINTER(VpxConfig), c_long, c_int]
+        lib.vpx_codec_enc_config_set.argtypes = [c_void_p, POINTER(VpxConfig)]
         lib.vpx_codec_control_.argtypes = [c_void_p, c_int]  # variadic: the third is passed as is
         lib.vpx_codec_encode.argtypes = [c_void_p, c_void_p, c_int64, c_ulong, c_long, c_ulong]
         lib.vpx_codec_get_cx_data.argtypes = [c_void_p, POINTER(c_void_p)]
-        lib.vpx_codec_get_cx_data.restype = POINTER(_Packet)
+        lib.vpx_codec_get_cx_data.restype = POINTER(VpxPacketHead)
         lib.vpx_codec_destroy.argtypes = [c_void_p]
         lib.vpx_codec_error_detail.argtypes = [c_void_p]
         lib.vpx_codec_error_detail.restype = ctypes.c_char_p
@@ -175,7 +101,7 @@ def _library() -> _Library | None:
             "vp8": c_void_p(lib.vpx_codec_vp8_cx()),
             "vp9": c_void_p(lib.vpx_codec_vp9_cx()),
         }
-        config = _Config()
+        config = VpxConfig()
         abi = 0
         for interface in interfaces.values():
             if lib.vpx_codec_enc_config_default(interface, byref(config), 0) or not _as_known(config):
@@ -188,7 +114,7 @@ def _library() -> _Library | None:
     return _Library(lib, abi, interfaces)
 
 
-def _as_known(config: _Config) -> bool:
+def _as_known(config: VpxConfig) -> bool:
     """Whether libvpx's documented defaults stand where we look for them."""
     return (
         (config.g_w, config.g_h) == (320, 240)
@@ -198,10 +124,12 @@ def _as_known(config: _Config) -> bool:
         and config.rc_buf_sz == 6000
         and (config.rc_buf_initial_sz, config.rc_buf_optimal_sz) == (4000, 5000)
         and config.kf_min_dist == 0
+        and (config.ss_number_layers, config.ts_number_layers) == (1, 1)
+        and not any(config.layer_target_bitrate)
     )
 
 
-def _abi_of(lib: ctypes.CDLL, interface: c_void_p, config: _Config) -> int:
+def _abi_of(lib: ctypes.CDLL, interface: c_void_p, config: VpxConfig) -> int:
     for version in _ABI_VERSIONS:
         context = ctypes.create_string_buffer(_CONTEXT_BYTES)
         result = lib.vpx_codec_enc_init_ver(context, interface, byref(config), 0, version)
@@ -225,11 +153,13 @@ class VpxPacket(NamedTuple):
         data: the frame.
         key_frame: needs no other.
         discardable: no later frame refers to it.
+        place: where it stands among the layers; None without layers.
     """
 
     data: bytes
     key_frame: bool
     discardable: bool
+    place: LayerPlace | None = None
 
 
 class Vpx:
@@ -243,12 +173,24 @@ class Vpx:
         speed: VP8: 1 (best) to 16, negative as in libvpx's realtime mode; VP9: 5 to 9.
         screen: the content is a screen.
         denoise: noise reduction before encoding, 0 (off) to 4; costs time. VP8 only.
+        mode: which layers to make; VP8 makes temporal ones only.
 
     Raises:
         OperationError: libvpx is not there, or refuses.
     """
 
-    __slots__ = ("_codec", "_config", "_context", "_image", "_lib", "_max_height", "_max_width")
+    __slots__ = (
+        "_codec",
+        "_config",
+        "_context",
+        "_image",
+        "_is_svc",
+        "_lib",
+        "_max_height",
+        "_max_width",
+        "_mode",
+        "_position",
+    )
 
     def __init__(
         self,
@@ -261,6 +203,7 @@ class Vpx:
         speed: int,
         screen: bool = False,
         denoise: int = 0,
+        mode: ScalabilityMode | None = None,
     ) -> None:
         self._context: ctypes.Array[ctypes.c_char] | None = None
         library = _library()
@@ -268,7 +211,7 @@ class Vpx:
             raise OperationError(f"{codec.upper()}: libvpx is not there, or of an unknown layout")
         self._lib = library.lib
         self._codec = codec
-        config = self._config = _Config()
+        config = self._config = VpxConfig()
         self._lib.vpx_codec_enc_config_default(library.interfaces[codec], byref(config), 0)
         config.g_w, config.g_h = width, height
         config.g_threads = threads
@@ -278,11 +221,14 @@ class Vpx:
             config.g_profile = 1
         config.g_timebase.num, config.g_timebase.den = 1, _TICKS
         config.g_error_resilient = 0
+        self._mode = None if mode is None or mode.name == SINGLE_LAYER else mode
+        self._is_svc = self._mode is not None and codec == "vp9"
+        self._position = -1
         config.g_lag_in_frames = 0
         config.rc_end_usage = _CBR
         config.rc_target_bitrate = max(1, bitrate_bps // 1000)
-        config.rc_min_quantizer = 2
-        config.rc_max_quantizer = 56
+        config.rc_min_quantizer = _MIN_QUANTIZER
+        config.rc_max_quantizer = _MAX_QUANTIZER
         config.rc_undershoot_pct = 100 if codec == "vp8" else 50
         config.rc_overshoot_pct = 15 if codec == "vp8" else 50
         config.rc_buf_sz, config.rc_buf_initial_sz, config.rc_buf_optimal_sz = 1000, 750, 833
@@ -290,6 +236,12 @@ class Vpx:
         config.rc_resize_allowed = 0
         config.kf_mode = _KEY_FRAMES_DISABLED
         config.kf_max_dist = _NEVER
+        if self._mode is not None:
+            if self._is_svc:
+                # what a frame leaves for the entropy coder may be another layer's
+                config.g_error_resilient = 1
+            set_layers(config, self._mode)
+            set_bitrates(config, self._mode, config.rc_target_bitrate)
         context = ctypes.create_string_buffer(_CONTEXT_BYTES)
         result = self._lib.vpx_codec_enc_init_ver(
             context, library.interfaces[codec], byref(config), 0, library.abi
@@ -298,11 +250,13 @@ class Vpx:
             raise OperationError(f"{codec.upper()}: libvpx refuses {width}x{height} (error {result})")
         self._context = context
         self._max_width, self._max_height = width, height
-        image = self._image = _Image()
+        image = self._image = VpxImage()
         image.fmt = _FORMAT_I420
         image.bit_depth = 8
         image.x_chroma_shift = image.y_chroma_shift = 1
         image.bps = 12
+        if self._is_svc:
+            self._begin_svc(speed)
         self._control(_SET_CPU_USED, speed)
         self._control(_SET_STATIC_THRESHOLD, 1)
         # a key frame may take what five frames take: it does not stall a paced sender
@@ -321,6 +275,19 @@ class Vpx:
                 self._control(_SET_ROW_MT, 1)
                 self._control(_SET_TILE_COLUMNS, 2 if threads > 2 else 1)
 
+    def _begin_svc(self, speed: int) -> None:
+        mode = self._mode
+        assert mode is not None
+        self._control(_SET_SVC, 1)
+        self._set_layer_speed(speed)
+        self._control(_SET_SVC_INTER_LAYER_PRED, inter_layer_control(mode))
+
+    def _set_layer_speed(self, speed: int) -> None:
+        """Each spatial layer has a speed of its own."""
+        assert self._mode is not None
+        parameters = svc_parameters(self._mode, (_MIN_QUANTIZER, _MAX_QUANTIZER), speed)
+        self._lib.vpx_codec_control_(self._context, _SET_SVC_PARAMETERS, byref(parameters))
+
     def _control(self, control: int, value: int) -> None:
         self._lib.vpx_codec_control_(self._context, control, c_int(value))
 
@@ -334,21 +301,26 @@ class Vpx:
     def set_speed(self, speed: int) -> None:
         """Spend more or less time on each frame; see the class."""
         self._control(_SET_CPU_USED, speed)
+        if self._is_svc:
+            self._set_layer_speed(speed)
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """Aim at another bit rate from the next frame on; makes no key frame."""
         kilobits = max(1, bitrate_bps // 1000)
         if kilobits != self._config.rc_target_bitrate:
             self._config.rc_target_bitrate = kilobits
+            if self._mode is not None:
+                set_bitrates(self._config, self._mode, kilobits)
             self._lib.vpx_codec_enc_config_set(self._context, byref(self._config))
 
     def set_size(self, width: int, height: int) -> bool:
         """Expect frames of another size.
 
         Returns:
-            False when only a new encoder can: libvpx allows no more than the first size.
+            False when only a new encoder can: libvpx allows no more than the first size, and its
+            spatial layers keep theirs.
         """
-        if width > self._max_width or height > self._max_height:
+        if self._is_svc or width > self._max_width or height > self._max_height:
             return False
         previous = self._config.g_w, self._config.g_h
         self._config.g_w, self._config.g_h = width, height
@@ -366,7 +338,7 @@ class Vpx:
         *,
         key_frame: bool = False,
     ) -> list[VpxPacket]:
-        """Encode one picture of the current size, in YUV 4:2:0.
+        """Encode one picture of the current size, in YUV 4:2:0: a frame of each spatial layer.
 
         Args:
             planes: addresses of Y, U and V; read during the call only.
@@ -385,14 +357,13 @@ class Vpx:
         image.h = image.d_h = self._config.g_h
         image.planes[0], image.planes[1], image.planes[2] = planes
         image.stride[0], image.stride[1], image.stride[2] = strides
-        result = self._lib.vpx_codec_encode(
-            context,
-            byref(image),
-            pts,
-            duration,
-            _FORCE_KEY_FRAME if key_frame else 0,
-            _DEADLINE_REALTIME,
-        )
+        flags = _FORCE_KEY_FRAME if key_frame else 0
+        mode = self._mode
+        if mode is not None and not self._is_svc:
+            self._position = 0 if key_frame else (self._position + 1) % len(mode.steps)
+            flags |= picture_flags(mode, self._position) if not key_frame else 0
+            self._control(_SET_TEMPORAL_LAYER_ID, mode.steps[self._position].temporal_id)
+        result = self._lib.vpx_codec_encode(context, byref(image), pts, duration, flags, _DEADLINE_REALTIME)
         if result:
             detail = self._lib.vpx_codec_error_detail(context)
             text = detail.decode(errors="replace") if detail else f"error {result}"
@@ -402,14 +373,36 @@ class Vpx:
         while packet := self._lib.vpx_codec_get_cx_data(context, byref(iterator)):
             head = packet.contents
             if head.kind == _FRAME_PACKET and head.sz:
-                packets.append(
-                    VpxPacket(
-                        ctypes.string_at(head.buf, head.sz),
-                        bool(head.flags & _PACKET_IS_KEY),
-                        bool(head.flags & _PACKET_IS_DROPPABLE),
-                    )
-                )
+                packets += self._frames(head)
         return packets
+
+    def _frames(self, head: VpxPacketHead) -> list[VpxPacket]:
+        data = ctypes.string_at(head.buf, head.sz)
+        is_key = bool(head.flags & _PACKET_IS_KEY)
+        mode = self._mode
+        if mode is None:
+            return [VpxPacket(data, is_key, bool(head.flags & _PACKET_IS_DROPPABLE))]
+        if not self._is_svc:
+            place = LayerPlace(mode, self._position, key_picture=is_key)
+            return [VpxPacket(data, is_key, place.step.is_discardable, place)]
+        self._position = 0 if is_key else (self._position + 1) % len(mode.steps)
+        sizes = tuple((head.width[i], head.height[i]) for i in range(mode.spatial_layers))
+        frames = superframe_frames(data)
+        if len(frames) != mode.spatial_layers or self._temporal_id != mode.steps[self._position].temporal_id:
+            raise OperationError(f"VP9: libvpx made other layers than {mode.name} has")
+        packets = []
+        for spatial_id, frame in enumerate(frames):
+            place = LayerPlace(mode, self._position, spatial_id, is_key, sizes)
+            discardable = place.step.is_discardable and not place.serves_upper
+            packets.append(VpxPacket(frame, is_key and not spatial_id, discardable, place))
+        return packets
+
+    @property
+    def _temporal_id(self) -> int:
+        """Of the last picture, as libvpx has it."""
+        layer = SvcLayerId()
+        self._lib.vpx_codec_control_(self._context, _GET_SVC_LAYER_ID, byref(layer))
+        return int(layer.temporal_layer_id)
 
     def close(self) -> None:
         """Give the memory back; nothing may be encoded afterwards."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from rtcstack.codecs.layers import LayerPlace
 from rtcstack.rtp.frames import PayloadInfo
 
 __all__ = [
@@ -36,8 +37,7 @@ class Packetizer(Protocol):
         *,
         key_frame: bool = False,
         max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES,
-        temporal_id: int | None = None,
-        layer_sync: bool = False,
+        place: LayerPlace | None = None,
         discardable: bool = False,
     ) -> list[bytes]:
         """The payloads of one frame, in order; sizes are as equal as the format allows.
@@ -46,8 +46,7 @@ class Packetizer(Protocol):
             frame: as the encoder gave it. H.264 and H.265: Annex B; AV1: the low-overhead format.
             key_frame: the frame needs no other.
             max_payload_bytes: of each payload, descriptor included; `MIN_PAYLOAD_BYTES` or more.
-            temporal_id: temporal layer; None when the stream has no layers.
-            layer_sync: the frame only depends on its base layer.
+            place: where it stands among the layers; None when the stream has none.
             discardable: no later frame refers to this one.
 
         Raises:
@@ -56,7 +55,7 @@ class Packetizer(Protocol):
 
 
 class PictureNumbers:
-    """What VP8 and VP9 count: pictures, and those of the base layer.
+    """What VP8 and VP9 count: pictures, and those of the lowest temporal layer.
 
     Args:
         picture_id: of the first frame, 0 to 32767; random is best, so that a stream that begins
@@ -67,16 +66,16 @@ class PictureNumbers:
     __slots__ = ("_picture_id", "_tl0_pic_idx")
 
     def __init__(self, picture_id: int, tl0_pic_idx: int) -> None:
-        self._picture_id = picture_id & 0x7FFF
+        self._picture_id = (picture_id - 1) & 0x7FFF
         self._tl0_pic_idx = (tl0_pic_idx - 1) & 0xFF
 
-    def take(self, temporal_id: int | None) -> tuple[int, int]:
-        """The next frame's picture id, and the base-layer number that goes with it."""
-        picture_id = self._picture_id
-        self._picture_id = (picture_id + 1) & 0x7FFF
-        if temporal_id == 0:
-            self._tl0_pic_idx = (self._tl0_pic_idx + 1) & 0xFF
-        return picture_id, self._tl0_pic_idx
+    def take(self, place: LayerPlace | None) -> tuple[int, int]:
+        """The next frame's picture id, and the number of the lowest layer's picture that goes with it."""
+        if place is None or place.spatial_id == 0:
+            self._picture_id = (self._picture_id + 1) & 0x7FFF
+            if place is not None and place.temporal_id == 0:
+                self._tl0_pic_idx = (self._tl0_pic_idx + 1) & 0xFF
+        return self._picture_id, self._tl0_pic_idx
 
 
 def joined(payloads: Sequence[PayloadInfo]) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rtcstack.codecs.layers import LayerPlace
 from rtcstack.codecs.payload.annexb import START_CODE, assembled, nal_units
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, split_evenly
 from rtcstack.codecs.payload.parametersets import ParameterSets
@@ -177,8 +178,7 @@ class H265Packetizer:
         *,
         key_frame: bool = False,
         max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES,
-        temporal_id: int | None = None,
-        layer_sync: bool = False,
+        place: LayerPlace | None = None,
         discardable: bool = False,
     ) -> list[bytes]:
         """The payloads of one access unit; see `Packetizer`. Layers stand in the units themselves."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rtcstack.codecs.layers import LayerPlace
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, PictureNumbers, joined, split_evenly
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
@@ -114,17 +115,18 @@ class Vp8Packetizer:
         *,
         key_frame: bool = False,
         max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES,
-        temporal_id: int | None = None,
-        layer_sync: bool = False,
+        place: LayerPlace | None = None,
         discardable: bool = False,
     ) -> list[bytes]:
         """The payloads of one frame; see `Packetizer`. The picture id counts on by one."""
         octet = _X | (_N if discardable else 0)
-        picture_id, tl0_pic_idx = self._numbers.take(temporal_id)
-        if temporal_id is None:
+        picture_id, tl0_pic_idx = self._numbers.take(place)
+        if place is None:
             rest = bytes((_I, _M | picture_id >> 8, picture_id & 0xFF))
         else:
-            layer = (temporal_id & 3) << 6 | (_Y if layer_sync else 0)
+            # of the lowest layer no picture is a switching point, for none needs another layer
+            is_sync = place.temporal_id and place.step.is_sync
+            layer = (place.temporal_id & 3) << 6 | (_Y if is_sync else 0)
             rest = bytes((_I | _L | _T, _M | picture_id >> 8, picture_id & 0xFF, tl0_pic_idx, layer))
         follow = bytes((octet,)) + rest
         pieces = split_evenly(len(frame), max_payload_bytes - len(follow))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rtcstack.codecs.layers import LayerPlace
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, PictureNumbers, joined, split_evenly
 from rtcstack.codecs.payload.superframe import superframe, superframe_frames
 from rtcstack.errors import ParseError
@@ -30,7 +31,8 @@ __all__ = ["Vp9Depacketizer", "Vp9Packetizer", "vp9_frame_size"]
 #        +-+-+-+-+-+-+-+-+
 #   V:   | SS ...        |
 #        +-+-+-+-+-+-+-+-+
-_I, _P, _L, _F, _B, _E, _V = 0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02
+_I, _P, _L, _F, _B, _E, _V, _Z = 0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01
+_U, _D = 0x10, 0x01
 _M = 0x80
 
 # The scalability structure (RFC 9628, section 4.2.1):
@@ -148,9 +150,10 @@ class Vp9Depacketizer:
 
 
 class Vp9Packetizer:
-    """Cuts VP9 frames, in non-flexible mode.
+    """Cuts VP9 frames, in non-flexible mode. With spatial layers, each of their frames is cut by itself.
 
-    A key frame's first payload carries a scalability structure with the size of the picture.
+    A key frame's first payload carries a scalability structure with the size of the picture, or of each
+    layer, and the pattern of the temporal layers.
 
     Args:
         picture_id: of the first frame, 0 to 32767.
@@ -168,23 +171,25 @@ class Vp9Packetizer:
         *,
         key_frame: bool = False,
         max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES,
-        temporal_id: int | None = None,
-        layer_sync: bool = False,
+        place: LayerPlace | None = None,
         discardable: bool = False,
     ) -> list[bytes]:
         """The payloads of one frame; see `Packetizer`. The picture id counts on by one."""
-        octet = _I | (0 if key_frame else _P)
-        picture_id, tl0_pic_idx = self._numbers.take(temporal_id)
+        picture_id, tl0_pic_idx = self._numbers.take(place)
         rest = bytes((_M | picture_id >> 8, picture_id & 0xFF))
-        if temporal_id is not None:
-            octet |= _L
-            rest += bytes(((temporal_id & 7) << 5 | (0x10 if layer_sync else 0), tl0_pic_idx))
         structure = b""
-        if key_frame and (size := vp9_frame_size(superframe_frames(frame)[-1])) is not None:
-            width, height = size
-            if width <= _MAX_STRUCTURE_SIZE and height <= _MAX_STRUCTURE_SIZE:
-                structure = b"\x10" + width.to_bytes(2, "big") + height.to_bytes(2, "big")
-        # every piece leaves room for the structure: the sizes stay equal, and it is five octets
+        if place is None:
+            octet = _I | (0 if key_frame else _P)
+            if key_frame:
+                structure = _size_structure(frame)
+        else:
+            octet = _I | _L | (0 if place.key_picture else _P) | (0 if place.serves_upper else _Z)
+            layer = place.temporal_id << 5 | (_U if place.step.is_sync else 0)
+            layer |= place.spatial_id << 1 | (_D if place.needs_lower else 0)
+            rest += bytes((layer, tl0_pic_idx))
+            if place.key_picture and not place.spatial_id:
+                structure = _layer_structure(place)
+        # every piece leaves room for the structure: the sizes stay equal, and it is small
         pieces = split_evenly(len(frame), max_payload_bytes - 1 - len(rest) - len(structure))
         last = len(pieces) - 1
         payloads = []
@@ -196,6 +201,27 @@ class Vp9Packetizer:
             else:
                 payloads.append(bytes((bits,)) + rest + frame[start:end])
         return payloads
+
+
+def _size_structure(frame: bytes) -> bytes:
+    """The scalability structure of a key frame without layers; none where it cannot tell the size."""
+    size = vp9_frame_size(superframe_frames(frame)[-1])
+    if size is None or max(size) > _MAX_STRUCTURE_SIZE:
+        return b""
+    width, height = size
+    return bytes((_Y,)) + width.to_bytes(2, "big") + height.to_bytes(2, "big")
+
+
+def _layer_structure(place: LayerPlace) -> bytes:
+    mode = place.mode
+    has_sizes = len(place.sizes) == mode.spatial_layers and max(map(max, place.sizes)) <= _MAX_STRUCTURE_SIZE
+    parts = [bytes(((mode.spatial_layers - 1) << 5 | (_Y if has_sizes else 0) | _G,))]
+    if has_sizes:
+        parts += [side.to_bytes(2, "big") for size in place.sizes for side in size]
+    parts.append(bytes((len(mode.steps),)))
+    for step in mode.steps:
+        parts.append(bytes((step.temporal_id << 5 | (_U if step.is_sync else 0) | 1 << 2, step.back)))
+    return b"".join(parts)
 
 
 def vp9_frame_size(frame: bytes) -> tuple[int, int] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rtcstack.api.promises import upon
 from rtcstack.compat.aiortc.codecs import get_encoder
 from rtcstack.compat.aiortc.codecs.base import Encoder
 from rtcstack.compat.aiortc.codecsets import get_capabilities, is_rtx
@@ -26,6 +25,7 @@ from rtcstack.compat.aiortc.stats import (
     RTCStatsReport,
 )
 from rtcstack.compat.aiortc.utils import random16, random32, uint16_add, uint32_add
+from rtcstack.promises import upon
 
 if TYPE_CHECKING:
     from rtcstack.api.sender import RTCRtpSender as NativeSender

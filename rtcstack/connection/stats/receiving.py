@@ -214,4 +214,17 @@ def _received_video(report: Report, feed: VideoFeed, stream: ReceiveStream) -> d
         "powerEfficientDecoder": is_power_efficient(implementation),
         "pliCount": stream.pli_count,
         "firCount": stream.fir_count,
+        **_corrected(stream),
+    }
+
+
+def _corrected(stream: ReceiveStream) -> dict[str, Any]:
+    """What parity did; nothing where none was agreed."""
+    if stream.correction.parity_type < 0:
+        return {}
+    recovery = stream.correction.recovery
+    return {
+        "fecPacketsReceived": 0 if recovery is None else recovery.packets,
+        "fecBytesReceived": 0 if recovery is None else recovery.bytes,
+        "fecPacketsDiscarded": 0 if recovery is None else recovery.discarded,
     }

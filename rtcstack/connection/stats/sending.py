@@ -47,9 +47,10 @@ def _add_source(report: Report, track_id: str, meters: list[SourceMeter]) -> str
         "relayedSource": isinstance(track.source, ReceiverSource | EncodedReceiverSource),
     }
     if track.kind == "video":
-        settings = track.source.settings()
-        members["width"] = settings.get("width")
-        members["height"] = settings.get("height")
+        form = track.source.form if track.source.frames else None
+        settings = track.getSettings() if form is not None else {}
+        members["width"] = settings.get("width") or (form and form.width)
+        members["height"] = settings.get("height") or (form and form.height)
         members["frames"] = track.source.frames - known.frames_before
         rates = [meter.frame_rate.lately(report.now) for meter in meters]
         members["framesPerSecond"] = max((rate for rate in rates if rate is not None), default=None)
@@ -77,7 +78,7 @@ def add_sender(
         return
     codecs = {codec.payload_type: codec for codec in section.send_codecs}
     number = report.monitored.number(outbound)
-    for index, (stream, more) in enumerate(_sent(outbound, sender, report.now)):
+    for index, (stream, more) in enumerate(_sent(outbound, report.now)):
         parameters, counts = stream.parameters, stream.counts
         name = f"O{number}_{stream.ssrc}"
         shared = {
@@ -142,23 +143,14 @@ def _add_remote_inbound(
     )
 
 
-def _sent(
-    outbound: AudioOutbound | VideoOutbound, sender: Sender, now: float
-) -> Iterable[tuple[SendStream, dict[str, Any]]]:
+def _sent(outbound: AudioOutbound | VideoOutbound, now: float) -> Iterable[tuple[SendStream, dict[str, Any]]]:
     """Each stream, and what is special to its kind."""
     if isinstance(outbound, AudioOutbound):
         return [(outbound.stream, {"targetBitrate": outbound.layer.max_bitrate_bps})]
-    encodings = sender.encodings
-    return [
-        (
-            layer.stream,
-            _sent_video(layer, encodings[i].scalability_mode if i < len(encodings) else None, now),
-        )
-        for i, layer in enumerate(outbound.layers)
-    ]
+    return [(layer.stream, _sent_video(layer, now)) for layer in outbound.layers]
 
 
-def _sent_video(layer: VideoLayer, scalability_mode: str | None, now: float) -> dict[str, Any]:
+def _sent_video(layer: VideoLayer, now: float) -> dict[str, Any]:
     stream, counts = layer.stream, layer.counts
     has_sent = counts.frames or stream.frames_sent
     return {
@@ -178,7 +170,8 @@ def _sent_video(layer: VideoLayer, scalability_mode: str | None, now: float) -> 
         "qualityLimitationReason": layer.limited_by,
         "qualityLimitationDurations": layer.limited_s(now),
         "qualityLimitationResolutionChanges": layer.adaptation.changes,
-        "scalabilityMode": scalability_mode,
+        "scalabilityMode": layer.layer.scalability_mode,
         "pliCount": stream.pli_count,
         "firCount": stream.fir_count,
+        "fecPacketsSent": stream.counts.parity_packets if stream.parameters.parity_type >= 0 else None,
     }

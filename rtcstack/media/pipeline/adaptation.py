@@ -105,12 +105,23 @@ class Adaptation:
         per_second = max(1.0, width * height * frame_rate)
         starved = target_bps < cap_bps and target_bps < _POOR_BITS_PER_PIXEL * per_second / self.scale**2
         if self.preference == "maintain-framerate-and-resolution":
+            self.frame_rate = None
             self.limited_by = "cpu" if busy else "bandwidth" if starved else "none"
-            return False
+            return self._whole()
         if self.preference == "maintain-resolution":
             self._pace(target_bps, cap_bps, width * height, frame_rate, busy)
-            return False
+            return self._whole()
+        self.frame_rate = None
         return self._resize(now, target_bps, cap_bps, size, per_second, busy=busy, starved=starved)
+
+    def _whole(self) -> bool:
+        """Back to the whole size, if another preference has given some of it up."""
+        if not self._step:
+            return False
+        self._step = 0
+        self._poor_since = self._rich_since = None
+        self.changes += 1
+        return True
 
     def _pace(self, target_bps: int, cap_bps: int, pixels: int, frame_rate: float, busy: bool) -> None:
         affordable = target_bps / (_POOR_BITS_PER_PIXEL * max(1, pixels))

@@ -206,7 +206,10 @@ class AudioOutbound(Outbound):
             ptime_ms=layer.ptime_ms or layer.audio.ptime_ms,
             content=self._hint,
         )
-        return audio_settings(base, layer.parameters)
+        parameters = layer.parameters
+        if layer.ptime_ms and "ptime" in parameters:
+            parameters = {name: value for name, value in parameters.items() if name != "ptime"}
+        return audio_settings(base, parameters)
 
     def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
         self._hint = self._wanted_hint
@@ -228,7 +231,8 @@ class AudioOutbound(Outbound):
             self.meter.heard(power, result.seconds)
         if not units:
             return
-        level = dbov(power) if self.stream.extension_ids.audio_level else None
+        wants_level = self.transform is not None or bool(self.stream.extension_ids.audio_level)
+        level = dbov(power) if wants_level else None
         now = monotonic()
         rate = self.layer.send.clock_rate
         for unit in units:

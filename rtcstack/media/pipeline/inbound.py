@@ -70,6 +70,8 @@ class ReceivedCodec:
 class _TellsDemand(TrackSource):
     """Tells when somebody begins to read, and when nobody does any more."""
 
+    is_remote = True
+
     _on_demand: Callable[[], None]
 
     def demanded(self) -> None:
@@ -158,6 +160,11 @@ def as_encoded(frame: EncodedFrame, codec: ReceivedCodec) -> EncodedMedia:
         capture_time=None if captured is None else captured - NTP_EPOCH_S,
         audio_level=frame.audio_level,
         voice=frame.voice,
+        temporal_id=frame.temporal_id,
+        spatial_id=frame.spatial_id,
+        frame_id=frame.frame_id,
+        dependencies=frame.dependencies,
+        allocation=frame.allocation,
     )
 
 
@@ -239,7 +246,8 @@ class SourceNote:
         rtp_timestamp: 32 bits.
         audio_level: -dBov, or None.
         voice: whether it spoke, or None.
-        capture_time: seconds since 1970 by the sender's clock, or None.
+        capture_time: seconds since 1970 by the capturer's clock, where the peer tells it, or None.
+        capture_clock_offset_s: that clock minus the sender's, or None.
     """
 
     source: int
@@ -249,14 +257,23 @@ class SourceNote:
     audio_level: int | None = None
     voice: bool | None = None
     capture_time: float | None = None
+    capture_clock_offset_s: float | None = None
 
 
 class SourceNotes:
-    """Who was heard in the last ten seconds (webrtc-pc, section 5.3)."""
+    """Who was heard in the last ten seconds (webrtc-pc, section 5.3).
 
-    __slots__ = ("_notes",)
+    Attributes:
+        on_changed: told when the last frame's SSRC, or its CSRCs, are others than those of the frame
+            before (webrtc-extensions, section on RTCRtpReceiver).
+    """
+
+    __slots__ = ("_contributing", "_notes", "_source", "on_changed")
 
     def __init__(self) -> None:
+        self.on_changed: Callable[[bool, bool], None] | None = None
+        self._source: int | None = None
+        self._contributing: tuple[int, ...] = ()
         self._notes: dict[tuple[bool, int], SourceNote] = {}
 
     def played(self, frame: EncodedFrame, at: float) -> None:
@@ -266,13 +283,19 @@ class SourceNotes:
             frame: with its sources.
             at: Unix seconds.
         """
-        captured = None if frame.capture_time is None else frame.capture_time - NTP_EPOCH_S
+        absolute, offset = frame.absolute_capture_time, frame.capture_clock_offset_s
+        captured = None if absolute is None else absolute - NTP_EPOCH_S
         stamp = frame.timestamp & 0xFFFF_FFFF
-        self._note(SourceNote(frame.ssrc, False, at, stamp, frame.audio_level, frame.voice, captured))
+        self._note(SourceNote(frame.ssrc, False, at, stamp, frame.audio_level, frame.voice, captured, offset))
         levels = frame.contributing_levels
         for i, source in enumerate(frame.contributing):
             level = levels[i] if i < len(levels) else None
-            self._note(SourceNote(source, True, at, stamp, level, None, captured))
+            self._note(SourceNote(source, True, at, stamp, level, None, captured, offset))
+        if (frame.ssrc, frame.contributing) != (self._source, self._contributing):
+            is_other, are_others = frame.ssrc != self._source, frame.contributing != self._contributing
+            self._source, self._contributing = frame.ssrc, frame.contributing
+            if self.on_changed is not None:
+                self.on_changed(is_other, are_others)
 
     def _note(self, note: SourceNote) -> None:
         key = note.is_contributing, note.source

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rtcstack.codecs.coders.audio import AudioSettings
+from rtcstack.codecs.layers import SINGLE_LAYER
 from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES
+from rtcstack.codecs.picturelimits import PictureLimits
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
@@ -35,12 +37,16 @@ class Layer:
         max_bitrate_bps: bound set by the application, or None.
         max_frame_rate: frames a second, or None.
         scale_down_by: divides width and height.
-        degradation: what is given up first when bits or time run out; see `Adaptation`.
+        scale_down_to: width and height at most, of either orientation, in place of that; or None.
+        limits: what the peer's decoder takes, or None.
+        degradation: what is given up first when bits or time run out, see `Adaptation`; None for what suits
+            the track's content.
         audio: how sound is to be encoded, as far as the application says.
-        ptime_ms: audio in a packet that the peer asks for, or None.
+        ptime_ms: audio in a packet that the application or the peer asks for, or None.
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
         implementation: of the encoder, by PyAV's name, or None.
         max_payload_bytes: of a packet.
+        scalability_mode: which layers to make; the codec's encoder can.
     """
 
     send: SendParameters
@@ -51,12 +57,44 @@ class Layer:
     max_bitrate_bps: int | None = None
     max_frame_rate: float | None = None
     scale_down_by: float = 1.0
-    degradation: str = "balanced"
+    scale_down_to: tuple[int, int] | None = None
+    limits: PictureLimits | None = None
+    degradation: str | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
     ptime_ms: float | None = None
     red_payload_type: int | None = None
     implementation: str | None = None
     max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
+    scalability_mode: str = SINGLE_LAYER
+
+    @property
+    def encoder(self) -> tuple[object, ...]:
+        """What a video encoder is made for, and does not change while it runs."""
+        return (
+            self.codec,
+            self.parameters,
+            self.max_frame_rate,
+            self.scale_down_by,
+            self.implementation,
+            self.scalability_mode,
+        )
+
+    def scale(self, width: int, height: int) -> float:
+        """What both sides of a picture are divided by, 1.0 or more.
+
+        Spec: webrtc-extensions, section on RTCResolutionRestriction.
+        """
+        if self.scale_down_to is None:
+            return max(1.0, self.scale_down_by)
+        short, long = sorted(self.scale_down_to)
+        return max(1.0, min(width, height) / short, max(width, height) / long)
+
+    @property
+    def rank(self) -> float:
+        """Grows with the size of the pictures, among the layers of a sender."""
+        if self.scale_down_to is None:
+            return 1.0 / self.scale_down_by
+        return float(self.scale_down_to[0] * self.scale_down_to[1])
 
 
 class EncodedSink(Protocol):
@@ -73,6 +111,9 @@ class SendTransform(Protocol):
         self, frame: EncodedMedia, timestamp: int, captured_at: float, stream: SendStream, sink: EncodedSink
     ) -> None:
         """A frame: hand it on to `sink`, changed or not, now or later, or drop it."""
+
+    def on_key_frame_requested(self, rid: str | None, make: Callable[[], None]) -> bool:
+        """The peer asks for a key frame of a layer: whether `make` is left to the transform."""
 
 
 class Outbound(ABC):

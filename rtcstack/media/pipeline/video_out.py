@@ -7,385 +7,23 @@ Spec: webrtc-pc, section 5.2 (encodings); RFC 8853 (simulcast).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import av
 
 from rtcstack.clock import monotonic
-from rtcstack.codecs.coders.video import CLOCK_RATE, EncodedUnit, VideoSettings
-from rtcstack.codecs.costs import encoding_s
-from rtcstack.codecs.payload.base import Packetizer
-from rtcstack.codecs.pool import CoderPool, CoderStream
-from rtcstack.codecs.registry import video_packetizer
+from rtcstack.codecs.pool import CoderPool
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
-from rtcstack.media.frames import VIDEO_TIME_BASE, Frame, noted_capture_time
-from rtcstack.media.pipeline.adaptation import Adaptation
-from rtcstack.media.pipeline.bitrates import default_bitrate
-from rtcstack.media.pipeline.clock import RtpClock
+from rtcstack.media.frames import Frame
 from rtcstack.media.pipeline.outbound import Layer, Outbound
-from rtcstack.media.pipeline.rate import FrameRate
 from rtcstack.media.pipeline.transport import MediaTransport
-from rtcstack.media.pipeline.video_coding import VideoCoder
-from rtcstack.media.pipeline.video_counts import Limitation, VideoCounts
+from rtcstack.media.pipeline.video_layer import VideoLayer
+from rtcstack.rtp.extensions import Extension
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["VideoLayer", "VideoOutbound"]
-
-_HEADERS_SHARE = 0.95
-"""Of a stream's bit rate, what is left for pictures after RTP headers."""
-
-_START_BPS = 300_000
-"""What is aimed at before the congestion control has spoken."""
-
-_REPEAT_AFTER_S = 0.15
-"""When a key frame is asked for and the source gave no picture for so long, the last one is sent again."""
-
-_USUAL_FRAME_RATE = 30.0
-"""Of a source that has not shown its own yet."""
-
-_RETRY_AFTER_S = 1.0
-"""Pause after an encoder failed several times in a row."""
-
-_FAILURES = 3
-
-
-class VideoLayer:
-    """One encoding: an encoder and the stream that it feeds.
-
-    Attributes:
-        layer: how it is to be.
-        stream: where it goes.
-        width, height: of the last picture sent.
-        counts: pictures that came out of the encoder.
-        implementation: name of what encodes, or did last; "" before the first picture.
-        frames_dropped: pictures that the encoder had no time for.
-        errors: pictures that could not be encoded.
-    """
-
-    def __init__(self, owner: VideoOutbound, layer: Layer, stream: SendStream) -> None:
-        self._owner = owner
-        self.layer = layer
-        self.stream = stream
-        self.width = 0
-        self.height = 0
-        self.counts = VideoCounts()
-        self.implementation = ""
-        self.errors = 0
-        self.frame_rate = FrameRate()
-        self.adaptation = Adaptation(layer.degradation)
-        self._limitation = Limitation(monotonic())
-        self._source_rate = FrameRate()
-        self._due_at = 0.0
-        self._dropped_before = 0
-        self._time_before = 0.0
-        self._packetizer: Packetizer = video_packetizer(layer.codec, layer.parameters)
-        self._clock = RtpClock(CLOCK_RATE)
-        self._coder: VideoCoder | None = None
-        self._hint = ""  # contentHint of the track that the encoder is made for
-        self._jobs: CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]] | None = None
-        self._share_bps: int | None = stream.bitrate_bps
-        self._cap_bps: int | None = layer.max_bitrate_bps
-        self._failures = 0
-        self._retry_at = 0.0
-        self._awaits_key_frame = False  # of frames that come encoded, after a pause
-        self._last_frame: av.VideoFrame | None = None
-        self._last_frame_at = 0.0
-        self._last_pixels = 0
-
-    @property
-    def frames_dropped(self) -> int:
-        """Pictures that the encoder had no time for."""
-        return self._dropped_before + (self._jobs.dropped if self._jobs is not None else 0)
-
-    @property
-    def encode_time_s(self) -> float:
-        """Seconds that the encoder took in all."""
-        return self._time_before + (self._coder.encode_time_s if self._coder is not None else 0.0)
-
-    @property
-    def limited_by(self) -> str:
-        """What keeps the pictures from being better: "bandwidth", "cpu" or "none" (webrtc-stats)."""
-        if not self.stream.active:
-            return "none"
-        if self.adaptation.limited_by != "none":
-            return self.adaptation.limited_by
-        starved = self._share_bps is not None and self.target_bps < 0.98 * (self._cap_bps or 0)
-        return "bandwidth" if starved else "none"
-
-    def limited_s(self, now: float) -> dict[str, float]:
-        """For how long it was limited by what, and not, in seconds (qualityLimitationDurations)."""
-        self._limitation.note(self.limited_by, now)
-        return self._limitation.durations_s(now)
-
-    @property
-    def target_bps(self) -> int:
-        """What the encoder aims at; 0 while it pauses."""
-        bound = self._cap_bps
-        share = self._share_bps
-        if share is None:
-            return bound if bound is not None else _START_BPS
-        wanted = int(share * _HEADERS_SHARE)
-        return wanted if bound is None else min(wanted, bound)
-
-    def update(self, layer: Layer) -> None:
-        """What was agreed, or set, has changed; an encoder that no longer fits is replaced."""
-        old, self.layer = self.layer, layer
-        if (old.codec, old.parameters) != (layer.codec, layer.parameters):
-            self._packetizer = video_packetizer(layer.codec, layer.parameters)
-        if (old.codec, old.parameters, old.max_frame_rate, old.scale_down_by, old.implementation) != (
-            layer.codec,
-            layer.parameters,
-            layer.max_frame_rate,
-            layer.scale_down_by,
-            layer.implementation,
-        ):
-            self.release()
-        self.adaptation.preference = layer.degradation
-        if layer.active and not old.active:
-            self.request_key_frame()
-        self._set_cap()
-        self._aim()
-
-    def restart(self) -> None:
-        """Another source."""
-        self._clock.restart()
-        self._last_frame = None
-
-    def release(self) -> None:
-        """Close the encoder."""
-        if self._jobs is not None:
-            self._dropped_before += self._jobs.dropped
-            self._jobs.close()
-        if self._coder is not None:
-            self._time_before += self._coder.encode_time_s
-        self._jobs = None
-        self._coder = None
-        self._last_frame = None
-
-    # -- rate -------------------------------------------------------------------------------------
-
-    def on_bitrate(self, bitrate_bps: int) -> None:
-        """The stream's share changed; after a pause it begins with a key frame."""
-        was_paused, self._share_bps = self._share_bps == 0, bitrate_bps
-        if was_paused and bitrate_bps:
-            self._awaits_key_frame = True
-            self.request_key_frame()
-        self._aim()
-
-    def _set_cap(self) -> None:
-        cap = self.layer.max_bitrate_bps
-        if cap is None and self._last_pixels:
-            cap = default_bitrate(self.width, self.height)
-        self._cap_bps = cap
-        bound = None if cap is None else int(cap / _HEADERS_SHARE)
-        if self.stream.parameters.max_bitrate_bps != bound:
-            self._owner.bound(self, bound)
-
-    def _aim(self) -> None:
-        if self._coder is not None:
-            self._coder.bitrate_bps = max(1, self.target_bps)
-
-    def _measure(self, frame: av.VideoFrame) -> None:
-        """The pictures' size says what the stream can use."""
-        scale = max(1.0, self.layer.scale_down_by)
-        self.width, self.height = int(frame.width / scale), int(frame.height / scale)
-        self._last_pixels = frame.width * frame.height
-        self._set_cap()
-        self._aim()
-
-    # -- pictures ---------------------------------------------------------------------------------
-
-    def encode(self, frame: av.VideoFrame, now: float) -> None:
-        """Have a picture encoded."""
-        if frame.width * frame.height != self._last_pixels:
-            self._measure(frame)
-        if not self.stream.active or not self.target_bps or now < self._retry_at:
-            return
-        if self.layer.max_frame_rate == 0:
-            return
-        if self._hint != self._wanted_hint:
-            self.release()  # the encoder is made for other pictures
-        jobs = self._jobs
-        if jobs is None:
-            jobs = self._open()
-        self._last_frame, self._last_frame_at = frame, now
-        if self._adapt(frame, now):
-            jobs.submit(frame)
-
-    def _adapt(self, frame: av.VideoFrame, now: float) -> bool:
-        """Follow what the bits and the encoder's time allow; whether this picture is to be sent."""
-        adaptation, layer = self.adaptation, self.layer
-        self._source_rate.count(now)
-        rate = self._rate(now)
-        size = int(frame.width / layer.scale_down_by), int(frame.height / layer.scale_down_by)
-        cap = self._cap_bps or default_bitrate(*size)
-        changed = adaptation.look(
-            now, self.target_bps, cap, size, rate, self.counts.frames, self.frames_dropped
-        )
-        self._limitation.note(self.limited_by, now)
-        if changed and self._coder is not None:
-            self._coder.scale = layer.scale_down_by * adaptation.scale
-        if adaptation.frame_rate is None:
-            return True
-        if now < self._due_at:
-            return False
-        self._due_at = max(self._due_at, now - 1 / rate) + 1 / adaptation.frame_rate
-        return True
-
-    def _rate(self, now: float) -> float:
-        """Pictures a second of the source, as far as they are wanted."""
-        rate = self._source_rate.per_second(now) or _USUAL_FRAME_RATE
-        bound = self.layer.max_frame_rate
-        return rate if bound is None else min(rate, bound)
-
-    @property
-    def _wanted_hint(self) -> str:
-        track = self._owner.track
-        return "" if track is None else track.contentHint
-
-    def _open(self) -> CoderStream[av.VideoFrame, tuple[list[EncodedUnit], float | None]]:
-        layer = self.layer
-        self._hint = self._wanted_hint
-        settings = VideoSettings(
-            bitrate_bps=max(1, self.target_bps),
-            scale_down_by=layer.scale_down_by * self.adaptation.scale,
-            max_frame_rate=layer.max_frame_rate,
-            content=self._hint,
-            parameters=layer.parameters,
-            implementation=layer.implementation,
-        )
-        coder = self._coder = VideoCoder(layer.codec, settings)
-        self._jobs = self._owner.pool.stream(
-            coder.encode,
-            self._encoded,
-            on_error=self._failed,
-            finish=coder.close,
-            cost_of=encoding_s,
-        )
-        return self._jobs
-
-    def _failed(self, error: Exception) -> None:
-        self.errors += 1
-        self._failures += 1
-        if self._failures >= _FAILURES:
-            self._failures = 0
-            self._retry_at = monotonic() + _RETRY_AFTER_S
-        self._owner.tell_error(error)
-
-    def _encoded(self, result: tuple[list[EncodedUnit], float | None]) -> None:
-        units, captured = result
-        if not units:
-            return
-        self._failures = 0
-        now = monotonic()
-        newest = captured
-        if self._coder is not None:
-            self.implementation = self._coder.implementation
-        rate = min(self._rate(now), self.adaptation.frame_rate or math.inf)
-        wanted = self.target_bps / 8 / (rate or _USUAL_FRAME_RATE)
-        for unit in units:
-            # an encoder may take several pictures before it gives the first
-            captured = newest if unit.opaque is None else noted_capture_time(unit.opaque)
-            timestamp, when = self._clock.map_captured(unit.timestamp, captured, now)
-            self.frame_rate.count(now)
-            self.counts.made(len(unit.data), wanted, unit.qp, key_frame=unit.key_frame)
-            self.width, self.height = unit.width, unit.height
-            transform = self._owner.transform
-            if transform is not None:
-                frame = EncodedMedia(
-                    self.layer.mime_type,
-                    unit.data,
-                    timestamp,
-                    VIDEO_TIME_BASE,
-                    key_frame=unit.key_frame,
-                    width=unit.width,
-                    height=unit.height,
-                    capture_time=captured,
-                    discardable=unit.discardable,
-                )
-                transform.on_encoded(frame, timestamp, when, self.stream, self)
-            else:
-                self._send(unit, timestamp, when, now)
-        self._owner.transport.wake()
-
-    def _send(self, unit: EncodedUnit, timestamp: int, when: float, now: float) -> None:
-        payloads = self._packetizer.packetize(
-            unit.data,
-            key_frame=unit.key_frame,
-            max_payload_bytes=self.layer.max_payload_bytes,
-            temporal_id=unit.temporal_id,
-            layer_sync=unit.layer_sync,
-            discardable=unit.discardable,
-        )
-        sent = self.stream.send(payloads, timestamp, now, key_frame=unit.key_frame, captured_at=when)
-        if not sent and self.stream.active:
-            self.request_key_frame()  # what follows would depend on what was not sent
-
-    # -- frames that are encoded already ----------------------------------------------------------
-
-    def pass_on(self, frame: EncodedMedia, now: float) -> None:
-        """Send an encoded frame as it is."""
-        if not self.stream.active or self._share_bps == 0:
-            return
-        if self._awaits_key_frame:
-            if not frame.key_frame:
-                return
-            self._awaits_key_frame = False
-        if frame.codec != self.layer.mime_type and frame.name != self.layer.codec:
-            self._owner.mismatched(frame)
-            return
-        if frame.width and frame.height:
-            self.width, self.height = frame.width, frame.height
-        timestamp, when = self._clock.map_captured(frame.ticks, frame.capture_time, now)
-        transform = self._owner.transform
-        if transform is not None:
-            transform.on_encoded(frame, timestamp, when, self.stream, self)
-        else:
-            self.send_encoded(frame, timestamp, when)
-
-    def send_encoded(self, frame: EncodedMedia, timestamp: int, captured_at: float) -> bool:
-        """Put a frame into packets and send them."""
-        now = monotonic()
-        try:
-            payloads = self._packetizer.packetize(
-                frame.data,
-                key_frame=frame.key_frame,
-                max_payload_bytes=self.layer.max_payload_bytes,
-                discardable=frame.discardable,
-            )
-        except ParseError as exc:
-            self.errors += 1
-            self._owner.tell_error(exc)
-            return False
-        sent = self.stream.send(payloads, timestamp, now, key_frame=frame.key_frame, captured_at=captured_at)
-        if not sent and self.stream.active:
-            self.request_key_frame()
-        self._owner.transport.wake()
-        return sent
-
-    # -- key frames -------------------------------------------------------------------------------
-
-    def on_key_frame_requested(self) -> None:
-        """The peer cannot go on without one."""
-        self.make_key_frame()
-        self._owner.on_key_frame_requested()
-
-    def make_key_frame(self) -> None:
-        """Make the next picture a key frame, and the last one again if none comes."""
-        self.request_key_frame()
-        frame, now = self._last_frame, monotonic()
-        if frame is not None and now - self._last_frame_at > _REPEAT_AFTER_S:
-            # a source that gives a picture only when something changes would leave the peer waiting
-            self.encode(frame, now)
-
-    def request_key_frame(self) -> None:
-        """Make the next picture a key frame."""
-        if self._coder is not None:
-            self._coder.key_frame_wanted = True
-        self._owner.ask_source_for_key_frame()
 
 
 class VideoOutbound(Outbound):
@@ -414,12 +52,17 @@ class VideoOutbound(Outbound):
         """Told whenever the peer asks for one, of any layer."""
         made: dict[int, VideoLayer] = {}
         # the smallest first: it is served first when bits are scarce
-        for index in sorted(range(len(layers)), key=lambda i: -layers[i].scale_down_by):
+        for index in sorted(range(len(layers)), key=lambda i: layers[i].rank):
             stream = transport.session.add_send_stream(layers[index].send)
             transport.session.set_active(stream, False)
             layer = made[index] = VideoLayer(self, layers[index], stream)
             transport.senders[stream.ssrc] = layer
         self.layers = [made[index] for index in range(len(layers))]
+
+    @property
+    def content_hint(self) -> str:
+        """Of the track."""
+        return "" if self.track is None else self.track.contentHint
 
     @property
     def streams(self) -> list[SendStream]:
@@ -436,6 +79,16 @@ class VideoOutbound(Outbound):
             active = self._sending and layer.active
             if each.stream.active is not active:
                 session.set_active(each.stream, active)
+
+    def told_of_layers(self, layer: VideoLayer, frame: EncodedMedia) -> list[tuple[Extension, bytes]]:
+        """What is told of the layers with a frame of one stream, if that was agreed."""
+        name = Extension.VIDEO_LAYERS_ALLOCATION
+        if name not in layer.stream.extension_ids.by_name or frame.spatial_id:
+            return []
+        now = monotonic()
+        streams = [each.as_sent(now) for each in self.layers]
+        value = layer.teller.next(self.layers.index(layer), streams, key_frame=frame.key_frame)
+        return [(name, value)] if value else []
 
     def bound(self, layer: VideoLayer, max_bitrate_bps: int | None) -> None:
         """How much a layer can use has changed."""

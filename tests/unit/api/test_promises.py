@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rtcstack import RTCPeerConnection
-from rtcstack.api.promises import Operation, OperationsChain, Task, Then, promise, rejected, settled
 from rtcstack.errors import InvalidStateError
+from rtcstack.promises import Operation, OperationsChain, Task, Then, promise, rejected, settled
 
 pytestmark = pytest.mark.asyncio
 

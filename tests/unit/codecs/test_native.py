@@ -13,6 +13,7 @@ from rtcstack.codecs.coders.av_encoder import AvEncoder
 from rtcstack.codecs.coders.opus import AvOpusDecoder, AvOpusEncoder
 from rtcstack.codecs.coders.video import VideoSettings, threads_for
 from rtcstack.codecs.native import library, opus, vpx
+from rtcstack.codecs.native.vpx_structures import VpxConfig
 from rtcstack.errors import OperationError, ParseError
 from tests.unit.codecs.material import picture, tone
 
@@ -44,7 +45,7 @@ def test_vpx_defaults_stand_where_they_are_read() -> None:
     found = vpx._library()
     assert found is not None
     for interface in found.interfaces.values():
-        config = vpx._Config()
+        config = VpxConfig()
         assert found.lib.vpx_codec_enc_config_default(interface, ctypes.byref(config), 0) == 0
         assert vpx._as_known(config)
         for name in ("g_w", "rc_target_bitrate", "rc_max_quantizer", "rc_buf_sz", "kf_min_dist"):

@@ -248,8 +248,8 @@ def test_capabilities_follow_the_coders() -> None:
         lambda codec: codec.name in ("vp8", "vp9", "pcmu", "opus"),
     )
     video, audio = few.of("video"), few.of("audio")
-    assert [codec.payload_type for codec in video.send] == [96, 97]
-    assert [codec.payload_type for codec in video.receive] == [96, 97, 98, 99, 100, 101]
+    assert [codec.payload_type for codec in video.send] == [96, 97, 122, 121, 123]
+    assert [codec.payload_type for codec in video.receive] == [96, 97, 98, 99, 100, 101, 122, 121, 123]
     assert [(codec.name, codec.clock_rate) for codec in audio.send] == [
         ("pcmu", 8000),
         ("telephone-event", 8000),

@@ -90,7 +90,7 @@ def test_what_chromium_offers_is_understood() -> None:
     names = {codec.payload_type: (codec.name, codec.apt) for codec in video.send_codecs}
     assert names[96] == ("vp8", None)
     assert names[97] == ("rtx", 96)
-    assert {name for name, _ in names.values()} == {"vp8", "vp9", "h264", "av1", "rtx"}
+    assert {name for name, _ in names.values()} == {"vp8", "vp9", "h264", "av1", "rtx", "red", "ulpfec"}
     assert "transport-cc" in video.send_codecs[0].rtcp_fb
     assert {each.uri.rpartition(":")[2] for each in audio.receive_extensions} >= {"mid", "ssrc-audio-level"}
     assert video.remote is not None

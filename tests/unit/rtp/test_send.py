@@ -16,6 +16,7 @@ from rtcstack.rtp.extensions import (
     read_abs_capture_time,
     read_audio_level,
 )
+from rtcstack.rtp.fec import read_parity
 from rtcstack.rtp.forward import MAX_SOURCES_LEFT
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.history import MAX_HISTORY_PACKETS
@@ -454,3 +455,83 @@ def test_padding_repeats_what_was_sent_or_is_plain() -> None:
     assert len(packets) == 3
     assert all(p.ssrc == 1002 and p.payload == b"" and p.data[-1] == 224 for p in packets)
     assert bare.stream.counts.padding_packets == 3
+
+
+DESCRIBED = {**IDS, Extension.DEPENDENCY_DESCRIPTOR: 13}
+
+
+def test_each_packet_has_its_descriptor_and_its_retransmission_repeats_it() -> None:
+    sender = Sender(extensions=DESCRIBED)
+    descriptors = [b"\x80\x00\x01" + bytes(30), b"\x00\x00\x01", b"\x40\x00\x01"]
+    packets = sender.send(3, descriptors=descriptors, orientation=VideoOrientation(90))
+    assert [p.extension(13) for p in packets] == descriptors
+    assert all(p.extension(IDS[Extension.MID]) == b"v" for p in packets)
+    sender.now += 0.2
+    again = sender.nack(*(p.sequence_number for p in packets))
+    assert {p.ssrc for p in again} == {1002}
+    assert [p.extension(13) for p in again] == descriptors
+    assert {p.extension(IDS[Extension.VIDEO_ORIENTATION]) for p in again} == {b"\x01"}
+    assert sender.stream.counts.header_bytes == sum(p.payload_start for p in (*packets, *again))
+    assert len(sender.stream._headers) <= 1
+
+
+def test_descriptors_without_a_number_are_left_out() -> None:
+    sender = Sender()
+    assert [p.extension(13) for p in sender.send(2, descriptors=[b"abc", b"def"])] == [None, None]
+
+
+class TestParity:
+    def sender(self) -> Sender:
+        sender = Sender(red_type=122, parity_type=123)
+        sender.stream.rtt_s = 0.1
+        return sender
+
+    def report(self, sender: Sender, fraction_lost: int) -> None:
+        for _ in range(8):
+            sender.stream.on_acknowledged(fraction_lost / 256)
+
+    def test_none_while_nothing_is_lost(self) -> None:
+        sender = self.sender()
+        self.report(sender, 0)
+        assert {p.payload_type for p in sender.send(10)} == {96}
+
+    def test_media_goes_in_red_and_parity_behind_it(self) -> None:
+        sender = self.sender()
+        self.report(sender, 40)
+        packets = sender.send(10)
+        assert {p.payload_type for p in packets} == {122}
+        first = packets[0].sequence_number
+        assert [p.sequence_number for p in packets] == list(range(first, first + len(packets)))
+        media, parity = packets[:10], packets[10:]
+        assert {p.payload[0] for p in media} == {96}
+        assert {p.payload[0] for p in parity} == {123}
+        assert len(parity) == int(10 * sender.stream.protection.overhead) > 0
+        assert [p.marker for p in packets] == [False] * 9 + [True] + [False] * len(parity)
+        assert sender.stream.counts.parity_packets == len(parity)
+
+    def test_retransmissions_are_of_media_and_out_of_red(self) -> None:
+        sender = self.sender()
+        self.report(sender, 40)
+        packets = sender.send(10)
+        sender.now += 0.5
+        (again,) = sender.nack(packets[3].sequence_number)
+        assert (again.ssrc, again.payload_type) == (1002, 97)
+        assert again.payload[2:] == packets[3].payload[1:]
+        assert sender.nack(packets[10].sequence_number) == []  # parity is not kept
+
+    def test_what_was_refused_is_not_protected(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sender = self.sender()
+        self.report(sender, 40)
+        with monkeypatch.context() as patched:
+            patched.setattr(Pacer, "push", lambda *_: False)
+            assert not sender.stream.send([b"refused"] * 3, 0, sender.now)
+        packets = sender.send(10)
+        numbers = {p.sequence_number for p in packets if p.payload[0] == 96}
+        for p in packets[10:]:
+            parity = read_parity(p.payload[1:])
+            assert {parity.base + offset for offset in parity.offsets} <= numbers
+
+    def test_a_peer_without_it_gets_none(self) -> None:
+        sender = Sender()
+        self.report(sender, 40)
+        assert {p.payload_type for p in sender.send(10)} == {96}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rtcstack.codecs.layers import LayerPlace, scalability_mode
 from rtcstack.codecs.payload.annexb import START_CODE, nal_units
 from rtcstack.codecs.payload.av1 import Av1Depacketizer, Av1Packetizer
 from rtcstack.codecs.payload.base import Packetizer, split_evenly
@@ -45,28 +46,29 @@ def test_pieces_are_few_and_equal(length: int, limit: int) -> None:
     frame=st.binary(min_size=1, max_size=6000),
     limit=limits,
     key_frame=st.booleans(),
-    temporal_id=st.none() | st.integers(0, 2),
-    layer_sync=st.booleans(),
+    position=st.none() | st.integers(0, 3),
 )
-def test_frames_survive(
-    name: str, frame: bytes, limit: int, key_frame: bool, temporal_id: int | None, layer_sync: bool
-) -> None:
+def test_frames_survive(name: str, frame: bytes, limit: int, key_frame: bool, position: int | None) -> None:
     make, depacketizer = FORMATS[name]
+    mode = scalability_mode("L1T3")
+    assert mode is not None
+    place = None if position is None else LayerPlace(mode, position, key_picture=key_frame)
     payloads = make().packetize(
         frame,
         key_frame=key_frame,
         max_payload_bytes=limit,
-        temporal_id=temporal_id,
-        layer_sync=layer_sync,
+        place=place,
     )
     assert all(len(p) <= limit for p in payloads)
     infos = [depacketizer.depacketize(p) for p in payloads]
     assert depacketizer.assemble(infos) == frame
     assert [i.starts_frame for i in infos] == [True] + [False] * (len(infos) - 1)
     assert len({i.picture_id for i in infos}) == 1
-    if temporal_id is not None:
-        assert all(i.temporal_id == temporal_id and i.layer_sync is layer_sync for i in infos)
-        assert all(i.tl0_pic_idx == (0 if temporal_id == 0 else 255) for i in infos)
+    if place is not None:
+        assert all(i.temporal_id == place.temporal_id for i in infos)
+        assert all(i.tl0_pic_idx == (0 if place.temporal_id == 0 else 255) for i in infos)
+        if place.temporal_id:
+            assert all(i.layer_sync is place.step.is_sync for i in infos)
     if name == "VP9":
         assert all(i.key_frame is key_frame for i in infos)
 

@@ -94,3 +94,18 @@ def test_nothing_is_given_up_when_both_are_wanted() -> None:
     assert run.last(20, 100_000) == 0
     assert run.adaptation.frame_rate is None
     assert run.adaptation.limited_by == "bandwidth"
+
+
+def test_another_preference_takes_back_what_the_first_gave_up() -> None:
+    adaptation = Adaptation("balanced")
+    now, frames = 10.0, 0
+    while adaptation.scale == 1.0:
+        now, frames = now + 0.1, frames + 3
+        adaptation.look(now, 100_000, 2_500_000, (1280, 720), 30, frames, 0)
+    adaptation.preference = "maintain-resolution"
+    assert adaptation.look(now + 1, 100_000, 2_500_000, (1280, 720), 30, frames, 0)
+    assert adaptation.scale == 1.0
+    assert adaptation.frame_rate is not None
+    adaptation.preference = "maintain-framerate"
+    adaptation.look(now + 2, 100_000, 2_500_000, (1280, 720), 30, frames, 0)
+    assert adaptation.frame_rate is None

@@ -18,6 +18,7 @@ from rtcstack.media.frames import VIDEO_TIME_BASE
 from rtcstack.media.pipeline.outbound import Layer
 from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.media.pipeline.video_out import VideoOutbound
+from rtcstack.media.testsources import test_picture
 from rtcstack.rtp.session import RtpSession
 from tests.unit.rtp.media import session, video_parameters
 
@@ -173,3 +174,22 @@ def test_encoded_frames_of_a_layer_that_paused_begin_again_with_a_key_frame() ->
     deliver(True)
     deliver(False)
     assert sent == [1, 1, 1, 2, 3]
+
+
+def test_the_content_says_what_is_given_up() -> None:
+    """mst-content-hint, section 4.3: at once, and only where the application has said nothing."""
+    out, _ = outbound_of([layer(0, Encoding())])
+    one = out.layers[0]
+    assert out.track is not None
+
+    def preference(hint: str) -> str:
+        out.track.contentHint = hint  # type: ignore[union-attr]
+        one.encode(test_picture(0, 64, 64), 10.0)
+        return one.adaptation.preference
+
+    assert preference("") == "balanced"
+    assert preference("detail") == preference("text") == "maintain-resolution"
+    assert preference("motion") == "maintain-framerate"
+    out.update([replace(one.layer, degradation="balanced")])
+    assert preference("text") == "balanced"
+    out.close()

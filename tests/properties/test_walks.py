@@ -1,0 +1,41 @@
+"""Two connections through random calls, right and wrong ones, each compared with a model after each step.
+
+The model is `tests/support/model`: webrtc-pc's algorithms, executable. ``WALKS`` in the environment says how
+many walks there are (`make properties`: thousands); a seed that failed is run again by
+``python -m tests.properties.test_walks SEED [wild]``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.support.walk.walk import walk
+
+HONEST = int(os.environ.get("WALKS", "120"))
+"""Walks in which descriptions arrive as they were made: in the end both sides agree, and data flows."""
+
+WILD = 3 * HONEST
+"""Walks in which whatever was ever described is set anywhere, as anything. They are much shorter."""
+
+CHUNK = 20
+
+BEGIN = int(os.environ.get("WALKS_FROM", "0"))
+
+
+@pytest.mark.parametrize("first", range(BEGIN, BEGIN + HONEST, CHUNK))
+def test_connections_do_as_the_model_and_agree_in_the_end(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        walk(seed)
+
+
+@pytest.mark.parametrize("first", range(BEGIN, BEGIN + WILD, 3 * CHUNK))
+def test_connections_do_as_the_model_whatever_is_described(first: int) -> None:
+    for seed in range(first, first + 3 * CHUNK):
+        walk(seed, honest=False)
+
+
+if __name__ == "__main__":
+    walk(int(sys.argv[1]), honest="wild" not in sys.argv)

@@ -1,0 +1,1 @@
+"""Random walks of two connections, each beside its model (`tests/support/model`)."""

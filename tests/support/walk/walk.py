@@ -1,0 +1,128 @@
+"""One random walk of two connections beside their models."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from rtcstack import RTCConfiguration, RTCPeerConnection
+from rtcstack.testing import run
+from tests.support.loops import stand_on
+from tests.support.model.errors import DivergenceError
+from tests.support.walk.agreement import agree
+from tests.support.walk.both import Both
+from tests.support.walk.exchange import Exchange
+from tests.support.walk.moves import Moves
+
+__all__ = ["walk"]
+
+STEPS = 25
+
+
+def walk(seed: int, steps: int = STEPS, *, honest: bool = True) -> None:
+    """Walk, and compare after each step.
+
+    Args:
+        seed: of everything that is left to chance.
+        steps: how far.
+        honest: whether descriptions reach the other side as they were made, and in order; then both sides
+            agree in the end. Otherwise they get whatever was ever described, as whatever type.
+
+    Raises:
+        DivergenceError: a connection is not as its model; with the story so far.
+    """
+    story: list[str] = []
+    try:
+        run(_walk(seed, steps, story, honest=honest), seed=seed)
+    except Exception as error:
+        told = "\n  ".join(story)
+        raise DivergenceError(f"seed {seed}: {type(error).__name__}: {error}\nstory:\n  {told}") from error
+
+
+async def _walk(seed: int, steps: int, story: list[str], *, honest: bool) -> None:
+    dice = random.Random(seed)
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(f"{context.get('message')}: {context.get('exception')!r}")
+    )
+    policy = dice.choice(("balanced", "max-bundle", "max-compat"))
+    sides = []
+    for name in ("alice", "bob"):
+        with stand_on(name):
+            sides.append(Both(name, RTCPeerConnection(RTCConfiguration(bundlePolicy=policy)), story))
+    a, b = sides
+    a.is_honest = b.is_honest = honest
+    exchange = Exchange((a, b), dice)
+    moves = [Moves(a, dice), Moves(b, dice)]
+    with stand_on("stranger"):
+        stranger = RTCPeerConnection()
+    stranger.addTransceiver("audio")
+    for each in moves:
+        each.stranger = stranger
+    try:
+        for _ in range(steps):
+            await (_step if honest else _wild_step)(dice, exchange, moves)
+        if not honest:
+            return
+        if dice.random() < 0.15:
+            story.append("close")
+            await _close(dice, exchange, moves)
+        else:
+            story.append("-- agreement")
+            await agree(exchange)
+    finally:
+        for each_side in sides:
+            await each_side.pc.close()
+        await stranger.close()
+    await asyncio.sleep(0.1)
+    if reported:
+        raise DivergenceError(f"an exception reached the loop: {reported[0]}")
+
+
+async def _step(dice: random.Random, exchange: Exchange, moves: list[Moves]) -> None:
+    for _ in range(dice.choice((0, 0, 1, 1, 2, 3))):
+        dice.choice(moves).make()
+    if dice.random() < 0.15:
+        exchange.wrong(dice.choice(exchange.sides))
+    if dice.random() < 0.3:
+        # at the same time as what is chained already
+        for _ in range(dice.choice((1, 2))):
+            dice.choice(moves).make()
+    for side in exchange.sides:
+        await side.settle()
+    if dice.random() < 0.6:
+        await exchange.step()
+    if dice.random() < 0.2:
+        # while the task of a step is on its way
+        dice.choice(moves).make()
+    if dice.random() < 0.1:
+        await asyncio.sleep(dice.choice((0.01, 0.5, 3.0)))
+    for side in exchange.sides:
+        await side.settle()
+
+
+async def _wild_step(dice: random.Random, exchange: Exchange, moves: list[Moves]) -> None:
+    """Some calls, all at once."""
+    for _ in range(dice.choice((1, 1, 2, 3, 4))):
+        if dice.random() < 0.5:
+            dice.choice(moves).make()
+        else:
+            exchange.wild(dice.choice(exchange.sides))
+    for side in exchange.sides:
+        await side.settle()
+        exchange.remember(side)
+
+
+async def _close(dice: random.Random, exchange: Exchange, moves: list[Moves]) -> None:
+    """One side closes with calls under way; afterwards all it may do is refused."""
+    side = dice.choice(exchange.sides)
+    made = moves[exchange.sides.index(side)]
+    if dice.random() < 0.5:
+        made.make()
+        exchange.wrong(side)
+    side.call("close", side.pc.close, side.model.close)
+    for _ in range(4):
+        made.make()
+    exchange.set_local(side)
+    exchange.set_remote(side, "offer", "rubbish")
+    await side.settle()
