@@ -97,11 +97,12 @@ if TYPE_CHECKING:
         MediaTrackSettings,
         MediaTrackSupportedConstraints,
     )
+    from rtcstack.media.devices import camera, microphone, screen
     from rtcstack.media.encoded import EncodedMedia
     from rtcstack.media.encodedsource import EncodedSource
     from rtcstack.media.encoder import MediaEncoder
     from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
-    from rtcstack.media.player import MediaPlayer, camera, microphone, screen
+    from rtcstack.media.player import MediaPlayer
     from rtcstack.media.processed import processed
     from rtcstack.media.recorder import MediaRecorder
     from rtcstack.media.sinks import CallbackSink, MediaBlackhole, MediaRelay, save_picture
@@ -357,11 +358,11 @@ _HOMES = {
     "VideoTrackGenerator": "rtcstack.media.trackgenerator",
     "audio_frame": "rtcstack.media.frames",
     "audio_to_numpy": "rtcstack.media.frames",
-    "camera": "rtcstack.media.player",
-    "microphone": "rtcstack.media.player",
+    "camera": "rtcstack.media.devices",
+    "microphone": "rtcstack.media.devices",
     "processed": "rtcstack.media.processed",
     "save_picture": "rtcstack.media.sinks",
-    "screen": "rtcstack.media.player",
+    "screen": "rtcstack.media.devices",
     "video_frame": "rtcstack.media.frames",
     "video_to_numpy": "rtcstack.media.frames",
 }

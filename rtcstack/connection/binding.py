@@ -76,8 +76,15 @@ def is_received(section: Section) -> bool:
 # -- sending ------------------------------------------------------------------------------------------
 
 
-def choose_codec(section: Section, encoding: Encoding) -> Codec | None:
-    """The codec that an encoding is sent with: the one set for it, else the first that was agreed."""
+def choose_codec(section: Section, encoding: Encoding, brought: Sequence[str] = ()) -> Codec | None:
+    """The codec that an encoding is sent with: the one set for it, else what the track is encoded with
+    already, else the first that was agreed.
+
+    Args:
+        section: agreed.
+        encoding: of the sender.
+        brought: lower-case names of what the track is encoded with, the likeliest first.
+    """
     media = [c for c in section.send_codecs if not c.is_resiliency]
     wanted = encoding.codec
     if wanted is not None:
@@ -86,6 +93,10 @@ def choose_codec(section: Section, encoding: Encoding) -> Codec | None:
                 wanted.mime_type.lower(),
                 wanted.clock_rate,
             ) and (encoding.any_parameters or wanted.parameters == codec.parameters):
+                return codec
+    for name in brought:
+        for codec in media:
+            if codec.name == name:
                 return codec
     return media[0] if media else None
 
@@ -97,6 +108,7 @@ def send_layers(
     cname: str,
     settings: MediaSettings,
     degradation: str | None = None,
+    brought: Sequence[str] = (),
 ) -> list[Layer]:
     """What a sender sends, one layer for each encoding that the peer takes.
 
@@ -107,13 +119,14 @@ def send_layers(
         cname: the connection's.
         settings: the connection's.
         degradation: an RTCDegradationPreference, or None.
+        brought: lower-case names of what the track is encoded with already.
     """
     used = list(zip(encodings, ssrcs, strict=True))
     # a peer without simulcast gets the first
     used = [(e, s) for e, s in used if e.rid in section.send_rids] if section.send_rids else used[:1]
     layers = []
     for encoding, pair in used:
-        codec = choose_codec(section, encoding)
+        codec = choose_codec(section, encoding, brought)
         if codec is not None:
             rid = encoding.rid if section.send_rids else None
             layer = _layer(section, encoding, codec, pair, rid, cname, len(used))

@@ -21,6 +21,7 @@ from rtcstack.connection.transportentry import TransportEntry
 from rtcstack.entropy import random_hex
 from rtcstack.errors import OperationError
 from rtcstack.jsep.session import Section
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.coders import coder_pool
 from rtcstack.media.pipeline.outbound import Layer, SendTransform
@@ -129,6 +130,7 @@ class Sender:
             track: of the sender's kind, or None.
             as_new: descriptions name it, instead of the track before.
         """
+        before = self.codecs_brought
         if track is not self.track:
             self.meter = None if track is None else SourceMeter(track)
         self.track = track
@@ -137,6 +139,14 @@ class Sender:
         if self.outbound is not None:
             self.outbound.meter = self.meter
             self.outbound.set_track(track)
+            if before != self.codecs_brought:
+                self._update()  # another of the codecs that were agreed
+
+    @property
+    def codecs_brought(self) -> tuple[str, ...]:
+        """Lower-case names of what the track is encoded with already, the likeliest first."""
+        source = None if self.track is None else self.track.source
+        return source.possible_codecs if isinstance(source, EncodedSource) else ()
 
     def set_parameters(self, encodings: Sequence[Encoding], degradation: str | None) -> None:
         """How to send from now on.
@@ -395,4 +405,5 @@ class Sender:
             self.cname,
             settings=self._settings,
             degradation=self.degradation,
+            brought=self.codecs_brought,
         )

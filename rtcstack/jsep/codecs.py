@@ -194,7 +194,8 @@ def preferred(capabilities: Capabilities, transceiver: TransceiverIntent) -> tup
     """Our codecs for a transceiver, in order, and whether the order is the application's.
 
     Preferences pick and order; those that the direction rules out are passed over, and when none
-    is left the default holds (webrtc-pc, "filteredCodecs"). Naming RTX keeps the retransmission
+    is left the default holds (webrtc-pc, "filteredCodecs"); then what the track is encoded with already
+    comes first. Naming RTX keeps the retransmission
     format of every codec that was picked, behind it.
     """
     available = supported(capabilities, transceiver.kind, transceiver.direction)
@@ -212,7 +213,18 @@ def preferred(capabilities: Capabilities, transceiver: TransceiverIntent) -> tup
                     picked.append(rtx[codec.payload_type])
                 break
     result = _without_orphans(picked)
-    return (result, True) if result else (available, False)
+    if result:
+        return result, True
+    brought = {
+        codec.payload_type: None
+        for name in transceiver.codecs_brought
+        for codec in available
+        if codec.name == name
+    }
+    if not brought:
+        return available, False
+    first = [c for number in brought for c in available if number in (c.payload_type, c.apt)]
+    return (*first, *(codec for codec in available if codec not in first)), True
 
 
 def _without_orphans(codecs: Iterable[Codec]) -> tuple[Codec, ...]:

@@ -54,6 +54,8 @@ class TransceiverIntent:
         kind: "audio" or "video".
         direction: as the application set it ("inactive" once it is stopping).
         codec_preferences: None or empty for the default; payload types are not looked at.
+        codecs_brought: lower-case names of those that the track is encoded with already, which come first
+            where the application has no preferences.
         header_extensions: the ones to offer and to accept; None for the capabilities'. The
             direction "inactive" leaves one out.
         layered: it sends several encodings, or one in layers.
@@ -63,6 +65,7 @@ class TransceiverIntent:
         stopping: stop() was called.
         stopped: it has come to an end.
         created_by_add_track: addTrack made it, so that remote offers may take it.
+        fits_any_offer: remote offers may take it whoever made it, and whether or not the peer receives.
         used_by_add_track: addTrack attached a track to it, so that it survives a rollback.
     """
 
@@ -70,6 +73,7 @@ class TransceiverIntent:
     kind: str
     direction: Direction = Direction.SENDRECV
     codec_preferences: tuple[CodecFormat, ...] | None = None
+    codecs_brought: tuple[str, ...] = ()
     header_extensions: tuple[HeaderExtension, ...] | None = None
     layered: bool = False
     msids: tuple[tuple[str, str], ...] = ()
@@ -79,6 +83,7 @@ class TransceiverIntent:
     stopped: bool = False
     created_by_add_track: bool = False
     used_by_add_track: bool = False
+    fits_any_offer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -11,11 +13,12 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from rtcstack.codecs.costs import DECODING_S_PER_PIXEL, SOUND_S_PER_SAMPLE
+from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import AUDIO_SAMPLE_RATE, VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, Frame
 from rtcstack.media.resampling import Resampler
 from rtcstack.media.timeline import MAX_STEP_S, Timeline
 
-__all__ = ["MAX_PACKETS", "FileReader", "Piece", "wanted_streams"]
+__all__ = ["MAX_PACKETS", "FileReader", "MediaReader", "Piece", "placed", "wanted_streams"]
 
 MAX_PACKETS = 64
 """Packets that a piece may take of a file, also of damaged ones, that give no frame."""
@@ -35,7 +38,7 @@ class Piece(NamedTuple):
         error: why, if it is not the file's end.
     """
 
-    frames: list[tuple[float, str, Frame]]
+    frames: list[tuple[float, str, Frame | EncodedMedia]]
     is_last: bool = False
     error: Exception | None = None
 
@@ -52,7 +55,7 @@ def wanted_streams(container: InputContainer) -> dict[str, Stream]:
     return found
 
 
-class FileReader:
+class MediaReader(ABC):
     """Reads a file, a URL or a device. One call at a time, by any thread.
 
     Args:
@@ -71,15 +74,25 @@ class FileReader:
         self._video = next((each for each in streams if isinstance(each, av.VideoStream)), None)
         self._loops = loops
         self._steps = self._read_all()
+        self._end_s = 0.0
         self.is_stopping = False
         self.is_closed = False
 
+    @abstractmethod
     def cost_s(self, count: int) -> float:
         """Seconds of work that so many frames stand for, where time is modelled."""
-        video = self._video
-        if video is None:
-            return count * _AUDIO_FRAME_SAMPLES * SOUND_S_PER_SAMPLE
-        return count * video.width * video.height * DECODING_S_PER_PIXEL
+
+    @abstractmethod
+    def read_once(self, offset_s: float) -> Iterator[tuple[float, str, Frame | EncodedMedia] | None]:
+        """Frames from the beginning to the end, and None after each packet.
+
+        Args:
+            offset_s: where the beginning stands.
+        """
+
+    def ends_at(self, seconds: float) -> None:
+        """A frame reaches until then."""
+        self._end_s = max(self._end_s, seconds)
 
     def read(self, count: int) -> Piece:
         """Read on.
@@ -87,7 +100,7 @@ class FileReader:
         Args:
             count: frames at most. There may be fewer, or none, before the end.
         """
-        frames: list[tuple[float, str, Frame]] = []
+        frames: list[tuple[float, str, Frame | EncodedMedia]] = []
         if self.is_closed:
             return Piece(frames, is_last=True)
         packets = 0
@@ -110,76 +123,87 @@ class FileReader:
             self._container.close()
             self.is_closed = True
 
-    def _read_all(self) -> Generator[tuple[float, str, Frame] | None]:
-        """Frames, and None after each packet."""
+    def _read_all(self) -> Generator[tuple[float, str, Frame | EncodedMedia] | None]:
         offset = 0.0
         while True:
-            # What was cut together, or sent by a camera that began anew, jumps; each kind goes on where
-            # it was, and both begin with the first of them.
-            lines: dict[str, Timeline] = {}
-            first: float | None = None
-            last = 0.0
-            resampler = Resampler(self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
-            for frame in self._decoded():
-                if frame is None:
-                    yield None
-                    continue
-                at = frame.time
-                if at is None:
-                    continue
-                if first is None:
-                    first = at
-                if isinstance(frame, av.VideoFrame):
-                    placed = _placed(lines, "video", at - first)
-                    if placed is None:
-                        continue
-                    seconds = placed + offset
-                    frame.pts = round(seconds * VIDEO_CLOCK_RATE)
-                    frame.time_base = VIDEO_TIME_BASE
-                    last = max(last, seconds + self._frame_interval())
-                    yield seconds, "video", frame
-                    continue
-                if not SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
-                    raise ValueError(f"sound of {frame.sample_rate} Hz cannot be played")
-                for piece in resampler.resample(frame):
-                    placed = _placed(lines, "audio", (piece.time or 0.0) - first)
-                    if placed is None:
-                        continue
-                    seconds = placed + offset
-                    piece.pts = round(seconds * AUDIO_SAMPLE_RATE)
-                    piece.time_base = Fraction(1, AUDIO_SAMPLE_RATE)
-                    last = max(last, seconds + piece.samples / AUDIO_SAMPLE_RATE)
-                    yield seconds, "audio", piece
-            if not self._loops or self.is_stopping or last <= offset:
+            with contextlib.suppress(av.error.EOFError):
+                yield from self.read_once(offset)
+            if not self._loops or self.is_stopping or self._end_s <= offset:
                 return
-            offset = last
+            offset = self._end_s
             self._container.seek(0)
-
-    def _decoded(self) -> Iterator[Frame | None]:
-        try:
-            for packet in self._container.demux(self._streams):
-                if self.is_stopping:
-                    return
-                try:
-                    for frame in packet.decode():
-                        if isinstance(frame, av.VideoFrame | av.AudioFrame):
-                            yield frame
-                except av.error.InvalidDataError:
-                    pass  # a damaged packet costs itself only
-                yield None
-        except av.error.EOFError:
-            return
-
-    def _layout(self) -> str:
-        audio = self._container.streams.audio
-        return "mono" if audio and audio[0].codec_context.layout.nb_channels == 1 else "stereo"
 
     def _frame_interval(self) -> float:
         rate = None if self._video is None else self._video.average_rate
         return float(1 / rate) if rate else 1 / 30
 
 
-def _placed(lines: dict[str, Timeline], kind: str, seconds: float) -> float | None:
+class FileReader(MediaReader):
+    """Decodes what it reads."""
+
+    def cost_s(self, count: int) -> float:
+        """See `MediaReader.cost_s`."""
+        video = self._video
+        if video is None:
+            return count * _AUDIO_FRAME_SAMPLES * SOUND_S_PER_SAMPLE
+        return count * video.width * video.height * DECODING_S_PER_PIXEL
+
+    def read_once(self, offset_s: float) -> Iterator[tuple[float, str, Frame | EncodedMedia] | None]:
+        """See `MediaReader.read_once`."""
+        # What was cut together, or sent by a camera that began anew, jumps; each kind goes on where
+        # it was, and both begin with the first of them.
+        lines: dict[str, Timeline] = {}
+        first: float | None = None
+        resampler = Resampler(self._layout(), AUDIO_SAMPLE_RATE, _AUDIO_FRAME_SAMPLES)
+        for frame in self._decoded():
+            if frame is None:
+                yield None
+                continue
+            at = frame.time
+            if at is None:
+                continue
+            if first is None:
+                first = at
+            if isinstance(frame, av.VideoFrame):
+                on_line = placed(lines, "video", at - first)
+                if on_line is None:
+                    continue
+                seconds = on_line + offset_s
+                frame.pts = round(seconds * VIDEO_CLOCK_RATE)
+                frame.time_base = VIDEO_TIME_BASE
+                self.ends_at(seconds + self._frame_interval())
+                yield seconds, "video", frame
+                continue
+            if not SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
+                raise ValueError(f"sound of {frame.sample_rate} Hz cannot be played")
+            for piece in resampler.resample(frame):
+                on_line = placed(lines, "audio", (piece.time or 0.0) - first)
+                if on_line is None:
+                    continue
+                seconds = on_line + offset_s
+                piece.pts = round(seconds * AUDIO_SAMPLE_RATE)
+                piece.time_base = Fraction(1, AUDIO_SAMPLE_RATE)
+                self.ends_at(seconds + piece.samples / AUDIO_SAMPLE_RATE)
+                yield seconds, "audio", piece
+
+    def _decoded(self) -> Iterator[Frame | None]:
+        for packet in self._container.demux(self._streams):
+            if self.is_stopping:
+                return
+            try:
+                for frame in packet.decode():
+                    if isinstance(frame, av.VideoFrame | av.AudioFrame):
+                        yield frame
+            except av.error.InvalidDataError:
+                pass  # a damaged packet costs itself only
+            yield None
+
+    def _layout(self) -> str:
+        audio = self._container.streams.audio
+        return "mono" if audio and audio[0].codec_context.layout.nb_channels == 1 else "stereo"
+
+
+def placed(lines: dict[str, Timeline], kind: str, seconds: float) -> float | None:
     """Where a frame stands on its line, in seconds; None for one that is to be left out."""
     line = lines.get(kind)
     if line is None:

@@ -11,20 +11,25 @@ import asyncio
 import heapq
 import logging
 import os
-import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 
 from rtcstack.clock import monotonic, unix_time
-from rtcstack.errors import NotFoundError
-from rtcstack.media.filereader import FileReader, Piece, wanted_streams
+from rtcstack.errors import NotFoundError, NotSupportedError
+from rtcstack.events import Event, EventTarget, HandlerAttribute
+from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedreader import EncodedFileReader
+from rtcstack.media.encodedsource import EncodedSource
+from rtcstack.media.filereader import FileReader, MediaReader, Piece, wanted_streams
 from rtcstack.media.files import is_at_hand
 from rtcstack.media.frames import Frame, frame_bytes, set_capture_time
 from rtcstack.media.source import TrackSource
 from rtcstack.media.track import MediaStreamTrack
+from rtcstack.media.unwrapping import Unwrapper, unwrapper
 from rtcstack.platform import Jobs
 from rtcstack.workers import Threads, dedicated, jobs, run
 
@@ -33,10 +38,7 @@ __all__ = [
     "MAX_IN_FLIGHT",
     "MAX_WAITING_BYTES",
     "MediaPlayer",
-    "camera",
-    "is_at_hand",
-    "microphone",
-    "screen",
+    "MediaPlayerErrorEvent",
 ]
 
 MAX_DECODED_AHEAD = 64
@@ -51,12 +53,10 @@ MAX_IN_FLIGHT = 8
 _logger = logging.getLogger("rtcstack.media")
 
 
-class _PlayerSource(TrackSource):
-    """One of a player's tracks."""
+class _OfPlayer(TrackSource):
+    """Tells its player."""
 
-    def __init__(self, kind: str, label: str, player: MediaPlayer) -> None:
-        super().__init__(kind, label)
-        self._player = player
+    _player: MediaPlayer
 
     def demanded(self) -> None:
         self._player.start()
@@ -68,10 +68,42 @@ class _PlayerSource(TrackSource):
         self._player.hand_out()
 
 
-class MediaPlayer:
+class _PlayerSource(_OfPlayer):
+    """One of a player's tracks."""
+
+    def __init__(self, kind: str, label: str, player: MediaPlayer) -> None:
+        super().__init__(kind, label)
+        self._player = player
+
+
+class _EncodedPlayerSource(_OfPlayer, EncodedSource):
+    """One of the tracks of a player that decodes nothing."""
+
+    def __init__(self, codec: str, label: str, player: MediaPlayer) -> None:
+        EncodedSource.__init__(self, codec, label)
+        self._player = player
+
+
+class MediaPlayerErrorEvent(Event):
+    """Playing has failed, and the tracks have ended.
+
+    Attributes:
+        error: why.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("error")
+        self.error = error
+
+
+class MediaPlayer(EventTarget):
     """Plays a file, a URL or a device.
 
-    Audio comes as 16-bit stereo (or mono) at 48 kHz in frames of 20 ms; video as it is.
+    Audio comes as 16-bit stereo (or mono) at 48 kHz in frames of 20 ms; video as it is. Or nothing is
+    decoded: a connection then sends what is in the file, H.264, H.265, VP8, VP9, AV1, Opus or G.711, and
+    offers that codec first. A file has key frames where it has them, whoever asks for one.
 
     Args:
         file: path, URL, or the device's name; or an object with ``read``.
@@ -79,11 +111,21 @@ class MediaPlayer:
         options: FFmpeg's, for the format, e.g. ``{"framerate": "30", "video_size": "640x480"}``.
         loop: begin anew at the end; time goes on.
         realtime: as fast as the time in it says; False for as fast as it is read, with nothing
-            dropped. Devices have their own time and are never held back.
+            dropped. Devices and RTSP have their own time and are never held back.
+        decode: False for `EncodedMedia` frames, as they are in the file.
+
+    Attributes:
+        refused: of what cannot be sent as it is, by kind, why: AAC, or pictures with B-frames. The log says
+            it, too, and there is no track of it.
+
+    Events: error, when reading fails in the middle: the tracks end.
 
     Raises:
         NotFoundError: it cannot be opened, or holds neither audio nor video.
+        NotSupportedError: nothing in it can be sent as it is.
     """
+
+    onerror = HandlerAttribute("error")
 
     def __init__(
         self,
@@ -93,7 +135,9 @@ class MediaPlayer:
         *,
         loop: bool = False,
         realtime: bool = True,
+        decode: bool = True,
     ) -> None:
+        super().__init__()
         name = os.fspath(file) if isinstance(file, str | os.PathLike) else file
         try:
             container = av.open(name, "r", format=format, options=dict(options or {}), timeout=(20.0, 20.0))
@@ -102,17 +146,19 @@ class MediaPlayer:
         self._is_device = _is_device(container)
         self._is_at_hand = is_at_hand(name) and not self._is_device
         self._realtime = realtime and not self._is_device
-        self._sources: dict[str, _PlayerSource] = {}
-        label = self._name = str(name)
+        self._sources: dict[str, _OfPlayer] = {}
+        self.refused: dict[str, NotSupportedError] = {}
+        self._name = str(name)
         wanted = wanted_streams(container)
-        for kind in wanted:
-            self._sources[kind] = _PlayerSource(kind, label, self)
         if not wanted:
             container.close()
             raise NotFoundError(f"{name!r} holds neither audio nor video")
-        if (video := wanted.get("video")) is not None:
-            video.codec_context.thread_type = "AUTO"
-        self._reader = FileReader(container, list(wanted.values()), loops=loop and not self._is_device)
+        self._reader: MediaReader
+        loops = loop and not self._is_device
+        if decode:
+            self._reader = self._decoding(container, wanted, loops=loops)
+        else:
+            self._reader = self._passing(container, wanted, loops=loops)
         self._tracks = {kind: source.track() for kind, source in self._sources.items()}
         self._workers: Jobs | None = None  # once it has begun
         self._thread: Threads | None = None  # if they are its own
@@ -120,7 +166,7 @@ class MediaPlayer:
         self._reads = 0  # under way
         self._is_read = False
         self._is_closing = False
-        self._waiting: list[tuple[float, int, str, Frame]] = []
+        self._waiting: list[tuple[float, int, str, Frame | EncodedMedia]] = []
         self._counts = dict.fromkeys(self._sources, 0)  # of what waits
         self._waiting_bytes = 0
         self._largest = 0  # frame so far, in bytes
@@ -128,6 +174,30 @@ class MediaPlayer:
         self._began_at = 0.0
         self._is_giving = False
         self._timer: asyncio.TimerHandle | None = None
+
+    def _decoding(self, container: InputContainer, wanted: dict[str, Stream], *, loops: bool) -> MediaReader:
+        for kind in wanted:
+            self._sources[kind] = _PlayerSource(kind, self._name, self)
+        if (video := wanted.get("video")) is not None:
+            video.codec_context.thread_type = "AUTO"
+        return FileReader(container, list(wanted.values()), loops=loops)
+
+    def _passing(self, container: InputContainer, wanted: dict[str, Stream], *, loops: bool) -> MediaReader:
+        unwrappers: dict[int, Unwrapper] = {}
+        for kind, stream in wanted.items():
+            try:
+                unwrappers[stream.index] = found = unwrapper(stream)
+            except NotSupportedError as exc:
+                self.refused[kind] = exc
+            else:
+                self._sources[kind] = _EncodedPlayerSource(found.codec, self._name, self)
+        said = "; ".join(str(exc) for exc in self.refused.values())
+        if not unwrappers:
+            container.close()
+            raise NotSupportedError(f"{self._name!r}: {said}")
+        if said:
+            _logger.warning("%s: %s", self._name, said)
+        return EncodedFileReader(container, unwrappers, loops=loops)
 
     @classmethod
     async def open(
@@ -138,15 +208,16 @@ class MediaPlayer:
         *,
         loop: bool = False,
         realtime: bool = True,
+        decode: bool = True,
     ) -> MediaPlayer:
         """The same, without holding up the event loop: for URLs and devices.
 
         Raises:
-            NotFoundError: see the class.
+            NotFoundError, NotSupportedError: see the class.
         """
 
         def make() -> MediaPlayer:
-            return cls(file, format, options, loop=loop, realtime=realtime)
+            return cls(file, format, options, loop=loop, realtime=realtime, decode=decode)
 
         if is_at_hand(file) and format not in _DEVICES:
             return await run(make, jobs(), unwanted=cls.stop)
@@ -246,15 +317,18 @@ class MediaPlayer:
             heapq.heappush(self._waiting, (at, self._number, kind, frame))
             self._number += 1
             self._counts[kind] += 1
-            size = frame_bytes(frame)
+            size = _bytes(frame)
             self._waiting_bytes += size
             self._largest = max(self._largest, size)
         if piece.is_last and not self._is_read:
             self._is_read = True
             if piece.error is not None:
                 _logger.warning("%s: playing failed, its tracks end: %s", self._name, piece.error)
-                context = {"message": "a player failed: its tracks end", "exception": piece.error}
-                asyncio.get_running_loop().call_exception_handler(context)
+                if self.has_listeners("error"):
+                    self.dispatchEvent(MediaPlayerErrorEvent(piece.error))
+                else:
+                    context = {"message": "a player failed: its tracks end", "exception": piece.error}
+                    asyncio.get_running_loop().call_exception_handler(context)
         self.hand_out()
 
     def _close(self) -> None:
@@ -286,9 +360,12 @@ class MediaPlayer:
             while self._may_give():
                 _, _, kind, frame = heapq.heappop(self._waiting)
                 self._counts[kind] -= 1
-                self._waiting_bytes -= frame_bytes(frame)
-                set_capture_time(frame, unix_time())
-                self._sources[kind].push(frame)
+                self._waiting_bytes -= _bytes(frame)
+                if isinstance(frame, EncodedMedia):
+                    frame.capture_time = unix_time()
+                else:
+                    set_capture_time(frame, unix_time())
+                self._sources[kind].push(cast(Frame, frame))
         finally:
             self._is_giving = False
         if not self._stopping:
@@ -343,63 +420,13 @@ _DEVICES = frozenset(
 )
 
 
+_LIVE = frozenset(("rtsp", "rtp", "sdp"))
+"""Formats that come at their own pace, though from no device."""
+
+
 def _is_device(container: InputContainer) -> bool:
-    return bool(_DEVICES & set(container.format.name.split(",")))
+    return bool((_DEVICES | _LIVE) & set(container.format.name.split(",")))
 
 
-async def camera(
-    device: str | None = None,
-    *,
-    width: int = 640,
-    height: int = 480,
-    frame_rate: float = 30,
-) -> MediaPlayer:
-    """A camera.
-
-    Args:
-        device: its name in the system; None for the first.
-        width, height, frame_rate: what it is asked for.
-
-    Raises:
-        NotFoundError: there is none, or it refuses.
-    """
-    options = {"video_size": f"{width}x{height}", "framerate": f"{frame_rate:g}"}
-    if sys.platform == "darwin":
-        return await MediaPlayer.open(device or "default:none", "avfoundation", options)
-    if sys.platform == "win32":
-        return await MediaPlayer.open(f"video={device or 'Integrated Camera'}", "dshow", options)
-    return await MediaPlayer.open(device or "/dev/video0", "v4l2", options)
-
-
-async def microphone(device: str | None = None) -> MediaPlayer:
-    """A microphone.
-
-    Args:
-        device: its name in the system; None for the first.
-
-    Raises:
-        NotFoundError: there is none, or it refuses.
-    """
-    if sys.platform == "darwin":
-        return await MediaPlayer.open(device or "none:default", "avfoundation")
-    if sys.platform == "win32":
-        return await MediaPlayer.open(f"audio={device or 'Microphone'}", "dshow")
-    return await MediaPlayer.open(device or "default", "alsa")
-
-
-async def screen(display: str | None = None, *, frame_rate: float = 15) -> MediaPlayer:
-    """The screen.
-
-    Args:
-        display: its name in the system; None for the one in use.
-        frame_rate: pictures a second.
-
-    Raises:
-        NotFoundError: there is none, or it refuses.
-    """
-    options = {"framerate": f"{frame_rate:g}"}
-    if sys.platform == "darwin":
-        return await MediaPlayer.open(display or "Capture screen 0:none", "avfoundation", options)
-    if sys.platform == "win32":
-        return await MediaPlayer.open(display or "desktop", "gdigrab", options)
-    return await MediaPlayer.open(display or os.environ.get("DISPLAY", ":0"), "x11grab", options)
+def _bytes(frame: Frame | EncodedMedia) -> int:
+    return len(frame.data) if isinstance(frame, EncodedMedia) else frame_bytes(frame)

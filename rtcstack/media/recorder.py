@@ -22,13 +22,17 @@ from av.container import OutputContainer
 from rtcstack.clock import monotonic
 from rtcstack.codecs.costs import encoding_s
 from rtcstack.errors import InvalidStateError, OperationError
+from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.encodedsource import EncodedSource
-from rtcstack.media.files import is_at_hand, open_output
+from rtcstack.media.files import is_at_hand
 from rtcstack.media.recording.beginning import Beginning
 from rtcstack.media.recording.encoded import VIDEO_CODECS, can_be_kept, writer_of
+from rtcstack.media.recording.events import MediaRecorderErrorEvent, RecordedFileEvent
 from rtcstack.media.recording.formats import encoder_for, holds
-from rtcstack.media.recording.inputs import EncodedInput, Entry, Input
+from rtcstack.media.recording.inputs import EncodedInput, Entry, Input, Skip
+from rtcstack.media.recording.output import Output
 from rtcstack.media.recording.raw import RawAudioWriter, RawVideoWriter
+from rtcstack.media.recording.rotation import Rotation
 from rtcstack.media.recording.writer import Writer
 from rtcstack.media.timeline import Distance
 from rtcstack.media.track import MediaStreamTrack
@@ -49,8 +53,8 @@ MAX_BATCH = 8
 _logger = logging.getLogger("rtcstack.media")
 
 
-class MediaRecorder:
-    """Writes tracks to a file.
+class MediaRecorder(EventTarget):
+    """Writes tracks to a file, or to one after the other.
 
     Args:
         file: path; or an object with ``write`` and ``seek``.
@@ -60,11 +64,29 @@ class MediaRecorder:
         video_bitrate_bps: to aim at.
         audio_bitrate_bps: to aim at.
         options: FFmpeg's, for the format.
+        rotate_s: go on in another file when one is so long. Files are numbered, call-0001.mp4 and so on,
+            or have their number or the time (UTC) where the path says: "{time:%Y%m%d-%H%M%S}-{number}.mp4".
+            Each begins with a key frame, which is asked for.
+        rotate_bytes: likewise, when one is about so large.
 
     Tracks and encoded inputs are added before `start`. Tracks may jump in time (another sender, a camera
     that starts anew): the recording goes on where it was. An mp4 is written in fragments of a second,
     unless `options` set ``movflags``.
+
+    Events: start, pause, resume, stop (when all is written); file, when one is complete; error, when
+    writing failed (a disk is full): recording has ended then, and what was written is kept.
+
+    Raises:
+        TypeError: a file that is no path cannot be followed by others.
+        ValueError: `rotate_s`, `rotate_bytes` or the path is none.
     """
+
+    onstart = HandlerAttribute("start")
+    onpause = HandlerAttribute("pause")
+    onresume = HandlerAttribute("resume")
+    onstop = HandlerAttribute("stop")
+    onfile = HandlerAttribute("file")
+    onerror = HandlerAttribute("error")
 
     def __init__(
         self,
@@ -76,7 +98,10 @@ class MediaRecorder:
         video_bitrate_bps: int = 2_000_000,
         audio_bitrate_bps: int = 96_000,
         options: dict[str, str] | None = None,
+        rotate_s: float | None = None,
+        rotate_bytes: int | None = None,
     ) -> None:
+        super().__init__()
         self._file = os.fspath(file) if isinstance(file, str | os.PathLike) else file
         self._format = format
         self._options = options or {}
@@ -89,14 +114,27 @@ class MediaRecorder:
         self._beginning: Beginning | None = None  # until the file has begun
         self._is_busy = False  # a worker writes
         self._batch: list[Input] = []  # whose frames a worker writes now
-        self._open_inputs: set[Input] = set()  # the workers'
         self._stopping = False
         self._is_over = False
         self._workers: Jobs | None = None
         self._thread: Threads | None = None  # if they are our own
         self._finished: asyncio.Future[None] | None = None
         self._error: Exception | None = None
-        self._container: OutputContainer | None = None
+        self._output: Output | None = None
+        self._paused_at: float | None = None
+        self._paused_s = 0.0  # all pauses so far
+        self._rotation: Rotation | None = None
+        if rotate_s is not None or rotate_bytes is not None:
+            if not isinstance(self._file, str):
+                raise TypeError(f"{self._file!r} cannot be followed by another file: it is no path")
+            self._rotation = Rotation(self._file, rotate_s, rotate_bytes)
+
+    @property
+    def state(self) -> str:
+        """ "inactive", "recording" or "paused"."""
+        if self._finished is None or self._stopping:
+            return "inactive"
+        return "recording" if self._paused_at is None else "paused"
 
     @property
     def dropped(self) -> int:
@@ -163,7 +201,7 @@ class MediaRecorder:
         self._check_not_started()
         if not self._inputs:
             raise InvalidStateError("the recorder has nothing to record")
-        self._container = self._open()
+        self._output = self._open()
         if is_at_hand(self._file, is_new=True):
             self._workers = jobs()
         else:
@@ -173,8 +211,47 @@ class MediaRecorder:
         for entry in self._inputs:
             if entry.track is not None:
                 entry.track.add_sink(entry)
-                if isinstance(entry.track.source, EncodedSource):
-                    entry.track.source.request_key_frame()
+                entry.ask_for_key_frame()
+        self.dispatchEvent(Event("start"))
+
+    def pause(self) -> None:
+        """Record nothing for a while: the file goes on, without a gap, where `resume` is called. Encoded
+        pictures go on with a key frame, which is asked for. Harmless when it is paused.
+
+        Raises:
+            InvalidStateError: nothing is being recorded.
+        """
+        if self.state == "inactive":
+            raise InvalidStateError("pause on a recorder that is inactive")
+        if self._paused_at is None:
+            self._paused_at = monotonic()
+            self.dispatchEvent(Event("pause"))
+
+    def resume(self) -> None:
+        """Go on after `pause`. Harmless when it is not paused.
+
+        Raises:
+            InvalidStateError: nothing is being recorded.
+        """
+        if self.state == "inactive":
+            raise InvalidStateError("resume on a recorder that is inactive")
+        if self._paused_at is None:
+            return
+        paused_s, self._paused_at = monotonic() - self._paused_at, None
+        self._paused_s += paused_s
+        for entry in self._inputs:
+            if self._beginning is not None:
+                self._beginning.skip(entry, Skip(paused_s))
+            else:
+                entry.queued += 1
+                self._queue.append((entry, Skip(paused_s), self._now()))
+            entry.needs_key_frame = entry.is_encoded and entry.is_video
+            entry.ask_for_key_frame()
+        self._go_on()
+        self.dispatchEvent(Event("resume"))
+
+    def _now(self) -> float:
+        return monotonic() - self._paused_s
 
     def _join_clocks(self) -> None:
         """Find for each input the sound that was captured by the same clock, if there is any."""
@@ -190,15 +267,15 @@ class MediaRecorder:
                 elif id(clock) not in sounds:  # of several the first leads
                     writer.sound = sounds[id(clock)] = Distance()
 
-    def _open(self) -> OutputContainer:
-        container = open_output(self._file, self._format, self._options)
+    def _open(self) -> Output:
+        output = Output(self, self._inputs, self._file, self._format, self._options, self._rotation)
         try:
             for entry in self._inputs:
-                self._check(container, entry)
+                self._check(output.container, entry)
         except OperationError as exc:
-            container.close()
+            output.container.close()
             raise OperationError(f"{self._file!r} cannot be recorded: {exc}") from None
-        return container
+        return output
 
     def _check(self, container: OutputContainer, entry: Input) -> None:
         """See whether the file can hold an input, as far as its codec is known."""
@@ -217,9 +294,9 @@ class MediaRecorder:
 
     def choose_writer(self, entry: Input, codec: str) -> bool:
         """For the inputs: the first encoded frame tells its codec; whether it can be recorded."""
-        container = self._container
-        if self._error is not None or container is None:
+        if self._error is not None or self._output is None:
             return False
+        container = self._output.container
         if not can_be_kept(codec) or not holds(container, codec):
             self._fail(OperationError(f"{container.format.name} does not hold {codec.upper()} as it is"))
             return False
@@ -229,14 +306,28 @@ class MediaRecorder:
 
     def _fail(self, error: Exception) -> None:
         """Record nothing any more; `stop` raises it, and the log tells it now."""
-        if self._error is None:
-            self._error = error
-            _logger.warning("recording %r has failed: %s", self._file, error)
+        if self._error is not None:
+            return
+        self._error = error
+        _logger.warning("recording %r has failed: %s", self._file, error)
         for entry, _, _ in self._queue:
             entry.queued -= 1
         self._queue.clear()
         if self._beginning is not None:
             self._beginning.end().clear()
+            self._beginning = None
+        self._end()
+        if self.has_listeners("error"):
+            told = OperationError(f"{self._file!r} cannot be recorded: {error}")
+            self.dispatchEvent(MediaRecorderErrorEvent(told))
+
+    def _end(self) -> None:
+        """Take no more; what waits is written, and the file is closed."""
+        for entry in self._inputs:
+            if entry.track is not None:
+                entry.track.remove_sink(entry)
+        self._stopping = True
+        self._go_on()
 
     async def stop(self) -> None:
         """Write what waits, and close the file. Harmless when it was stopped before.
@@ -246,11 +337,8 @@ class MediaRecorder:
         """
         if self._finished is None:
             return
-        for entry in self._inputs:
-            if entry.track is not None:
-                entry.track.remove_sink(entry)
-        self._stopping = True
-        self._go_on()
+        if not self._stopping:
+            self._end()
         await asyncio.shield(self._finished)
         if self._error is not None:
             error, self._error = self._error, None
@@ -258,27 +346,33 @@ class MediaRecorder:
 
     def enqueue(self, entry: Input, item: Any) -> None:
         """For the inputs: something to write."""
-        if self._finished is None or self._stopping or self._error is not None:
+        if self.state != "recording":
             return
+        if entry.needs_key_frame:
+            if not item[2]:
+                entry.dropped += 1
+                return
+            entry.needs_key_frame = False
         if self._beginning is not None:
-            self._beginning.keep(entry, item, monotonic())
+            self._beginning.keep(entry, item, self._now())
             return
         if entry.queued >= entry.limit:
             entry.dropped += 1
             if entry.is_encoded:
                 return  # encoded frames depend on those before: the new one goes
-            for i, (other, _, _) in enumerate(self._queue):
-                if other is entry:
+            for i, (other, old, _) in enumerate(self._queue):
+                if other is entry and not isinstance(old, Skip):
                     del self._queue[i]
                     entry.queued -= 1
                     break
         entry.queued += 1
-        self._queue.append((entry, item, monotonic()))
+        self._queue.append((entry, item, self._now()))
         self._go_on()
 
     def _go_on(self) -> None:
         """Have the next thing done, unless something is being done or there is nothing."""
-        if self._is_busy or self._is_over:
+        output = self._output
+        if self._is_busy or self._is_over or output is None:
             return
         if self._beginning is not None:
             if not (self._beginning.is_complete or self._stopping):
@@ -286,14 +380,15 @@ class MediaRecorder:
             early = self._beginning.end()
             self._beginning = None
             self._join_clocks()
-            self._have_done(lambda: self._begin(early), early)
+            self._have_done(lambda: output.begin(early), early)
         elif self._queue:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
             self._batch = [entry for entry, _, _ in batch]
-            self._have_done(lambda: self._write_all(batch), batch)
+            self._have_done(lambda: output.write_all(batch), batch)
         elif self._stopping:
             self._is_over = True
-            self._have_done(self._finish, ())
+            has_failed = self._error is not None
+            self._have_done(lambda: output.finish(has_failed=has_failed), ())
 
     def _have_done(self, job: Callable[[], None], entries: Sequence[Entry]) -> None:
         workers = self._workers
@@ -306,10 +401,10 @@ class MediaRecorder:
                 job()
             except Exception as exc:
                 error = exc
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                workers.post(lambda: self._done(error))
+            self._post(lambda: self._done(error))
 
-        workers.submit(run, cost_s=sum(encoding_s(item) for _, item, _ in entries))
+        cost_s = sum(encoding_s(item) for _, item, _ in entries if not isinstance(item, Skip))
+        workers.submit(run, cost_s=cost_s)
 
     def _done(self, error: Exception | None) -> None:
         self._is_busy = False
@@ -326,46 +421,23 @@ class MediaRecorder:
         assert self._finished is not None
         if not self._finished.done():
             self._finished.set_result(None)
+            if self._error is None and self._output is not None and self._output.has_begun:
+                self.dispatchEvent(RecordedFileEvent(self._output.file))
+            self.dispatchEvent(Event("stop"))
 
-    # -- on a worker, one after the other -----------------------------------------------------------------
+    def _post(self, told: Callable[[], None]) -> None:
+        assert self._workers is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._workers.post(told)
 
-    def _begin(self, early: list[Entry]) -> None:
-        """Open the streams of those inputs that have given something, and write that."""
-        container = self._container
-        assert container is not None
-        if not early:
-            _logger.warning("recording %r has ended without a frame", self._file)
-            return
-        began_at = early[0][2]
-        for entry, item, at in early:
-            # a stream is opened with its first frame, which tells its size or rate
-            writer = entry.writer
-            if entry not in self._open_inputs and writer and writer.open(container, item, at - began_at):
-                self._open_inputs.add(entry)
-        self._write_all(early)
+    def file_done(self, file: Any) -> None:
+        """For the output: a file is complete. On a worker."""
 
-    def _write_all(self, entries: list[Entry]) -> None:
-        for entry, item, at in entries:
-            self._write(entry, item, at)
+        def tell() -> None:
+            self.dispatchEvent(RecordedFileEvent(file))
 
-    def _finish(self) -> None:
-        container = self._container
-        assert container is not None
-        try:
-            if self._error is None:
-                for entry in self._inputs:
-                    if entry in self._open_inputs and entry.writer:
-                        entry.writer.flush()
-        finally:
-            container.close()
+        self._post(tell)
 
-    def _write(self, entry: Input, item: Any, at: float) -> None:
-        if entry not in self._open_inputs or entry.writer is None:
-            entry.leave_out("the input began after the file's header was written")
-            return
-        try:
-            entry.writer.write(item, at)
-        except OperationError as exc:
-            if entry.is_encoded:
-                raise
-            entry.leave_out(exc)  # of this frame alone
+    def key_frame_wanted(self, entry: Input) -> None:
+        """For the output: another file waits for one. On a worker."""
+        self._post(entry.ask_for_key_frame)

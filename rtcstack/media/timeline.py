@@ -77,6 +77,22 @@ class Timeline:
         """Seconds between the last two frames."""
         return self._interval / self._rate
 
+    def skip(self, seconds: float) -> None:
+        """Take a pause out of the line: what comes next stands there as if the source had rested meanwhile.
+
+        Args:
+            seconds: how long it was; ``now`` of the frames to come lacks it, too.
+        """
+        ticks = round(seconds * self._rate)
+        if self._offset is not None:
+            self._offset -= ticks
+            self._last += ticks
+
+    @property
+    def end_s(self) -> float:
+        """Where the next frame is expected, in seconds."""
+        return (self._newest + (self._interval if self.has_begun else 0)) / self._rate
+
     def place(self, ticks: int, now: float | None = None, *, certain: bool = False) -> int | None:
         """The time of a frame on the line.
 
@@ -138,6 +154,10 @@ class Distance:
         if captured is not None:
             self._seen.append(position_s - captured)
 
+    def move(self, seconds: float) -> None:
+        """All that stands there from now on stands so much later."""
+        self._seen = deque((each + seconds for each in self._seen), maxlen=_WINDOW)
+
     @property
     def seconds(self) -> float | None:
         """The median of the last; None before the first."""
@@ -165,6 +185,10 @@ class PictureShift:
         self._pictures = Distance()
         self._shift = 0
         self._last: int | None = None
+
+    def skip(self, seconds: float) -> None:
+        """A pause was taken out of the pictures' line; see `Timeline.skip`."""
+        self._pictures.move(-seconds)
 
     def move(self, ticks: int, captured: float | None) -> int:
         """Where a picture belongs.

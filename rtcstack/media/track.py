@@ -52,10 +52,16 @@ class MediaStreamTrack(EventTarget):
     Read it with ``async for frame in track`` or ``await track.recv()``, or have each frame brought
     with `add_sink`. Readers have bounded queues that drop the oldest frame: a track that nobody
     reads costs a constant. A track of one's own is made by a `TrackSource` (frames are pushed), or
-    by inheriting and writing ``recv`` (frames are pulled as long as somebody reads).
+    by inheriting and writing ``recv`` (frames are pulled as long as somebody reads)::
+
+        class Camera(MediaStreamTrack):
+            kind = "video"
+
+            async def recv(self):
+                return video_frame(await grab())
 
     Args:
-        kind: "audio" or "video".
+        kind: "audio" or "video"; None for what the class says, as above.
         id: unique; a random UUID when not given.
         label: for people.
         muted: whether the source gives nothing at the moment.
@@ -72,7 +78,7 @@ class MediaStreamTrack(EventTarget):
 
     def __init__(
         self,
-        kind: str,
+        kind: str | None = None,
         id: str | None = None,  # noqa: A002 - the W3C's name
         *,
         label: str = "",
@@ -80,6 +86,11 @@ class MediaStreamTrack(EventTarget):
         source: Feed[MediaStreamTrack] | None = None,
     ) -> None:
         super().__init__()
+        of_class = type(self).kind
+        if isinstance(of_class, str):  # a subclass has put its own in the property's place
+            if kind is not None and kind != of_class:
+                raise TypeError(f"a {type(self).__name__} is of kind {of_class!r}, not {kind!r}")
+            kind = of_class
         if kind not in ("audio", "video"):
             raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")
         self._kind = kind

@@ -283,6 +283,7 @@ class ReceiveStream:
     def receive(self, packet: RtpPacket, now: float) -> None:
         """Take a packet of this SSRC."""
         correction = self.correction
+        start, end = packet.payload_start, packet.payload_end  # what RED adds is payload, too
         if packet.payload_type == correction.red_type and not correction.leave_red(packet):
             self.discarded += 1
             return
@@ -303,7 +304,6 @@ class ReceiveStream:
         if payload_type != self.payload_type and payload_type != correction.parity_type:
             self._change_codec(codec)
         self.packets_received += 1
-        start, end = packet.payload_start, packet.payload_end
         self.bytes_received += end - start
         self.header_bytes_received += len(packet.data) - end + start
         timestamp = packet.timestamp

@@ -20,6 +20,7 @@ from rtcstack import (
     MediaEncoder,
     NotFoundError,
     RTCRtpScriptTransform,
+    RTCRtpSender,
     ToneSource,
 )
 from rtcstack.api.sender import sender_part
@@ -214,6 +215,10 @@ async def test_encoded_frames_of_another_codec_are_told_and_dropped() -> None:
     async with pair() as (a, b):
         source = EncodedSource("audio/G722")
         sender = a.addTrack(source.track())
+        capabilities = RTCRtpSender.getCapabilities("audio")
+        assert capabilities is not None
+        opus = [codec for codec in capabilities.codecs if codec.mimeType == "audio/opus"]
+        a.getTransceivers()[0].setCodecPreferences(opus)
         await connected(a, b)
         await until_true(lambda: source.is_demanded)
         told = asyncio.ensure_future(happens(sender, "error"))

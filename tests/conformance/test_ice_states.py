@@ -119,10 +119,10 @@ async def test_candidates_in_the_offer_wait_for_the_answer() -> None:
 async def test_a_peer_reflexive_candidate_is_one() -> None:
     async with silent_pair() as (a, b):
         await b.gathered()
-        for candidate in ice_of(b).getLocalCandidates():
-            await a.addIceCandidate(candidate)
         states: list[str] = []
         ice_of(b).on("statechange", lambda: states.append(str(ice_of(b).state)))
+        for candidate in ice_of(b).getLocalCandidates():
+            await a.addIceCandidate(candidate)
         await until(lambda: b.connectionState == "connected", b, "connectionstatechange")
         assert states == ["checking", "connected"]
         assert ice_of(b).getRemoteCandidates() == [], "it was not signalled"
@@ -456,3 +456,18 @@ async def test_gathering_of_many_transports_is_one_sum(pool: int) -> None:
         await pc.setLocalDescription()
         await pc.gathered()
         assert states == ["gathering", "complete"]
+
+
+async def test_a_restart_before_anything_has_connected_connects() -> None:
+    async with pair() as (a, b):
+        trickle(a, b)
+        states: list[str] = []
+        a.oniceconnectionstatechange = lambda: states.append(str(a.iceConnectionState))
+        a.createDataChannel("x")
+        await negotiate(a, b)
+        a.restartIce()
+        await negotiate(a, b)
+        for pc in (a, b):
+            await until(lambda pc=pc: pc.connectionState == "connected", pc, "connectionstatechange")
+        assert states[0] == "checking"
+        assert set(states[1:]) <= {"connected", "completed", "checking"}

@@ -108,6 +108,7 @@ def test_the_program_in_the_readme() -> None:
     [
         "examples.echo",
         "examples.file_transfer",
+        "examples.voice_agent",
         "examples.call.demo",
         "examples.call.serve",
         "examples.call.bot",

@@ -355,7 +355,7 @@ def grown(before: dict[str, Any], after: dict[str, Any], names: tuple[str, ...])
 async def test_tones_are_counted_as_packets_of_their_stream() -> None:
     async with watched(ToneSource(440).track()) as it:
         sender = it.a.getSenders()[0]
-        await sender.replaceTrack(None)
+        await sender.replaceTrack(MediaStreamTrack("audio"))  # which gives nothing
         await asyncio.sleep(1)
         sent, received = await it.outbound("audio"), await it.inbound("audio")
         transport = (await it.a.getStats()).of_type("transport")[0]

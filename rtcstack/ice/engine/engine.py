@@ -554,6 +554,8 @@ class IceEngine:
         all that there are have failed, and others may still come."""
         generation = self.newest
         if generation.started_at is None or not generation.remotes:
+            generation = self.active  # a restart that the peer has not answered: the one before goes on
+        if generation.started_at is None or not generation.remotes:
             return
         has_failed = generation.has_failed
         if self.state is IceState.CHECKING and has_failed and not self._has_all:
@@ -592,7 +594,7 @@ class IceEngine:
         if self._is_well(now):
             generation.settle()
             state = IceState.CONNECTED
-        elif state is IceState.CHECKING or (state is IceState.FAILED and is_new):
+        elif state in (IceState.NEW, IceState.CHECKING) or (state is IceState.FAILED and is_new):
             state = IceState.CONNECTED
         self._set_state(state, pair if is_other else None)
 

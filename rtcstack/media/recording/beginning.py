@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rtcstack.media.recording.inputs import Entry, Input
+from rtcstack.media.recording.inputs import Entry, Input, Skip
 
 __all__ = ["MAX_EARLY_ENCODED", "START_WAIT_S", "Beginning"]
 
@@ -56,7 +56,17 @@ class Beginning:
         elif not entry.is_encoded and count > entry.limit:
             entry.dropped += 1
             self._counts[entry] -= 1
-            del early[next(i for i, (other, _, _) in enumerate(early) if other is entry)]
+            del early[
+                next(
+                    i for i, (other, it, _) in enumerate(early) if other is entry and not isinstance(it, Skip)
+                )
+            ]
+
+    def skip(self, entry: Input, pause: Skip) -> None:
+        """There was a pause: it is no part of the file for an input that had begun."""
+        if entry in self._missing or not self._entries:
+            return
+        self._entries.append((entry, pause, self._entries[-1][2]))
 
     def _waited(self) -> None:
         """Whoever has given nothing yet is waited for no longer."""

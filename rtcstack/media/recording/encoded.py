@@ -58,6 +58,8 @@ class EncodedVideoWriter:
         self.sound: Distance | None = None
         self._shift: PictureShift | None = None
         self._delay = 0
+        self._base = 0  # of the file, on the line
+        self._needs_key_frame = True
         self._last_dts: int | None = None
         self._newest = 0
 
@@ -67,9 +69,15 @@ class EncodedVideoWriter:
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
-        data, _, key_frame, width, height, _ = item
-        if not key_frame:
+        if not item[2]:
             return False
+        self._open_stream(container, item)
+        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
+        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+        return True
+
+    def _open_stream(self, container: OutputContainer, item: Any) -> None:
+        data, _, _, width, height, _ = item
         stream: Stream
         if self._codec == "av1":
             if not hasattr(container, "add_mux_stream"):
@@ -86,11 +94,27 @@ class EncodedVideoWriter:
                 self._template = av.open(io.BytesIO(data), "r", format=raw)
             stream = container.add_stream_from_template(self._template.streams.video[0])
         self._container, self._stream = container, stream
-        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
-        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+        self._delay = 0
         if self._codec == "h265" or (self._codec == "h264" and _may_reorder(data)):
             self._delay = _REORDERED_TICKS
-        return True
+
+    def skip(self, seconds: float) -> None:
+        """See `Writer`."""
+        self._timeline.skip(seconds)
+        if self._shift is not None:
+            self._shift.skip(seconds)
+
+    @property
+    def end_s(self) -> float:
+        """See `Writer`."""
+        return self._timeline.end_s
+
+    def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
+        """See `Writer`. Begins with a key frame again."""
+        self._base = round(base_s * VIDEO_CLOCK_RATE)
+        self._needs_key_frame = True
+        self._last_dts = None
+        self._open_stream(container, item)
 
     def write(self, item: Any, at: float) -> None:
         """Add a picture."""
@@ -98,11 +122,12 @@ class EncodedVideoWriter:
         container, stream = self._container, self._stream
         if container is None or stream is None or not data:
             return
-        if not self._timeline.has_begun and not key_frame:
+        if self._needs_key_frame and not key_frame:
             return
         pts = self._timeline.place(timestamp, at, certain=key_frame)
         if pts is None:
             return
+        self._needs_key_frame = False
         if self._shift is not None:
             pts = self._shift.move(pts, captured)
         # They come in the order of decoding, in which their times may go back and forth.
@@ -114,7 +139,7 @@ class EncodedVideoWriter:
             return  # of the same time, or reordered further than is provided for
         self._last_dts = dts
         packet = av.Packet(data)
-        packet.pts, packet.dts = pts, dts
+        packet.pts, packet.dts = pts - self._base, dts - self._base
         packet.time_base = VIDEO_TIME_BASE
         packet.is_keyframe = key_frame
         packet.stream = stream
@@ -137,6 +162,7 @@ class EncodedAudioWriter:
         self._stream: Stream | None = None
         self._template: InputContainer | None = None
         self._timeline = Timeline(self._rate)
+        self._base = 0  # of the file, on the line
         self.sound: Distance | None = None
         self._last = -1
 
@@ -146,6 +172,27 @@ class EncodedAudioWriter:
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
+        self._open_stream(container)
+        self._timeline = Timeline(self._rate, start=int(offset_s * self._rate), interval=self._rate // 50)
+        return True
+
+    def skip(self, seconds: float) -> None:
+        """See `Writer`."""
+        self._timeline.skip(seconds)
+        if self.sound is not None:
+            self.sound.move(-seconds)
+
+    @property
+    def end_s(self) -> float:
+        """See `Writer`."""
+        return self._timeline.end_s
+
+    def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
+        """See `Writer`."""
+        self._base = round(base_s * self._rate)
+        self._open_stream(container)
+
+    def _open_stream(self, container: OutputContainer) -> None:
         layout = "mono" if self._channels == 1 else "stereo"
         names = {"opus": ("libopus", "ogg"), "pcmu": ("pcm_mulaw", "wav"), "pcma": ("pcm_alaw", "wav")}
         codec, form = names[self._codec]
@@ -165,8 +212,6 @@ class EncodedAudioWriter:
         self._template = av.open(file, "r")
         self._container = container
         self._stream = container.add_stream_from_template(self._template.streams.audio[0])
-        self._timeline = Timeline(self._rate, start=int(offset_s * self._rate), interval=self._rate // 50)
-        return True
 
     def write(self, item: Any, at: float) -> None:
         """Add a packet."""
@@ -175,13 +220,13 @@ class EncodedAudioWriter:
         if container is None or stream is None or not data:
             return
         pts = self._timeline.place(timestamp, at)
-        if pts is None or pts <= self._last:
+        if pts is None or pts <= self._last or pts < self._base:
             return
         self._last = pts
         if self.sound is not None:
             self.sound.note(pts / self._rate, captured)
         packet = av.Packet(data)
-        packet.pts = packet.dts = pts
+        packet.pts = packet.dts = pts - self._base
         packet.time_base = Fraction(1, self._rate)
         packet.is_keyframe = True
         packet.stream = stream

@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 from rtcstack.codecs.payload.parametersets import ParameterSets, has_parameter_sets
 from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
 from rtcstack.media.frames import Frame
+from rtcstack.media.recording.encoded import VIDEO_CODECS
 from rtcstack.media.recording.writer import Writer
 from rtcstack.media.track import MediaStreamTrack
 
-__all__ = ["EncodedInput", "Entry", "Input", "Recording"]
+__all__ = ["EncodedInput", "Entry", "Input", "Recording", "Skip"]
 
 _logger = logging.getLogger("rtcstack.media")
 
@@ -39,6 +41,8 @@ class Input:
     Attributes:
         queued: frames that wait, those that are being written included.
         dropped: frames that were left out.
+        needs_key_frame: encoded pictures are left out until one needs no other.
+        first: the last frame that a stream can begin with.
     """
 
     __slots__ = (
@@ -46,8 +50,10 @@ class Input:
         "_recording",
         "codec",
         "dropped",
+        "first",
         "is_encoded",
         "limit",
+        "needs_key_frame",
         "queued",
         "track",
         "writer",
@@ -70,6 +76,18 @@ class Input:
         self.track = track
         self.queued = 0
         self.dropped = 0
+        self.needs_key_frame = False
+        self.first: Any = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it brings pictures."""
+        return self.track.kind == "video" if self.track is not None else self.codec in VIDEO_CODECS
+
+    def ask_for_key_frame(self) -> None:
+        """Of what is encoded elsewhere."""
+        if self.track is not None and isinstance(self.track.source, EncodedSource):
+            self.track.source.request_key_frame()
 
     def deliver(self, frame: Frame) -> None:
         """For the track."""
@@ -97,7 +115,11 @@ class Input:
 
 
 Entry = tuple[Input, Any, float]
-"""Where a frame is to go, the frame, and monotonic seconds when it came."""
+"""Where a frame is to go, the frame, and monotonic seconds when it came, without the pauses."""
+
+
+class Skip(float):
+    """In a frame's place: a pause of so many seconds was here, which is no part of the file."""
 
 
 class EncodedInput:

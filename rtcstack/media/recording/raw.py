@@ -57,6 +57,7 @@ class RawVideoWriter:
         self._stream: VideoStream | None = None
         self._timeline = Timeline(VIDEO_CLOCK_RATE)
         self._last = -1
+        self._base = 0  # of the file, on the line
         self.sound: Distance | None = None
         self._shift: PictureShift | None = None
 
@@ -66,13 +67,18 @@ class RawVideoWriter:
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
-        frame: av.VideoFrame = item
+        self._open_stream(container, item.width, item.height)
+        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
+        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+        return True
+
+    def _open_stream(self, container: OutputContainer, width: int, height: int) -> None:
         codec = encoder_for(container, "video", self._codec)
         options = dict(_VIDEO_OPTIONS.get(codec, {}))
         stream = container.add_stream(codec, rate=30, options=options)
         assert isinstance(stream, VideoStream)
-        stream.width = max(2, frame.width & ~1)
-        stream.height = max(2, frame.height & ~1)
+        stream.width = max(2, width & ~1)
+        stream.height = max(2, height & ~1)
         formats = [f.name for f in stream.codec_context.codec.video_formats or ()]
         stream.pix_fmt = "yuv420p" if not formats or "yuv420p" in formats else formats[0]
         stream.codec_context.time_base = VIDEO_TIME_BASE
@@ -81,9 +87,23 @@ class RawVideoWriter:
         stream.codec_context.open(strict=False)
         self._container, self._stream = container, stream
         self._fitter = FrameFitter(stream.pix_fmt, 1.0, even=True)
-        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
-        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
-        return True
+
+    def skip(self, seconds: float) -> None:
+        """See `Writer`."""
+        self._timeline.skip(seconds)
+        if self._shift is not None:
+            self._shift.skip(seconds)
+
+    @property
+    def end_s(self) -> float:
+        """See `Writer`."""
+        return self._timeline.end_s
+
+    def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
+        """See `Writer`."""
+        assert self._stream is not None
+        self._base = round(base_s * VIDEO_CLOCK_RATE)
+        self._open_stream(container, self._stream.width, self._stream.height)
 
     def write(self, item: Any, at: float) -> None:
         """Encode a picture."""
@@ -94,7 +114,7 @@ class RawVideoWriter:
         pts = self._timeline.place(round((frame.time or 0.0) * VIDEO_CLOCK_RATE), at)
         if pts is not None and self._shift is not None:
             pts = self._shift.move(pts, capture_time(frame))
-        if pts is None or pts <= self._last:
+        if pts is None or pts <= self._last or pts < self._base:
             return
         self._last = pts
         fitter = self._fitter
@@ -102,7 +122,7 @@ class RawVideoWriter:
         own = fitter.own(frame)  # PyAV writes the time into what it encodes, and frames are shared
         if (own.width, own.height) != (stream.width, stream.height):
             own = self._reformatter.reformat(own, stream.width, stream.height)
-        own.pts, own.time_base = pts, VIDEO_TIME_BASE
+        own.pts, own.time_base = pts - self._base, VIDEO_TIME_BASE
         own.pict_type = 0
         container.mux(stream.encode(own))
 
@@ -128,6 +148,7 @@ class RawAudioWriter:
         self._timeline = Timeline(48_000)
         self._pending = bytearray()
         self._written = 0  # samples, up to where the pending ones begin
+        self._base = 0  # of the file, in samples
         self._off: deque[int] = deque(maxlen=_OFF_FRAMES)
         self.sound: Distance | None = None
 
@@ -140,7 +161,15 @@ class RawAudioWriter:
         frame: av.AudioFrame = item
         codec = encoder_for(container, "audio", self._codec)
         self._rate = frame.sample_rate if codec.startswith("pcm") else 48_000
-        channels = self._channels = 1 if frame.layout.nb_channels == 1 else 2
+        self._channels = 1 if frame.layout.nb_channels == 1 else 2
+        self._open_stream(container, codec)
+        self._converter = Converter(self._rate, self._channels)
+        self._written = int(offset_s * self._rate)
+        self._timeline = Timeline(self._rate, start=self._written, interval=self._samples)
+        return True
+
+    def _open_stream(self, container: OutputContainer, codec: str) -> None:
+        channels = self._channels
         stream = container.add_stream(codec, rate=self._rate)
         assert isinstance(stream, AudioStream)
         stream.layout = "mono" if channels == 1 else "stereo"
@@ -150,13 +179,25 @@ class RawAudioWriter:
         context.time_base = Fraction(1, self._rate)
         context.open(strict=False)
         self._samples = context.frame_size or self._rate // 50
-        self._converter = Converter(self._rate, channels)
         if context.format.name != "s16":
             self._resampler = av.AudioResampler(context.format.name, stream.layout.name, self._rate)
         self._container, self._stream = container, stream
-        self._written = int(offset_s * self._rate)
-        self._timeline = Timeline(self._rate, start=self._written, interval=self._samples)
-        return True
+
+    def skip(self, seconds: float) -> None:
+        """See `Writer`."""
+        self._timeline.skip(seconds)
+        if self.sound is not None:
+            self.sound.move(-seconds)
+
+    @property
+    def end_s(self) -> float:
+        """See `Writer`."""
+        return self._written / self._rate
+
+    def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
+        """See `Writer`. Sound that fills no frame of the encoder yet goes to the other file."""
+        self._base = round(base_s * self._rate)
+        self._open_stream(container, encoder_for(container, "audio", self._codec))
 
     @property
     def _end(self) -> int:
@@ -236,7 +277,7 @@ class RawAudioWriter:
         frame = make_frame(self._samples, self._rate, self._channels)
         plane = frame.planes[0]
         plane.update(piece.ljust(plane.buffer_size, b"\0"))
-        frame.pts = self._written
+        frame.pts = self._written - self._base
         self._written += self._samples
         for ready in [frame] if self._resampler is None else self._resampler.resample(frame):
             container.mux(stream.encode(ready))

@@ -44,7 +44,23 @@ class Writer(Protocol):
 
         Args:
             item: the frame.
-            at: monotonic seconds when it came.
+            at: monotonic seconds when it came, without the pauses.
+        """
+
+    def skip(self, seconds: float) -> None:
+        """A pause of so long is no part of the file."""
+
+    @property
+    def end_s(self) -> float:
+        """Where the next frame will stand, in seconds since the beginning of the first file."""
+
+    def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
+        """Go on in another file.
+
+        Args:
+            container: whose header is not yet written.
+            item: the last one that a stream can begin with.
+            base_s: where the other file begins.
         """
 
     def flush(self) -> None:

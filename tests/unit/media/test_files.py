@@ -19,8 +19,9 @@ from rtcstack.codecs.coders.audio import AudioSettings
 from rtcstack.codecs.coders.video import VideoSettings
 from rtcstack.errors import InvalidStateError, NotFoundError, OperationError
 from rtcstack.media import player as player_module
+from rtcstack.media.devices import camera
 from rtcstack.media.frames import frame_bytes
-from rtcstack.media.player import MediaPlayer, camera
+from rtcstack.media.player import MediaPlayer
 from rtcstack.media.recorder import MediaRecorder
 from rtcstack.media.sinks import save_picture
 from rtcstack.media.source import TrackSource

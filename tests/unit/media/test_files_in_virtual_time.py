@@ -278,14 +278,16 @@ def test_one_job_of_a_recording_at_a_time_and_each_is_bounded(tmp_path: Path) ->
         recorder.add_track(track)
         await recorder.start()
         source.push(tone.make(0))
-        write_all = recorder._write_all
+        output = recorder._output
+        assert output is not None
+        write_all = output.write_all
 
         def write(entries: Any) -> None:
             sizes.append(len(entries))
             assert recorder._is_busy
             write_all(entries)
 
-        recorder._write_all = write  # type: ignore[method-assign]
+        output.write_all = write  # type: ignore[method-assign]
         for i in range(1, 100):
             source.push(tone.make(i))
         assert max(entry.queued for entry in recorder._inputs) == 99

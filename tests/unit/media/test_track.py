@@ -311,6 +311,48 @@ async def test_a_pulled_track_stops_pulling() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+class Camera(MediaStreamTrack):
+    """A track of one's own that says its kind as a class does."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = 0
+
+    async def recv(self) -> Frame:
+        self.made += 1
+        return video(self.made)
+
+
+async def test_a_class_may_say_the_kind_of_its_tracks() -> None:
+    track = Camera()
+    assert track.kind == "video"
+    reader = track.reader()
+    assert [(await reader.read()).pts for _ in range(3)] == [1, 2, 3]
+    reader.close()
+    assert track.clone().kind == "video"
+    track.contentHint = "detail"
+    assert track.contentHint == "detail"
+    track.stop()
+
+
+async def test_a_kind_that_is_none_or_another_is_refused() -> None:
+    class Microphone(MediaStreamTrack):
+        kind = "sound"
+
+    class Screen(MediaStreamTrack):
+        kind = "video"
+
+    with pytest.raises(TypeError, match="sound"):
+        Microphone()
+    with pytest.raises(TypeError, match="None"):
+        MediaStreamTrack()
+    with pytest.raises(TypeError, match=r"Screen.*'audio'"):
+        Screen("audio")
+    assert Screen("video").kind == "video"
+
+
 async def test_demand_starts_and_stops_a_source() -> None:
     told: list[str] = []
 
