@@ -102,6 +102,7 @@ class SharedDelay:
         "_ack_at",
         "_base_at",
         "_base_rtt_s",
+        "_burst_s",
         "_collapsed",
         "_competition",
         "_drain_rtt_s",
@@ -112,6 +113,7 @@ class SharedDelay:
         "_knee",
         "_least_at",
         "_least_rtt_s",
+        "_longest_queue_s",
         "_loss",
         "_mtu",
         "_peak_at",
@@ -146,7 +148,9 @@ class SharedDelay:
         self._least_at = 0.0
         self._loss = 0.0
         self._peak_s = self._peak_before_s = self._peak_at = 0.0
+        self._longest_queue_s = 0.0
         self._gap_s = 0.0
+        self._burst_s = 0.0  # what acknowledgements are late by because they come in bursts
         # The round: from an acknowledgement to that of something sent after it.
         self._round_at = -1.0
         self._round_acked = 0
@@ -190,7 +194,8 @@ class SharedDelay:
             self.window_bytes += ack.acked_bytes
         if ack.lost_bytes:
             self._round_lost += ack.lost_bytes
-            self._on_loss(ack.now)
+            if self._competition.is_on or self._round_lost > HEAVY_LOST_PACKETS * self._mtu:
+                self._on_loss(ack.now)
         if ack.sent_at >= self._round_at:
             self._end_round(ack.now)
 
@@ -251,6 +256,8 @@ class SharedDelay:
             self._rates.append(rate)
             del self._rates[:-RATE_ROUNDS]
         if self._rates:
+            burst_s = self._gap_s - USUAL_GAP_S - USUAL_GAP_PACKETS * self._mtu / (rate + 1.0)
+            self._burst_s = burst_s if burst_s > 0 else 0.0
             if self._startup:
                 if limited:
                     self._judge_startup(lost > self._heavy_bytes(acked + lost))
@@ -279,15 +286,10 @@ class SharedDelay:
             self._peak_before_s = self._peak_s
             self._peak_s = 0.0
             self._peak_at = now
-        self._peak_s = max(self._peak_s, rtt_s - self._least_rtt_s)
-
-    @property
-    def _longest_queue_s(self) -> float:
-        return max(self._peak_s, self._peak_before_s)
-
-    def _burst_s(self, rate: float) -> float:
-        """What acknowledgements are late by because they come in bursts."""
-        return max(self._gap_s - USUAL_GAP_S - USUAL_GAP_PACKETS * self._mtu / max(rate, 1.0), 0.0)
+        queue_s = rtt_s - self._least_rtt_s
+        if queue_s > self._peak_s:
+            self._peak_s = queue_s
+        self._longest_queue_s = self._peak_s if self._peak_s > self._peak_before_s else self._peak_before_s
 
     def _goal(self) -> int:
         """The window that the model asks for."""
@@ -295,7 +297,7 @@ class SharedDelay:
         wanted_s = allowance_s(rate)
         if self._loss > SHALLOW_LOSS:
             wanted_s = min(wanted_s, SHALLOW_SHARE * self._longest_queue_s)
-        wanted_s += self._burst_s(rate) + FOREIGN_QUEUE_SHARE * (self._base_rtt_s - self._least_rtt_s)
+        wanted_s += self._burst_s + FOREIGN_QUEUE_SHARE * (self._base_rtt_s - self._least_rtt_s)
         return int(rate / (1 - min(self._loss, MAX_REPAID_LOSS)) * (self._base_rtt_s + wanted_s))
 
     def _move_window(self, rate: float, rtt_s: float, now: float, *, limited: bool) -> None:
@@ -307,7 +309,7 @@ class SharedDelay:
                 self.window_bytes = self._saved
                 self._rates.clear()
             return
-        usual_s = allowance_s(self._competition.reference_rate(rate, now)) + self._burst_s(rate)
+        usual_s = allowance_s(self._competition.reference_rate(rate, now)) + self._burst_s
         excess_s = rtt_s - self._least_rtt_s - usual_s if rtt_s else 0.0
         if self._competition.watch(excess_s, self.window_bytes / self._mtu, now):
             return
