@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 NODE := tests/support/node
+FRAMEWORKS ?= .venv-frameworks
 STAMPS := $(VENV)/.stamps
 
 # Tests that run at the same time.
@@ -14,7 +15,7 @@ JOBS ?= 2
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples tools
 
-.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop compile-check fuzz bench dist docs demo serve check clean properties
+.PHONY: help install system format lint types test unit conformance scenarios portable second-agent interop test-frameworks compile-check fuzz bench dist docs demo serve check clean properties
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -82,6 +83,16 @@ second-agent: install ## Conformance, relays and Chromium once more, over aioice
 interop: install ## Browsers and other stacks
 	$(PYTHON) -m pytest tests/interop $(ARGS)
 
+test-frameworks: $(FRAMEWORKS)/.installed ## Frameworks for aiortc, in an environment of their own (not part of check)
+	$(FRAMEWORKS)/bin/python -m pytest -c tests/frameworks/pytest.ini --rootdir . tests/frameworks $(ARGS)
+
+$(FRAMEWORKS)/.installed: tests/frameworks/requirements.txt pyproject.toml tools/find_python.sh
+	@python=$$(bash tools/find_python.sh python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python) python3.13) && \
+	  { [ -x $(FRAMEWORKS)/bin/python ] || "$$python" -m venv $(FRAMEWORKS); }
+	@echo "installing frameworks: some minutes"
+	@$(FRAMEWORKS)/bin/python -m pip install -qq --editable . -r tests/frameworks/requirements.txt
+	@touch $@
+
 compile-check: install ## Compile sctp/ with mypyc in a temporary directory, and run its tests so (ROOMS=)
 	$(PYTHON) tools/compile_check.py $(ROOMS)
 
@@ -109,6 +120,6 @@ serve: install ## The call page for your own browser, with the bot always there
 check: lint types docs test portable second-agent ## What CI runs
 
 clean: ## Remove everything that was made
-	rm -rf $(VENV) $(NODE)/node_modules docs/_build build dist artifacts
+	rm -rf $(VENV) $(FRAMEWORKS) $(NODE)/node_modules docs/_build build dist artifacts
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,6 +26,8 @@ settings.register_profile("fuzz", max_examples=10_000, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)
 
+collect_ignore = ["frameworks"]  # `make test-frameworks`
+
 WATCH = pytest.StashKey[leaks.Watch]()
 FAILED = pytest.StashKey[bool]()
 

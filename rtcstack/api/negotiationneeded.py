@@ -64,8 +64,12 @@ class NegotiationNeeded:
             self._update_on_empty_chain = True
         # 2. Queue a task; one that is queued already does for all.
         elif not self._is_queued:
+            loop = asyncio._get_running_loop()
+            if loop is None:  # a program that has not begun yet: it is looked at after its first operation
+                self._update_on_empty_chain = True
+                return
             self._is_queued = True
-            asyncio.get_running_loop().call_soon(self._check)
+            loop.call_soon(self._check)
 
     def on_empty_chain(self) -> None:
         """The operations chain has run dry."""

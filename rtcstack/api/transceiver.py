@@ -26,7 +26,7 @@ from rtcstack.errors import InvalidModificationError, InvalidStateError
 from rtcstack.media.stream import MediaStream
 from rtcstack.sdp import Direction
 
-__all__ = ["RTCRtpTransceiver", "RTCRtpTransceiverInit"]
+__all__ = ["RTCRtpTransceiver", "RTCRtpTransceiverInit", "let_offers_take"]
 
 
 MANDATORY_EXTENSIONS = ("urn:ietf:params:rtp-hdrext:sdes:mid",)
@@ -230,3 +230,11 @@ def _shown(direction: Direction) -> RTCRtpTransceiverDirection:
     if direction is Direction.INACTIVE:
         return RTCRtpTransceiverDirection.STOPPED
     return RTCRtpTransceiverDirection(direction.value)
+
+
+def let_offers_take(transceiver: RTCRtpTransceiver) -> None:
+    """Let remote offers take a transceiver whoever made it, and whether or not the peer receives there.
+
+    For faces of other libraries: JSEP lets them take only what addTrack made (section 5.10).
+    """
+    transceiver._part.fits_any_offer = True

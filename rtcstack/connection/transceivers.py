@@ -43,6 +43,7 @@ class Transceiver:
         preferences: the codecs to be negotiated, in order; None for the default.
         extensions: the header extensions likewise, with directions.
         used_by_add_track: addTrack attached a track to it.
+        fits_any_offer: remote offers may take it in any case; see `TransceiverIntent`.
         fired_direction: the direction for which events of its track were fired last.
         has_sent: whether it was ever agreed that it sends.
         stopping: stop() was called ([[Stopping]]).
@@ -69,6 +70,7 @@ class Transceiver:
         self.extensions: tuple[HeaderExtension, ...] | None = None
         self.created_by_add_track = created_by_add_track
         self.used_by_add_track = created_by_add_track
+        self.fits_any_offer = False
         self.fired_direction: Direction | None = None
         self.has_sent = False
         self.stopping = False
@@ -118,6 +120,7 @@ class Transceiver:
             stopped=self.stopped,
             created_by_add_track=self.created_by_add_track,
             used_by_add_track=self.used_by_add_track,
+            fits_any_offer=self.fits_any_offer,
         )
 
     def stop(self) -> None:

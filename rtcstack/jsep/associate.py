@@ -79,7 +79,8 @@ def associate_remote_offer(description: Description, before: Session, intents: I
     """Sections of an offer that the peer made, with the transceivers that it calls for.
 
     A section that is new, or recycled, takes the first transceiver of its kind that addTrack made
-    and that has no section, if the peer is ready to receive; otherwise a transceiver is created.
+    and that has no section, if the peer is ready to receive; otherwise a transceiver is created. One that
+    fits any offer is taken in any case.
     """
     assert description.parsed is not None
     media_sections = description.parsed.media
@@ -87,7 +88,8 @@ def associate_remote_offer(description: Description, before: Session, intents: I
     waiting = [
         each
         for each in intents.transceivers
-        if each.created_by_add_track and not each.stopped and not each.stopping and each.key not in kept
+        if (each.created_by_add_track or each.fits_any_offer)
+        and not (each.stopped or each.stopping or each.key in kept)
     ]
     taken = {media.mid for media in media_sections} | {each.mid for each in before.sections}
     sections: list[Section] = []
@@ -109,7 +111,7 @@ def associate_remote_offer(description: Description, before: Session, intents: I
             continue
         key: int | None = None
         if media.kind in ("audio", "video") and not rejected:
-            key = _take(waiting, media.kind) if media.direction.recv else None
+            key = _take(waiting, media.kind, receives=media.direction.recv)
             if key is None:
                 key, next_key = next_key, next_key + 1
                 created.append((key, mid, media.kind))
@@ -137,8 +139,8 @@ def _at(session: Session, index: int) -> Section | None:
     return session.sections[index] if index < len(session.sections) else None
 
 
-def _take(waiting: list[TransceiverIntent], kind: str) -> int | None:
-    found = next((each for each in waiting if each.kind == kind), None)
+def _take(waiting: list[TransceiverIntent], kind: str, *, receives: bool = True) -> int | None:
+    found = next((each for each in waiting if each.kind == kind and (receives or each.fits_any_offer)), None)
     if found is None:
         return None
     waiting.remove(found)

@@ -65,6 +65,7 @@ class TransceiverIntent:
         stopping: stop() was called.
         stopped: it has come to an end.
         created_by_add_track: addTrack made it, so that remote offers may take it.
+        fits_any_offer: remote offers may take it whoever made it, and whether or not the peer receives.
         used_by_add_track: addTrack attached a track to it, so that it survives a rollback.
     """
 
@@ -82,6 +83,7 @@ class TransceiverIntent:
     stopped: bool = False
     created_by_add_track: bool = False
     used_by_add_track: bool = False
+    fits_any_offer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

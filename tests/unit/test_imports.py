@@ -266,6 +266,14 @@ def test_nothing_needs_the_virtual_internet(path: Path) -> None:
     assert [m for m in modules if m == "rtcstack.testing" or m.startswith("rtcstack.testing.")] == []
 
 
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if room_of(f) != "compat"], ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_nothing_knows_of_other_libraries_faces(path: Path) -> None:
+    modules = imports(path.read_text(), package_of(path))
+    assert [m for m in modules if m == "rtcstack.compat" or m.startswith("rtcstack.compat.")] == []
+
+
 def test_every_room_has_a_level() -> None:
     assert {room_of(path) for path in FILES} <= set(LEVELS)
 
@@ -278,7 +286,7 @@ def test_every_room_has_a_level() -> None:
             "import asyncio",
             "sctp",
             [
-                "asyncio: only in api, cli, connection, events, ice, media, network, observe, ortc, "
+                "asyncio: only in api, cli, compat, connection, events, ice, media, network, observe, ortc, "
                 "platform, promises, testing, transport, workers",
                 "asyncio: not in an engine",
             ],

@@ -207,7 +207,7 @@ class SampleCutter:
 
         Returns:
             (time of the first sample, in samples; the piece, channels interleaved) for each. A
-            memoryview lies in the frame.
+            memoryview lies in the frame, from its beginning on; what was converted is bytes.
 
         Raises:
             OperationError: the frame is too long, or cannot be converted.
@@ -224,7 +224,8 @@ class SampleCutter:
         if not rest and len(data) == size:
             # the common case: a frame is a piece, and is read where it lies
             self._at = start + self._samples
-            return [(start, data)]
+            converted = data.obj
+            return [(start, converted if isinstance(converted, bytes) else data)]
         at = start - len(rest) // (2 * channels)
         rest += data
         pieces: list[tuple[int, bytes | memoryview]] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rtcstack.api.capabilities import capabilities
+from rtcstack.compat.aiortc.h264profiles import parse_h264_profile_level_id
 from rtcstack.compat.aiortc.rtcrtpparameters import (
     RTCRtcpFeedback,
     RTCRtpCapabilities,
@@ -113,8 +115,6 @@ def get_capabilities(kind: str) -> RTCRtpCapabilities:
 
 
 def _profile(codec: RTCRtpCodecParameters | RTCRtpCodecCapability) -> tuple[int, object]:
-    from rtcstack.compat.aiortc.sdp import parse_h264_profile_level_id
-
     mode = int(codec.parameters.get("packetization-mode") or 0)
     # without one it is constrained baseline, as older stacks meant it
     return mode, parse_h264_profile_level_id(str(codec.parameters.get("profile-level-id", "42E01F")))[0]
@@ -159,19 +159,23 @@ def _is_wanted(codec: RTCRtpCodecParameters, wanted: RTCRtpCodecCapability) -> b
     )
 
 
-def preferences(kind: str, preferred: Sequence[RTCRtpCodecCapability]) -> list[RTCRtpCodec]:
+def preferences(
+    kind: str, preferred: Sequence[RTCRtpCodecCapability], source: str | None = None
+) -> list[RTCRtpCodec]:
     """What `RTCRtpTransceiver.setCodecPreferences` of this stack is given.
 
     Args:
         kind: "audio" or "video".
         preferred: what the application wants, in order; empty for all.
+        source: the codec of what is sent, if that is encoded already: it comes first, then.
     """
-    from rtcstack.api.capabilities import capabilities
-
     found = capabilities(kind, send=False)
     known = () if found is None else found.codecs
     result: list[RTCRtpCodec] = []
-    for wanted in preferred or get_capabilities(kind).codecs:
+    wishes = list(preferred or get_capabilities(kind).codecs)
+    if source is not None and not preferred:
+        wishes.sort(key=lambda each: each.mimeType.lower() != source.lower())
+    for wanted in wishes:
         for each in known:
             if (
                 each not in result

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rtcstack.compat.aiortc.rtp import RtpPacket
 from rtcstack.compat.aiortc.utils import uint16_add
 
-__all__ = ["MAX_MISORDER", "JitterBuffer", "JitterFrame"]
+__all__ = [
+    "MAX_MISORDER",
+    "JitterBuffer",
+    "JitterFrame",
+    "RtpPacket",
+]
 
 MAX_MISORDER = 100
 """A packet that is older than this by its number begins anew."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fractions
-import uuid
 from abc import ABCMeta, abstractmethod
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from av.packet import Packet
 from pyee.asyncio import AsyncIOEventEmitter
 
 from rtcstack.clock import unix_time
+from rtcstack.entropy import random_uuid
 
 __all__ = [
     "AUDIO_PTIME",
@@ -80,8 +80,8 @@ class MediaStreamTrack(AsyncIOEventEmitter, metaclass=ABCMeta):
 
     def __init__(self) -> None:
         super().__init__()
-        self.__ended = False
-        self._id = str(uuid.uuid4())
+        self._has_ended = False
+        self._id = random_uuid()
 
     @property
     def id(self) -> str:
@@ -91,7 +91,7 @@ class MediaStreamTrack(AsyncIOEventEmitter, metaclass=ABCMeta):
     @property
     def readyState(self) -> str:
         """ "live" or "ended"."""
-        return "ended" if self.__ended else "live"
+        return "ended" if self._has_ended else "live"
 
     @abstractmethod
     async def recv(self) -> Frame | Packet[Any]:
@@ -103,8 +103,8 @@ class MediaStreamTrack(AsyncIOEventEmitter, metaclass=ABCMeta):
 
     def stop(self) -> None:
         """End the track: "ended" is fired, once."""
-        if not self.__ended:
-            self.__ended = True
+        if not self._has_ended:
+            self._has_ended = True
             self.emit("ended")
             self.remove_all_listeners()  # nothing more is fired
 

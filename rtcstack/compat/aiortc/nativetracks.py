@@ -13,9 +13,11 @@ from av.packet import Packet
 
 from rtcstack.compat.aiortc.mediastreams import VIDEO_TIME_BASE, MediaStreamError, MediaStreamTrack
 from rtcstack.media.encoded import EncodedMedia
+from rtcstack.media.encodedsource import EncodedSource
+from rtcstack.media.feed import Feed
 from rtcstack.media.track import MediaStreamTrack as NativeTrack
 
-__all__ = ["MAX_WAITING", "RemoteStreamTrack", "native_track"]
+__all__ = ["MAX_WAITING", "RemoteStreamTrack", "native_track", "source_mime_type"]
 
 MAX_WAITING = {"audio": 250, "video": 30}
 """Frames of a peer's track that wait to be read: five seconds of sound, one of pictures. Of more, the oldest
@@ -38,11 +40,27 @@ _MIME_TYPES = {
 _SOUND = fractions.Fraction(1, 48_000)
 
 
+def source_mime_type(track: MediaStreamTrack | None) -> str | None:
+    """The codec of the packets that a track brings; None where they are frames, or nobody knows."""
+    name = getattr(track, "codec_name", None)
+    return _MIME_TYPES.get(name) if isinstance(name, str) else None
+
+
+class _PulledSource(Feed[NativeTrack]):
+    """Takes frames, and packets, too: what a program's track brings is known when it does."""
+
+    def _observe(self, frame: Any) -> None:
+        if not isinstance(frame, EncodedMedia):
+            super()._observe(frame)
+
+
 class _Pulled(NativeTrack):
     """A program's track, read as long as somebody sends it."""
 
     def __init__(self, track: MediaStreamTrack) -> None:
-        super().__init__(track.kind, track.id)
+        codec = source_mime_type(track)
+        source = _PulledSource(track.kind) if codec is None else EncodedSource(codec)
+        super().__init__(track.kind, track.id, source=source)
         self._track = track
         if track.readyState != "live":
             self.stop()
@@ -54,12 +72,19 @@ class _Pulled(NativeTrack):
         try:
             data = await self._track.recv()
         except MediaStreamError:
+            self._track.stop()
             raise StopAsyncIteration from None
+        except Exception:
+            self._track.stop()
+            raise
         if not isinstance(data, Packet):
             return data
-        stream = data.stream
-        name = "h264" if stream is None else stream.codec_context.name
-        return EncodedMedia.from_packet(data, _MIME_TYPES.get(name, f"{self.kind}/{name}"))
+        codec = source_mime_type(self._track)
+        if codec is None:
+            stream = data.stream
+            name = "h264" if stream is None else stream.codec_context.name
+            codec = _MIME_TYPES.get(name, f"{self.kind}/{name}")
+        return EncodedMedia.from_packet(data, codec)
 
 
 _pulled: WeakKeyDictionary[MediaStreamTrack, NativeTrack] = WeakKeyDictionary()
@@ -82,6 +107,9 @@ class RemoteStreamTrack(MediaStreamTrack):
         kind: "audio" or "video".
         id: as the peer has it; a random one without.
         native: where the frames come from; None for whoever puts them into the queue.
+
+    Attributes:
+        is_kept: whether frames that nobody waits for are kept.
     """
 
     def __init__(self, kind: str, id: str | None = None, native: NativeTrack | None = None) -> None:  # noqa: A002
@@ -92,8 +120,9 @@ class RemoteStreamTrack(MediaStreamTrack):
         self.native = native
         self._frames: asyncio.Queue[Frame | None] | None = None
         self._origin: int | None = None
+        self.is_kept = True
         if native is not None:
-            native.on("ended", self._end)
+            native.on("ended", self.finish)
 
     @property
     def _queue(self) -> asyncio.Queue[Frame | None]:
@@ -107,15 +136,18 @@ class RemoteStreamTrack(MediaStreamTrack):
     def deliver(self, frame: Any) -> None:
         """For the native track: a frame has come."""
         queue = self._queue
+        if not self.is_kept:
+            return
         if queue.qsize() >= MAX_WAITING[self.kind]:
             queue.get_nowait()
         queue.put_nowait(self._timed(frame))
 
     def track_ended(self) -> None:
         """For the native track: no more will come."""
-        self._end()
+        self.finish()
 
-    def _end(self) -> None:
+    def finish(self) -> None:
+        """No more will come: the end stands behind what waits to be read."""
         if self._frames is not None:
             self._frames.put_nowait(None)
         else:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from rtcstack.compat.aiortc.serveruris import parse_stun_turn_uri
+
 __all__ = ["RTCBundlePolicy", "RTCConfiguration", "RTCIceServer", "RTCIceTransportPolicy"]
 
 
@@ -65,8 +67,6 @@ _RELAYS = (("turn", "udp"), ("turn", "tcp"), ("turns", "tcp"))
 
 
 def _servers(servers: list[RTCIceServer]) -> list[dict[str, Any]]:
-    from rtcstack.compat.aiortc.rtcicetransport import parse_stun_turn_uri
-
     result: list[dict[str, Any]] = []
     for server in servers:
         urls = server.urls if isinstance(server.urls, list) else [server.urls]

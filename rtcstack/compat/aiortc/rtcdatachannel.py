@@ -42,20 +42,24 @@ class RTCDataChannel(AsyncIOEventEmitter):
         super().__init__()
         self._transport = transport
         self._channel = channel
-        self._is_closed = False
-        channel.on("open", lambda: self.emit("open"))
+        self._is_closed = self._is_announced = False
+        channel.on("open", lambda: self._is_announced or self.emit("open"))
         channel.on("bufferedamountlow", lambda: self.emit("bufferedamountlow"))
-        channel.on("close", self._closed)
+        channel.on("close", self.ended)
 
     def _add_event_handler(self, event: str, k: object, v: object) -> None:
         super()._add_event_handler(event, k, v)  # type: ignore[arg-type]
         if event == "message" and not self._channel.has_listeners("message"):
             self._channel.on("message", self._message)  # what came before waits for it
 
+    def announced(self) -> None:
+        """For the connection: the peer has made it, and it is open when it is told of."""
+        self._is_announced = True
+
     def _message(self, event: MessageEvent) -> None:
         self.emit("message", event.data)
 
-    def _closed(self) -> None:
+    def ended(self) -> None:
         if not self._is_closed:
             self._is_closed = True
             self.emit("close")
@@ -115,7 +119,10 @@ class RTCDataChannel(AsyncIOEventEmitter):
     @property
     def readyState(self) -> str:
         """ "connecting", "open", "closing" or "closed"."""
-        return "closed" if self._is_closed else str(self._channel.readyState)
+        if self._is_closed:
+            return "closed"
+        state = str(self._channel.readyState)
+        return "open" if self._is_announced and state == "connecting" else state
 
     @property
     def transport(self) -> RTCSctpTransport:
@@ -127,7 +134,7 @@ class RTCDataChannel(AsyncIOEventEmitter):
         at_once = self.readyState == "connecting"
         self._channel.close()
         if at_once:
-            self._closed()
+            self.ended()
 
     def send(self, data: bytes | str) -> None:
         """Send a message.

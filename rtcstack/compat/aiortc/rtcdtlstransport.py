@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,11 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from rtcstack.api.certificate import RTCCertificate as NativeCertificate
 from rtcstack.api.certificate import certificate_key, generate_certificate
+from rtcstack.compat.aiortc.dtlsparameters import RTCDtlsFingerprint, RTCDtlsParameters
 from rtcstack.compat.aiortc.rtcicetransport import RTCIceTransport
+from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.stats import RTCStatsReport, RTCTransportStats
 
 if TYPE_CHECKING:
     from rtcstack.api.dtlstransport import RTCDtlsTransport as NativeTransport
@@ -25,17 +27,22 @@ __all__ = [
     "RTCDtlsFingerprint",
     "RTCDtlsParameters",
     "RTCDtlsTransport",
+    "RTCRtpReceiveParameters",
+    "RTCRtpSendParameters",
+    "RTCStatsReport",
+    "RTCTransportStats",
+    "RtpPacket",
     "State",
     "certificate_digest",
 ]
 
-X509_DIGEST_ALGORITHMS: dict[str, Callable[[], hashes.HashAlgorithm]] = {
-    "sha-256": hashes.SHA256,
-    "sha-384": hashes.SHA384,
-    "sha-512": hashes.SHA512,
+X509_DIGEST_ALGORITHMS: dict[str, hashes.HashAlgorithm] = {
+    "sha-256": hashes.SHA256(),
+    "sha-384": hashes.SHA384(),
+    "sha-512": hashes.SHA512(),
 }
 """The digests that certificates are described with, by their names in descriptions. A program may take some
-away: descriptions of connections that are made afterwards name the first that is left."""
+away, or set it anew. Descriptions name SHA-256, which every peer knows, and nothing else."""
 
 
 class State(Enum):
@@ -48,22 +55,6 @@ class State(Enum):
     FAILED = 4
 
 
-@dataclass
-class RTCDtlsFingerprint:
-    """A certificate's digest: pairs of hexadecimal digits, separated by colons."""
-
-    algorithm: str
-    value: str
-
-
-@dataclass
-class RTCDtlsParameters:
-    """What a description says of DTLS; `role` is "auto", "client" or "server"."""
-
-    fingerprints: list[RTCDtlsFingerprint] = field(default_factory=list)
-    role: str = "auto"
-
-
 def certificate_digest(certificate: x509.Certificate, algorithm: str) -> str:
     """A certificate's digest.
 
@@ -71,23 +62,23 @@ def certificate_digest(certificate: x509.Certificate, algorithm: str) -> str:
         certificate: the certificate.
         algorithm: one of `X509_DIGEST_ALGORITHMS`.
     """
-    return certificate.fingerprint(X509_DIGEST_ALGORITHMS[algorithm]()).hex(":").upper()
+    return certificate.fingerprint(X509_DIGEST_ALGORITHMS[algorithm]).hex(":").upper()
 
 
 class RTCCertificate:
-    """A certificate and its key."""
+    """A certificate and its key; `native` is this stack's."""
 
     def __init__(self, certificate: NativeCertificate) -> None:
-        self._native = certificate
+        self.native = certificate
 
     @property
     def expires(self) -> datetime.datetime:
         """When it expires."""
-        return datetime.datetime.fromtimestamp(self._native.expires / 1000, datetime.UTC)
+        return datetime.datetime.fromtimestamp(self.native.expires / 1000, datetime.UTC)
 
     def getFingerprints(self) -> list[RTCDtlsFingerprint]:
         """Its digests, with each of `X509_DIGEST_ALGORITHMS`."""
-        certificate = x509.load_der_x509_certificate(certificate_key(self._native).der)
+        certificate = x509.load_der_x509_certificate(certificate_key(self.native).der)
         return [
             RTCDtlsFingerprint(name, certificate_digest(certificate, name)) for name in X509_DIGEST_ALGORITHMS
         ]
@@ -116,19 +107,19 @@ class RTCDtlsTransport(AsyncIOEventEmitter):
         self._transport: NativeTransport | None = None
         self._is_closed = False
 
-    def _bind(self, transport: NativeTransport) -> None:
+    def bind(self, transport: NativeTransport) -> None:
         """Show this one from now on."""
         if self._transport is None:
             self._transport = transport
-            self._ice._bind(transport.iceTransport)
+            self._ice.bind(transport.iceTransport)
             transport.on("statechange", lambda: self._is_closed or self.emit("statechange"))
 
-    def _close(self) -> None:
+    def end(self) -> None:
         """The connection is closed."""
         if not self._is_closed:
             was = self.state
             self._is_closed = True
-            self._ice._close()
+            self._ice.end()
             if was != "closed":
                 self.emit("statechange")
             self.remove_all_listeners()

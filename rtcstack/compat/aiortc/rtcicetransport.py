@@ -6,13 +6,12 @@ A connection's own show what its native transports are; a gatherer may also work
 from __future__ import annotations
 
 import asyncio
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyee.asyncio import AsyncIOEventEmitter
 
-from rtcstack.api.description import RTCIceCandidate as NativeCandidate
+from rtcstack.compat.aiortc.candidates import RTCIceCandidate, RTCIceParameters, candidate_from_native
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
 from rtcstack.compat.aiortc.rtcconfiguration import (
     RTCConfiguration,
     RTCIceServer,
@@ -20,96 +19,25 @@ from rtcstack.compat.aiortc.rtcconfiguration import (
     default_ice_servers,
     native,
 )
+from rtcstack.compat.aiortc.serveruris import parse_stun_turn_uri
+from rtcstack.ortc import RTCIceGatherer as NativeGatherer
 
 if TYPE_CHECKING:
     from rtcstack.api.icetransport import RTCIceTransport as NativeTransport
-    from rtcstack.ortc import RTCIceGatherer as NativeGatherer
 
 __all__ = [
+    "InvalidStateError",
     "RTCIceCandidate",
     "RTCIceGatherer",
     "RTCIceParameters",
     "RTCIceTransport",
-    "candidate_from_native",
-    "candidate_to_native",
     "parse_stun_turn_uri",
 ]
 
-_URI = re.compile(
-    r"(?P<scheme>stuns?|turns?):(?P<host>[^?:]+)(:(?P<port>[0-9]+))?(\?transport=(?P<transport>.*))?"
-)
 _STATES = {"connected": "completed", "disconnected": "completed"}
 """There is neither "connected" nor "disconnected": a path works, or has failed."""
 
 _GATHERING = {"complete": "completed"}
-
-
-@dataclass
-class RTCIceCandidate:
-    """A candidate by its fields (RFC 8839, section 5.1)."""
-
-    component: int
-    foundation: str
-    ip: str
-    port: int
-    priority: int
-    protocol: str
-    type: str
-    relatedAddress: str | None = None
-    relatedPort: int | None = None
-    sdpMid: str | None = None
-    sdpMLineIndex: int | None = None
-    tcpType: str | None = None
-
-
-@dataclass
-class RTCIceParameters:
-    """ICE's credentials, and whether the agent is a lite one."""
-
-    usernameFragment: str | None = None
-    password: str | None = None
-    iceLite: bool = False
-
-
-def parse_stun_turn_uri(uri: str) -> dict[str, Any]:
-    """The parts of a server's URI: "scheme", "host", "port", and of TURN "transport".
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = _URI.fullmatch(uri)
-    if match is None:
-        scheme = uri.partition(":")[0]
-        known = scheme.startswith(("stun", "turn"))
-        raise ValueError("malformed uri" if known else "malformed uri: invalid scheme")
-    parsed: dict[str, Any] = match.groupdict()
-    is_secure = parsed["scheme"].endswith("s")
-    parsed["port"] = int(parsed["port"]) if parsed["port"] else 5349 if is_secure else 3478
-    if parsed["scheme"].startswith("turn"):
-        parsed["transport"] = parsed["transport"] or ("tcp" if is_secure else "udp")
-    elif parsed.pop("transport") is not None:
-        raise ValueError(f"malformed uri: {parsed['scheme']} must not contain transport")
-    return parsed
-
-
-def candidate_from_native(candidate: NativeCandidate) -> RTCIceCandidate:
-    """A candidate by its fields."""
-    from rtcstack.compat.aiortc.sdp import candidate_from_sdp
-
-    result = candidate_from_sdp(candidate.candidate.partition(":")[2])
-    result.sdpMid, result.sdpMLineIndex = candidate.sdpMid, candidate.sdpMLineIndex
-    return result
-
-
-def candidate_to_native(candidate: RTCIceCandidate) -> NativeCandidate:
-    """A candidate as a line."""
-    from rtcstack.compat.aiortc.sdp import candidate_to_sdp
-
-    return NativeCandidate(
-        f"candidate:{candidate_to_sdp(candidate)}",
-        sdpMid=candidate.sdpMid,
-        sdpMLineIndex=candidate.sdpMLineIndex,
-    )
 
 
 class RTCIceGatherer(AsyncIOEventEmitter):
@@ -134,7 +62,7 @@ class RTCIceGatherer(AsyncIOEventEmitter):
         self._transport: NativeTransport | None = None
         self._gatherer: NativeGatherer | None = None
 
-    def _bind(self, transport: NativeTransport) -> None:
+    def bind(self, transport: NativeTransport) -> None:
         """Show this transport's from now on."""
         self._transport = transport
         transport.on("gatheringstatechange", lambda: self.emit("statechange"))
@@ -142,8 +70,6 @@ class RTCIceGatherer(AsyncIOEventEmitter):
     def _own(self) -> NativeGatherer:
         """The gatherer of one that works by itself."""
         if self._gatherer is None:
-            from rtcstack.ortc import RTCIceGatherer as NativeGatherer
-
             options = {name: self._configuration[name] for name in ("iceServers", "iceTransportPolicy")}
             self._gatherer = NativeGatherer(options)
             self._gatherer.on("statechange", lambda: self.emit("statechange"))
@@ -214,10 +140,10 @@ class RTCIceTransport(AsyncIOEventEmitter):
         self._told = "new"
         self._is_closed = False
 
-    def _bind(self, transport: NativeTransport) -> None:
+    def bind(self, transport: NativeTransport) -> None:
         """Show this one from now on."""
         self._transport = transport
-        self._gatherer._bind(transport)
+        self._gatherer.bind(transport)
         transport.on("statechange", self._changed)
 
     def _changed(self) -> None:
@@ -227,7 +153,7 @@ class RTCIceTransport(AsyncIOEventEmitter):
             if self._told in ("closed", "failed"):
                 self.remove_all_listeners()
 
-    def _close(self) -> None:
+    def end(self) -> None:
         """The connection is closed."""
         self._is_closed = True
         self._changed()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyee.asyncio import AsyncIOEventEmitter
@@ -13,6 +14,8 @@ from pyee.asyncio import AsyncIOEventEmitter
 from rtcstack.api.description import RTCSessionDescription as NativeDescription
 from rtcstack.api.peerconnection import RTCPeerConnection as NativeConnection
 from rtcstack.api.peerconnection import set_altered_description
+from rtcstack.api.transceiver import let_offers_take
+from rtcstack.compat.aiortc.candidates import RTCIceCandidate, candidate_to_native
 from rtcstack.compat.aiortc.checks import (
     check_answers_offer,
     check_codecs,
@@ -23,24 +26,25 @@ from rtcstack.compat.aiortc.checks import (
 from rtcstack.compat.aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError
 from rtcstack.compat.aiortc.mediastreams import MediaStreamTrack
 from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack, native_track
-from rtcstack.compat.aiortc.ratelimits import limit_rates
 from rtcstack.compat.aiortc.rtcconfiguration import RTCConfiguration, native
 from rtcstack.compat.aiortc.rtcdatachannel import RTCDataChannel
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCCertificate
-from rtcstack.compat.aiortc.rtcicetransport import RTCIceCandidate, candidate_to_native
 from rtcstack.compat.aiortc.rtcrtpreceiver import RTCRtpReceiver
 from rtcstack.compat.aiortc.rtcrtpsender import RTCRtpSender
 from rtcstack.compat.aiortc.rtcrtptransceiver import DIRECTIONS, RTCRtpTransceiver
 from rtcstack.compat.aiortc.rtcsctptransport import MAX_MESSAGE_SIZE, RTCSctpTransport
 from rtcstack.compat.aiortc.rtcsessiondescription import RTCSessionDescription
+from rtcstack.compat.aiortc.sending import adjust_senders
 from rtcstack.compat.aiortc.stats import RTCStatsReport
 from rtcstack.compat.aiortc.transports import Transports
 from rtcstack.config import Settings
 from rtcstack.errors import OperationError
 from rtcstack.media.stream import MediaStream
+from rtcstack.sdp import parse_session
 
 if TYPE_CHECKING:
-    from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
+    from rtcstack.api.connectionevents import RTCDataChannelEvent
+    from rtcstack.api.connectionevents import RTCTrackEvent as NativeTrackEvent
     from rtcstack.api.transceiver import RTCRtpTransceiver as NativeTransceiver
 
 __all__ = ["RTCPeerConnection"]
@@ -67,15 +71,20 @@ class RTCPeerConnection(AsyncIOEventEmitter):
     def __init__(self, configuration: RTCConfiguration | None = None) -> None:
         super().__init__()
         self._configuration = configuration or RTCConfiguration()
+        wrong: ValueError | None = None
+        try:
+            settings = native(self._configuration)
+        except ValueError as exc:  # it is told when a transport is needed
+            wrong, settings = exc, native(replace(self._configuration, iceServers=[]))
         self._certificates = [RTCCertificate.generateCertificate()]
         self._native = NativeConnection(
             {
-                **native(self._configuration),
-                "certificates": [each._native for each in self._certificates],
+                **settings,
+                "certificates": [each.native for each in self._certificates],
                 "settings": Settings(max_message_size=MAX_MESSAGE_SIZE, reuse_lowest_channel_ids=True),
             }
         )
-        self._transports = Transports(self._configuration.bundlePolicy, self._certificates)
+        self._transports = Transports(self._configuration.bundlePolicy, self._certificates, wrong)
         self._stream = MediaStream()
         self._transceivers: list[RTCRtpTransceiver] = []
         self._faces: dict[NativeTransceiver, RTCRtpTransceiver] = {}
@@ -202,6 +211,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
                 check_answers_offer(given, self._native.remoteDescription)
         await set_altered_description(self._native, NativeDescription(given.type, given.sdp))
         self._applied()
+        await adjust_senders(self._transceivers)
         with contextlib.suppress(InvalidStateError):  # closed meanwhile
             await self._native.gathered()
 
@@ -219,14 +229,15 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             check_description(given)
             if given.type != "offer":
                 check_answers_offer(given, self._native.localDescription)
-            check_codecs(given, {each.mid: each._preferred_codecs for each in self._transceivers})
+            self._transports.check()
+            check_codecs(given, {each.mid: each.preferred for each in self._transceivers})
             self._track_ids = track_ids(given)
         await self._native.setRemoteDescription(NativeDescription(given.type, given.sdp))
         self._applied()
         early, self._early = self._early, []
         for candidate in early:
             await self.addIceCandidate(candidate)
-        await limit_rates(self._transceivers)
+        await adjust_senders(self._transceivers)
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None) -> None:
         """Take a candidate of the peer's; before its description it is kept until that comes.
@@ -258,16 +269,14 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         """A description was applied: what there is, and what it travels over."""
         for native_transceiver in self._native.getTransceivers():
             face = self._face(native_transceiver)
-            face._update()
+            face.applied()
         if self._native.sctp is not None:
             sctp = self._need_sctp()
-            sctp._bind(self._native.sctp)
+            sctp.bind(self._native.sctp)
             sctp.mid = self._sctp_mid()
         self._transports.follow(self._transceivers, self._sctp)
 
     def _sctp_mid(self) -> str | None:
-        from rtcstack.sdp import parse_session
-
         description = self._native.localDescription or self._native.remoteDescription
         if description is None:
             return None
@@ -305,6 +314,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         Raises:
             ValueError: arguments that exclude each other, or an id that is none or taken.
         """
+        self._transports.check()
         if maxPacketLifeTime is not None and maxRetransmits is not None:
             raise ValueError("Cannot specify both maxPacketLifeTime and maxRetransmits")
         if negotiated and (id is None or not 0 <= id <= 65_534):
@@ -332,7 +342,9 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         return face
 
     def _on_channel(self, event: RTCDataChannelEvent) -> None:
-        self.emit("datachannel", self._channel(event.channel))
+        face = self._channel(event.channel)
+        face.announced()
+        self.emit("datachannel", face)
 
     # -- media ------------------------------------------------------------------------------------
 
@@ -362,12 +374,14 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             InternalError: its kind is neither "audio" nor "video".
         """
         self._check_addable(track.kind, track)
-        sender = self._native.addTrack(native_track(track), self._stream)
-        transceiver = next(each for each in self._native.getTransceivers() if each.sender is sender)
-        face = self._face(transceiver, track)
-        face.sender._track = track
-        face._direction = str(transceiver.direction)
-        return face.sender
+        for face in self._transceivers:
+            if face.kind == track.kind and face.sender.track is None and not face.stopped:
+                face.sender.replaceTrack(track)
+                face.native.sender.setStreams(self._stream)
+                face.direction = "sendrecv" if face.direction in ("sendrecv", "recvonly") else "sendonly"
+                face.added()
+                return face.sender
+        return self._add(track.kind, track, "sendrecv").sender
 
     def addTransceiver(
         self, trackOrKind: MediaStreamTrack | str, direction: str = "sendrecv"
@@ -388,10 +402,15 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         self._check_addable(kind, track)
         if direction not in DIRECTIONS:
             raise InternalError(f'Invalid direction "{direction}"')
+        return self._add(kind, track, direction)
+
+    def _add(self, kind: str, track: MediaStreamTrack | None, direction: str) -> RTCRtpTransceiver:
+        self._transports.check()
         transceiver = self._native.addTransceiver(
             kind if track is None else native_track(track),
             {"direction": direction, "streams": [self._stream]},
         )
+        let_offers_take(transceiver)
         return self._face(transceiver, track)
 
     def _check_addable(self, kind: str, track: MediaStreamTrack | None) -> None:
@@ -401,12 +420,12 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         if track is not None and any(each.track is track for each in self.getSenders()):
             raise InvalidAccessError("Track already has a sender")
 
-    def _on_track(self, event: RTCTrackEvent) -> None:
+    def _on_track(self, event: NativeTrackEvent) -> None:
         face = self._face(event.transceiver)
-        if face.receiver._track is None:
+        if face.receiver.track is None:
             mid = event.transceiver.mid
             track = RemoteStreamTrack(event.track.kind, self._track_ids.get(mid or ""), event.track)
-            face.receiver._track = track
+            face.receiver.described(track)
             self.emit("track", track)
 
     def getReceivers(self) -> list[RTCRtpReceiver]:
@@ -438,13 +457,14 @@ class RTCPeerConnection(AsyncIOEventEmitter):
             return
         self._closed = asyncio.get_running_loop().create_future()
         self.emit("signalingstatechange")
+        await asyncio.sleep(0)  # what was sent just now leaves first
         ending = self._native.close()
         for transceiver in self._transceivers:
-            transceiver._end()
+            transceiver.ended()
         for channel in list(self._channels):
-            channel._closed()
+            channel.ended()
         if self._sctp is not None:
-            self._sctp._close()
+            self._sctp.end()
         self._transports.close()
         self._set_ice_state("closed")
         self._set_state("closed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 __all__ = [
+    "DIRECTIONS",
     "ParametersDict",
     "RTCRtcpFeedback",
     "RTCRtcpParameters",
@@ -21,6 +22,9 @@ __all__ = [
     "RTCRtpRtxParameters",
     "RTCRtpSendParameters",
 ]
+
+DIRECTIONS = ["inactive", "sendonly", "recvonly", "sendrecv"]
+"""What a section or a transceiver may do."""
 
 ParametersDict = dict[str, int | str | None]
 """Format parameters by name; None where a name stands without a value."""

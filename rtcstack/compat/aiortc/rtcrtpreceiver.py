@@ -6,21 +6,51 @@ import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rtcstack.compat.aiortc.codecsets import get_capabilities
+from rtcstack.compat.aiortc.codecs import depayload, get_decoder
+from rtcstack.compat.aiortc.codecsets import get_capabilities, is_rtx
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
+from rtcstack.compat.aiortc.jitterbuffer import JitterBuffer
+from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from rtcstack.compat.aiortc.nativestats import receiver_stats
 from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack
-from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
-from rtcstack.compat.aiortc.stats import RTCStatsReport
+from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+from rtcstack.compat.aiortc.rtcrtpparameters import (
+    RTCRtpCapabilities,
+    RTCRtpCodecParameters,
+    RTCRtpReceiveParameters,
+)
+from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.stats import (
+    RTCInboundRtpStreamStats,
+    RTCRemoteOutboundRtpStreamStats,
+    RTCStatsReport,
+)
+from rtcstack.compat.aiortc.utils import uint16_add, uint16_gt
 
 if TYPE_CHECKING:
     from rtcstack.api.receiver import RTCRtpReceiver as NativeReceiver
     from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 
 __all__ = [
+    "InvalidStateError",
+    "JitterBuffer",
+    "MediaStreamError",
+    "MediaStreamTrack",
+    "RTCDtlsTransport",
+    "RTCInboundRtpStreamStats",
+    "RTCRemoteOutboundRtpStreamStats",
+    "RTCRtpCodecParameters",
     "RTCRtpContributingSource",
+    "RTCRtpReceiveParameters",
     "RTCRtpReceiver",
     "RTCRtpSynchronizationSource",
     "RemoteStreamTrack",
+    "RtpPacket",
+    "depayload",
+    "get_decoder",
+    "is_rtx",
+    "uint16_add",
+    "uint16_gt",
 ]
 
 
@@ -54,6 +84,16 @@ class RTCRtpReceiver:
         self._kind = kind
         self._transport = transport
         self._track: RemoteStreamTrack | None = None
+
+    @property
+    def _enabled(self) -> bool:
+        """Whether frames are kept; frameworks set it for tracks that they do not read."""
+        return self._track is None or self._track.is_kept
+
+    @_enabled.setter
+    def _enabled(self, value: bool) -> None:
+        if self._track is not None:
+            self._track.is_kept = value
 
     @property
     def track(self) -> RemoteStreamTrack | None:
@@ -91,6 +131,15 @@ class RTCRtpReceiver:
             RTCRtpSynchronizationSource(_time(each.timestamp), each.source)
             for each in self._receiver.getSynchronizationSources()
         ]
+
+    async def _send_rtcp_pli(self, media_ssrc: int) -> None:
+        """Ask for a key frame; programs call it, for want of another way."""
+        if self._kind == "video":
+            self._receiver.requestKeyFrame()
+
+    def described(self, track: RemoteStreamTrack) -> None:
+        """For the connection: the peer has described what it sends."""
+        self._track = track
 
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         """It travels over another one, of a bundle."""

@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rtcstack.compat.aiortc.codecsets import get_capabilities, preferences
-from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from rtcstack.compat.aiortc.nativetracks import source_mime_type
+from rtcstack.compat.aiortc.rtcrtpparameters import (
+    DIRECTIONS,
+    RTCRtpCodecCapability,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+)
 from rtcstack.compat.aiortc.rtcrtpreceiver import RTCRtpReceiver
 from rtcstack.compat.aiortc.rtcrtpsender import RTCRtpSender
 
 if TYPE_CHECKING:
     from rtcstack.api.transceiver import RTCRtpTransceiver as NativeTransceiver
 
-__all__ = ["DIRECTIONS", "RTCRtpTransceiver"]
-
-DIRECTIONS = ["inactive", "sendonly", "recvonly", "sendrecv"]
+__all__ = [
+    "DIRECTIONS",
+    "RTCRtpCodecParameters",
+    "RTCRtpHeaderExtensionParameters",
+    "RTCRtpTransceiver",
+]
 
 
 class RTCRtpTransceiver:
@@ -24,6 +33,10 @@ class RTCRtpTransceiver:
         transceiver: this stack's.
         sender, receiver: its parts.
         direction: what is wanted.
+
+    Attributes:
+        native: this stack's.
+        preferred: codecs that the application wants; empty for all.
     """
 
     def __init__(
@@ -33,22 +46,25 @@ class RTCRtpTransceiver:
         receiver: RTCRtpReceiver,
         direction: str,
     ) -> None:
-        self._transceiver = transceiver
+        self.native = transceiver
         self._sender = sender
         self._receiver = receiver
         self._direction = direction
         self._current_direction: str | None = None
         self._mid: str | None = None
         self._stopped = False
-        self._preferred_codecs: list[RTCRtpCodecCapability] = []
+        self._codecs: list[RTCRtpCodecParameters] = []  # frameworks look here; ours keep what was agreed
+        self._headerExtensions: list[RTCRtpHeaderExtensionParameters] = []
+        self.preferred: list[RTCRtpCodecCapability] = []
         self._apply_preferences()
 
     def _apply_preferences(self) -> None:
-        self._transceiver.setCodecPreferences(preferences(self.kind, self._preferred_codecs))
+        source = source_mime_type(self._sender.track)
+        self.native.setCodecPreferences(preferences(self.kind, self.preferred, source))
 
-    def _update(self) -> None:
+    def applied(self) -> None:
         """A description was applied."""
-        native = self._transceiver
+        native = self.native
         if native.mid is not None:
             self._mid = native.mid
         if native.currentDirection is not None and str(native.currentDirection) != "stopped":
@@ -69,7 +85,11 @@ class RTCRtpTransceiver:
         assert direction in DIRECTIONS
         self._direction = direction
         if not self._stopped:
-            self._transceiver.direction = direction
+            self.native.direction = direction
+
+    def added(self) -> None:
+        """For the connection: a track was added."""
+        self._apply_preferences()
 
     @property
     def kind(self) -> str:
@@ -109,17 +129,19 @@ class RTCRtpTransceiver:
                 raise ValueError("Codec is not in capabilities")
             if codec not in wanted:
                 wanted.append(codec)
-        self._preferred_codecs = wanted
+        self.preferred = wanted
         self._apply_preferences()
 
     async def stop(self) -> None:
         """End it, for good."""
-        self._end()
-        self._transceiver.stop()
+        self.ended()
+        self.native.stop()
 
-    def _end(self) -> None:
+    def ended(self) -> None:
         """It has ended, by itself or with its connection."""
+        if not self._stopped and self._current_direction in ("sendrecv", "sendonly"):
+            self._sender.end()
         self._stopped = True
         track = self._receiver.track
         if track is not None:
-            track._end()
+            track.finish()

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyee.asyncio import AsyncIOEventEmitter
 
+from rtcstack.compat.aiortc.exceptions import InvalidStateError
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
+from rtcstack.compat.aiortc.sctpcapabilities import RTCSctpCapabilities
+from rtcstack.compat.aiortc.utils import random32, uint16_add, uint16_gt, uint32_gt, uint32_gte
 
 if TYPE_CHECKING:
     from rtcstack.api.sctptransport import RTCSctpTransport as NativeTransport
 
-__all__ = ["USERDATA_MAX_LENGTH", "RTCSctpCapabilities", "RTCSctpTransport"]
+__all__ = [
+    "USERDATA_MAX_LENGTH",
+    "InvalidStateError",
+    "RTCSctpCapabilities",
+    "RTCSctpTransport",
+    "random32",
+    "uint16_add",
+    "uint16_gt",
+    "uint32_gt",
+    "uint32_gte",
+]
 
-USERDATA_MAX_LENGTH = 1200
+USERDATA_MAX_LENGTH = 1160
 """Bytes of a message in a packet. Programs set it; packets here are as large as the path takes."""
 
-MAX_MESSAGE_SIZE = 65_536
+MAX_MESSAGE_SIZE = 262_144
 PORT = 5000
-
-
-@dataclass
-class RTCSctpCapabilities:
-    """The largest message that an end takes, in bytes; 0 for any."""
-
-    maxMessageSize: int
 
 
 class RTCSctpTransport(AsyncIOEventEmitter):
@@ -36,6 +41,7 @@ class RTCSctpTransport(AsyncIOEventEmitter):
         port: its port.
 
     Attributes:
+        native: this stack's, once there is one.
         mid: of its section, once there is one.
     """
 
@@ -43,15 +49,15 @@ class RTCSctpTransport(AsyncIOEventEmitter):
         super().__init__()
         self._dtls = transport
         self._port = port
-        self._transport: NativeTransport | None = None
+        self.native: NativeTransport | None = None
         self._is_closed = False
         self.mid: str | None = None
 
-    def _bind(self, transport: NativeTransport) -> None:
+    def bind(self, transport: NativeTransport) -> None:
         """Show this one from now on."""
-        self._transport = transport
+        self.native = transport
 
-    def _close(self) -> None:
+    def end(self) -> None:
         """The connection is closed."""
         self._is_closed = True
         self.remove_all_listeners()
@@ -59,7 +65,7 @@ class RTCSctpTransport(AsyncIOEventEmitter):
     @property
     def maxChannels(self) -> int | None:
         """How many channels there may be; None before it is connected."""
-        return None if self._transport is None else self._transport.maxChannels
+        return None if self.native is None else self.native.maxChannels
 
     @property
     def port(self) -> int:
@@ -71,7 +77,7 @@ class RTCSctpTransport(AsyncIOEventEmitter):
         """ "new", "connecting", "connected" or "closed"."""
         if self._is_closed:
             return "closed"
-        return "new" if self._transport is None else str(self._transport.state)
+        return "new" if self.native is None else str(self.native.state)
 
     @property
     def transport(self) -> RTCDtlsTransport:

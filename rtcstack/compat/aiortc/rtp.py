@@ -5,10 +5,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpParameters
 from rtcstack.errors import ParseError
 from rtcstack.rtp.packet import parse
 
-__all__ = ["DYNAMIC_PAYLOAD_TYPES", "RtpPacket"]
+__all__ = [
+    "DYNAMIC_PAYLOAD_TYPES",
+    "RTCRtpParameters",
+    "RtpPacket",
+]
 
 DYNAMIC_PAYLOAD_TYPES = range(96, 128)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
-from enum import Enum, IntEnum
 from typing import Any
 
-from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
-from rtcstack.compat.aiortc.rtcicetransport import RTCIceCandidate, RTCIceParameters
+from rtcstack.compat.aiortc.candidates import (
+    RTCIceCandidate,
+    RTCIceParameters,
+    candidate_from_sdp,
+    candidate_to_sdp,
+)
+from rtcstack.compat.aiortc.dtlsparameters import RTCDtlsFingerprint, RTCDtlsParameters
+from rtcstack.compat.aiortc.h264profiles import H264Level, H264Profile, parse_h264_profile_level_id
 from rtcstack.compat.aiortc.rtcrtpparameters import (
+    DIRECTIONS,
     ParametersDict,
     RTCRtcpFeedback,
     RTCRtpCodecParameters,
     RTCRtpHeaderExtensionParameters,
     RTCRtpParameters,
 )
-from rtcstack.compat.aiortc.rtcrtptransceiver import DIRECTIONS
-from rtcstack.compat.aiortc.rtcsctptransport import RTCSctpCapabilities
+from rtcstack.compat.aiortc.sctpcapabilities import RTCSctpCapabilities
 from rtcstack.errors import ParseError
 from rtcstack.sdp import parse_session
 from rtcstack.sdp.model import MediaDescription as NativeMedia
@@ -50,117 +54,6 @@ _STATIC = {
     9: ("G722", 8_000, 1),
 }
 """Payload types that need no rtpmap (RFC 3551, section 6)."""
-
-
-class H264Profile(Enum):
-    """Of H.264 (RFC 6184, section 8.1)."""
-
-    PROFILE_CONSTRAINED_BASELINE = 0
-    PROFILE_BASELINE = 1
-    PROFILE_MAIN = 2
-    PROFILE_CONSTRAINED_HIGH = 3
-    PROFILE_HIGH = 4
-    PROFILE_PREDICTIVE_HIGH_444 = 5
-
-
-class H264Level(IntEnum):
-    """Of H.264: ten times its number, 0 for 1b."""
-
-    LEVEL1_B = 0
-    LEVEL1 = 10
-    LEVEL1_1 = 11
-    LEVEL1_2 = 12
-    LEVEL1_3 = 13
-    LEVEL2 = 20
-    LEVEL2_1 = 21
-    LEVEL2_2 = 22
-    LEVEL3 = 30
-    LEVEL3_1 = 31
-    LEVEL3_2 = 32
-    LEVEL4 = 40
-    LEVEL4_1 = 41
-    LEVEL4_2 = 42
-    LEVEL5 = 50
-    LEVEL5_1 = 51
-    LEVEL5_2 = 52
-
-
-_CONSTRAINED = 0b0100_0000
-_PROFILES = {
-    0x42: (H264Profile.PROFILE_BASELINE, H264Profile.PROFILE_CONSTRAINED_BASELINE),
-    0x4D: (H264Profile.PROFILE_MAIN, H264Profile.PROFILE_MAIN),
-    0x58: (H264Profile.PROFILE_BASELINE, H264Profile.PROFILE_BASELINE),
-    0x64: (H264Profile.PROFILE_HIGH, H264Profile.PROFILE_HIGH),
-    0xF4: (H264Profile.PROFILE_PREDICTIVE_HIGH_444, H264Profile.PROFILE_PREDICTIVE_HIGH_444),
-}
-"""By profile_idc: without, and with constraint_set1_flag."""
-
-
-def parse_h264_profile_level_id(profile_str: str) -> tuple[H264Profile, H264Level]:
-    """The profile and the level of a profile-level-id (RFC 6184, section 8.1).
-
-    Raises:
-        ValueError: it is not six hexadecimal digits, or names none.
-    """
-    if not isinstance(profile_str, str) or not re.fullmatch("[0-9a-fA-F]{6}", profile_str):
-        raise ValueError("Expected a 6 character hexadecimal string")
-    idc, flags, level = bytes.fromhex(profile_str)
-    profiles = _PROFILES.get(idc)
-    if profiles is None:
-        raise ValueError(f"Unrecognized profile_iop = {flags}, profile_idc = {idc}")
-    profile = profiles[bool(flags & _CONSTRAINED)]
-    if (idc == 0x4D and flags & 0b1000_0000) or (idc == 0x58 and flags & 0b1100_0000 == 0b1100_0000):
-        profile = H264Profile.PROFILE_CONSTRAINED_BASELINE
-    elif idc == 0x64 and flags & 0b0000_1100 == 0b0000_1100:
-        profile = H264Profile.PROFILE_CONSTRAINED_HIGH
-    if level == 11 and flags & 0b0001_0000 and idc in (0x42, 0x4D, 0x58):
-        return profile, H264Level.LEVEL1_B
-    try:
-        return profile, H264Level(level)
-    except ValueError:
-        raise ValueError(f"{level} is not a valid level") from None
-
-
-def candidate_from_sdp(sdp: str) -> RTCIceCandidate:
-    """A candidate from its line, without "candidate:"."""
-    bits = sdp.split()
-    assert len(bits) >= 8, "a candidate has at least eight fields"
-    more = dict(zip(bits[8::2], bits[9::2], strict=False))
-    port = more.get("rport")
-    return RTCIceCandidate(
-        component=int(bits[1]),
-        foundation=bits[0],
-        ip=bits[4],
-        port=int(bits[5]),
-        priority=int(bits[3]),
-        protocol=bits[2],
-        type=bits[7],
-        relatedAddress=more.get("raddr"),
-        relatedPort=None if port is None else int(port),
-        tcpType=more.get("tcptype"),
-    )
-
-
-def candidate_to_sdp(candidate: RTCIceCandidate) -> str:
-    """A candidate's line, without "candidate:"."""
-    fields: list[object] = [
-        candidate.foundation,
-        candidate.component,
-        candidate.protocol,
-        candidate.priority,
-        candidate.ip,
-        candidate.port,
-        "typ",
-        candidate.type,
-    ]
-    for name, value in (
-        ("raddr", candidate.relatedAddress),
-        ("rport", candidate.relatedPort),
-        ("tcptype", candidate.tcpType),
-    ):
-        if value is not None:
-            fields += [name, value]
-    return " ".join(map(str, fields))
 
 
 def parameters_from_sdp(sdp: str) -> ParametersDict:

@@ -23,14 +23,27 @@ class Transports:
     Args:
         policy: of the connection.
         certificates: of this end.
+        wrong: what is wrong with the configuration.
     """
 
-    def __init__(self, policy: RTCBundlePolicy, certificates: list[RTCCertificate]) -> None:
+    def __init__(
+        self, policy: RTCBundlePolicy, certificates: list[RTCCertificate], wrong: ValueError | None
+    ) -> None:
         self._policy = policy
+        self._wrong = wrong
         self._certificates = certificates
         self._shared: dict[str, RTCDtlsTransport] = {}
         self._all: list[RTCDtlsTransport] = []
         self._shown: dict[NativeTransport, RTCDtlsTransport] = {}
+
+    def check(self) -> None:
+        """Before there is more to carry.
+
+        Raises:
+            ValueError: the configuration's servers cannot be read.
+        """
+        if self._wrong is not None:
+            raise self._wrong
 
     def _new(self) -> RTCDtlsTransport:
         gatherer = RTCIceGatherer([])  # a connection's own asks the connection's servers
@@ -61,17 +74,17 @@ class Transports:
             transceivers, sctp: of the connection.
         """
         for transceiver in transceivers:
-            native = transceiver._transceiver.sender.transport
+            native = transceiver.native.sender.transport
             if native is not None:
                 transport = self._show(native, transceiver.sender.transport)
                 transceiver.sender.setTransport(transport)
                 transceiver.receiver.setTransport(transport)
-        if sctp is not None and sctp._transport is not None:
-            sctp.setTransport(self._show(sctp._transport.transport, sctp.transport))
+        if sctp is not None and sctp.native is not None:
+            sctp.setTransport(self._show(sctp.native.transport, sctp.transport))
         used = {each.sender.transport for each in transceivers} | ({sctp.transport} if sctp else set())
         for transport in self._all:
             if transport not in used:
-                transport._close()
+                transport.end()
         self._all = [transport for transport in self._all if transport in used]
 
     def _show(self, native: NativeTransport, wanted: RTCDtlsTransport) -> RTCDtlsTransport:
@@ -79,11 +92,11 @@ class Transports:
         shown = self._shown.get(native)
         if shown is None:
             shown = self._new() if wanted in self._shown.values() else wanted
-            shown._bind(native)
+            shown.bind(native)
             self._shown[native] = shown
         return shown
 
     def close(self) -> None:
         """The connection is closed."""
         for transport in self._all:
-            transport._close()
+            transport.end()

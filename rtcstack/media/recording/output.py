@@ -83,13 +83,15 @@ class Output:
             _logger.warning("recording %r has ended without a frame", self._file)
             return
         began_at = early[0][2]
-        for entry, item, at in early:
-            # a stream is opened with its first frame, which tells its size or rate
-            writer = entry.writer
-            if entry in self._open_inputs or writer is None or isinstance(item, Skip):
-                continue
-            if writer.open(self.container, item, at - began_at):
-                self._open_inputs.add(entry)
+        for wanted in self._inputs:  # the order of the streams in the file, whoever gave something first
+            for entry, item, at in early:
+                # a stream is opened with its first frame, which tells its size or rate
+                writer = entry.writer
+                if entry is not wanted or writer is None or isinstance(item, Skip):
+                    continue
+                if writer.open(self.container, item, at - began_at):
+                    self._open_inputs.add(entry)
+                    break
         self.write_all(early)
 
     def write_all(self, entries: list[Entry]) -> None:

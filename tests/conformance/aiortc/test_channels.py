@@ -104,7 +104,7 @@ async def test_wrong_arguments_and_states() -> None:
         with pytest.raises(ValueError, match="unsupported data type"):
             mine.send(7)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="bytes"):
-            mine.send(bytes(70_000))
+            mine.send(bytes(262_145))
 
 
 async def test_a_channel_closes_on_both_sides_and_its_id_is_free() -> None:
@@ -132,3 +132,33 @@ async def test_the_buffer_runs_low() -> None:
         assert mine.bufferedAmount > 1000
         await low
         assert mine.bufferedAmount <= 1000
+
+
+async def test_what_was_sent_before_the_end_arrives() -> None:
+    async with pair() as (a, b):
+        mine, theirs = await opened(a, b)
+        got: list[str | bytes] = []
+        theirs.on("message", got.append)
+        mine.send("the last")
+        await a.close()
+        await until(lambda: b.connectionState == "closed")
+        assert got == ["the last"]
+
+
+async def test_a_channel_is_open_when_it_is_announced_and_does_not_say_so_again() -> None:
+    async with pair() as (a, b):
+        told: list[str] = []
+
+        def announced(channel: RTCDataChannel) -> None:
+            told.append(channel.readyState)
+            channel.on("open", lambda: told.append("open event"))
+            channel.send("at once")
+
+        b.on("datachannel", announced)
+        channel = a.createDataChannel("x")
+        got: list[str | bytes] = []
+        channel.on("message", got.append)
+        await negotiate(a, b)
+        await until(lambda: got)
+        assert got == ["at once"]
+        assert told == ["open"]

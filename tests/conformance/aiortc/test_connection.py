@@ -22,6 +22,7 @@ from rtcstack.compat.aiortc import (
 )
 from rtcstack.compat.aiortc.exceptions import InternalError, OperationError
 from rtcstack.compat.aiortc.sdp import SessionDescription, candidate_from_sdp
+from rtcstack.testing import run
 from tests.conformance.aiortc.helpers import States, happens, negotiate, pair, until
 
 
@@ -304,8 +305,11 @@ async def test_wrong_arguments() -> None:
             a.addTransceiver(track)
     with pytest.raises(ValueError, match="'type' must be"):
         RTCSessionDescription("", "bogus")
-    with pytest.raises(ValueError, match="malformed uri"):
-        RTCPeerConnection(RTCConfiguration([RTCIceServer("http://example.org")]))
+    pc = RTCPeerConnection(RTCConfiguration([RTCIceServer("http://example.org")]))
+    for add in (lambda: pc.addTransceiver("audio"), lambda: pc.createDataChannel("x")):
+        with pytest.raises(ValueError, match="malformed uri"):
+            add()
+    await pc.close()
     with pytest.raises(ValueError, match="unknown media"):
         RTCRtpSender.getCapabilities("smell")
 
@@ -376,3 +380,83 @@ async def test_a_connection_is_subclassed() -> None:
     assert isinstance(pc, RTCPeerConnection)
     assert pc.offers == 1
     await pc.close()
+
+
+def shown(pc: RTCPeerConnection) -> list[tuple[str, str, str | None, str | None]]:
+    """Kind, directions and mid of a connection's transceivers."""
+    return [(each.kind, each.direction, each.currentDirection, each.mid) for each in pc.getTransceivers()]
+
+
+@pytest.mark.parametrize("theirs", ["sendrecv", "sendonly"])
+async def test_an_offer_takes_whatever_transceivers_there_are(theirs: str) -> None:
+    async with pair() as (a, b):
+        a.addTransceiver(AudioStreamTrack(), direction=theirs)
+        a.addTransceiver(VideoStreamTrack(), direction=theirs)
+        video = b.addTransceiver("video", direction="recvonly")
+        audio = b.addTransceiver("audio")
+        await negotiate(a, b)
+        assert b.getTransceivers() == [video, audio]
+        assert (video.mid, audio.mid) == ("1", "0")
+        assert video.currentDirection == "recvonly"
+        assert audio.currentDirection == ("sendrecv" if theirs == "sendrecv" else "recvonly")
+
+
+async def test_a_track_is_given_to_the_first_sender_without_one() -> None:
+    async with pair() as (a, b):
+        a.addTransceiver("video")
+        a.addTransceiver("audio", direction="recvonly")
+        a.addTrack(VideoStreamTrack())
+        a.addTrack(AudioStreamTrack())
+        assert shown(a) == [("video", "sendrecv", None, None), ("audio", "sendrecv", None, None)]
+        await negotiate(a, b)
+        assert shown(b) == [("video", "recvonly", "recvonly", "0"), ("audio", "recvonly", "recvonly", "1")]
+        sender = a.getSenders()[0]
+        sender.replaceTrack(None)
+        track = VideoStreamTrack()
+        assert a.addTrack(track) is sender
+        assert sender.track is track
+        answered = VideoStreamTrack()
+        b.addTrack(answered)
+        assert shown(b)[0] == ("video", "sendrecv", "recvonly", "0")
+        await negotiate(b, a)
+        assert shown(a)[0] == ("video", "sendrecv", "sendrecv", "0")
+        assert len(a.getTransceivers()) == len(b.getTransceivers()) == 2
+
+
+async def test_tracks_that_were_sent_end_with_their_connection() -> None:
+    async with pair() as (a, b):
+        sent, unsent = VideoStreamTrack(), AudioStreamTrack()
+        ended: list[str] = []
+        sent.on("ended", lambda: ended.append("sent"))
+        a.addTrack(sent)
+        await negotiate(a, b)
+        a.addTrack(unsent)
+        await a.close()
+        assert ended == ["sent"]
+        assert (sent.readyState, unsent.readyState) == ("ended", "live")
+
+
+async def test_a_handler_of_track_may_send_at_once() -> None:
+    async with pair() as (a, b):
+        b.on("track", lambda track: b.addTrack(track))
+        a.addTrack(AudioStreamTrack())
+        await negotiate(a, b)
+        assert shown(b) == [("audio", "sendrecv", "sendrecv", "0")]
+        assert a.getReceivers()[0].track is not None
+
+
+def test_a_program_may_make_its_connection_before_its_loop_runs() -> None:
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    channel = pc.createDataChannel("x")
+    transceiver = pc.addTransceiver("audio")
+    pc.addTrack(VideoStreamTrack())
+
+    async def go_on() -> None:
+        await pc.setLocalDescription(await pc.createOffer())
+        assert pc.localDescription is not None
+        assert pc.localDescription.sdp.count("m=") == 3
+        assert transceiver.mid == "0"
+        await pc.close()
+        assert channel.readyState == "closed"
+
+    run(go_on())

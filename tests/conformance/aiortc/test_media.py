@@ -261,6 +261,51 @@ async def test_the_rates_that_a_program_sets_limit_what_is_sent(monkeypatch: pyt
     monkeypatch.setattr(vpx, "MAX_BITRATE", 100_000)
     async with pair() as (a, b):
         await sent(a, b, Red())
-        encoding = a.getSenders()[0]._sender.getParameters().encodings[0]
+        encoding = a.getSenders()[0].native.getParameters().encodings[0]
         assert encoding.maxBitrate == 100_000
         assert encoding.maxFramerate is None
+
+
+async def test_programs_ask_for_key_frames_on_both_sides() -> None:
+    async def key_frames(pc: RTCPeerConnection) -> int:
+        report = await pc.getSenders()[0].native.getStats()
+        return sum(each.get("keyFramesEncoded", 0) for each in report.values())
+
+    async with pair() as (a, b):
+        (track,) = await sent(a, b, Red())
+        for _ in range(10):
+            await track.recv()
+        before = await key_frames(a)
+        a.getSenders()[0]._send_keyframe()
+        await asyncio.sleep(2)
+        between = await key_frames(a)
+        assert between > before
+        await b.getReceivers()[0]._send_rtcp_pli(1)
+        await asyncio.sleep(2)
+        assert await key_frames(a) > between
+
+
+async def test_the_rates_that_a_program_sets_limit_who_answers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vpx, "MAX_BITRATE", 100_000)
+    monkeypatch.setattr(vpx, "MAX_FRAME_RATE", 15)
+    async with pair() as (a, b):
+        a.addTransceiver("video", direction="recvonly")
+        b.addTrack(Red())
+        await negotiate(a, b)
+        encoding = b.getSenders()[0].native.getParameters().encodings[0]
+        assert (encoding.maxBitrate, encoding.maxFramerate) == (100_000, 15)
+
+
+async def test_frames_of_a_receiver_that_is_not_enabled_are_not_kept() -> None:
+    async with pair() as (a, b):
+        (track,) = await sent(a, b, AudioStreamTrack())
+        await track.recv()
+        receiver = b.getReceivers()[0]
+        receiver._enabled = False
+        queue = track._queue  # type: ignore[attr-defined]
+        while not queue.empty():
+            queue.get_nowait()
+        await asyncio.sleep(1)
+        assert queue.empty()
+        receiver._enabled = True
+        await track.recv()

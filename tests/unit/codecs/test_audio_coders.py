@@ -41,6 +41,31 @@ def test_a_tone_survives(codec: str, channels: int) -> None:
     decoder.close()
 
 
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("stereo", [False, True])
+@pytest.mark.parametrize(
+    ("rate", "layout", "form"),
+    [
+        (48_000, "stereo", "s16"),
+        (48_000, "stereo", "fltp"),
+        (16_000, "mono", "s16"),
+        (44_100, "stereo", "s16p"),
+    ],
+)
+def test_sound_of_any_form_survives(codec: str, stereo: bool, rate: int, layout: str, form: str) -> None:
+    encoder = registry.audio_encoder(codec, AudioSettings(stereo=stereo))
+    decoder = registry.audio_decoder(codec)
+    source = av.AudioResampler(form, layout, rate, frame_size=rate // 50)
+    frames = [frame for i in range(50) for frame in source.resample(tone(i))]
+    packets = [packet for frame in frames for packet in encoder.encode(frame)]
+    heard = [f for packet in packets if (f := decoder.decode(packet.data)) is not None]
+    wave = samples_of(heard)[CODECS[codec] // 5 :]
+    assert abs(loudest_hz(wave, CODECS[codec]) - 440) < 5
+    assert 5000 < np.abs(wave).max() < 12_000
+    encoder.close()
+    decoder.close()
+
+
 @pytest.mark.parametrize("ptime_ms", [2.5, 5, 10, 20, 40, 60])
 def test_opus_packets_are_as_long_as_asked_for(ptime_ms: float) -> None:
     encoder = registry.audio_encoder("opus", AudioSettings(ptime_ms=ptime_ms))

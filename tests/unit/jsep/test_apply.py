@@ -58,6 +58,18 @@ def test_remote_offers_take_the_transceivers_that_add_track_made() -> None:
     assert b.needed  # for the explicit one, and the one that is stopping
 
 
+@pytest.mark.parametrize("theirs", [Direction.SENDRECV, Direction.SENDONLY])
+def test_remote_offers_take_what_fits_any_of_them(theirs: Direction) -> None:
+    a, b = Peer("a"), Peer("b")
+    a.add("audio", direction=theirs)
+    b.add("audio")
+    fitting = b.add("audio", fits_any_offer=True)
+    offer = a.offer()
+    a.set_local(offer)
+    b.set_remote(offer)
+    assert b.negotiation.session.sections[0].transceiver == fitting
+
+
 @pytest.mark.parametrize("direction", Direction)
 def test_only_sections_that_receive_take_them(direction: Direction) -> None:
     b = Peer("b")

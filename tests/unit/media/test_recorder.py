@@ -61,6 +61,25 @@ async def test_a_recording_goes_on_when_its_source_begins_anew(
     assert 2.2 < heard[-1] - heard[0] < 2.6
 
 
+@pytest.mark.parametrize("first", ["audio", "video"])
+async def test_streams_stand_in_the_order_of_their_tracks(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "call.mp4"
+    recorder = MediaRecorder(path)
+    sources = {kind: TrackSource(kind) for kind in ("audio", "video")}
+    tracks = [sources[kind].track() for kind in sorted(sources, key=lambda kind: kind != first)]
+    for track in tracks:
+        recorder.add_track(track)
+    await recorder.start()
+    picture = test_picture(0, 64, 48)
+    picture.pts, picture.time_base = 0, Fraction(1, 90_000)
+    sources["video"].push(picture)  # before the sound, in any case
+    for i in range(10):
+        sources["audio"].push(ToneSource(440).make(i))
+    await recorder.stop()
+    with av.open(str(path)) as container:
+        assert [each.type for each in container.streams] == [track.kind for track in tracks]
+
+
 async def test_a_lone_time_far_away_costs_its_picture_only(tmp_path: Path) -> None:
     path = tmp_path / "call.mp4"
     recorder = MediaRecorder(path)

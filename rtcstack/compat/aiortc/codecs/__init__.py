@@ -12,25 +12,42 @@ from rtcstack.compat.aiortc.codecs.opus import OpusDecoder, OpusEncoder
 from rtcstack.compat.aiortc.codecs.vpx import Vp8Decoder, Vp8Encoder, vp8_depayload
 from rtcstack.compat.aiortc.codecsets import (
     CODECS,
+    G722_CODEC,
     HEADER_EXTENSIONS,
     PCMA_CODEC,
     PCMU_CODEC,
     get_capabilities,
     is_rtx,
 )
-from rtcstack.compat.aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from rtcstack.compat.aiortc.rtcrtpparameters import (
+    ParametersDict,
+    RTCRtcpFeedback,
+    RTCRtpCapabilities,
+    RTCRtpCodecCapability,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionCapability,
+    RTCRtpHeaderExtensionParameters,
+)
 
 __all__ = [
     "CODECS",
+    "G722_CODEC",
     "HEADER_EXTENSIONS",
     "PCMA_CODEC",
     "PCMU_CODEC",
     "Decoder",
     "Encoder",
+    "ParametersDict",
+    "RTCRtcpFeedback",
+    "RTCRtpCapabilities",
+    "RTCRtpCodecCapability",
+    "RTCRtpHeaderExtensionCapability",
+    "RTCRtpHeaderExtensionParameters",
     "depayload",
     "get_capabilities",
     "get_decoder",
     "get_encoder",
+    "init_codecs",
     "is_rtx",
 ]
 
@@ -77,3 +94,7 @@ def depayload(codec: RTCRtpCodecParameters, payload: bytes) -> bytes:
         case "H264":
             return h264_depayload(payload)
     return payload
+
+
+def init_codecs() -> None:
+    """Nothing to be done: `CODECS` is complete."""

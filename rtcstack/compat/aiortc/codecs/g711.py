@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from rtcstack.compat.aiortc.codecs.base import AudioDecoder, AudioEncoder
+import fractions
 
-__all__ = ["SAMPLE_RATE", "PcmaDecoder", "PcmaEncoder", "PcmuDecoder", "PcmuEncoder"]
+from rtcstack.compat.aiortc.codecs.base import AudioDecoder, AudioEncoder, Decoder, Encoder
+from rtcstack.compat.aiortc.jitterbuffer import JitterFrame
+from rtcstack.compat.aiortc.mediastreams import convert_timebase
+
+__all__ = [
+    "SAMPLES_PER_FRAME",
+    "SAMPLE_RATE",
+    "SAMPLE_WIDTH",
+    "TIME_BASE",
+    "Decoder",
+    "Encoder",
+    "JitterFrame",
+    "PcmaDecoder",
+    "PcmaEncoder",
+    "PcmuDecoder",
+    "PcmuEncoder",
+    "convert_timebase",
+]
 
 SAMPLE_RATE = 8_000
+SAMPLE_WIDTH = 2
+SAMPLES_PER_FRAME = 160
+TIME_BASE = fractions.Fraction(1, SAMPLE_RATE)
 
 
 class PcmaEncoder(AudioEncoder):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from rtcstack.codecs.registry import video_depacketizer
-from rtcstack.compat.aiortc.codecs.base import VideoDecoder, VideoEncoder
+from rtcstack.compat.aiortc.codecs.base import Decoder, Encoder, VideoDecoder, VideoEncoder
+from rtcstack.compat.aiortc.jitterbuffer import JitterFrame
+from rtcstack.compat.aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
 
 __all__ = [
     "DEFAULT_BITRATE",
     "MAX_BITRATE",
     "MAX_FRAME_RATE",
     "MIN_BITRATE",
+    "VIDEO_TIME_BASE",
+    "Decoder",
+    "Encoder",
+    "JitterFrame",
     "Vp8Decoder",
     "Vp8Encoder",
+    "convert_timebase",
     "vp8_depayload",
 ]
 

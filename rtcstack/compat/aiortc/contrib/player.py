@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import fractions
 import logging
-import threading
-import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -17,7 +12,11 @@ from av.frame import Frame
 from av.packet import Packet
 
 from rtcstack.clock import unix_time
-from rtcstack.compat.aiortc.mediastreams import AUDIO_PTIME, MediaStreamError, MediaStreamTrack
+from rtcstack.compat.aiortc.contrib.filereader import FileReader, Piece
+from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from rtcstack.media.files import is_at_hand
+from rtcstack.platform import Jobs
+from rtcstack.workers import Threads, dedicated, jobs
 
 __all__ = ["REAL_TIME_FORMATS", "MediaPlayer", "PlayerStreamTrack"]
 
@@ -52,7 +51,6 @@ MAX_AHEAD = 30
 MAX_WAITING = 300
 """Frames of a track that nobody reads while another of the file is read; of more, the oldest go."""
 
-_RATE = 48_000
 _UNDECODED = {"audio": ("opus", "pcm_alaw", "pcm_mulaw"), "video": ("h264", "vp8")}
 _RETRY_S = 0.01
 
@@ -66,11 +64,13 @@ class PlayerStreamTrack(MediaStreamTrack):
     Args:
         player: whose.
         kind: "audio" or "video".
+        codec_name: FFmpeg's name of the codec, where packets are given.
     """
 
-    def __init__(self, player: MediaPlayer, kind: str) -> None:
+    def __init__(self, player: MediaPlayer, kind: str, codec_name: str | None = None) -> None:
         super().__init__()
         self.kind = kind
+        self.codec_name = codec_name
         self._player: MediaPlayer | None = player
         self._queue: asyncio.Queue[Data | None] = asyncio.Queue()
         self._start: float | None = None
@@ -82,7 +82,7 @@ class PlayerStreamTrack(MediaStreamTrack):
             raise MediaStreamError
         player._start(self)
         data = await self._queue.get()
-        player._taken()
+        player._read_on()
         if data is None:
             self.stop()
             raise MediaStreamError
@@ -100,6 +100,7 @@ class PlayerStreamTrack(MediaStreamTrack):
         player, self._player = self._player, None
         if player is not None:
             player._stop(self)
+            self._queue.put_nowait(None)  # who waits is told
 
 
 def _time_of(data: Data) -> float | None:
@@ -135,25 +136,27 @@ class MediaPlayer:
         container: InputContainer = av.open(
             file=file, format=format, mode="r", options=options or {}, timeout=timeout
         )
-        self._container: InputContainer | None = container
         self._name = container.name
-        self._decode = decode
-        self._loop_playback = loop
         self._throttle_playback = not set(container.format.name.split(",")) & set(REAL_TIME_FORMATS)
+        self._loop_playback = loop
+        self._is_at_hand = is_at_hand(file) and self._throttle_playback
         self._tracks: dict[str, PlayerStreamTrack] = {}
-        self._streams: list[Any] = []
+        streams: dict[str, Any] = {}
         for stream in container.streams:
             kind = stream.type
-            if kind not in _UNDECODED or kind in self._tracks:
+            if kind not in _UNDECODED or kind in streams:
                 continue
-            if decode or stream.codec_context.name in _UNDECODED[kind]:
-                self._tracks[kind] = PlayerStreamTrack(self, kind)
-                self._streams.append(stream)
+            name = stream.codec_context.name
+            if decode or name in _UNDECODED[kind]:
+                self._tracks[kind] = PlayerStreamTrack(self, kind, None if decode else name)
+                streams[kind] = stream
         assert not loop or container.duration is not None, "The `loop` argument requires a seekable file"
+        self._reader: FileReader | None = FileReader(container, streams, decode=decode, loop=loop)
         self._started: set[PlayerStreamTrack] = set()
-        self._thread: threading.Thread | None = None
-        self._quit = False
-        self._room = threading.Condition()
+        self._workers: Jobs | None = None  # once it has begun
+        self._thread: Threads | None = None  # if they are its own
+        self._is_reading = False
+        self._is_over = False
 
     @property
     def audio(self) -> MediaStreamTrack | None:
@@ -165,138 +168,68 @@ class MediaPlayer:
         """The pictures, if there are some."""
         return self._tracks.get("video")
 
-    # -- on the loop's thread -----------------------------------------------------------------------
-
     def _start(self, track: PlayerStreamTrack) -> None:
         """Somebody reads a track."""
         self._started.add(track)
-        if self._thread is None and self._container is not None:
-            worker = _Reader(self, asyncio.get_running_loop(), self._container)
-            self._thread = threading.Thread(name="media-player", target=worker.run, daemon=True)
-            self._thread.start()
+        if self._workers is None:
+            if self._is_at_hand:
+                self._workers = jobs()
+            else:  # what may block for good
+                self._workers = self._thread = dedicated("rtcstack-player")
+        self._read_on()
 
-    def _taken(self) -> None:
-        """A frame was read: there may be room again."""
-        with self._room:
-            self._room.notify()
+    def _read_on(self) -> None:
+        """Have more read, where somebody needs it."""
+        workers = self._workers
+        if self._is_reading or self._is_over or self._reader is None or workers is None:
+            return
+        if self._started and all(each._queue.qsize() >= MAX_AHEAD for each in self._started):
+            return
+        reader, self._is_reading = self._reader, True
+
+        def read() -> None:
+            piece = reader.read()
+            try:
+                workers.post(lambda: self._have_read(piece, reader))
+            except RuntimeError:  # the loop is closed
+                reader.close()
+
+        workers.submit(read)
+
+    def _have_read(self, piece: Piece, reader: FileReader) -> None:
+        self._is_reading = False
+        if self._reader is None:
+            self._close(reader)
+            return
+        for kind, data in piece.data:
+            queue = self._tracks[kind]._queue
+            if queue.qsize() >= MAX_WAITING:
+                queue.get_nowait()
+            queue.put_nowait(data)
+        if piece.is_last:
+            if piece.error is not None:
+                logger.warning("MediaPlayer(%s) ends: %s", self._name, piece.error)
+            self._is_over = True
+            for track in self._tracks.values():
+                track._queue.put_nowait(None)
+        elif piece.is_early:  # a device has nothing at the moment
+            asyncio.get_running_loop().call_later(_RETRY_S, self._read_on)
+        else:
+            self._read_on()
 
     def _stop(self, track: PlayerStreamTrack) -> None:
-        """A track has ended."""
+        """A track has ended; with the last, the file is closed, when nobody reads it any more."""
         self._started.discard(track)
-        if any(each.readyState == "live" for each in self._started):
+        if self._started:
             return
-        thread, self._thread = self._thread, None
-        container, self._container = self._container, None
-        with self._room:
-            self._quit = True
-            self._room.notify()
-        if thread is None and container is not None:
-            container.close()  # the thread closes it otherwise: it may be reading
+        reader, self._reader = self._reader, None
+        if reader is not None and not self._is_reading:
+            self._close(reader)
 
-    def _bring(self, track: PlayerStreamTrack, data: Data | None) -> None:
-        """For the thread: a frame, or the end."""
-        queue = track._queue
-        if queue.qsize() >= MAX_WAITING:
-            queue.get_nowait()
-        queue.put_nowait(data)
-
-    # -- on the reader's thread ---------------------------------------------------------------------
-
-    def _wait_for_room(self) -> bool:
-        """Wait while nobody needs more.
-
-        Returns:
-            Whether to go on.
-        """
-        with self._room:
-            while not self._quit and all(each._queue.qsize() >= MAX_AHEAD for each in tuple(self._started)):
-                self._room.wait(timeout=1.0)
-            return not self._quit
-
-
-class _Reader:
-    """Reads a container in a thread of its own."""
-
-    def __init__(
-        self, player: MediaPlayer, loop: asyncio.AbstractEventLoop, container: InputContainer
-    ) -> None:
-        self._player = player
-        self._loop = loop
-        self._container = container
-        self._tracks = dict(player._tracks)
-        self._data: Iterator[Data] | None = None
-        self._first_picture: int | None = None
-        self._samples = 0
-        self._resampler = av.AudioResampler(
-            format="s16", layout="stereo", rate=_RATE, frame_size=int(_RATE * AUDIO_PTIME)
-        )
-
-    def run(self) -> None:
-        """Until the end, or until nobody reads any longer."""
-        try:
-            while self._player._wait_for_room():
-                try:
-                    data = self._next()
-                except StopIteration:
-                    if not self._player._loop_playback:
-                        break
-                    self._container.seek(0)
-                    self._data = None
-                    continue
-                if data is None:
-                    time.sleep(_RETRY_S)  # a device without anything at the moment
-                    continue
-                for track, each in self._prepare(data):
-                    self._tell(track, each)
-        except Exception as exc:
-            logger.warning("MediaPlayer(%s) ends: %s", self._player._name, exc)
-        finally:
-            for track in self._tracks.values():
-                self._tell(track, None)
-            self._container.close()
-
-    def _next(self) -> Data | None:
-        if self._data is None:
-            player = self._player
-            read = self._container.decode if player._decode else self._container.demux
-            self._data = iter(read(*player._streams))
-        try:
-            data = next(self._data)
-        except av.FFmpegError as exc:
-            self._data = None  # it has ended with that
-            if exc.errno == errno.EAGAIN:
-                return None
-            if isinstance(exc, av.EOFError):
-                raise StopIteration from None
-            raise
-        if isinstance(data, Packet) and not data.size:
-            raise StopIteration
-        return data
-
-    def _prepare(self, data: Data) -> Iterator[tuple[PlayerStreamTrack, Data]]:
-        kind = "audio" if isinstance(data, av.AudioFrame) else "video"
-        if isinstance(data, Packet):
-            kind = data.stream.type
-        track = self._tracks.get(kind)
-        if track is None:
+    def _close(self, reader: FileReader) -> None:
+        if self._workers is None:
+            reader.close()
             return
-        if isinstance(data, av.AudioFrame):
-            for frame in self._resampler.resample(data):
-                frame.pts, frame.time_base = self._samples, fractions.Fraction(1, _RATE)
-                self._samples += frame.samples
-                yield track, frame
-            return
-        if data.pts is None:
-            logger.warning("MediaPlayer(%s) leaves out a picture without a time", self._player._name)
-            return
-        if kind == "video":
-            if self._first_picture is None:
-                self._first_picture = data.pts  # cameras do not begin with 0
-            data.pts -= self._first_picture
-        yield track, data
-
-    def _tell(self, track: PlayerStreamTrack, data: Data | None) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._player._bring, track, data)
-        except RuntimeError:  # the loop has been closed
-            self._player._quit = True
+        self._workers.submit(reader.close)
+        if self._thread is not None:
+            self._thread.close()

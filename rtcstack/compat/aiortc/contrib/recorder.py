@@ -6,6 +6,7 @@ import asyncio
 import fractions
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -13,7 +14,10 @@ from av.container import OutputContainer
 
 from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from rtcstack.compat.aiortc.nativetracks import native_track
+from rtcstack.media.frames import Frame
+from rtcstack.media.processed import processed
 from rtcstack.media.recorder import MediaRecorder as NativeRecorder
+from rtcstack.workers import jobs, run
 
 __all__ = ["MediaRecorder"]
 
@@ -34,6 +38,10 @@ class MediaRecorder:
         file: a path; one like "picture-%3d.png" gives a file for each picture. Or an object with ``write``.
         format: FFmpeg's name of the format; None to go by the path's ending.
         options: FFmpeg's.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: there is no such format.
     """
 
     def __init__(
@@ -45,10 +53,14 @@ class MediaRecorder:
         path = os.fspath(file) if isinstance(file, str | os.PathLike) else ""
         self._pictures: _Pictures | None = None
         self._recorder: NativeRecorder | None = None
+        self._has_tracks = self._has_begun = False
         if format == "image2" or (format is None and str(path).lower().endswith(tuple(_CODECS))):
             self._pictures = _Pictures(file, options or {})
             return
         name = format or os.path.splitext(str(path))[1].lstrip(".").lower()
+        with av.open(file, "w", format=format) as container:
+            known = container.format.name  # whether it can be made at all is told at once
+        name = name if name in (*_AUDIO, *_OPUS) else known
         audio = _AUDIO.get(name, None if name in _OPUS else "aac")
         self._recorder = NativeRecorder(file, format, audio_codec=audio, options=options)
 
@@ -57,23 +69,43 @@ class MediaRecorder:
         if self._pictures is not None:
             self._pictures.add(track)
         elif self._recorder is not None:
-            self._recorder.add_track(native_track(track))
+            native = native_track(track)
+            self._recorder.add_track(processed(native, _in_stereo()) if track.kind == "audio" else native)
+            self._has_tracks = True
 
     async def start(self) -> None:
         """Begin to record."""
         if self._pictures is not None:
             self._pictures.start()
-        elif self._recorder is not None:
+        elif self._recorder is not None and self._has_tracks and not self._has_begun:
+            self._has_begun = True
             await self._recorder.start()
 
     async def stop(self) -> None:
-        """Finish the file; a second call does nothing."""
+        """Finish the file; a second call does nothing.
+
+        Raises:
+            OperationError: it could not be written.
+        """
         pictures, self._pictures = self._pictures, None
         recorder, self._recorder = self._recorder, None
         if pictures is not None:
             await pictures.stop()
         elif recorder is not None:
             await recorder.stop()
+
+
+def _in_stereo() -> Callable[[Frame], Frame | None]:
+    """What makes sound of any kind 16 bit stereo at 48 kHz: all files are of that."""
+    resampler = av.AudioResampler(format="s16", layout="stereo", rate=48_000)
+
+    def convert(frame: Frame) -> Frame | None:
+        if not isinstance(frame, av.AudioFrame):
+            return frame
+        made = resampler.resample(frame)
+        return made[0] if made else None
+
+    return convert
 
 
 class _Pictures:
@@ -111,8 +143,12 @@ class _Pictures:
             picture = frame.reformat(stream.width, stream.height, stream.pix_fmt)
             picture.pts, picture.time_base = number, fractions.Fraction(1, _RATE)
             number += 1
-            for packet in await asyncio.to_thread(stream.encode, picture):
-                self._container.mux(packet)
+            await run(lambda stream=stream, picture=picture: self._write(stream, picture), jobs())  # type: ignore[misc]
+
+    def _write(self, stream: Any, picture: av.VideoFrame) -> None:
+        """On a worker: a disk may be slow."""
+        for packet in stream.encode(picture):
+            self._container.mux(packet)
 
     async def stop(self) -> None:
         """Finish."""

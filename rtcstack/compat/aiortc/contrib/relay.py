@@ -63,6 +63,7 @@ class RelayStreamTrack(MediaStreamTrack):
     def __init__(self, relay: MediaRelay, source: MediaStreamTrack, buffered: bool) -> None:
         super().__init__()
         self.kind = source.kind
+        self.codec_name: str | None = getattr(source, "codec_name", None)
         self._relay: MediaRelay | None = relay
         self._source: MediaStreamTrack | None = source
         self._buffered = buffered

@@ -10,9 +10,8 @@ import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 
-from rtcstack.compat.aiortc.rtcicetransport import RTCIceCandidate
+from rtcstack.compat.aiortc.candidates import RTCIceCandidate, candidate_from_sdp, candidate_to_sdp
 from rtcstack.compat.aiortc.rtcsessiondescription import RTCSessionDescription
-from rtcstack.compat.aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 __all__ = [
     "BYE",
@@ -46,15 +45,16 @@ def object_from_string(message_str: str) -> Signal:
     Raises:
         ValueError: it is none.
     """
-    message = json.loads(message_str)
-    match message.get("type") if isinstance(message, dict) else None:
-        case "offer" | "answer":
-            return RTCSessionDescription(sdp=message["sdp"], type=message["type"])
-        case "candidate" if message["candidate"]:
-            candidate = candidate_from_sdp(message["candidate"].partition(":")[2])
-            candidate.sdpMid, candidate.sdpMLineIndex = message["id"], message["label"]
-            return candidate
-        case "bye":
+    match json.loads(message_str):
+        case {"type": "offer" | "answer" as kind, "sdp": str(sdp)}:
+            return RTCSessionDescription(sdp=sdp, type=kind)
+        case {"type": "candidate", "candidate": str(text), **rest} if text:
+            candidate = candidate_from_sdp(text.partition(":")[2])
+            mid, index = rest.get("id"), rest.get("label")
+            if isinstance(mid, str | None) and isinstance(index, int | None):
+                candidate.sdpMid, candidate.sdpMLineIndex = mid, index
+                return candidate
+        case {"type": "bye"}:
             return BYE
     raise ValueError(f"not a message: {message_str:.100}")
 
