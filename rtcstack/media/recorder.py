@@ -400,7 +400,7 @@ class MediaRecorder(EventTarget):
             try:
                 job()
             except Exception as exc:
-                error = exc
+                error = exc.with_traceback(None)  # which would hold the file
             self._post(lambda: self._done(error))
 
         cost_s = sum(encoding_s(item) for _, item, _ in entries if not isinstance(item, Skip))
@@ -408,12 +408,13 @@ class MediaRecorder(EventTarget):
 
     def _done(self, error: Exception | None) -> None:
         self._is_busy = False
+        is_finished = self._is_over  # what follows may have the rest done
         for entry in self._batch:
             entry.queued -= 1
         self._batch = []
         if error is not None:
             self._fail(error)
-        if not self._is_over:
+        if not is_finished:
             self._go_on()
             return
         if self._thread is not None:
@@ -421,8 +422,9 @@ class MediaRecorder(EventTarget):
         assert self._finished is not None
         if not self._finished.done():
             self._finished.set_result(None)
-            if self._error is None and self._output is not None and self._output.has_begun:
-                self.dispatchEvent(RecordedFileEvent(self._output.file))
+            output, self._output = self._output, None
+            if self._error is None and output is not None and output.has_begun:
+                self.dispatchEvent(RecordedFileEvent(output.file))
             self.dispatchEvent(Event("stop"))
 
     def _post(self, told: Callable[[], None]) -> None:

@@ -41,7 +41,7 @@ class Output:
         rotation: of files that follow each other, or None.
 
     Attributes:
-        container: the present file.
+        container: the present file, until it is finished.
 
     Raises:
         OperationError: it cannot be written.
@@ -110,7 +110,12 @@ class Output:
                 for _, writer in self._open_writers():
                     writer.flush()
         finally:
-            self.container.close()
+            for entry in self._inputs:
+                entry.writer = None
+            # PyAV closes a file whose end cannot be written when nobody holds it
+            container = self.container
+            del self.container
+            container.close()
 
     def _open_writers(self) -> list[tuple[Input, Writer]]:
         return [(each, each.writer) for each in self._inputs if each in self._open_inputs and each.writer]

@@ -90,6 +90,50 @@ async def test_pictures_have_numbered_files(tmp_path: Path) -> None:
         assert (frame.width, frame.height, read_frame_number(frame)) == (SIDE, SIDE, i)
 
 
+async def test_a_picture_that_is_being_written_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    recorder = MediaRecorder(str(tmp_path / "picture-%3d.png"))
+    pictures: Any = recorder._pictures
+    container = pictures._container
+
+    class Watched:
+        name = "watched"
+
+        def add_stream(self, *arguments: Any, **options: Any) -> Any:
+            return container.add_stream(*arguments, **options)
+
+        def close(self) -> None:
+            log.append("close")
+            container.close()
+
+    def write(stream: Any, picture: Any) -> None:
+        log.append("write")
+
+    pictures._container = Watched()
+    pictures._write = write
+    asked: list[Any] = []
+
+    def run(work: Any, workers: Any) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked.append(lambda: (work(), future.set_result(None)))
+        return future
+
+    monkeypatch.setattr("rtcstack.compat.aiortc.contrib.recorder.run", run)
+    track = VideoStreamTrack()
+    recorder.addTrack(track)
+    await recorder.start()
+    await asyncio.sleep(0.01)
+    stopping = asyncio.ensure_future(recorder.stop())
+    await asyncio.sleep(1)
+    assert log == []
+    asked[0]()
+    await stopping
+    assert log == ["write", "close"]
+    track.stop()
+
+
 async def test_a_call_is_recorded(tmp_path: Path) -> None:
     async def record(a: RTCPeerConnection, b: RTCPeerConnection) -> None:
         recorder = MediaRecorder(str(tmp_path / "x.mp4"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -115,6 +116,8 @@ class _Pictures:
         self._container: OutputContainer = av.open(file, "w", format="image2", options=options)
         self._codec = _CODECS.get(os.path.splitext(str(file))[1].lower(), "png")
         self._tracks: dict[MediaStreamTrack, asyncio.Task[None] | None] = {}
+        self._turn = asyncio.Lock()  # of several tracks one writes
+        self._writing: asyncio.Future[None] | None = None
 
     def add(self, track: MediaStreamTrack) -> None:
         """Write this track's pictures."""
@@ -143,7 +146,10 @@ class _Pictures:
             picture = frame.reformat(stream.width, stream.height, stream.pix_fmt)
             picture.pts, picture.time_base = number, fractions.Fraction(1, _RATE)
             number += 1
-            await run(lambda stream=stream, picture=picture: self._write(stream, picture), jobs())  # type: ignore[misc]
+            async with self._turn:
+                write = functools.partial(self._write, stream, picture)
+                self._writing = run(write, jobs())
+                await asyncio.shield(self._writing)
 
     def _write(self, stream: Any, picture: av.VideoFrame) -> None:
         """On a worker: a disk may be slow."""
@@ -159,4 +165,6 @@ class _Pictures:
             if isinstance(error, Exception):
                 logger.error("MediaRecorder(%s) could not write: %s", self._container.name, error)
         self._tracks = {}
+        if self._writing is not None:  # the container must not be closed under a worker that writes
+            await asyncio.gather(self._writing, return_exceptions=True)
         self._container.close()
