@@ -103,7 +103,7 @@ def exchange(seed: int, link: dict[str, Any], *, interleaving: bool, count: int 
         closer.engine.close(handle, pair.now)
     assert pair.run(60, lambda: len(pair.a.gone()) == len(pair.b.gone()) == len(channels))
     assert all(channel.state is ChannelState.CLOSED for _, channel in channels.values())
-    # A burst lasts for ten packets, in which the few of a shutdown could all be lost.
+    # A burst lasts for five packets or more, in which the few of a shutdown could all be lost.
     pair.forth.burst = pair.back.burst = None
     pair.a.association.shutdown(pair.now)
     assert pair.run(60, lambda: bool(pair.a.closed and pair.b.closed))
