@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rtcstack.codecs import registry
@@ -113,6 +113,7 @@ def test_all_frames_come_out(
             second = 96 | (i == len(payloads) - 1) << 7
             wire = header.write(second, (first + len(packets)) & 0xFFFF, number * 3000, 0, 0) + payload
             packets.append(wire)
+    assume(len(set(pictures)) == len(pictures))  # tiny ones may be alike, and are told apart by nothing
     receiver = session()
     agreed = ReceiveCodec(96, 90_000, read, nack=True, pli=True)
     receiver.set_receive_section(video_section(codecs=(agreed,), sources=(Source(7, None),)))
