@@ -113,7 +113,6 @@ def test_all_frames_come_out(
             second = 96 | (i == len(payloads) - 1) << 7
             wire = header.write(second, (first + len(packets)) & 0xFFFF, number * 3000, 0, 0) + payload
             packets.append(wire)
-    assume(len(set(pictures)) == len(pictures))  # tiny ones may be alike, and are told apart by nothing
     receiver = session()
     agreed = ReceiveCodec(96, 90_000, read, nack=True, pli=True)
     receiver.set_receive_section(video_section(codecs=(agreed,), sources=(Source(7, None),)))
@@ -183,6 +182,7 @@ def test_a_whole_key_frame_comes_out_whatever_becomes_of_the_others(
             if number == len(before) or behind_it or rng.random() >= lost:
                 sent.append(wire)
                 end_is_told = end_is_told or behind_it
+    assume(len(set(pictures)) == len(pictures))  # tiny ones may be alike, and are told apart by nothing
     receiver = session()
     agreed = ReceiveCodec(96, 90_000, read, nack=True, pli=True)
     receiver.set_receive_section(video_section(codecs=(agreed,), sources=(Source(7, None),)))
