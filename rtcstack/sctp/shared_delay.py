@@ -264,7 +264,7 @@ class SharedDelay:
             elif self._competition.is_on:
                 self._compete(acked if limited else 0, rate, rtt_s, now)
             elif self._knee is not None:
-                self._search(self._knee, rate, acked, lost)
+                self._search(self._knee, rate, acked, lost, limited=limited)
             else:
                 self._move_window(rate, rtt_s, now, limited=limited)
             self._pace(rtt_s)
@@ -313,7 +313,7 @@ class SharedDelay:
         excess_s = rtt_s - self._least_rtt_s - usual_s if rtt_s else 0.0
         if self._competition.watch(excess_s, self.window_bytes / self._mtu, now):
             return
-        if self._loss > SHALLOW_LOSS and self._longest_queue_s < NO_QUEUE_S:
+        if limited and self._loss > SHALLOW_LOSS and self._longest_queue_s < NO_QUEUE_S:
             self._knee = KneeSearch(self._mtu)
             self._set_window(int(FIRST_GUESS * max(self._rates) * self._base_rtt_s))
         elif now - self._base_at > BASE_AGE_S:
@@ -326,9 +326,11 @@ class SharedDelay:
             if limited or goal < self.window_bytes:
                 self._set_window(self.window_bytes + int(STEP * (goal - self.window_bytes)))
 
-    def _search(self, knee: KneeSearch, rate: float, acked: int, lost: int) -> None:
-        window = None
+    def _search(self, knee: KneeSearch, rate: float, acked: int, lost: int, *, limited: bool) -> None:
+        window: int | None = None
         if self._longest_queue_s <= 2 * NO_QUEUE_S:
+            if not limited:
+                return  # what arrives is what there was to send, or what the peer had room for: no trial
             window = knee.on_round(rate, acked, lost, self.window_bytes, self._base_rtt_s)
         if window is None:
             self._knee = None
@@ -385,9 +387,10 @@ class SharedDelay:
     def _pace(self, rtt_s: float) -> None:
         if self._base_rtt_s < MIN_PACED_RTT_S:
             self.pacing_bytes_per_s = 0.0
-        elif rtt_s:
+        else:
             gain = STARTUP_PACING if self._startup else CRUISE_PACING
-            self.pacing_bytes_per_s = gain * self.window_bytes / rtt_s
+            # a round of nothing but retransmissions has measured nothing
+            self.pacing_bytes_per_s = gain * self.window_bytes / (rtt_s or self._base_rtt_s)
 
     def on_timeout(self) -> None:
         """Start up anew: nothing that is known of the path may still hold."""
