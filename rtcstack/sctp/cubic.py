@@ -19,7 +19,7 @@ FRIENDLY_GAIN = 3 * (1 - BETA) / (1 + BETA)
 """Packets per window that the estimate of Reno's window grows by (section 4.3)."""
 
 MIN_WINDOW_PACKETS = 2
-LOSS_WINDOW_PACKETS = 1
+LOSS_WINDOW_PACKETS = 1.0
 
 
 class CubicGrowth:
