@@ -25,6 +25,9 @@ PARITY_ROOM_BYTES = 48
 _BEGIN_LOSS, _END_LOSS = 0.02, 0.005
 """Fraction lost above which protection begins, and below which it ends."""
 
+_OUTAGE_LOSS = 0.3
+"""A report that tells of more says nothing of what is lost at random, and no parity would have helped."""
+
 _PER_LOSS = 2.5
 """Packets of parity for each packet that is likely to be lost."""
 
@@ -56,6 +59,8 @@ class Protection:
             fraction_lost: since its report before, 0 to 1.
             rtt_s: round-trip time.
         """
+        if fraction_lost > _OUTAGE_LOSS:
+            return
         self._loss += (fraction_lost - self._loss) * _SMOOTHING
         if rtt_s < _MIN_RTT_S or self._loss < _END_LOSS:
             self.stop()

@@ -171,10 +171,16 @@ class TestProtection:
             protection.on_report(0.2, 0.01)
         assert protection.overhead == 0
 
+    def test_an_outage_is_no_loss_at_random(self) -> None:
+        protection = Protection()
+        for fraction_lost in (0.0, 1.0, 0.6, 0.0):
+            protection.on_report(fraction_lost, 0.1)
+            assert protection.overhead == 0
+
     def test_gaps_in_the_numbers_are_not_protected_across(self) -> None:
         protection = Protection()
         for _ in range(10):
-            protection.on_report(0.5, 0.1)
+            protection.on_report(0.2, 0.1)
         found = []
         for number in range(100, 1000, 20):
             found += protection.protect([(number, still_bytes(media(number, b"x" * 20), IDS))])
@@ -185,7 +191,7 @@ class TestProtection:
     def test_it_is_bounded(self, size: int) -> None:
         protection = Protection()
         for _ in range(10):
-            protection.on_report(0.5, 0.1)
+            protection.on_report(0.2, 0.1)
         assert protection.overhead == MAX_OVERHEAD
         made = self.frames(protection, 50, size)
         assert 0.8 * MAX_OVERHEAD <= sum(made) / (50 * size) <= MAX_OVERHEAD
