@@ -36,7 +36,10 @@ async def test_a_call_is_told_in_order_as_webrtc_internals_names_it() -> None:
     trace = ApiTrace(stats_interval_s=None)
     async with traced(trace) as a, RTCPeerConnection() as b:
         await call(a, b)
-    others = ("icecandidate", "addIceCandidate", "addIceCandidateOnSuccess", "iceconnectionstatechange")
+    others = (  # when these come is ICE's own affair
+        *("icecandidate", "addIceCandidate", "addIceCandidateOnSuccess"),
+        *("iceconnectionstatechange", "icegatheringstatechange"),
+    )
     assert types(trace, others) == [
         "create",
         "createDataChannel",
@@ -44,8 +47,6 @@ async def test_a_call_is_told_in_order_as_webrtc_internals_names_it() -> None:
         "setLocalDescription",
         "signalingstatechange",
         "setLocalDescriptionOnSuccess",
-        "icegatheringstatechange",
-        "icegatheringstatechange",
         "setRemoteDescription",
         "signalingstatechange",
         "setRemoteDescriptionOnSuccess",

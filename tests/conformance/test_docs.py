@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rtcstack import RTCPeerConnection
+from rtcstack.ice import IceFeature
 from tests.support.docsworld import World, world
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,15 @@ CHECKS: dict[tuple[str, int], Callable[[World, dict[str, Any]], Coroutine[Any, A
 """What is tried with what an example has defined."""
 
 
-@pytest.mark.parametrize("example", ALL, ids=lambda each: f"{each.page}-{each.number}")
+def asked(example: Example) -> list[pytest.MarkDecorator]:
+    """What of ICE an example cannot do without."""
+    is_used = "lite=True" in example.code and example.page == "deployment"
+    return [pytest.mark.needs(IceFeature.LITE)] if is_used else []
+
+
+@pytest.mark.parametrize(
+    "example", [pytest.param(each, id=f"{each.page}-{each.number}", marks=asked(each)) for each in ALL]
+)
 async def test_an_example_runs(
     example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -206,8 +206,8 @@ async def test_requests_of_the_peer() -> None:
 
         out.transformer.onkeyframerequest = answer
         layer = outbound_of(sender).layers[0]  # type: ignore[union-attr]
+        await asyncio.sleep(3)  # what the beginning asked for has come
         before = layer.counts.key_frames
-        await asyncio.sleep(0.4)
         await got.transformer.sendKeyFrameRequest()
         await until_true(lambda: len(told) == 1)
         await asyncio.sleep(0.5)
