@@ -244,9 +244,10 @@ class DelayTarget:
     def _pace(self, rtt_s: float) -> None:
         if self._base_rtt_s < MIN_PACED_RTT_S:
             self.pacing_bytes_per_s = 0.0
-        elif rtt_s:
+        else:
             gain = STARTUP_PACING if self._startup else CRUISE_PACING
-            self.pacing_bytes_per_s = gain * self.window_bytes / rtt_s
+            # a round of nothing but retransmissions has measured nothing
+            self.pacing_bytes_per_s = gain * self.window_bytes / (rtt_s or self._base_rtt_s)
 
     def on_timeout(self) -> None:
         """Start up anew: nothing that is known of the path may still hold."""

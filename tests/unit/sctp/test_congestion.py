@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.congestion import CongestionController, Reno
+from rtcstack.sctp.congestion import Acknowledgement, CongestionController, Reno
 from rtcstack.sctp.delay_target import DelayTarget
 from rtcstack.sctp.events import StreamMessage
 from rtcstack.sctp.options import SctpOptions
@@ -139,6 +139,26 @@ def shared(
 
 def jain(rates: Sequence[float]) -> float:
     return sum(rates) ** 2 / (len(rates) * sum(rate * rate for rate in rates))
+
+
+@pytest.mark.parametrize("congestion", [SharedDelay, DelayTarget])
+def test_pacing_follows_the_window_in_rounds_that_measure_nothing(
+    congestion: Callable[[int, int], CongestionController],
+) -> None:
+    """After an interruption everything is sent again, and round-trip times are of what was sent once."""
+    control = congestion(1200, 120_000)
+    ack = Acknowledgement()
+    ack.acked_bytes = 60_000
+    ack.window_limited = True
+    for round_ in range(1, 20):
+        ack.now, ack.sent_at, ack.rtt_s = 0.1 * round_, 0.1 * (round_ - 1), 0.1
+        control.on_ack(ack)
+    control.on_timeout()
+    ack.acked_bytes, ack.rtt_s = 4800, None
+    for round_ in range(30, 40):
+        ack.now, ack.sent_at = 0.1 * round_, 0.1 * (round_ - 1)
+        control.on_ack(ack)
+        assert 1.25 <= control.pacing_bytes_per_s * 0.1 / control.window_bytes <= 2.0
 
 
 @pytest.mark.parametrize(("loss", "least"), [(0.0, 9.0), (0.01, 7.5), (0.05, 7.5), (0.1, 5.0)])
