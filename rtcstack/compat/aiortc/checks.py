@@ -17,7 +17,14 @@ from rtcstack.sdp.model import SessionDescription
 if TYPE_CHECKING:
     from rtcstack.api.description import RTCSessionDescription as NativeDescription
 
-__all__ = ["check_answers_offer", "check_codecs", "check_description", "check_state", "track_ids"]
+__all__ = [
+    "check_answers_offer",
+    "check_codecs",
+    "check_description",
+    "check_state",
+    "parsed",
+    "track_ids",
+]
 
 _ALLOWED = {
     ("offer", True): ("stable", "have-local-offer"),
@@ -38,37 +45,42 @@ def check_state(kind: str, state: str, *, is_local: bool) -> None:
         raise InvalidStateError(f'Cannot handle {kind} in signaling state "{state}"')
 
 
-def _parsed(description: RTCSessionDescription | NativeDescription) -> SessionDescription:
+def parsed(description: RTCSessionDescription | NativeDescription) -> SessionDescription:
+    """What a description says.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
     try:
         return parse_session(description.sdp)
     except ParseError as exc:
         raise ValueError(f"the {description.type} cannot be read: {exc}") from None
 
 
-def check_description(description: RTCSessionDescription) -> None:
+def check_description(description: SessionDescription, *, is_offer: bool) -> None:
     """What every section needs.
 
     Raises:
         ValueError: it lacks something.
     """
-    for media in _parsed(description).media:
+    for media in description.media:
         if media.is_rejected:
             continue
         if not media.ice_ufrag or not media.ice_pwd:
             raise ValueError("ICE username fragment or password is missing")
-        if description.type != "offer" and media.setup not in (SetupRole.ACTIVE, SetupRole.PASSIVE):
+        if not is_offer and media.setup not in (SetupRole.ACTIVE, SetupRole.PASSIVE):
             raise ValueError("DTLS setup attribute must be 'active' or 'passive' for an answer")
         if media.is_rtp and not media.rtcp_mux:
             raise ValueError("RTCP mux is not enabled")
 
 
-def check_answers_offer(answer: RTCSessionDescription, offer: NativeDescription | None) -> None:
+def check_answers_offer(answer: SessionDescription, offer: NativeDescription | None) -> None:
     """Whether an answer has the offer's sections.
 
     Raises:
         ValueError: it has others.
     """
-    if offer is not None and _sections(_parsed(answer)) != _sections(_parsed(offer)):
+    if offer is not None and _sections(answer) != _sections(parsed(offer)):
         raise ValueError("Media sections in answer do not match offer")
 
 
@@ -77,7 +89,7 @@ def _sections(description: SessionDescription) -> list[tuple[str, str | None]]:
 
 
 def check_codecs(
-    description: RTCSessionDescription, preferred: Mapping[str | None, Sequence[RTCRtpCodecCapability]]
+    description: SessionDescription, preferred: Mapping[str | None, Sequence[RTCRtpCodecCapability]]
 ) -> None:
     """Whether each section has a codec that this end has, too.
 
@@ -88,17 +100,17 @@ def check_codecs(
     Raises:
         OperationError: one has none.
     """
-    for media in _parsed(description).media:
+    for media in description.media:
         if not media.is_rtp or media.is_rejected or media.kind not in ("audio", "video"):
             continue
         if not common_codecs(media.kind, preferred.get(media.mid, ()), codecs_from_native(media)):
             raise OperationError(f"Failed to set remote {media.kind} description send parameters")
 
 
-def track_ids(description: RTCSessionDescription) -> dict[str, str]:
+def track_ids(description: SessionDescription) -> dict[str, str]:
     """The ids that a peer's tracks have there, by mid."""
     ids: dict[str, str] = {}
-    for media in _parsed(description).media:
+    for media in description.media:
         words = (media.value("msid") or "").split()
         words = words or next(
             (each.value.split() for each in media.ssrcs if each.name == "msid" and each.value), []

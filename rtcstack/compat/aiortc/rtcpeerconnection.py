@@ -21,6 +21,7 @@ from rtcstack.compat.aiortc.checks import (
     check_codecs,
     check_description,
     check_state,
+    parsed,
     track_ids,
 )
 from rtcstack.compat.aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError
@@ -40,7 +41,6 @@ from rtcstack.compat.aiortc.transports import Transports
 from rtcstack.config import Settings
 from rtcstack.errors import OperationError
 from rtcstack.media.stream import MediaStream
-from rtcstack.sdp import parse_session
 
 if TYPE_CHECKING:
     from rtcstack.api.connectionevents import RTCDataChannelEvent
@@ -206,9 +206,10 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         given = sessionDescription
         check_state(given.type, self.signalingState, is_local=True)
         if given.type != "rollback":
-            check_description(given)
+            description = parsed(given)
+            check_description(description, is_offer=given.type == "offer")
             if given.type != "offer":
-                check_answers_offer(given, self._native.remoteDescription)
+                check_answers_offer(description, self._native.remoteDescription)
         await set_altered_description(self._native, NativeDescription(given.type, given.sdp))
         self._applied()
         await adjust_senders(self._transceivers)
@@ -226,12 +227,13 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         given = sessionDescription
         check_state(given.type, self.signalingState, is_local=False)
         if given.type != "rollback":
-            check_description(given)
+            description = parsed(given)
+            check_description(description, is_offer=given.type == "offer")
             if given.type != "offer":
-                check_answers_offer(given, self._native.localDescription)
+                check_answers_offer(description, self._native.localDescription)
             self._transports.check()
-            check_codecs(given, {each.mid: each.preferred for each in self._transceivers})
-            self._track_ids = track_ids(given)
+            check_codecs(description, {each.mid: each.preferred for each in self._transceivers})
+            self._track_ids = track_ids(description)
         await self._native.setRemoteDescription(NativeDescription(given.type, given.sdp))
         self._applied()
         early, self._early = self._early, []
@@ -280,8 +282,7 @@ class RTCPeerConnection(AsyncIOEventEmitter):
         description = self._native.localDescription or self._native.remoteDescription
         if description is None:
             return None
-        sections = parse_session(description.sdp).media
-        return next((each.mid for each in sections if each.kind == "application"), None)
+        return next((each.mid for each in parsed(description).media if each.kind == "application"), None)
 
     # -- data channels ----------------------------------------------------------------------------
 
