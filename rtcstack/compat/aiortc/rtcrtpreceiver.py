@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtcstack.compat.aiortc.codecs import depayload, get_decoder
-from rtcstack.compat.aiortc.codecsets import get_capabilities, is_rtx
+from rtcstack.compat.aiortc.codecsets import is_rtx
 from rtcstack.compat.aiortc.exceptions import InvalidStateError
 from rtcstack.compat.aiortc.jitterbuffer import JitterBuffer
 from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -15,11 +15,11 @@ from rtcstack.compat.aiortc.nativestats import receiver_stats
 from rtcstack.compat.aiortc.nativetracks import RemoteStreamTrack
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 from rtcstack.compat.aiortc.rtcrtpparameters import (
-    RTCRtpCapabilities,
     RTCRtpCodecParameters,
     RTCRtpReceiveParameters,
 )
 from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.rtpend import RtpEnd
 from rtcstack.compat.aiortc.stats import (
     RTCInboundRtpStreamStats,
     RTCRemoteOutboundRtpStreamStats,
@@ -29,7 +29,6 @@ from rtcstack.compat.aiortc.utils import uint16_add, uint16_gt
 
 if TYPE_CHECKING:
     from rtcstack.api.receiver import RTCRtpReceiver as NativeReceiver
-    from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 
 __all__ = [
     "InvalidStateError",
@@ -70,7 +69,7 @@ class RTCRtpSynchronizationSource:
     source: int
 
 
-class RTCRtpReceiver:
+class RTCRtpReceiver(RtpEnd):
     """Receives a track. Connections make them.
 
     Args:
@@ -80,9 +79,8 @@ class RTCRtpReceiver:
     """
 
     def __init__(self, receiver: NativeReceiver, kind: str, transport: RTCDtlsTransport) -> None:
+        super().__init__(kind, transport)
         self._receiver = receiver
-        self._kind = kind
-        self._transport = transport
         self._track: RemoteStreamTrack | None = None
 
     @property
@@ -99,20 +97,6 @@ class RTCRtpReceiver:
     def track(self) -> RemoteStreamTrack | None:
         """What is received; None before the peer has described it."""
         return self._track
-
-    @property
-    def transport(self) -> RTCDtlsTransport:
-        """What it travels over."""
-        return self._transport
-
-    @classmethod
-    def getCapabilities(cls, kind: str) -> RTCRtpCapabilities:
-        """What can be received.
-
-        Raises:
-            ValueError: neither "audio" nor "video".
-        """
-        return get_capabilities(kind)
 
     async def getStats(self) -> RTCStatsReport:
         """Statistics of what is received, and of its transport."""
@@ -140,10 +124,6 @@ class RTCRtpReceiver:
     def described(self, track: RemoteStreamTrack) -> None:
         """For the connection: the peer has described what it sends."""
         self._track = track
-
-    def setTransport(self, transport: RTCDtlsTransport) -> None:
-        """It travels over another one, of a bundle."""
-        self._transport = transport
 
 
 def _time(timestamp_ms: float) -> datetime.datetime:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from rtcstack.compat.aiortc.codecs import get_encoder
 from rtcstack.compat.aiortc.codecs.base import Encoder
-from rtcstack.compat.aiortc.codecsets import get_capabilities, is_rtx
+from rtcstack.compat.aiortc.codecsets import is_rtx
 from rtcstack.compat.aiortc.exceptions import InvalidStateError
 from rtcstack.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from rtcstack.compat.aiortc.nativestats import sender_stats
 from rtcstack.compat.aiortc.nativetracks import native_track
 from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 from rtcstack.compat.aiortc.rtcrtpparameters import (
-    RTCRtpCapabilities,
     RTCRtpCodecParameters,
     RTCRtpSendParameters,
 )
 from rtcstack.compat.aiortc.rtp import RtpPacket
+from rtcstack.compat.aiortc.rtpend import RtpEnd
 from rtcstack.compat.aiortc.stats import (
     RTCOutboundRtpStreamStats,
     RTCRemoteInboundRtpStreamStats,
@@ -29,7 +29,6 @@ from rtcstack.promises import upon
 
 if TYPE_CHECKING:
     from rtcstack.api.sender import RTCRtpSender as NativeSender
-    from rtcstack.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 
 __all__ = [
     "Encoder",
@@ -53,7 +52,7 @@ __all__ = [
 logger = logging.getLogger("rtcstack.compat.aiortc")
 
 
-class RTCRtpSender:
+class RTCRtpSender(RtpEnd):
     """Sends a track. Connections make them.
 
     Args:
@@ -66,10 +65,9 @@ class RTCRtpSender:
     def __init__(
         self, sender: NativeSender, kind: str, track: MediaStreamTrack | None, transport: RTCDtlsTransport
     ) -> None:
+        super().__init__(kind, transport)
         self.native = sender
-        self._kind = kind
         self._track = track
-        self._transport = transport
 
     @property
     def kind(self) -> str:
@@ -80,20 +78,6 @@ class RTCRtpSender:
     def track(self) -> MediaStreamTrack | None:
         """What is sent."""
         return self._track
-
-    @property
-    def transport(self) -> RTCDtlsTransport:
-        """What it travels over."""
-        return self._transport
-
-    @classmethod
-    def getCapabilities(cls, kind: str) -> RTCRtpCapabilities:
-        """What can be sent.
-
-        Raises:
-            ValueError: neither "audio" nor "video".
-        """
-        return get_capabilities(kind)
 
     async def getStats(self) -> RTCStatsReport:
         """Statistics of what is sent, and of its transport."""
@@ -116,10 +100,6 @@ class RTCRtpSender:
         track, self._track = self._track, None
         if track is not None:
             track.stop()
-
-    def setTransport(self, transport: RTCDtlsTransport) -> None:
-        """It travels over another one, of a bundle."""
-        self._transport = transport
 
 
 def _told(error: BaseException) -> None:

@@ -18,13 +18,22 @@ from rtcstack.codecs.registry import (
     audio_decoder,
     audio_encoder,
     video_decoder,
+    video_depacketizer,
     video_encoder,
     video_packetizer,
 )
 from rtcstack.compat.aiortc.jitterbuffer import JitterFrame
 from rtcstack.compat.aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
 
-__all__ = ["AudioDecoder", "AudioEncoder", "Decoder", "Encoder", "VideoDecoder", "VideoEncoder"]
+__all__ = [
+    "AudioDecoder",
+    "AudioEncoder",
+    "Decoder",
+    "Encoder",
+    "VideoDecoder",
+    "VideoEncoder",
+    "depayload_video",
+]
 
 PACKET_MAX = 1_200
 """Bytes of a payload."""
@@ -164,3 +173,17 @@ class AudioDecoder(Decoder):
             return []
         frame.pts, frame.time_base = encoded_frame.timestamp, self._time_base
         return [frame]
+
+
+def depayload_video(codec: str, payload: bytes) -> bytes:
+    """A payload's part of the encoded frame.
+
+    Args:
+        codec: its name in lower case.
+        payload: of one RTP packet.
+
+    Raises:
+        ValueError: it is none.
+    """
+    depacketizer = video_depacketizer(codec)
+    return depacketizer.assemble([depacketizer.depacketize(payload)])

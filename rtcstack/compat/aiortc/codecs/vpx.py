@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rtcstack.codecs.registry import video_depacketizer
-from rtcstack.compat.aiortc.codecs.base import Decoder, Encoder, VideoDecoder, VideoEncoder
+from rtcstack.compat.aiortc.codecs.base import Decoder, Encoder, VideoDecoder, VideoEncoder, depayload_video
 from rtcstack.compat.aiortc.jitterbuffer import JitterFrame
 from rtcstack.compat.aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
 
@@ -57,5 +56,4 @@ def vp8_depayload(payload: bytes) -> bytes:
     Raises:
         ValueError: it is none.
     """
-    depacketizer = video_depacketizer("vp8")
-    return depacketizer.assemble([depacketizer.depacketize(payload)])
+    return depayload_video("vp8", payload)
