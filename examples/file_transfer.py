@@ -14,13 +14,21 @@ import asyncio
 import base64
 import json
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from examples.call.transfer import PROTOCOL, Transfer, opened, receive_file, send_file
-from rtcstack import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection
+from rtcstack import (
+    FileTransfer,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    receive_file,
+    send_file,
+)
 
 console = Console(stderr=True)
 
@@ -48,33 +56,31 @@ def connection(server: str | None) -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=[RTCIceServer(urls=server)] if server else []))
 
 
-def said(transfer: Transfer, verb: str) -> None:
+def said(transfer: FileTransfer, verb: str, seconds: float) -> None:
     """The last line."""
-    rate = f"{transfer.megabytes_per_second:.1f} MB/s"
-    console.print(f"{verb} {transfer.name}: {len(transfer.data):,} bytes, {rate}, SHA-256 {transfer.sha256}")
+    rate = f"{transfer.size / 1e6 / seconds:.1f} MB/s"
+    console.print(f"{verb} {transfer.path}: {transfer.size:,} bytes, {rate}, SHA-256 {transfer.sha256}")
 
 
 async def send(path: Path, server: str | None) -> int:
     """Offer, wait for the answer, send."""
     pc = connection(server)
-    channel = pc.createDataChannel(path.name, protocol=PROTOCOL)
+    channel = pc.createDataChannel(path.name)
     await pc.setLocalDescription()
     console.print("Paste this line at the receiver:")
     print(await complete(pc), flush=True)
     console.print("Then paste the receiver's line here:")
     await pc.setRemoteDescription(await pasted())
-    await opened(channel)
+    await channel.opened()
+    started = time.perf_counter()
     with Progress(console=console) as progress:
         task = progress.add_task(path.name)
         transfer = await send_file(
-            channel,
-            path.name,
-            path.read_bytes(),
-            lambda sent, total: progress.update(task, completed=sent, total=total),
+            channel, path, lambda sent, total: progress.update(task, completed=sent, total=total)
         )
-    said(transfer, "sent")
+    said(transfer, "sent", time.perf_counter() - started)
     await pc.close()
-    return 0 if transfer.verified else 1
+    return 0
 
 
 async def receive(directory: Path, server: str | None) -> int:
@@ -88,16 +94,15 @@ async def receive(directory: Path, server: str | None) -> int:
     console.print("Paste this line at the sender:")
     print(await complete(pc), flush=True)
     channel = await channels.get()
+    started = time.perf_counter()
     with Progress(console=console) as progress:
         task = progress.add_task(channel.label)
         transfer = await receive_file(
-            channel, lambda received, total: progress.update(task, completed=received, total=total)
+            channel,
+            directory,
+            lambda received, total: progress.update(task, completed=received, total=total),
         )
-    # a name from outside must not choose the directory
-    target = directory / (Path(transfer.name).name or "file")
-    target.write_bytes(transfer.data)
-    said(transfer, "received")
-    await channel.drain()
+    said(transfer, "received", time.perf_counter() - started)
     # the sender closes when it has our word
     closed = asyncio.Event()
     channel.on("close", lambda _event: closed.set())

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from examples.call.media import Media
-from examples.call.transfer import PROTOCOL, Content, Progress, Transfer, opened, put, receive_file, send_file
+from examples.call.transfer import PROTOCOL, Content, Progress, Transfer, put, receive_file, send_file
 from rtcstack import RTCDataChannel, RTCPeerConnection
 from rtcstack.errors import DOMException
 
@@ -192,7 +192,7 @@ class Call:
             ValueError: the line is longer than the other side takes.
         """
         channel = await self._chat
-        await opened(channel)
+        await channel.opened()
         await put(channel, text)
 
     async def _receive_file(self, channel: RTCDataChannel) -> None:
@@ -219,7 +219,7 @@ class Call:
     async def send_file(self, name: str, data: Content, progress: Progress | None = None) -> Transfer:
         """Send a file through a new channel; return when the other side has confirmed it."""
         channel = self.pc.createDataChannel(name, protocol=PROTOCOL)
-        await opened(channel)
+        await channel.opened()
         transfer = await send_file(channel, name, data, progress)
         self._note("file", f"{name} sent")
         channel.close()

@@ -1,4 +1,4 @@
-"""A file through a data channel of its own.
+"""A file of the call through a data channel of its own: `rtcstack.send_file` for bytes that are in no file.
 
 The sender says `{"name": ..., "size": ...}`, then sends the bytes. The receiver answers
 `{"sha256": ...}` when it has them all, so that both know whether they arrived as they were.
@@ -6,7 +6,6 @@ The sender says `{"name": ..., "size": ...}`, then sends the bytes. The receiver
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -23,7 +22,6 @@ __all__ = [
     "Content",
     "RandomContent",
     "Transfer",
-    "opened",
     "put",
     "receive_file",
     "send_file",
@@ -90,21 +88,6 @@ class RandomContent:
 
     def __getitem__(self, piece: slice, /) -> bytes:
         return os.urandom(len(range(*piece.indices(self._size))))
-
-
-async def opened(channel: RTCDataChannel) -> None:
-    """Wait until a channel is open.
-
-    Raises:
-        ConnectionError: it was closed instead.
-    """
-    changed = asyncio.Event()
-    channel.on("open", lambda _event: changed.set())
-    channel.on("close", lambda _event: changed.set())
-    if channel.readyState == "connecting":
-        await changed.wait()
-    if channel.readyState != "open":
-        raise ConnectionError(f"the channel {channel.label} was closed")
 
 
 async def put(channel: RTCDataChannel, message: str | bytes | memoryview) -> None:
