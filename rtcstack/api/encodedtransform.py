@@ -316,6 +316,18 @@ class Passage:
             return
         if frame.key_frame:
             self._key_frame_made(parameters.rid)
+        time_base = frame.time_base
+        self._pass_picture(
+            frame, shared, frame.pts * _MICROSECONDS * time_base.numerator // time_base.denominator, forward
+        )
+
+    def _pass_picture(
+        self,
+        frame: EncodedMedia | EncodedFrame,
+        shared: dict[str, Any],
+        timestamp_us: int,
+        forward: Callable[[bytes], None],
+    ) -> None:
         picture = RTCEncodedVideoFrameMetadata(
             **shared,
             frameId=frame.frame_id,
@@ -324,7 +336,7 @@ class Passage:
             height=frame.height,
             spatialIndex=frame.spatial_id,
             temporalIndex=frame.temporal_id,
-            timestamp=frame.pts * _MICROSECONDS * frame.time_base.numerator // frame.time_base.denominator,
+            timestamp=timestamp_us,
         )
         self._pass(
             video_frame(
@@ -376,26 +388,7 @@ class Passage:
             )
             self._pass(audio_frame(frame.data, sound, owner=self, counter=self._counter, forward=forward))
             return
-        picture = RTCEncodedVideoFrameMetadata(
-            **shared,
-            frameId=frame.frame_id,
-            dependencies=None if frame.frame_id is None else frame.dependencies,
-            width=frame.width,
-            height=frame.height,
-            spatialIndex=frame.spatial_id,
-            temporalIndex=frame.temporal_id,
-            timestamp=frame.timestamp * _MICROSECONDS // codec.clock_rate,
-        )
-        self._pass(
-            video_frame(
-                frame.data,
-                picture,
-                key_frame=frame.key_frame,
-                owner=self,
-                counter=self._counter,
-                forward=forward,
-            )
-        )
+        self._pass_picture(frame, shared, frame.timestamp * _MICROSECONDS // codec.clock_rate, forward)
 
 
 class _Joined:
