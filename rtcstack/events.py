@@ -195,7 +195,7 @@ class EventTarget(EventEmitter):
         for handler, wants_event in handlers:
             try:
                 result = handler(*args, **kwargs) if wants_event else handler()
-            except Exception as exc:
+            except Exception as exc:  # the application's: the loop is told, the other handlers go on
                 _report(exc, f"a handler of {event!r}", handler)
             else:
                 if result is not None and inspect.iscoroutine(result):

@@ -6,6 +6,7 @@ Spec: mediacapture-extensions, section on MediaStreamTrack.stats.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 import av
 
@@ -61,7 +62,7 @@ class TrackCounts:
         self.latencies_s = (self.latency_s, 1, self.latency_s, self.latency_s)
 
 
-class _Stats:
+class _Stats(ABC):
     """Figures that stay the same within a turn of the loop."""
 
     def __init__(self, counts: TrackCounts) -> None:
@@ -82,8 +83,9 @@ class _Stats:
     def _forget(self) -> None:
         self._exposed = None
 
+    @abstractmethod
     def _read(self) -> dict[str, float]:
-        raise NotImplementedError
+        """All figures, as they are now."""
 
     def toJSON(self) -> dict[str, float]:  # noqa: N802 - the W3C's name
         """All figures, by their names."""

@@ -74,7 +74,7 @@ class _Pulled(NativeTrack):
         except MediaStreamError:
             self._track.stop()
             raise StopAsyncIteration from None
-        except Exception:
+        except Exception:  # the application's: it ends its track, and is told of it
             self._track.stop()
             raise
         if not isinstance(data, Packet):

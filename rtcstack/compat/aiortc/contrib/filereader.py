@@ -91,7 +91,7 @@ class FileReader:
                 found += self._prepared(data)
                 if found:
                     break
-        except Exception as exc:
+        except Exception as exc:  # the file's or the device's: whoever reads is told, and it has ended
             self._iterator = None  # it has ended with that
             if isinstance(exc, av.FFmpegError) and exc.errno == errno.EAGAIN:
                 return Piece(found, is_early=True)
