@@ -16,8 +16,8 @@ from rtcstack.codecs.coders.audio import make_frame
 from rtcstack.codecs.payload.annexb import nal_units
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
-from rtcstack.media.recording.writer import Writer
-from rtcstack.media.timeline import Distance, PictureShift, Timeline
+from rtcstack.media.recording.writer import SoundLine, VideoLine, Writer
+from rtcstack.media.timeline import Timeline
 
 __all__ = ["VIDEO_CODECS", "can_be_kept", "writer_of"]
 
@@ -46,19 +46,16 @@ def writer_of(codec: str, channels: int) -> Writer:
     return EncodedVideoWriter(codec) if codec in VIDEO_CODECS else EncodedAudioWriter(codec, channels)
 
 
-class EncodedVideoWriter:
+class EncodedVideoWriter(VideoLine):
     """Writes encoded pictures as they are, from the first key frame on."""
 
     def __init__(self, codec: str) -> None:
+        super().__init__()
         self._codec = codec
         self._container: OutputContainer | None = None
         self._stream: Stream | None = None
         self._template: InputContainer | None = None  # the file's stream refers to it
-        self._timeline = Timeline(VIDEO_CLOCK_RATE)
-        self.sound: Distance | None = None
-        self._shift: PictureShift | None = None
         self._delay = 0
-        self._base = 0  # of the file, on the line
         self._needs_key_frame = True
         self._last_dts: int | None = None
         self._newest = 0
@@ -72,8 +69,7 @@ class EncodedVideoWriter:
         if not item[2]:
             return False
         self._open_stream(container, item)
-        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
-        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+        self._begin_line(offset_s)
         return True
 
     def _open_stream(self, container: OutputContainer, item: Any) -> None:
@@ -97,17 +93,6 @@ class EncodedVideoWriter:
         self._delay = 0
         if self._codec == "h265" or (self._codec == "h264" and _may_reorder(data)):
             self._delay = _REORDERED_TICKS
-
-    def skip(self, seconds: float) -> None:
-        """See `Writer`."""
-        self._timeline.skip(seconds)
-        if self._shift is not None:
-            self._shift.skip(seconds)
-
-    @property
-    def end_s(self) -> float:
-        """See `Writer`."""
-        return self._timeline.end_s
 
     def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
         """See `Writer`. Begins with a key frame again."""
@@ -151,36 +136,23 @@ class EncodedVideoWriter:
             self._template.close()
 
 
-class EncodedAudioWriter:
+class EncodedAudioWriter(SoundLine):
     """Writes encoded sound as it is."""
 
     def __init__(self, codec: str, channels: int) -> None:
+        super().__init__(48_000 if codec == "opus" else 8_000)
         self._codec = codec
         self._channels = channels
-        self._rate = 48_000 if codec == "opus" else 8_000
         self._container: OutputContainer | None = None
         self._stream: Stream | None = None
         self._template: InputContainer | None = None
-        self._timeline = Timeline(self._rate)
-        self._base = 0  # of the file, on the line
-        self.sound: Distance | None = None
         self._last = -1
-
-    def can_begin(self, item: Any) -> bool:
-        """Always."""
-        return True
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
         self._open_stream(container)
         self._timeline = Timeline(self._rate, start=int(offset_s * self._rate), interval=self._rate // 50)
         return True
-
-    def skip(self, seconds: float) -> None:
-        """See `Writer`."""
-        self._timeline.skip(seconds)
-        if self.sound is not None:
-            self.sound.move(-seconds)
 
     @property
     def end_s(self) -> float:

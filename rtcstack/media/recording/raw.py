@@ -16,7 +16,8 @@ from rtcstack.codecs.coders.audio import Converter, make_frame
 from rtcstack.codecs.coders.video import FrameFitter
 from rtcstack.media.frames import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, capture_time
 from rtcstack.media.recording.formats import encoder_for
-from rtcstack.media.timeline import Distance, PictureShift, Timeline
+from rtcstack.media.recording.writer import SoundLine, VideoLine
+from rtcstack.media.timeline import Timeline
 
 __all__ = ["RawAudioWriter", "RawVideoWriter"]
 
@@ -45,21 +46,18 @@ _KEY_FRAME_EVERY = 150
 """Frames: five seconds at 30 a second, for players to jump to."""
 
 
-class RawVideoWriter:
+class RawVideoWriter(VideoLine):
     """Encodes pictures. All become of the first one's size: files have one."""
 
     def __init__(self, codec: str | None, bitrate_bps: int) -> None:
+        super().__init__()
         self._codec = codec
         self._bitrate_bps = bitrate_bps
         self._reformatter = VideoReformatter()
         self._fitter: FrameFitter | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._timeline = Timeline(VIDEO_CLOCK_RATE)
         self._last = -1
-        self._base = 0  # of the file, on the line
-        self.sound: Distance | None = None
-        self._shift: PictureShift | None = None
 
     def can_begin(self, item: Any) -> bool:
         """With a picture of some size: the file has that."""
@@ -68,8 +66,7 @@ class RawVideoWriter:
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
         self._open_stream(container, item.width, item.height)
-        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
-        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+        self._begin_line(offset_s)
         return True
 
     def _open_stream(self, container: OutputContainer, width: int, height: int) -> None:
@@ -87,17 +84,6 @@ class RawVideoWriter:
         stream.codec_context.open(strict=False)
         self._container, self._stream = container, stream
         self._fitter = FrameFitter(stream.pix_fmt, 1.0, even=True)
-
-    def skip(self, seconds: float) -> None:
-        """See `Writer`."""
-        self._timeline.skip(seconds)
-        if self._shift is not None:
-            self._shift.skip(seconds)
-
-    @property
-    def end_s(self) -> float:
-        """See `Writer`."""
-        return self._timeline.end_s
 
     def reopen(self, container: OutputContainer, item: Any, base_s: float) -> None:
         """See `Writer`."""
@@ -132,29 +118,22 @@ class RawVideoWriter:
             self._container.mux(self._stream.encode(None))
 
 
-class RawAudioWriter:
+class RawAudioWriter(SoundLine):
     """Encodes sound. Gaps become silence, what overlaps is left out: it stays with the pictures."""
 
     def __init__(self, codec: str | None, bitrate_bps: int) -> None:
+        super().__init__(48_000)
         self._codec = codec
         self._bitrate_bps = bitrate_bps
         self._container: OutputContainer | None = None
         self._stream: AudioStream | None = None
         self._converter: Converter | None = None
         self._resampler: av.AudioResampler | None = None
-        self._rate = 48_000
         self._samples = 960
         self._channels = 1
-        self._timeline = Timeline(48_000)
         self._pending = bytearray()
         self._written = 0  # samples, up to where the pending ones begin
-        self._base = 0  # of the file, in samples
         self._off: deque[int] = deque(maxlen=_OFF_FRAMES)
-        self.sound: Distance | None = None
-
-    def can_begin(self, item: Any) -> bool:
-        """Always."""
-        return True
 
     def open(self, container: OutputContainer, item: Any, offset_s: float) -> bool:
         """See `Writer`."""
@@ -182,12 +161,6 @@ class RawAudioWriter:
         if context.format.name != "s16":
             self._resampler = av.AudioResampler(context.format.name, stream.layout.name, self._rate)
         self._container, self._stream = container, stream
-
-    def skip(self, seconds: float) -> None:
-        """See `Writer`."""
-        self._timeline.skip(seconds)
-        if self.sound is not None:
-            self.sound.move(-seconds)
 
     @property
     def end_s(self) -> float:

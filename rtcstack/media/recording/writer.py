@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from av.container import OutputContainer
 
-from rtcstack.media.timeline import Distance
+from rtcstack.media.frames import VIDEO_CLOCK_RATE
+from rtcstack.media.timeline import Distance, PictureShift, Timeline
 
-__all__ = ["Writer"]
+__all__ = ["SoundLine", "VideoLine", "Writer"]
 
 
 class Writer(Protocol):
@@ -65,3 +66,52 @@ class Writer(Protocol):
 
     def flush(self) -> None:
         """There are no more."""
+
+
+class VideoLine:
+    """Where pictures stand on the line: what writers of them share."""
+
+    def __init__(self) -> None:
+        self.sound: Distance | None = None
+        self._timeline = Timeline(VIDEO_CLOCK_RATE)
+        self._shift: PictureShift | None = None
+        self._base = 0  # of the file, on the line
+
+    def _begin_line(self, offset_s: float) -> None:
+        self._shift = None if self.sound is None else PictureShift(VIDEO_CLOCK_RATE, self.sound)
+        self._timeline = Timeline(VIDEO_CLOCK_RATE, start=int(offset_s * VIDEO_CLOCK_RATE))
+
+    def skip(self, seconds: float) -> None:
+        """See `Writer`."""
+        self._timeline.skip(seconds)
+        if self._shift is not None:
+            self._shift.skip(seconds)
+
+    @property
+    def end_s(self) -> float:
+        """See `Writer`."""
+        return self._timeline.end_s
+
+
+class SoundLine:
+    """Where sound stands on the line: what writers of it share.
+
+    Args:
+        rate: in Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.sound: Distance | None = None
+        self._rate = rate
+        self._timeline = Timeline(rate)
+        self._base = 0  # of the file, on the line, in samples
+
+    def can_begin(self, item: Any) -> bool:
+        """Always."""
+        return True
+
+    def skip(self, seconds: float) -> None:
+        """See `Writer`."""
+        self._timeline.skip(seconds)
+        if self.sound is not None:
+            self.sound.move(-seconds)
