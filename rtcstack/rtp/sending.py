@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rtcstack.rtp.bwe.allocation import Demand, allocate
-from rtcstack.rtp.bwe.estimator import BandwidthEstimator, PathAware, SentPackets
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator, LoadAware, OtherLoad, PathAware, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
-from rtcstack.rtp.pacer import Lane, Pacer
+from rtcstack.rtp.pacer import PACE_MULTIPLIER, Lane, Pacer
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.send import SendStream
 
@@ -20,6 +20,10 @@ START_BPS = 300_000
 
 DEFAULT_MAX_BPS = 5_000_000
 """What a video stream without a bound is taken to want at most, as far as probing goes."""
+
+OTHER_MAX_BPS = 50_000_000
+"""What data in bulk is taken to want, as far as probing goes. Where twice as much is to be had nothing needs
+sharing."""
 
 AUDIO_BPS = 64_000
 """What an audio stream without a bound is taken to want."""
@@ -67,6 +71,7 @@ class Sending:
         pacer: the queues.
         estimator: or None while no stream has congestion control: then nothing is paced.
         sent: packets on their way.
+        other_bps: what data in bulk may send beside media; None for no bound.
     """
 
     __slots__ = (
@@ -76,11 +81,13 @@ class Sending:
         "_look_at",
         "_make_estimator",
         "_may_pad",
+        "_other",
         "_pauses",
         "_streams",
         "_told",
         "_told_estimate",
         "estimator",
+        "other_bps",
         "pacer",
         "sent",
     )
@@ -99,6 +106,8 @@ class Sending:
         self._may_pad = False  # a stream has numbers for padding,
         self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
+        self._other: OtherLoad | None = None
+        self.other_bps: int | None = None
         self.estimator: BandwidthEstimator | None = None
         self.sent = SentPackets()
 
@@ -118,6 +127,7 @@ class Sending:
             stream.set_numbered(controlled)
         if not controlled:
             self.estimator = None
+            self.other_bps = None
             self.pacer.rate_bps = None
             for stream in streams:
                 stream.bitrate_bps = None
@@ -128,10 +138,38 @@ class Sending:
         padding = [s for s in active if s.parameters.kind == "video" and s.history.has_rtx]
         self._may_pad = bool(padding)
         self._can_pad = any(s.counts.packets for s in padding)
-        most = sum(_most(s) for s in active)
-        self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
+        self._set_bounds()
         self._told_estimate = 0
         self._allocate(now)
+
+    def _set_bounds(self) -> None:
+        assert self.estimator is not None
+        most = sum(_most(s) for s in self._streams if s.active)
+        if self._other is not None:
+            most += OTHER_MAX_BPS
+        self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
+
+    def set_other_load(self, load: OtherLoad | None, now: float) -> None:
+        """Data in bulk goes over this transport, or does no more: `other_bps` is its share from now on.
+
+        It is bounded only while media flows, and feedback tells of every packet of it.
+        """
+        estimator = self.estimator
+        if not isinstance(estimator, LoadAware):
+            self.other_bps = None
+            return
+        estimator.on_other_load(load, now)
+        has_feedback = any(s.parameters.transport_cc for s in self._streams if s.active)
+        if load is not None and not (has_feedback and estimator.is_live(now)):
+            load = None
+        before, self._other = self._other, load
+        if (before is None) != (load is None):
+            self._set_bounds()
+            self._told_estimate = 0
+        if load is None:
+            self.other_bps = None
+        if load is not None or before is not None:
+            self._allocate(now)
 
     def _is_controlled(self, streams: Sequence[SendStream]) -> bool:
         """Whether an estimate is of use: the peer helps, and there is video, which follows it.
@@ -316,12 +354,26 @@ class Sending:
             if self._look_at is None or pause.until < self._look_at:
                 self._look_at = pause.until
 
+    def _share(self, other: OtherLoad, demands: list[Demand]) -> list[int]:
+        """The streams' shares, when data in bulk has one, too."""
+        estimator = self.estimator
+        assert isinstance(estimator, LoadAware)
+        capacity, estimate = estimator.capacity_bps, estimator.estimate_bps
+        *shares, rest = allocate(capacity, [*demands, Demand(0, None, other.weight)])
+        if sum(shares) > estimate:  # which losses bound: data has its own answer to them
+            shares = allocate(estimate, demands)
+            rest = capacity - sum(shares)
+        self.other_bps = None if capacity >= 2 * OTHER_MAX_BPS else rest
+        self.pacer.rate_bps = max(PACE_MULTIPLIER * (capacity - rest), MIN_PACING_BPS)
+        return shares
+
     def _allocate(self, now: float) -> None:
         estimator = self.estimator
         if estimator is None:
             return
-        self.pacer.rate_bps = max(estimator.pacing_bps, MIN_PACING_BPS)
         estimate = estimator.estimate_bps
+        if self._other is None:
+            self.pacer.rate_bps = max(estimator.pacing_bps, MIN_PACING_BPS)
         if self._look_at is not None and now >= self._look_at:
             self._look_at = None
         elif abs(estimate - self._told_estimate) < MIN_CHANGE * self._told_estimate:
@@ -334,7 +386,11 @@ class Sending:
             # One always has what there is: without it nothing would show that there is more.
             smallest = min(pictures, key=lambda i: demands[i].min_bps)
             demands[smallest] = demands[smallest]._replace(min_bps=0, margin=1.0)
-        for stream, share in zip(active, allocate(estimate, demands), strict=True):
+        if self._other is None:
+            shares = allocate(estimate, demands)
+        else:
+            shares = self._share(self._other, demands)
+        for stream, share in zip(active, shares, strict=True):
             stream.bitrate_bps = share
             told = self._told.get(stream)
             changed = told is None or (share != told and abs(share - told) >= MIN_CHANGE * told)

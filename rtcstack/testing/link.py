@@ -159,6 +159,11 @@ class Link:
         """Mean wait in the queue of the packets that were delivered."""
         return self._queue_delay_sum_s / self._queue_delay_count if self._queue_delay_count else 0.0
 
+    @property
+    def queue_delay_s(self) -> float:
+        """How long a packet that came now would wait in the queue."""
+        return max(0.0, self._free_at - self._agenda.now)
+
     def _is_lost(self, packet: Any) -> bool:
         if not self.is_up or (self.filter is not None and not self.filter(packet)):
             return True

@@ -44,6 +44,7 @@ from rtcstack.sctp.events import AssociationClosed
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.transport import memory
 from rtcstack.transport.observer import TransportObserver
+from rtcstack.transport.sharing import Sharing
 
 if TYPE_CHECKING:
     from rtcstack.rtp.bwe.estimator import BandwidthEstimator
@@ -112,6 +113,7 @@ class Transport:
         self.channels: DataChannels | None = None
         self.closed = False
         self.media: MediaPath | None = None
+        self._sharing = Sharing()
         self._dtls_wanted: tuple[DtlsRole, tuple[Fingerprint, ...]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -268,6 +270,7 @@ class Transport:
             if srtp and media is not None:
                 self._at = _Part.MEDIA
                 media.receive(srtp, now, arrived)
+                self._share(now)
                 if not dtls:
                     self._finish_media_pass(media, now)
                     return
@@ -281,6 +284,13 @@ class Transport:
             self._in_pass = False
             if self._inspector is not None:
                 self._inspector.on_pass(self, now)
+
+    def _share(self, now: float) -> None:
+        """Media and data have their shares of what the path gives."""
+        if now >= self._sharing.due_at and self.media is not None and self.channels is not None:
+            if self._sharing.look(self.media.session, self.channels.association, now):
+                self._dirty = True
+                self._flush_later()  # data may leave sooner than the timer says
 
     def _receive_dtls(self, runs: list[Run], now: float) -> None:
         self._at = _Part.DTLS
@@ -313,6 +323,7 @@ class Transport:
             if self.media is not None:
                 self._at = _Part.MEDIA
                 self.media.session.handle_timeout(now)
+                self._share(now)
             self._finish_pass(now)
         except Exception as exc:  # a fault of ours: see the module's text
             self._mend(exc, now)

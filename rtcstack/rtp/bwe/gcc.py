@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from rtcstack.rtp.bwe.aimd import AimdControl
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
-from rtcstack.rtp.bwe.estimator import PacketResult
+from rtcstack.rtp.bwe.estimator import OtherLoad, PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import LossModel
 from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResults
@@ -55,6 +55,9 @@ OUTAGE_INTERVAL_S = 2.0
 
 UNANSWERED_S = 0.5
 """Who had no feedback for so long, and a round trip, on what was sent was not heard."""
+
+RESTING_S = 2.0
+"""Who has sent nothing for so long knows nothing of the way any more."""
 
 START_BPS = 300_000
 """A way of which nothing is known is given so much, if it gave as much before."""
@@ -138,6 +141,7 @@ class GoogleCongestionControl:
         "_interrupted_at",
         "_is_loss_doubted",
         "_limit",
+        "_other_bps",
         "_overused_at",
         "_probe_results",
         "_probes",
@@ -157,6 +161,7 @@ class GoogleCongestionControl:
         self._aimd = AimdControl(start_bps)
         self._bounds = (MIN_BPS, 5_000_000)
         self._limit = LimitDetector()
+        self._other_bps = 0.0  # what arrives beside media
         self._overused_at = 0.0
         self._probes = ProbeControl()
         self._probe_results = ProbeResults()
@@ -187,6 +192,36 @@ class GoogleCongestionControl:
         return int(min(max(rate, self._bounds[0]), self._bounds[1]))
 
     @property
+    def capacity_bps(self) -> int:
+        """See `LoadAware`."""
+        return int(min(max(self._aimd.rate_bps, self._bounds[0]), self._bounds[1]))
+
+    def is_live(self, now: float) -> bool:
+        """See `LoadAware`."""
+        sent_at, feedback_at = self._sent_at, self._feedback_at
+        return (
+            sent_at is not None
+            and now - sent_at < RESTING_S
+            and feedback_at is not None
+            and now - feedback_at < SILENCE_S
+        )
+
+    def on_other_load(self, load: OtherLoad | None, now: float) -> None:
+        """See `LoadAware`: it counts as what media sends does."""
+        if load is None:
+            self._other_bps = 0.0
+            return
+        self._other_bps = load.arrived_bps
+        if self._sent_at is not None:
+            self._limit.sent(load.sent_bytes, self.capacity_bps, now)
+
+    def _begin_beside(self, now: float) -> None:
+        """Media begins, or goes on, beside a load that has found what the way gives: no need to probe."""
+        if self._other_bps > self._aimd.rate_bps:
+            self._aimd.set_estimate(self._other_bps, now)
+            self._probes.need_not_start()
+
+    @property
     def pacing_bps(self) -> float:
         """How fast what has queued up may leave."""
         return PACE_MULTIPLIER * self.estimate_bps
@@ -201,6 +236,8 @@ class GoogleCongestionControl:
 
     def on_sent(self, size: int, now: float) -> None:
         """See `BandwidthEstimator`."""
+        if self._other_bps and (self._sent_at is None or now - self._sent_at > RESTING_S):
+            self._begin_beside(now)
         self._limit.sent(size, self.estimate_bps, now)
         self._sent_at = now
         if self._unanswered_since is None:
@@ -227,8 +264,10 @@ class GoogleCongestionControl:
                 delay.arrived(sent_at, arrived_at)
                 throughput.arrived(arrived_at, size)
         aimd, probes = self._aimd, self._probes
-        arrived_bps = throughput.bps
-        self.loss.count(results, aimd.rate_bps, arrived_bps)
+        arrived_bps, other_bps = throughput.bps, self._other_bps
+        if arrived_bps is not None:
+            arrived_bps += other_bps
+        self.loss.count(results, aimd.rate_bps, arrived_bps, other_bps)
         shown = self._probe_results.take(results)
         if shown is not None:
             believed = probes.on_result(shown, now)

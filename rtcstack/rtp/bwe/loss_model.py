@@ -89,19 +89,26 @@ class LossModel:
         self._bytes = 0
         self._first_sent = self._last_sent = 0.0
 
-    def count(self, results: Sequence[PacketResult], delay_bps: float, arrived_bps: float | None) -> None:
+    def count(
+        self,
+        results: Sequence[PacketResult],
+        delay_bps: float,
+        arrived_bps: float | None,
+        other_bps: float = 0.0,
+    ) -> None:
         """Take what became of some packets.
 
         Args:
             results: in the order of sending.
             delay_bps: what the delays allow.
             arrived_bps: what arrives, or None while unknown.
+            other_bps: what is sent beside these packets, through the same bottleneck.
         """
         for sent_at, arrived_at, size, _ in results:
             if not self._packets:
                 self._first_sent = sent_at
             elif sent_at - self._first_sent >= OBSERVATION_S and self._packets >= MIN_PACKETS:
-                self._observe(sent_at, delay_bps, arrived_bps)
+                self._observe(sent_at, delay_bps, arrived_bps, other_bps)
                 self._first_sent = sent_at
             self._packets += 1
             self._lost += arrived_at is None
@@ -116,8 +123,10 @@ class LossModel:
         if self.bound_bps is not None and self.bound_bps < rate_bps:
             self.bound_bps = rate_bps
 
-    def _observe(self, until: float, delay_bps: float, arrived_bps: float | None) -> None:
-        rate_bps = self._bytes * 8 / (until - self._first_sent)
+    def _observe(
+        self, until: float, delay_bps: float, arrived_bps: float | None, other_bps: float
+    ) -> None:
+        rate_bps = self._bytes * 8 / (until - self._first_sent) + other_bps
         self._observations.append(_Observation(self._packets, self._lost, rate_bps))
         self._packets = self._lost = self._bytes = 0
         packets = lost = 0.0

@@ -208,6 +208,10 @@ class ProbeControl:
         self._retry_bps, self._retries = self._last_bps, 0
         self._looks = MAX_LOOKS
 
+    def need_not_start(self) -> None:
+        """What there is is known."""
+        self._started = True
+
     @property
     def has_started(self) -> bool:
         """Whether the first probes were made."""

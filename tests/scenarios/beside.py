@@ -1,0 +1,278 @@
+"""A call and a file through one bottleneck: whole connections, in virtual time.
+
+`Road` is the way, `Beside` what is sent and when; `measure` runs it and gives the figures. The video's source
+follows what an encoder would be told, so that what it brings is what the stack lets it have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtcstack import (
+    CallbackSink,
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCRtpEncodingParameters,
+    Settings,
+)
+from rtcstack.media.pipeline.video_out import VideoOutbound
+from rtcstack.testing import Internet, run
+from tests.scenarios.media import Followed, Speech
+from tests.support.insides import association_of, outbound_of
+
+__all__ = ["Beside", "Figures", "measure"]
+
+MESSAGE_BYTES = 16_384
+KEPT_FULL_BYTES = 262_144
+"""What the application keeps in the channel's buffer, so that a file never waits for it."""
+
+SAMPLE_S = 0.005
+"""How often the queue is looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A case.
+
+    Attributes:
+        mbps: of the bottleneck, each way, in Mbit/s.
+        video: priority of the video from a to b; None for none.
+        data: priority of the file's channel; None for no file.
+        video_max_bps: what the pictures need at most, by `maxBitrate`.
+        sound: whether both sides speak.
+        against: the file goes from b to a, against the video.
+        both: b sends video, too.
+        video_s, data_s: when each begins, and ends, after the connection.
+        measured_s: what is looked at.
+        buffer_s: what the bottleneck's buffer holds.
+        delay_s: one way.
+        bounded: whether data keeps to its share of the estimate: False for how it was.
+        options: settings of both connections.
+        seed: of all that is random.
+    """
+
+    mbps: float
+    video: str | None = "high"
+    data: str | None = "low"
+    video_max_bps: int = 30_000_000
+    sound: bool = True
+    against: bool = False
+    both: bool = False
+    video_s: tuple[float, float] = (0.0, 1e9)
+    data_s: tuple[float, float] = (0.0, 1e9)
+    measured_s: tuple[float, float] = (20.0, 60.0)
+    buffer_s: float = 0.1
+    delay_s: float = 0.02
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 1
+
+
+@dataclass
+class Figures:
+    """What was measured.
+
+    Attributes:
+        video_bps, data_bps: user data that arrived.
+        sound_lost: packets of sound from a that did not arrive.
+        queue_mean_s, queue_95_s: wait in the bottleneck's queue from a: over time.
+        overflowed: packets that the bottleneck from a dropped.
+        back_mean_s, back_95_s: of the queue from b.
+        by_second: for each second of all, video's and data's bits.
+    """
+
+    video_bps: float
+    data_bps: float
+    sound_lost: int
+    queue_mean_s: float
+    queue_95_s: float
+    overflowed: int
+    back_mean_s: float
+    back_95_s: float
+    by_second: list[tuple[float, float]]
+
+
+class _Run:
+    def __init__(self, case: Beside, internet: Internet) -> None:
+        self.case = case
+        self.loop = asyncio.get_running_loop()
+        wire = {
+            "rate_bytes_per_s": case.mbps * 125_000,
+            "queue_bytes": int(case.mbps * 125_000 * case.buffer_s),
+            "delay_s": case.delay_s,
+        }
+        internet.delay_s = 0.0
+        a, b = internet.add_bare_host("a"), internet.add_bare_host("b")
+        self.hosts = a, b
+        self.up = a.add_interface("eth0", up=wire).up  # type: ignore[arg-type]
+        self.back = b.add_interface("eth0", up=wire).up  # type: ignore[arg-type]
+        configuration = RTCConfiguration(settings=Settings(**case.options))
+        connections = []
+        for host in self.hosts:
+            with host:
+                connections.append(RTCPeerConnection(configuration))
+        self.a, self.b = connections
+        self.seconds: list[list[int]] = []
+        self.bytes = [0, 0]  # of video and data that arrived
+        self.heard: list[tuple[float, int]] = []
+        self.queues: tuple[list[float], list[float]] = ([], [])
+        self.speeches: list[Speech] = []
+        self.films: list[Followed] = []
+        self.sinks: list[CallbackSink] = []
+        self.began = 0.0
+        self.is_over = False
+
+    async def connect(self) -> None:
+        case = self.case
+        for pc, host, sees in ((self.a, self.hosts[0], True), (self.b, self.hosts[1], case.both)):
+            with host:
+                if case.sound:
+                    speech = Speech()
+                    self.speeches.append(speech)
+                    pc.addTrack(speech.source.track())
+                if sees and case.video is not None:
+                    self.add_film(pc, case.video)
+        channels = []
+        for pc, host in zip((self.a, self.b), self.hosts, strict=True):
+            with host:
+                channels.append(
+                    pc.createDataChannel("file", negotiated=True, id=1, priority=case.data or "low")
+                )
+        self.b.on("track", lambda event: self.on_track(event.track, event.receiver))
+        sender, receiver = channels[::-1] if case.against else channels
+        receiver.on("message", self.on_message)
+        self.channel: RTCDataChannel = sender
+        with self.hosts[0]:
+            await self.a.setLocalDescription()
+            offer = await self.a.gathered()
+        with self.hosts[1]:
+            await self.b.setRemoteDescription(offer)
+            await self.b.setLocalDescription()
+            answer = await self.b.gathered()
+        with self.hosts[0]:
+            await self.a.setRemoteDescription(answer)
+        while any(channel.readyState != "open" for channel in channels):
+            await asyncio.sleep(0.01)
+        self.began = self.loop.time()
+
+    def add_film(self, pc: RTCPeerConnection, priority: str) -> None:
+        film = Followed(lambda: self.target_of(pc), most_bps=self.case.video_max_bps)
+        encoding = RTCRtpEncodingParameters(priority=priority, maxBitrate=self.case.video_max_bps)
+        pc.addTransceiver(film.source.track(), sendEncodings=[encoding])
+        self.films.append(film)
+
+    @staticmethod
+    def target_of(pc: RTCPeerConnection) -> int:
+        for sender in pc.getSenders():
+            outbound = outbound_of(sender)
+            if isinstance(outbound, VideoOutbound):
+                return outbound.layers[0].target_bps
+        return 0
+
+    def on_track(self, track: MediaStreamTrack, receiver: Any) -> None:
+        take = self.on_picture if track.kind == "video" else self.on_sound
+        self.sinks.append(CallbackSink(receiver.encodedTrack, take))
+
+    def count(self, kind: int, size: int) -> None:
+        self.bytes[kind] += size
+        second = int(self.loop.time() - self.began)
+        while len(self.seconds) <= second:
+            self.seconds.append([0, 0])
+        self.seconds[second][kind] += size
+
+    def on_picture(self, frame: Any) -> None:
+        self.count(0, len(frame.data))
+
+    def on_message(self, event: Any) -> None:
+        self.count(1, len(event.data))
+
+    def on_sound(self, frame: Any) -> None:
+        self.heard.append((self.loop.time() - self.began, int.from_bytes(frame.data[1:5], "big")))
+
+    def feed(self) -> None:
+        now = self.loop.time() - self.began
+        if self.is_over or now >= self.case.data_s[1] or self.channel.readyState != "open":
+            return
+        while self.channel.bufferedAmount < KEPT_FULL_BYTES:
+            self.channel.send(bytes(MESSAGE_BYTES))
+        self.loop.call_later(0.02, self.feed)
+
+    def sample(self) -> None:
+        if self.is_over:
+            return
+        if self.loop.time() - self.began >= self.case.measured_s[0]:
+            self.queues[0].append(self.up.queue_delay_s)
+            self.queues[1].append(self.back.queue_delay_s)
+        self.loop.call_later(SAMPLE_S, self.sample)
+
+    async def play(self) -> Figures:
+        case, loop = self.case, self.loop
+        for speech in self.speeches:
+            speech.start()
+        for film in self.films:
+            loop.call_later(case.video_s[0], film.start)
+            if case.video_s[1] < 1e9:
+                loop.call_later(case.video_s[1], film.stop)
+        if case.data is not None:
+            with self.hosts[1 if case.against else 0]:
+                loop.call_later(case.data_s[0], self.feed)
+        self.sample()
+        begin, end = case.measured_s
+        await asyncio.sleep(begin)
+        before, overflowed = list(self.bytes), self.up.overflowed
+        await asyncio.sleep(end - begin)
+        video, data = (now - b for now, b in zip(self.bytes, before, strict=True))
+        overflowed = self.up.overflowed - overflowed
+        await asyncio.sleep(0.5)
+        numbers = [number for at, number in self.heard if begin <= at <= end]
+        lost = numbers[-1] - numbers[0] + 1 - len(set(numbers)) if numbers else 0
+        self.is_over = True
+        return Figures(
+            video * 8 / (end - begin),
+            data * 8 / (end - begin),
+            lost,
+            *_queue(self.queues[0]),
+            overflowed,
+            *_queue(self.queues[1]),
+            [(video * 8, data * 8) for video, data in self.seconds],
+        )
+
+    async def stop(self) -> None:
+        self.is_over = True
+        for source in (*self.speeches, *self.films):
+            source.stop()
+        for sink in self.sinks:
+            sink.stop()
+        await self.a.close()
+        await self.b.close()
+
+
+def _queue(waits: list[float]) -> tuple[float, float]:
+    ordered = sorted(waits)
+    return sum(waits) / len(waits), ordered[int(0.95 * len(waits))]
+
+
+def measure(case: Beside, inspect: Any = None) -> Figures:
+    """Run a case. `inspect` is called with the run each second, for a closer look."""
+    internet = Internet(seed=case.seed)
+
+    async def main() -> Figures:
+        playing = _Run(case, internet)
+        await playing.connect()
+
+        def look() -> None:
+            if not playing.is_over:
+                inspect(playing)
+                playing.loop.call_later(1.0, look)
+
+        if inspect is not None:
+            playing.loop.call_later(1.0, look)
+        try:
+            return await playing.play()
+        finally:
+            await playing.stop()
+
+    return run(main(), internet=internet)
