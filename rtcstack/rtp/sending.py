@@ -77,6 +77,7 @@ class Sending:
     __slots__ = (
         "_can_pad",
         "_events",
+        "_has_enough",
         "_is_unsettled",
         "_look_at",
         "_make_estimator",
@@ -107,6 +108,7 @@ class Sending:
         self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
         self._other: OtherLoad | None = None
+        self._has_enough = False  # media has all that it can use, and data the rest
         self.other_bps: int | None = None
         self.estimator: BandwidthEstimator | None = None
         self.sent = SentPackets()
@@ -115,6 +117,14 @@ class Sending:
     def estimate_bps(self) -> int | None:
         """The estimate, or None without congestion control."""
         return self.estimator.estimate_bps if self.estimator is not None else None
+
+    @property
+    def available_bps(self) -> int | None:
+        """What of the estimate is media's; None without congestion control."""
+        estimate = self.estimate_bps
+        if estimate is None or self._other is None or self.other_bps is None:
+            return estimate
+        return max(0, estimate - self.other_bps)
 
     def set_streams(self, streams: Sequence[SendStream], now: float) -> None:
         """These are sent now; their bounds may have changed."""
@@ -158,6 +168,8 @@ class Sending:
         if not isinstance(estimator, LoadAware):
             self.other_bps = None
             return
+        if load is not None:
+            load = load._replace(has_rest=self._has_enough)
         estimator.on_other_load(load, now)
         has_feedback = any(s.parameters.transport_cc for s in self._streams if s.active)
         if load is not None and not (has_feedback and estimator.is_live(now)):
@@ -168,6 +180,7 @@ class Sending:
             self._told_estimate = 0
         if load is None:
             self.other_bps = None
+            self._has_enough = False
         if load is not None or before is not None:
             self._allocate(now)
 
@@ -360,6 +373,9 @@ class Sending:
         assert isinstance(estimator, LoadAware)
         capacity, estimate = estimator.capacity_bps, estimator.estimate_bps
         *shares, rest = allocate(capacity, [*demands, Demand(0, None, other.weight)])
+        self._has_enough = all(
+            share == demand.max_bps for share, demand in zip(shares, demands, strict=True)
+        )
         if sum(shares) > estimate:  # which losses bound: data has its own answer to them
             shares = allocate(estimate, demands)
             rest = capacity - sum(shares)

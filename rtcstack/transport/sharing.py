@@ -35,8 +35,9 @@ NORMAL_PRIORITY = 256
 LEAST_BPS = 16_000
 """Data has so much at least: a packet now and then, or its timers would take the path for broken."""
 
-CHUNKS_SHARE = 0.93
-"""Of what data has on the wire, what chunks are; the rest are headers of SCTP, DTLS, UDP and IP."""
+COST = 1.2
+"""What a byte of data counts for one of media: its headers are longer than what media's figures leave out, and
+what is left is in media's favour."""
 
 MIN_CHANGE = 0.02
 """A share that changed by less is not told."""
@@ -103,8 +104,13 @@ class Sharing:
         """What data keeps to, with its headers; None for no bound."""
         return self._share_bps
 
-    def look(self, media: MediaSide, data: DataSide, now: float) -> bool:
+    def look(self, media: MediaSide | None, data: DataSide, now: float) -> bool:
         """Share anew.
+
+        Args:
+            media: None while there is none.
+            data: who is told.
+            now: monotonic seconds.
 
         Returns:
             Whether data has another share than before.
@@ -114,10 +120,11 @@ class Sharing:
         if limited or data.buffered_bytes >= BULK_BYTES:
             self._bulk_until = now + BULK_S
             self._weight = max(data.top_priority, 1) / NORMAL_PRIORITY
-        if not media.is_sharing or now >= self._bulk_until:
+        if media is None or not media.is_sharing or now >= self._bulk_until:
             if self._marks:
                 self._marks.clear()
-                media.set_other_load(None, now)
+                if media is not None:
+                    media.set_other_load(None, now)
             return self._tell(None, data, now)
         media.set_other_load(self._measure(data, now), now)
         return self._tell(media.other_bps, data, now)
@@ -133,7 +140,7 @@ class Sharing:
             del marks[0]
         at, _, first = marks[0]
         arrived_bps = max(0, arrived - first) * 8 / (now - at) if now > at else 0.0
-        return OtherLoad(self._weight, arrived_bps, sent - before)
+        return OtherLoad(self._weight, COST * arrived_bps, int(COST * (sent - before)))
 
     def _tell(self, share_bps: int | None, data: DataSide, now: float) -> bool:
         before = self._share_bps
@@ -144,5 +151,5 @@ class Sharing:
         elif before is None:
             return False
         self._share_bps = share_bps
-        data.limit_rate(None if share_bps is None else CHUNKS_SHARE * share_bps / 8, now)
+        data.limit_rate(None if share_bps is None else share_bps / (8 * COST), now)
         return True

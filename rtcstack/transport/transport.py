@@ -270,7 +270,8 @@ class Transport:
             if srtp and media is not None:
                 self._at = _Part.MEDIA
                 media.receive(srtp, now, arrived)
-                self._share(now)
+                if self._share(now) and not dtls:
+                    self._flush_later()  # data may leave sooner than the timer says
                 if not dtls:
                     self._finish_media_pass(media, now)
                     return
@@ -285,12 +286,12 @@ class Transport:
             if self._inspector is not None:
                 self._inspector.on_pass(self, now)
 
-    def _share(self, now: float) -> None:
-        """Media and data have their shares of what the path gives."""
-        if now >= self._sharing.due_at and self.media is not None and self.channels is not None:
-            if self._sharing.look(self.media.session, self.channels.association, now):
-                self._dirty = True
-                self._flush_later()  # data may leave sooner than the timer says
+    def _share(self, now: float) -> bool:
+        """Media and data have their shares of what the path gives; whether data's is another than before."""
+        sharing, media, channels = self._sharing, self.media, self.channels
+        if channels is None or now < sharing.due_at:
+            return False
+        return sharing.look(None if media is None else media.session, channels.association, now)
 
     def _receive_dtls(self, runs: list[Run], now: float) -> None:
         self._at = _Part.DTLS
@@ -323,7 +324,7 @@ class Transport:
             if self.media is not None:
                 self._at = _Part.MEDIA
                 self.media.session.handle_timeout(now)
-                self._share(now)
+            self._share(now)
             self._finish_pass(now)
         except Exception as exc:  # a fault of ours: see the module's text
             self._mend(exc, now)

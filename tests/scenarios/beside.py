@@ -7,27 +7,26 @@ follows what an encoder would be told, so that what it brings is what the stack 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rtcstack import (
     CallbackSink,
     MediaStreamTrack,
-    RTCConfiguration,
     RTCDataChannel,
     RTCPeerConnection,
-    RTCRtpEncodingParameters,
-    Settings,
 )
 from rtcstack.media.pipeline.video_out import VideoOutbound
+from rtcstack.sctp.congestion import CongestionController
 from rtcstack.testing import Internet, run
 from tests.scenarios.media import Followed, Speech
-from tests.support.insides import association_of, outbound_of
+from tests.support.insides import outbound_of, use_congestion
 
 __all__ = ["Beside", "Figures", "measure"]
 
 MESSAGE_BYTES = 16_384
-KEPT_FULL_BYTES = 262_144
+KEPT_FULL_BYTES = 65_536
 """What the application keeps in the channel's buffer, so that a file never waits for it."""
 
 SAMPLE_S = 0.005
@@ -50,8 +49,7 @@ class Beside:
         measured_s: what is looked at.
         buffer_s: what the bottleneck's buffer holds.
         delay_s: one way.
-        bounded: whether data keeps to its share of the estimate: False for how it was.
-        options: settings of both connections.
+        congestion: makes the controller of data; None for the default.
         seed: of all that is random.
     """
 
@@ -67,7 +65,7 @@ class Beside:
     measured_s: tuple[float, float] = (20.0, 60.0)
     buffer_s: float = 0.1
     delay_s: float = 0.02
-    options: dict[str, Any] = field(default_factory=dict)
+    congestion: Callable[[int, int], CongestionController] | None = None
     seed: int = 1
 
 
@@ -109,11 +107,10 @@ class _Run:
         self.hosts = a, b
         self.up = a.add_interface("eth0", up=wire).up  # type: ignore[arg-type]
         self.back = b.add_interface("eth0", up=wire).up  # type: ignore[arg-type]
-        configuration = RTCConfiguration(settings=Settings(**case.options))
         connections = []
         for host in self.hosts:
             with host:
-                connections.append(RTCPeerConnection(configuration))
+                connections.append(RTCPeerConnection())
         self.a, self.b = connections
         self.seconds: list[list[int]] = []
         self.bytes = [0, 0]  # of video and data that arrived
@@ -134,13 +131,15 @@ class _Run:
                     self.speeches.append(speech)
                     pc.addTrack(speech.source.track())
                 if sees and case.video is not None:
-                    self.add_film(pc, case.video)
+                    await self.add_film(pc, case.video)
         channels = []
         for pc, host in zip((self.a, self.b), self.hosts, strict=True):
             with host:
                 channels.append(
                     pc.createDataChannel("file", negotiated=True, id=1, priority=case.data or "low")
                 )
+            if case.congestion is not None:
+                use_congestion(pc, case.congestion)
         self.b.on("track", lambda event: self.on_track(event.track, event.receiver))
         sender, receiver = channels[::-1] if case.against else channels
         receiver.on("message", self.on_message)
@@ -158,11 +157,14 @@ class _Run:
             await asyncio.sleep(0.01)
         self.began = self.loop.time()
 
-    def add_film(self, pc: RTCPeerConnection, priority: str) -> None:
+    async def add_film(self, pc: RTCPeerConnection, priority: str) -> None:
         film = Followed(lambda: self.target_of(pc), most_bps=self.case.video_max_bps)
-        encoding = RTCRtpEncodingParameters(priority=priority, maxBitrate=self.case.video_max_bps)
-        pc.addTransceiver(film.source.track(), sendEncodings=[encoding])
+        sender = pc.addTrack(film.source.track())
         self.films.append(film)
+        parameters = sender.getParameters()
+        for encoding in parameters.encodings:
+            encoding.priority, encoding.maxBitrate = priority, self.case.video_max_bps
+        await sender.setParameters(parameters)
 
     @staticmethod
     def target_of(pc: RTCPeerConnection) -> int:

@@ -104,11 +104,13 @@ class OtherLoad(NamedTuple):
         weight: its share of what is not enough for all, as a stream's.
         arrived_bps: what has arrived of it lately.
         sent_bytes: what was sent of it since this was told last.
+        has_rest: whether media has all that it can use, and this what is left.
     """
 
     weight: float
     arrived_bps: float
     sent_bytes: int
+    has_rest: bool = False
 
 
 @runtime_checkable

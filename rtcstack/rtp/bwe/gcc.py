@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from rtcstack.rtp.bwe.aimd import AimdControl
+from rtcstack.rtp.bwe.aimd import HEADROOM, LOADED_HEADROOM, AimdControl
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
 from rtcstack.rtp.bwe.estimator import OtherLoad, PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
@@ -208,6 +208,8 @@ class GoogleCongestionControl:
 
     def on_other_load(self, load: OtherLoad | None, now: float) -> None:
         """See `LoadAware`: it counts as what media sends does."""
+        self._aimd.has_rest = load is not None and load.has_rest
+        self._aimd.headroom = HEADROOM if load is None else LOADED_HEADROOM
         if load is None:
             self._other_bps = 0.0
             return
@@ -363,6 +365,8 @@ class GoogleCongestionControl:
             return
         if self._probes.waiting:
             return  # there is nothing to probe with yet
+        if self._other_bps and not self._limit.limited:
+            return  # what is sent is the probe: more on top of it would be a queue
         if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
             self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
 
