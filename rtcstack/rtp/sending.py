@@ -9,7 +9,7 @@ from rtcstack.rtp.bwe.estimator import BandwidthEstimator, LoadAware, OtherLoad,
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
-from rtcstack.rtp.pacer import PACE_MULTIPLIER, Lane, Pacer
+from rtcstack.rtp.pacer import Lane, Pacer
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.send import SendStream
 
@@ -137,7 +137,7 @@ class Sending:
             stream.set_numbered(controlled)
         if not controlled:
             self.estimator = None
-            self.other_bps = None
+            self._other = self.other_bps = None
             self.pacer.rate_bps = None
             for stream in streams:
                 stream.bitrate_bps = None
@@ -165,8 +165,8 @@ class Sending:
         It is bounded only while media flows, and feedback tells of every packet of it.
         """
         estimator = self.estimator
-        if not isinstance(estimator, LoadAware):
-            self.other_bps = None
+        if not isinstance(estimator, GoogleCongestionControl | LoadAware):
+            self._other = self.other_bps = None
             return
         if load is not None:
             load = load._replace(has_rest=self._has_enough)
@@ -367,20 +367,19 @@ class Sending:
             if self._look_at is None or pause.until < self._look_at:
                 self._look_at = pause.until
 
-    def _share(self, other: OtherLoad, demands: list[Demand]) -> list[int]:
+    def _share_with(self, other: OtherLoad, demands: list[Demand]) -> list[int]:
         """The streams' shares, when data in bulk has one, too."""
         estimator = self.estimator
-        assert isinstance(estimator, LoadAware)
+        assert isinstance(estimator, GoogleCongestionControl | LoadAware)
         capacity, estimate = estimator.capacity_bps, estimator.estimate_bps
         *shares, rest = allocate(capacity, [*demands, Demand(0, None, other.weight)])
-        self._has_enough = all(
-            share == demand.max_bps for share, demand in zip(shares, demands, strict=True)
-        )
+        self._has_enough = all(share == demand.max_bps for share, demand in zip(shares, demands, strict=True))
         if sum(shares) > estimate:  # which losses bound: data has its own answer to them
             shares = allocate(estimate, demands)
             rest = capacity - sum(shares)
         self.other_bps = None if capacity >= 2 * OTHER_MAX_BPS else rest
-        self.pacer.rate_bps = max(PACE_MULTIPLIER * (capacity - rest), MIN_PACING_BPS)
+        pacing = estimator.pacing_bps * (capacity - rest) / max(estimate, 1)
+        self.pacer.rate_bps = max(pacing, MIN_PACING_BPS)
         return shares
 
     def _allocate(self, now: float) -> None:
@@ -405,7 +404,7 @@ class Sending:
         if self._other is None:
             shares = allocate(estimate, demands)
         else:
-            shares = self._share(self._other, demands)
+            shares = self._share_with(self._other, demands)
         for stream, share in zip(active, shares, strict=True):
             stream.bitrate_bps = share
             told = self._told.get(stream)

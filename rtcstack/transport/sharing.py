@@ -35,7 +35,7 @@ NORMAL_PRIORITY = 256
 LEAST_BPS = 16_000
 """Data has so much at least: a packet now and then, or its timers would take the path for broken."""
 
-COST = 1.2
+COST = 1.25
 """What a byte of data counts for one of media: its headers are longer than what media's figures leave out, and
 what is left is in media's favour."""
 

@@ -16,6 +16,7 @@ from rtcstack import (
     MediaStreamTrack,
     RTCDataChannel,
     RTCPeerConnection,
+    RTCSessionDescription,
 )
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.sctp.congestion import CongestionController
@@ -47,8 +48,11 @@ class Beside:
         both: b sends video, too.
         video_s, data_s: when each begins, and ends, after the connection.
         measured_s: what is looked at.
+        then_mbps: the bottleneck's rate from then on, by seconds after the connection.
         buffer_s: what the bottleneck's buffer holds.
         delay_s: one way.
+        loss: probability of random loss, each way.
+        feedback: whether packets have transport-wide numbers; without, the receiver tells its estimate.
         congestion: makes the controller of data; None for the default.
         seed: of all that is random.
     """
@@ -63,8 +67,11 @@ class Beside:
     video_s: tuple[float, float] = (0.0, 1e9)
     data_s: tuple[float, float] = (0.0, 1e9)
     measured_s: tuple[float, float] = (20.0, 60.0)
+    then_mbps: tuple[tuple[float, float], ...] = ()
     buffer_s: float = 0.1
     delay_s: float = 0.02
+    loss: float = 0.0
+    feedback: bool = True
     congestion: Callable[[int, int], CongestionController] | None = None
     seed: int = 1
 
@@ -75,7 +82,7 @@ class Figures:
 
     Attributes:
         video_bps, data_bps: user data that arrived.
-        sound_lost: packets of sound from a that did not arrive.
+        sound_lost: packets of sound that did not arrive, of both sides.
         queue_mean_s, queue_95_s: wait in the bottleneck's queue from a: over time.
         overflowed: packets that the bottleneck from a dropped.
         back_mean_s, back_95_s: of the queue from b.
@@ -101,6 +108,7 @@ class _Run:
             "rate_bytes_per_s": case.mbps * 125_000,
             "queue_bytes": int(case.mbps * 125_000 * case.buffer_s),
             "delay_s": case.delay_s,
+            "loss": case.loss,
         }
         internet.delay_s = 0.0
         a, b = internet.add_bare_host("a"), internet.add_bare_host("b")
@@ -114,7 +122,7 @@ class _Run:
         self.a, self.b = connections
         self.seconds: list[list[int]] = []
         self.bytes = [0, 0]  # of video and data that arrived
-        self.heard: list[tuple[float, int]] = []
+        self.heard: tuple[list[tuple[float, int]], ...] = ([], [])  # by b and a: when, and the number
         self.queues: tuple[list[float], list[float]] = ([], [])
         self.speeches: list[Speech] = []
         self.films: list[Followed] = []
@@ -140,13 +148,17 @@ class _Run:
                 )
             if case.congestion is not None:
                 use_congestion(pc, case.congestion)
-        self.b.on("track", lambda event: self.on_track(event.track, event.receiver))
+        self.b.on("track", lambda event: self.on_track(event.track, event.receiver, 0))
+        self.a.on("track", lambda event: self.on_track(event.track, event.receiver, 1))
         sender, receiver = channels[::-1] if case.against else channels
         receiver.on("message", self.on_message)
         self.channel: RTCDataChannel = sender
         with self.hosts[0]:
             await self.a.setLocalDescription()
             offer = await self.a.gathered()
+        if not case.feedback:
+            lines = [line for line in offer.sdp.split("\r\n") if "transport-" not in line]
+            offer = RTCSessionDescription(type="offer", sdp="\r\n".join(lines))
         with self.hosts[1]:
             await self.b.setRemoteDescription(offer)
             await self.b.setLocalDescription()
@@ -174,9 +186,15 @@ class _Run:
                 return outbound.layers[0].target_bps
         return 0
 
-    def on_track(self, track: MediaStreamTrack, receiver: Any) -> None:
-        take = self.on_picture if track.kind == "video" else self.on_sound
-        self.sinks.append(CallbackSink(receiver.encodedTrack, take))
+    def on_track(self, track: MediaStreamTrack, receiver: Any, side: int) -> None:
+        def on_sound(frame: Any) -> None:
+            number = int.from_bytes(frame.data[1:5], "big")
+            self.heard[side].append((self.loop.time() - self.began, number))
+
+        if track.kind == "audio":
+            self.sinks.append(CallbackSink(receiver.encodedTrack, on_sound))
+        elif side == 0:
+            self.sinks.append(CallbackSink(receiver.encodedTrack, self.on_picture))
 
     def count(self, kind: int, size: int) -> None:
         self.bytes[kind] += size
@@ -191,9 +209,6 @@ class _Run:
     def on_message(self, event: Any) -> None:
         self.count(1, len(event.data))
 
-    def on_sound(self, frame: Any) -> None:
-        self.heard.append((self.loop.time() - self.began, int.from_bytes(frame.data[1:5], "big")))
-
     def feed(self) -> None:
         now = self.loop.time() - self.began
         if self.is_over or now >= self.case.data_s[1] or self.channel.readyState != "open":
@@ -201,6 +216,10 @@ class _Run:
         while self.channel.bufferedAmount < KEPT_FULL_BYTES:
             self.channel.send(bytes(MESSAGE_BYTES))
         self.loop.call_later(0.02, self.feed)
+
+    def change_rate(self, rate_bytes_per_s: float) -> None:
+        self.up.set_rate(rate_bytes_per_s)
+        self.up.queue_bytes = int(rate_bytes_per_s * self.case.buffer_s)
 
     def sample(self) -> None:
         if self.is_over:
@@ -221,6 +240,8 @@ class _Run:
         if case.data is not None:
             with self.hosts[1 if case.against else 0]:
                 loop.call_later(case.data_s[0], self.feed)
+        for at, mbps in case.then_mbps:
+            loop.call_later(at, self.change_rate, mbps * 125_000)
         self.sample()
         begin, end = case.measured_s
         await asyncio.sleep(begin)
@@ -229,8 +250,11 @@ class _Run:
         video, data = (now - b for now, b in zip(self.bytes, before, strict=True))
         overflowed = self.up.overflowed - overflowed
         await asyncio.sleep(0.5)
-        numbers = [number for at, number in self.heard if begin <= at <= end]
-        lost = numbers[-1] - numbers[0] + 1 - len(set(numbers)) if numbers else 0
+        lost = 0
+        for heard in self.heard:
+            numbers = [number for at, number in heard if begin <= at <= end]
+            if numbers:
+                lost += numbers[-1] - numbers[0] + 1 - len(set(numbers))
         self.is_over = True
         return Figures(
             video * 8 / (end - begin),

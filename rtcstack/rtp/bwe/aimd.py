@@ -17,8 +17,9 @@ BACKOFF = 0.85
 MULTIPLICATIVE_PER_S = 1.08
 MIN_INCREASE_BPS_PER_S = 4000.0
 REST_INCREASE_PER_S = 0.02
-"""Where media has all that it can use and data has the rest, nobody waits but data: the increase is this at
-least."""
+REST_MULTIPLICATIVE_PER_S = 1.3
+"""Where media has all that it can use, it is data alone that tries out more: the increase near what is known of
+the link is this at least, and elsewhere this."""
 
 HEADROOM, LOADED_HEADROOM = 1.5, 1.1
 """How far the rate goes beyond what arrives; the lesser one where data fills what media leaves, so that it is
@@ -78,7 +79,16 @@ class AimdControl:
         has_rest: whether media has all that it can use, and data the rest.
     """
 
-    __slots__ = ("_decreased_at", "_increasing", "_link", "_updated_at", "has_rest", "headroom", "rate_bps", "rtt_s")
+    __slots__ = (
+        "_decreased_at",
+        "_increasing",
+        "_link",
+        "_updated_at",
+        "has_rest",
+        "headroom",
+        "rate_bps",
+        "rtt_s",
+    )
 
     def __init__(self, start_bps: float) -> None:
         self.rate_bps = start_bps
@@ -138,7 +148,8 @@ class AimdControl:
                 per_s = max(per_s, REST_INCREASE_PER_S * self.rate_bps)
             rate = self.rate_bps + per_s * elapsed
         else:
-            rate = max(self.rate_bps * MULTIPLICATIVE_PER_S**elapsed, self.rate_bps + 1000 * elapsed)
+            per_s = REST_MULTIPLICATIVE_PER_S if self.has_rest else MULTIPLICATIVE_PER_S
+            rate = max(self.rate_bps * per_s**elapsed, self.rate_bps + 1000 * elapsed)
         if throughput_bps is not None:
             # No further than what was sent can have tried.
             rate = min(rate, max(self.rate_bps, self.headroom * throughput_bps + 10_000))

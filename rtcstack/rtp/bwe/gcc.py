@@ -365,8 +365,8 @@ class GoogleCongestionControl:
             return
         if self._probes.waiting:
             return  # there is nothing to probe with yet
-        if self._other_bps and not self._limit.limited:
-            return  # what is sent is the probe: more on top of it would be a queue
+        if self._aimd.has_rest and not self._limit.limited:
+            return  # data is the probe: more on top of it would be a queue
         if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
             self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
 

@@ -123,9 +123,7 @@ class LossModel:
         if self.bound_bps is not None and self.bound_bps < rate_bps:
             self.bound_bps = rate_bps
 
-    def _observe(
-        self, until: float, delay_bps: float, arrived_bps: float | None, other_bps: float
-    ) -> None:
+    def _observe(self, until: float, delay_bps: float, arrived_bps: float | None, other_bps: float) -> None:
         rate_bps = self._bytes * 8 / (until - self._first_sent) + other_bps
         self._observations.append(_Observation(self._packets, self._lost, rate_bps))
         self._packets = self._lost = self._bytes = 0
