@@ -336,7 +336,7 @@ class RtpSession:
 
     @property
     def is_sharing(self) -> bool:
-        """Whether there is an estimate that data could share: somebody sends pictures, and is told of them."""
+        """Whether there is an estimate that data could share: pictures are sent, and the peer tells of it."""
         return self.sending.estimator is not None
 
     @property

@@ -1,18 +1,19 @@
 """Data beside a call: who gets how much of what one path carries.
 
 Media and data find out by themselves what a path gives, and would take it from each other: a controller of
-data keeps a little queue, and whoever estimates from delays gives way to any. So there is one estimate, media's,
-and it is made of both: what data sends and what arrives of it counts as what media does, and data keeps to
-a share by its weight, as one more stream, or to all that media has no use for.
+data keeps a little queue, and whoever estimates from delays gives way to any. So there is one estimate,
+media's, and it is made of both: what is sent of data and what arrives counts as what media does, and data
+keeps to a share by its weight, as one more stream, or to all that media has no use for.
 
-That is so while data waits in bulk and media's feedback comes. Little data is not looked at, and where there is no
-feedback of single packets there is no bound: each goes by its own congestion control then.
+That is so while data waits in bulk and media's feedback comes. Little data is not looked at, and where there
+is no feedback of single packets there is no bound: each goes by its own congestion control then.
 
 docs/decisions/sctp-congestion-control.md has figures.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 from rtcstack.rtp.bwe.estimator import OtherLoad
@@ -25,6 +26,9 @@ INTERVAL_S = 0.05
 SPAN_S = 0.5
 """Over which what arrives is measured, as of media."""
 
+MAX_MARKS = 16
+"""Measurements kept for that."""
+
 BULK_BYTES = 16_384
 BULK_S = 1.0
 """Data is there in bulk when so much waits, and for so long after."""
@@ -36,8 +40,8 @@ LEAST_BPS = 16_000
 """Data has so much at least: a packet now and then, or its timers would take the path for broken."""
 
 COST = 1.25
-"""What a byte of data counts for one of media: its headers are longer than what media's figures leave out, and
-what is left is in media's favour."""
+"""What a byte of data counts for one of media: its headers are longer than what media's figures leave out,
+and what is left is in media's favour."""
 
 MIN_CHANGE = 0.02
 """A share that changed by less is not told."""
@@ -96,8 +100,8 @@ class Sharing:
         self._bulk_until = -1.0
         self._weight = 1.0
         self._share_bps: int | None = None
-        # When it was looked at, what was sent until then, and what has arrived of it: of the last half second.
-        self._marks: list[tuple[float, int, int]] = []
+        # When it was looked at, what was sent until then, what has arrived of it: of the last half second.
+        self._marks: deque[tuple[float, int, int]] = deque(maxlen=MAX_MARKS)
 
     @property
     def share_bps(self) -> int | None:
@@ -137,7 +141,7 @@ class Sharing:
         before = marks[-1][1] if marks else sent
         marks.append((now, sent, arrived))
         while len(marks) > 2 and marks[1][0] <= now - SPAN_S:
-            del marks[0]
+            marks.popleft()
         at, _, first = marks[0]
         arrived_bps = max(0, arrived - first) * 8 / (now - at) if now > at else 0.0
         return OtherLoad(self._weight, COST * arrived_bps, int(COST * (sent - before)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rtcstack import (
@@ -29,6 +30,9 @@ __all__ = ["Beside", "Figures", "measure"]
 MESSAGE_BYTES = 16_384
 KEPT_FULL_BYTES = 65_536
 """What the application keeps in the channel's buffer, so that a file never waits for it."""
+
+FEED_S = 0.02
+"""How often it is filled up."""
 
 SAMPLE_S = 0.005
 """How often the queue is looked at."""
@@ -129,6 +133,7 @@ class _Run:
         self.sinks: list[CallbackSink] = []
         self.began = 0.0
         self.is_over = False
+        self.timers: dict[object, asyncio.TimerHandle] = {}
 
     async def connect(self) -> None:
         case = self.case
@@ -215,7 +220,11 @@ class _Run:
             return
         while self.channel.bufferedAmount < KEPT_FULL_BYTES:
             self.channel.send(bytes(MESSAGE_BYTES))
-        self.loop.call_later(0.02, self.feed)
+        self.timers["feed"] = self.loop.call_later(FEED_S, self.feed)
+
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        if seconds < self.case.measured_s[1]:
+            self.timers[action] = self.loop.call_later(seconds, action)
 
     def change_rate(self, rate_bytes_per_s: float) -> None:
         self.up.set_rate(rate_bytes_per_s)
@@ -227,21 +236,20 @@ class _Run:
         if self.loop.time() - self.began >= self.case.measured_s[0]:
             self.queues[0].append(self.up.queue_delay_s)
             self.queues[1].append(self.back.queue_delay_s)
-        self.loop.call_later(SAMPLE_S, self.sample)
+        self.timers["sample"] = self.loop.call_later(SAMPLE_S, self.sample)
 
     async def play(self) -> Figures:
-        case, loop = self.case, self.loop
+        case = self.case
         for speech in self.speeches:
             speech.start()
         for film in self.films:
-            loop.call_later(case.video_s[0], film.start)
-            if case.video_s[1] < 1e9:
-                loop.call_later(case.video_s[1], film.stop)
+            self.at(case.video_s[0], film.start)
+            self.at(case.video_s[1], film.stop)
         if case.data is not None:
             with self.hosts[1 if case.against else 0]:
-                loop.call_later(case.data_s[0], self.feed)
+                self.at(case.data_s[0], self.feed)
         for at, mbps in case.then_mbps:
-            loop.call_later(at, self.change_rate, mbps * 125_000)
+            self.at(at, partial(self.change_rate, mbps * 125_000))
         self.sample()
         begin, end = case.measured_s
         await asyncio.sleep(begin)
@@ -270,6 +278,8 @@ class _Run:
         self.is_over = True
         for source in (*self.speeches, *self.films):
             source.stop()
+        for timer in self.timers.values():
+            timer.cancel()
         for sink in self.sinks:
             sink.stop()
         await self.a.close()

@@ -1,4 +1,4 @@
-"""The table of data beside a call in docs/decisions/sctp-congestion-control.md: cases, targets, and figures."""
+"""The table of data beside a call, docs/decisions/sctp-congestion-control.md: cases, targets, figures."""
 
 from __future__ import annotations
 

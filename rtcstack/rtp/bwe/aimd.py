@@ -18,8 +18,8 @@ MULTIPLICATIVE_PER_S = 1.08
 MIN_INCREASE_BPS_PER_S = 4000.0
 REST_INCREASE_PER_S = 0.02
 REST_MULTIPLICATIVE_PER_S = 1.3
-"""Where media has all that it can use, it is data alone that tries out more: the increase near what is known of
-the link is this at least, and elsewhere this."""
+"""Where media has all that it can use, it is data alone that tries out more: near what is known of the link
+the increase is the one at least, elsewhere it is the other."""
 
 HEADROOM, LOADED_HEADROOM = 1.5, 1.1
 """How far the rate goes beyond what arrives; the lesser one where data fills what media leaves, so that it is
