@@ -118,7 +118,7 @@ def bound_bps(mbps: float) -> int:
 
 
 ROWS = (
-    Row("video alone", lambda mbps: Beside(mbps=mbps, data=None)),
+    Row("high, no file", lambda mbps: Beside(mbps=mbps, data=None)),
     Row("high, file low, file first", lambda mbps: Beside(mbps=mbps, video_s=(LATE_S, 1e9))),
     Row("high, file low, video first", lambda mbps: Beside(mbps=mbps, data_s=(LATE_S, 1e9))),
     Row(
@@ -136,23 +136,23 @@ ROWS = (
         lambda mbps: Beside(mbps=mbps, congestion=Cubic, data_s=(LATE_S, 1e9)),
     ),
     Row(
-        "at most 0.3 of the road or 1 Mbit/s, low, file low",
+        "low but small, file low",
         lambda mbps: Beside(mbps=mbps, video="low", video_max_bps=bound_bps(mbps), data_s=(LATE_S, 1e9)),
         share=0.95,
         of_rest=LEAST_OF_REST,
     ),
     Row(
-        "after the file",
+        "high, after the file",
         lambda mbps: Beside(mbps=mbps, data_s=(LATE_S, 2 * LATE_S)),
         share=0.95,
     ),
-    Row("high, file against it", lambda mbps: Beside(mbps=mbps, against=True)),
+    Row("high, file low, against it", lambda mbps: Beside(mbps=mbps, against=True)),
     Row(
-        "high, file against it, video both ways",
+        "high both ways, file low, against it",
         lambda mbps: Beside(mbps=mbps, against=True, both=True),
     ),
     Row(
-        "sound alone, file",
+        "sound alone, file low",
         lambda mbps: Beside(mbps=mbps, video=None),
         share=None,
         of_rest=0.9,
