@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from rtcstack.rtp.bwe.allocation import Demand, allocate
 from rtcstack.rtp.bwe.estimator import BandwidthEstimator, LoadAware, OtherLoad, PathAware, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
+from rtcstack.rtp.bwe.used import UsedRate
 from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
 from rtcstack.rtp.pacer import Lane, Pacer
@@ -71,6 +72,7 @@ class Sending:
         pacer: the queues.
         estimator: or None while no stream has congestion control: then nothing is paced.
         sent: packets on their way.
+        sent_bytes: of RTP, in all.
         other_bps: what data in bulk may send beside media; None for no bound.
     """
 
@@ -82,15 +84,19 @@ class Sending:
         "_look_at",
         "_make_estimator",
         "_may_pad",
+        "_media_bps",
         "_other",
         "_pauses",
+        "_rest_bps",
         "_streams",
         "_told",
         "_told_estimate",
+        "_used",
         "estimator",
         "other_bps",
         "pacer",
         "sent",
+        "sent_bytes",
     )
 
     def __init__(
@@ -109,6 +115,9 @@ class Sending:
         self.pacer = Pacer(self._pad)
         self._other: OtherLoad | None = None
         self._has_enough = False  # media has all that it can use, and data the rest
+        self._rest_bps = self._media_bps = 0  # shares of data and of media
+        self._used = UsedRate()
+        self.sent_bytes = 0
         self.other_bps: int | None = None
         self.estimator: BandwidthEstimator | None = None
         self.sent = SentPackets()
@@ -170,6 +179,7 @@ class Sending:
             return
         if load is not None:
             load = load._replace(has_rest=self._has_enough)
+            self._used.look(self.sent_bytes, now)
         estimator.on_other_load(load, now)
         has_feedback = any(s.parameters.transport_cc for s in self._streams if s.active)
         if load is not None and not (has_feedback and estimator.is_live(now)):
@@ -177,12 +187,17 @@ class Sending:
         before, self._other = self._other, load
         if (before is None) != (load is None):
             self._set_bounds()
+        elif load is None or before is None:
+            return
+        if load is None or before is None or load.weight != before.weight:
             self._told_estimate = 0
-        if load is None:
+        self._allocate(now)
+        if load is None or estimator.capacity_bps >= 2 * OTHER_MAX_BPS:
             self.other_bps = None
+        else:
+            self.other_bps = self._rest_bps + self._unused_bps()
+        if load is None:
             self._has_enough = False
-        if load is not None or before is not None:
-            self._allocate(now)
 
     def _is_controlled(self, streams: Sequence[SendStream]) -> bool:
         """Whether an estimate is of use: the peer helps, and there is video, which follows it.
@@ -238,6 +253,7 @@ class Sending:
             append(data)
             total += packet.size
             packet.counts.has_left(packet)
+        self.sent_bytes += total
         if estimator is not None:
             estimator.on_sent(total, now)
             self._take_up_probes(estimator)  # which what was sent may have called for: they are due at once
@@ -377,10 +393,15 @@ class Sending:
         if sum(shares) > estimate:  # which losses bound: data has its own answer to them
             shares = allocate(estimate, demands)
             rest = capacity - sum(shares)
-        self.other_bps = None if capacity >= 2 * OTHER_MAX_BPS else rest
+        self._rest_bps, self._media_bps = rest, sum(shares)
         pacing = estimator.pacing_bps * (capacity - rest) / max(estimate, 1)
         self.pacer.rate_bps = max(pacing, MIN_PACING_BPS)
         return shares
+
+    def _unused_bps(self) -> int:
+        """What media has not used of its share lately: data may, until media does."""
+        used = self._used.bps(self.sent_bytes)
+        return 0 if used is None else max(0, self._media_bps - int(used))
 
     def _allocate(self, now: float) -> None:
         estimator = self.estimator

@@ -47,6 +47,7 @@ class Beside:
         video: priority of the video from a to b; None for none.
         data: priority of the file's channel; None for no file.
         video_max_bps: what the pictures need at most, by `maxBitrate`.
+        video_use: how much of what the encoder may have its pictures need; another from some time on.
         sound: whether both sides speak.
         against: the file goes from b to a, against the video.
         both: b sends video, too.
@@ -65,6 +66,8 @@ class Beside:
     video: str | None = "high"
     data: str | None = "low"
     video_max_bps: int = 30_000_000
+    video_use: float = 1.0
+    then_use: tuple[tuple[float, float], ...] = ()
     sound: bool = True
     against: bool = False
     both: bool = False
@@ -133,6 +136,7 @@ class _Run:
         self.sinks: list[CallbackSink] = []
         self.began = 0.0
         self.is_over = False
+        self.use = case.video_use
         self.timers: dict[object, asyncio.TimerHandle] = {}
 
     async def connect(self) -> None:
@@ -175,7 +179,7 @@ class _Run:
         self.began = self.loop.time()
 
     async def add_film(self, pc: RTCPeerConnection, priority: str) -> None:
-        film = Followed(lambda: self.target_of(pc), most_bps=self.case.video_max_bps)
+        film = Followed(lambda: int(self.use * self.target_of(pc)), most_bps=self.case.video_max_bps)
         sender = pc.addTrack(film.source.track())
         self.films.append(film)
         parameters = sender.getParameters()
@@ -250,6 +254,8 @@ class _Run:
                 self.at(case.data_s[0], self.feed)
         for at, mbps in case.then_mbps:
             self.at(at, partial(self.change_rate, mbps * 125_000))
+        for at, use in case.then_use:
+            self.at(at, partial(setattr, self, "use", use))
         self.sample()
         begin, end = case.measured_s
         await asyncio.sleep(begin)

@@ -71,6 +71,18 @@ def test_data_has_what_a_small_video_leaves() -> None:
     assert second_by_second[5] > 0.5 * 19e6  # two seconds after it began
 
 
+def test_what_a_video_does_not_use_is_data_s_until_it_does() -> None:
+    case = short(2.0, video_use=0.1, then_use=((20.0, 1.0),), data_s=(3.0, 1e9), measured_s=(10.0, 30.0))
+    seconds = figures(case).by_second
+    still = sum(data for _, data in seconds[10:20]) / 10
+    moving, beside = (sum(each) / 8 for each in zip(*seconds[22:30], strict=True))
+    assert still > 0.35 * 2e6
+    assert beside < 0.25 * 2e6
+    assert moving > 0.45 * 2e6
+    assert seconds[20][0] > 0.4 * 2e6  # at once
+    assert_short_queue(figures(case))
+
+
 def test_beside_sound_alone_data_has_nearly_all() -> None:
     measured = figures(short(2.0, video=None))
     assert measured.data_bps > 0.85 * 2e6

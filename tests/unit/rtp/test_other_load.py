@@ -12,6 +12,7 @@ from rtcstack.rtp.bwe.delay import Usage
 from rtcstack.rtp.bwe.estimator import LoadAware, OtherLoad, PacketResult
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.bwe.loss_model import LossModel
+from rtcstack.rtp.bwe.used import ROOM, WINDOWS, UsedRate
 from rtcstack.rtp.pacer import Probe
 from rtcstack.rtp.send import SendStream
 from rtcstack.rtp.sending import OTHER_MAX_BPS
@@ -314,3 +315,61 @@ def test_where_there_is_plenty_nothing_is_shared() -> None:
     shared = Shared()
     shared.estimator.capacity_bps = shared.estimator.estimate_bps = 2 * OTHER_MAX_BPS
     assert shared.give(load()) is None
+
+
+# -- what media has and does not use ---------------------------------------------------------------
+
+
+STEP_S = 0.0501
+"""A little more than half a window, so that two of them are one."""
+
+
+def test_what_was_used_is_the_most_of_two_seconds_and_some_room() -> None:
+    used, sent = UsedRate(), 0
+    for i in range(41):
+        now = 1 + i * STEP_S
+        assert used.bps(sent) is None
+        used.look(sent, now)
+        sent += 10_000 if i == 7 else 1000
+    assert used.bps(sent) == pytest.approx(ROOM * 11_000 * 8 / 0.1, rel=0.02)
+    for i in range(41, 84):
+        used.look(sent, 1 + i * STEP_S)
+        sent += 1000
+    assert used.bps(sent) == pytest.approx(ROOM * 160_000, rel=0.02)
+    assert len(used._rates) == WINDOWS
+
+
+def test_what_is_sent_at_once_counts_at_once() -> None:
+    used = UsedRate()
+    for i in range(41):
+        used.look(i * 100, 1 + i * STEP_S)
+    assert used.bps(4000) == pytest.approx(ROOM * 16_000, rel=0.02)
+    assert used.bps(4000 + 20_000) == pytest.approx(ROOM * 1_600_000, rel=0.02)
+
+
+def test_after_a_pause_nothing_is_known_of_what_is_used() -> None:
+    used = UsedRate()
+    for i in range(41):
+        used.look(i * 100, 1 + i * STEP_S)
+    used.look(5000, 100.0)
+    assert used.bps(5000) is None
+
+
+def test_data_has_what_pictures_that_hardly_change_leave() -> None:
+    shared = Shared(priority=4.0)
+    bounds = []
+    for i in range(60):
+        shared.session.set_other_load(load(), 2.0 + i * 0.05)
+        bounds.append(shared.session.other_bps)
+        shared.session.sending.sent_bytes += 500  # 80 kbit/s, of 800
+    assert bounds[0] == pytest.approx(200_000, abs=2)
+    assert bounds[-1] == pytest.approx(1_000_000 - ROOM * 80_000, rel=0.02)
+    shared.session.sending.sent_bytes += 20_000  # the scene changes
+    shared.session.set_other_load(load(), 5.0)
+    assert shared.session.other_bps == pytest.approx(200_000, abs=2)
+
+
+def test_another_weight_counts_at_once() -> None:
+    shared = Shared(priority=1.0)
+    assert shared.give(load(weight=1.0)) == pytest.approx(500_000, abs=2)
+    assert shared.give(load(weight=4.0)) == pytest.approx(800_000, abs=2)
