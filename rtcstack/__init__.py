@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     from rtcstack.media.encoded import EncodedMedia
     from rtcstack.media.encodedsource import EncodedSource
     from rtcstack.media.encoder import MediaEncoder
-    from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
+    from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_planes, video_to_numpy
     from rtcstack.media.player import MediaPlayer
     from rtcstack.media.processed import processed
     from rtcstack.media.recorder import MediaRecorder
@@ -239,6 +239,7 @@ __all__ = [
     "screen",
     "send_file",
     "video_frame",
+    "video_planes",
     "video_to_numpy",
 ]
 
@@ -364,6 +365,7 @@ _HOMES = {
     "save_picture": "rtcstack.media.sinks",
     "screen": "rtcstack.media.devices",
     "video_frame": "rtcstack.media.frames",
+    "video_planes": "rtcstack.media.frames",
     "video_to_numpy": "rtcstack.media.frames",
 }
 """Where each name lives. A module is imported when one of its names is asked for: an application of data

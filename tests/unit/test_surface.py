@@ -170,7 +170,8 @@ BEYOND = """
     MediaStream MediaStreamTrack MediaPlayer MediaRecorder MediaRelay MediaBlackhole MediaEncoder
     FileTransfer send_file receive_file
     AudioOutput CallbackSink EncodedMedia EncodedSource TrackSource TestPatternSource ToneSource
-    audio_frame audio_to_numpy video_frame video_to_numpy processed save_picture camera microphone screen
+    audio_frame audio_to_numpy video_frame video_planes video_to_numpy
+    processed save_picture camera microphone screen
 """
 """What else the package has: settings, errors, and media (which mediacapture-main leaves to the platform)."""
 
