@@ -67,6 +67,15 @@ if TYPE_CHECKING:
     from rtcstack.api.receiver import RTCRtpReceiver
     from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
     from rtcstack.api.sender import RTCRtpSender
+    from rtcstack.api.sframetransform import (
+        SFrameCipherSuite,
+        SFrameDecrypterStream,
+        SFrameEncrypterStream,
+        SFrameTransform,
+        SFrameTransformErrorEvent,
+        SFrameTransformErrorEventType,
+        SFrameTransformOptions,
+    )
     from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
     from rtcstack.api.stats import RTCStatsReport
     from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
@@ -221,6 +230,13 @@ __all__ = [
     "RTCSignalingState",
     "RTCStatsReport",
     "RTCTrackEvent",
+    "SFrameCipherSuite",
+    "SFrameDecrypterStream",
+    "SFrameEncrypterStream",
+    "SFrameTransform",
+    "SFrameTransformErrorEvent",
+    "SFrameTransformErrorEventType",
+    "SFrameTransformOptions",
     "Settings",
     "TcpMux",
     "TestPatternSource",
@@ -345,6 +361,13 @@ _HOMES = {
     "RTCSignalingState": "rtcstack.api.peerconnection",
     "RTCStatsReport": "rtcstack.api.stats",
     "RTCTrackEvent": "rtcstack.api.connectionevents",
+    "SFrameCipherSuite": "rtcstack.api.sframetransform",
+    "SFrameDecrypterStream": "rtcstack.api.sframetransform",
+    "SFrameEncrypterStream": "rtcstack.api.sframetransform",
+    "SFrameTransform": "rtcstack.api.sframetransform",
+    "SFrameTransformErrorEvent": "rtcstack.api.sframetransform",
+    "SFrameTransformErrorEventType": "rtcstack.api.sframetransform",
+    "SFrameTransformOptions": "rtcstack.api.sframetransform",
     "Settings": "rtcstack.config",
     "TcpMux": "rtcstack.ice",
     "TestPatternSource": "rtcstack.media.testsources",
