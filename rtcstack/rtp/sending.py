@@ -88,6 +88,7 @@ class Sending:
         "_other",
         "_pauses",
         "_rest_bps",
+        "_shared_bps",
         "_streams",
         "_told",
         "_told_estimate",
@@ -115,7 +116,7 @@ class Sending:
         self.pacer = Pacer(self._pad)
         self._other: OtherLoad | None = None
         self._has_enough = False  # media has all that it can use, and data the rest
-        self._rest_bps = self._media_bps = 0  # shares of data and of media
+        self._shared_bps = self._rest_bps = self._media_bps = 0  # what is shared, shares of data and media
         self._used = UsedRate()
         self.sent_bytes = 0
         self.other_bps: int | None = None
@@ -131,9 +132,9 @@ class Sending:
     def available_bps(self) -> int | None:
         """What of the estimate is media's; None without congestion control."""
         estimate = self.estimate_bps
-        if estimate is None or self._other is None or self.other_bps is None:
+        if estimate is None or self._other is None:
             return estimate
-        return max(0, estimate - self.other_bps)
+        return min(estimate, self._shared_bps - self._rest_bps)
 
     def set_streams(self, streams: Sequence[SendStream], now: float) -> None:
         """These are sent now; their bounds may have changed."""
@@ -189,10 +190,13 @@ class Sending:
             self._set_bounds()
         elif load is None or before is None:
             return
+        capacity = estimator.capacity_bps
         if load is None or before is None or load.weight != before.weight:
             self._told_estimate = 0
+        elif abs(capacity - self._shared_bps) >= MIN_CHANGE * self._shared_bps:
+            self._told_estimate = 0  # losses may bound the estimate, and not this
         self._allocate(now)
-        if load is None or estimator.capacity_bps >= 2 * OTHER_MAX_BPS:
+        if load is None or capacity >= 2 * OTHER_MAX_BPS:
             self.other_bps = None
         else:
             self.other_bps = self._rest_bps + self._unused_bps()
@@ -393,7 +397,7 @@ class Sending:
         if sum(shares) > estimate:  # which losses bound: data has its own answer to them
             shares = allocate(estimate, demands)
             rest = capacity - sum(shares)
-        self._rest_bps, self._media_bps = rest, sum(shares)
+        self._shared_bps, self._rest_bps, self._media_bps = capacity, rest, sum(shares)
         pacing = estimator.pacing_bps * (capacity - rest) / max(estimate, 1)
         self.pacer.rate_bps = max(pacing, MIN_PACING_BPS)
         return shares

@@ -283,6 +283,9 @@ def test_what_losses_cost_media_data_may_have() -> None:
     shared.estimator.estimate_bps = 300_000
     assert shared.give(load()) == 700_000
     assert shared.video.bitrate_bps == 300_000
+    assert shared.session.sending.available_bps == 300_000
+    shared.estimator.capacity_bps = 2_000_000
+    assert shared.give(load()) == 1_700_000
 
 
 def test_there_is_no_bound_where_no_estimate_is_of_both() -> None:
