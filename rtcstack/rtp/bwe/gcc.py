@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from rtcstack.rtp.bwe.aimd import HEADROOM, LOADED_HEADROOM, AimdControl
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
+from rtcstack.rtp.bwe.doubt import ProbeDoubt
 from rtcstack.rtp.bwe.estimator import OtherLoad, PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import LossModel
@@ -129,7 +130,7 @@ class GoogleCongestionControl:
         start_bps: the estimate to begin with.
 
     Attributes:
-        delay, loss, reported_loss, throughput: its parts, to be looked at.
+        delay, doubt, loss, reported_loss, throughput: its parts, to be looked at.
         interruptions: see `PathAware`.
     """
 
@@ -151,6 +152,7 @@ class GoogleCongestionControl:
         "_tick_at",
         "_unanswered_since",
         "delay",
+        "doubt",
         "interruptions",
         "loss",
         "reported_loss",
@@ -176,6 +178,7 @@ class GoogleCongestionControl:
         self._is_loss_doubted = False
         self.interruptions = 0
         self.delay = DelayDetector()
+        self.doubt = ProbeDoubt()
         self.loss = LossModel()
         self.reported_loss = LossControl()
         self.throughput = Throughput()
@@ -266,6 +269,7 @@ class GoogleCongestionControl:
                 delay.arrived(sent_at, arrived_at)
                 throughput.arrived(arrived_at, size)
         aimd, probes = self._aimd, self._probes
+        estimate_bps = self.estimate_bps
         arrived_bps, other_bps = throughput.bps, self._other_bps
         if arrived_bps is not None:
             arrived_bps += other_bps
@@ -277,6 +281,13 @@ class GoogleCongestionControl:
                 self.loss.showed(believed)
                 if believed > aimd.rate_bps:
                     aimd.set_estimate(believed, now)
+        if delay.usage is Usage.OVER:
+            self.doubt.end_trial()
+        there_is = self.doubt.judge(results, arrived_bps, now)
+        if there_is is not None:
+            aimd.set_estimate(min(there_is, aimd.rate_bps), now)
+            self.loss.sent_anew(now)
+            probes.give_up()
         before = aimd.rate_bps
         aimd.update(delay.usage, arrived_bps, limited=self._limit.limited, now=now)
         if delay.usage is Usage.OVER:
@@ -284,6 +295,7 @@ class GoogleCongestionControl:
             probes.dropped(before, aimd.rate_bps, now)
         elif probes.awaits_recovery and delay.usage is Usage.NORMAL:
             probes.recovered(aimd.rate_bps, now)
+        self.doubt.changed(estimate_bps, self.estimate_bps, self.loss.fraction, now)
 
     def _without_outage(self, results: Sequence[PacketResult], now: float) -> Sequence[PacketResult]:
         """What is left when packets are taken out that an interruption of the way has cost."""
@@ -319,6 +331,7 @@ class GoogleCongestionControl:
         self._overused_at = 0.0
         self._unanswered_since = None
         self.delay.reset()
+        self.doubt.forget()
         self.loss = LossModel()
         self.reported_loss = LossControl()
         self._aimd.forget_link()
@@ -367,6 +380,8 @@ class GoogleCongestionControl:
             return  # there is nothing to probe with yet
         if self._aimd.has_rest and not self._limit.limited:
             return  # data is the probe: more on top of it would be a queue
+        if now < self.doubt.pause_until:
+            return
         if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
             self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
 

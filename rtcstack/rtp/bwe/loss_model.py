@@ -45,6 +45,12 @@ BIAS_PER_BPS, BIAS_PER_E_FOLD = 4e-8, 0.004
 NO_BIAS_ABOVE = 0.2
 """With such losses none is preferred."""
 
+LEAVING_S = 0.25
+"""What was to be sent leaves at its rate for so long yet."""
+
+FEW, KEPT = 4, 0.85
+"""How much of what comes through is left when more is lost than may be, but few observations say so."""
+
 MIN_RATE_BPS = 5_000.0
 
 _BISECTIONS = 8
@@ -76,6 +82,7 @@ class LossModel:
         "_lost",
         "_observations",
         "_packets",
+        "_since",
         "bound_bps",
         "fraction",
     )
@@ -88,6 +95,7 @@ class LossModel:
         self._lost = 0
         self._bytes = 0
         self._first_sent = self._last_sent = 0.0
+        self._since = 0.0  # what was sent before counts no more
 
     def count(
         self,
@@ -105,6 +113,8 @@ class LossModel:
             other_bps: what is sent beside these packets, through the same bottleneck.
         """
         for sent_at, arrived_at, size, _ in results:
+            if sent_at < self._since:
+                continue
             if not self._packets:
                 self._first_sent = sent_at
             elif sent_at - self._first_sent >= OBSERVATION_S and self._packets >= MIN_PACKETS:
@@ -117,6 +127,14 @@ class LossModel:
     def interrupted(self) -> None:
         """Packets that are counted now were sent before an interruption, what follows after it."""
         self._packets = self._lost = self._bytes = 0
+
+    def sent_anew(self, now: float) -> None:
+        """What was sent before now, at a rate that is given up, says nothing of the rate from now on."""
+        self._observations.clear()
+        self._packets = self._lost = self._bytes = 0
+        self._since = now + LEAVING_S
+        self.fraction = 0.0
+        self.bound_bps = None
 
     def showed(self, rate_bps: float) -> None:
         """So much came through without losses to speak of."""
@@ -145,6 +163,8 @@ class LossModel:
         best = max(candidates, key=self._likelihood)
         allowed = allowed_bps(self.fraction)
         if allowed is not None:
+            if arrived_bps is not None and len(self._observations) < FEW:  # they may be of a moment
+                allowed = max(allowed, KEPT * arrived_bps)
             best = min(best, allowed)
         self.bound_bps = None if best >= delay_bps else max(best, MIN_RATE_BPS)
 

@@ -328,6 +328,13 @@ class ProbeControl:
         self._retry_bps = self._last_bps
         self._looks = MAX_LOOKS
 
+    def give_up(self) -> None:
+        """What the search in course found is not there."""
+        self._last_bps = self._retry_bps = 0.0
+        self._looks, self._look_is_due = 0, False
+        self._dropped_at = None
+        self.waiting.clear()
+
     def taken(self, now: float) -> None:
         """The probes that waited are about to be sent."""
         if self.waiting:
