@@ -332,6 +332,8 @@ class Sending:
         if self.estimator is not None:
             self.estimator.on_report(fraction_lost, now)
             self._is_unsettled = True
+            if fraction_lost:
+                self._told_estimate = 0  # what streams can use has changed: their repairs have
 
     def settle(self, now: float) -> None:
         """All that came together was taken: give each stream its share of the estimate."""
@@ -447,8 +449,11 @@ def _least(stream: SendStream) -> int:
 
 
 def _bound(stream: SendStream) -> int | None:
+    """What a stream can use, with what protects and repairs it."""
     bound = stream.parameters.max_bitrate_bps
-    return AUDIO_BPS if bound is None and stream.parameters.kind == "audio" else bound
+    if bound is None:
+        return AUDIO_BPS if stream.parameters.kind == "audio" else None
+    return int(bound * (1 + stream.protection.overhead) / (1 - stream.repairs.share))
 
 
 def _most(stream: SendStream) -> int:
