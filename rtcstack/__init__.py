@@ -13,6 +13,7 @@ from rtcstack.lazynames import lazy_names
 
 if TYPE_CHECKING:
     from rtcstack.api.blob import Blob
+    from rtcstack.api.candidatepair import RTCIceCandidatePair, RTCIceCandidatePairEvent
     from rtcstack.api.certificate import RTCCertificate, RTCDtlsFingerprint
     from rtcstack.api.configuration import (
         RTCBundlePolicy,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from rtcstack.api.errorevent import RTCErrorEvent
     from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
     from rtcstack.api.icetransport import (
-        RTCIceCandidatePair,
         RTCIceGathererState,
         RTCIceParameters,
         RTCIceRole,
@@ -180,6 +180,7 @@ __all__ = [
     "RTCErrorEvent",
     "RTCIceCandidate",
     "RTCIceCandidatePair",
+    "RTCIceCandidatePairEvent",
     "RTCIceConnectionState",
     "RTCIceGathererState",
     "RTCIceGatheringState",
@@ -302,7 +303,8 @@ _HOMES = {
     "RTCError": "rtcstack.errors",
     "RTCErrorEvent": "rtcstack.api.errorevent",
     "RTCIceCandidate": "rtcstack.api.description",
-    "RTCIceCandidatePair": "rtcstack.api.icetransport",
+    "RTCIceCandidatePair": "rtcstack.api.candidatepair",
+    "RTCIceCandidatePairEvent": "rtcstack.api.candidatepair",
     "RTCIceConnectionState": "rtcstack.api.states",
     "RTCIceGathererState": "rtcstack.api.icetransport",
     "RTCIceGatheringState": "rtcstack.api.states",

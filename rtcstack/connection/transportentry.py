@@ -15,7 +15,7 @@ from rtcstack.connection.config import ConnectionConfig
 from rtcstack.dtls.events import DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls.fingerprint import Fingerprint as DtlsFingerprint
 from rtcstack.entropy import random_bytes
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairNews, PairView
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.platform import Network
@@ -83,9 +83,19 @@ class PathObserver(Protocol):
     def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A STUN or TURN server failed."""
 
-    def on_path(self, entry: TransportEntry, state: IceState | None, pair: PairView | None) -> None:
+    def on_path(
+        self,
+        entry: TransportEntry,
+        state: IceState | None,
+        pair: PairView | None,
+        *,
+        is_unselected: bool = False,
+    ) -> None:
         """A transport's ICE state, the pair that its packets take, or both have changed; None for what has
-        not."""
+        not. With `is_unselected` they take none any more."""
+
+    def on_pair(self, entry: TransportEntry, news: PairNews, pair: PairView) -> None:
+        """There is something to tell of a candidate pair of a transport's."""
 
     def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
         """A transport's DTLS state changed; with the reason, if it has failed."""
@@ -322,13 +332,19 @@ class TransportEntry:
         """Passed on."""
         self._owner.paths.on_server_error(server, local, code, text)
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         """Passed on; a path that has failed for good takes the channels with it."""
         if state is not None:
             self._give_up_later(failed=state is IceState.FAILED)
-        self._owner.paths.on_path(self, state, pair)
+        self._owner.paths.on_path(self, state, pair, is_unselected=is_unselected)
         if state is not None:
             self._hold()
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        """Passed on."""
+        self._owner.paths.on_pair(self, news, pair)
 
     def _give_up_later(self, *, failed: bool) -> None:
         if self._abandon_timer is not None:

@@ -35,6 +35,7 @@ from rtcstack.ice import (
     IceConfig,
     IceServer,
     IceState,
+    PairNews,
     PairView,
     make_agent,
 )
@@ -524,14 +525,20 @@ class Transport:
         """Passed on."""
         self.observer.on_ice_server_error(server, local, code, text)
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         """Passed on; media looks at once what a new pair gives, and DTLS starts with the first."""
         if pair is not None and self.media is not None and not self.closed:
             self.media.session.on_path_change(monotonic())
             self.wake()
-        self.observer.on_ice_path(state, pair)
+        self.observer.on_ice_path(state, pair, is_unselected=is_unselected)
         if state is not None:
             self._maybe_start_dtls()
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        """Passed on."""
+        self.observer.on_ice_pair(news, pair)
 
     # -- the end ----------------------------------------------------------------------------------
 

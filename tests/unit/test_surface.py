@@ -48,7 +48,9 @@ INTERFACES = {
     "RTCIceTransport": """
         role component state gatheringState getLocalCandidates getRemoteCandidates
         getSelectedCandidatePair getLocalParameters getRemoteParameters
+        selectCandidatePair removeCandidatePair
         onstatechange ongatheringstatechange onselectedcandidatepairchange
+        onicecandidatepairadd onicecandidatepairremove onicecandidatepairnominate
     """,
     "RTCRtpTransceiver": """
         mid sender receiver direction currentDirection stop setCodecPreferences
@@ -79,6 +81,8 @@ INTERFACES = {
     "RTCEncodedVideoFrame": "type data getMetadata",
     "RTCEncodedAudioFrame": "data getMetadata",
     "KeyFrameRequestEvent": "rid | cancelable defaultPrevented preventDefault",
+    "RTCIceCandidatePair": "local remote",
+    "RTCIceCandidatePairEvent": "candidatePair | cancelable defaultPrevented preventDefault",
     "RTCPeerConnectionIceEvent": "candidate url",
     "RTCPeerConnectionIceErrorEvent": "address port url errorCode errorText",
     "RTCTrackEvent": "receiver track streams transceiver",
@@ -120,7 +124,6 @@ DICTIONARIES = {
         "timestamp source audioLevel rtpTimestamp captureTimestamp senderCaptureTimeOffset voiceActivityFlag"
     ),
     "RTCIceParameters": "usernameFragment password",
-    "RTCIceCandidatePair": "local remote",
     "RTCDtlsFingerprint": "algorithm value",
     "RTCEncodedFrameMetadata": """
         synchronizationSource payloadType contributingSources rtpTimestamp receiveTime captureTime

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from rtcstack.errors import ParseError
 from rtcstack.ice.engine.checklist import Checklist
 from rtcstack.ice.engine.checks import Check, Request, check_request
+from rtcstack.ice.engine.choice import Choice
 from rtcstack.ice.engine.core import Core
+from rtcstack.ice.engine.events import PairAdded, PairRemoved
 from rtcstack.ice.engine.gathering import Gathering
 from rtcstack.ice.engine.pair import Pair, PairState, Path, RemoteCandidate
 from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
@@ -84,7 +86,9 @@ class Generation:
         self.started_at: float | None = None
         self.fed_at: float | None = None
         """When the checks began, or the peer's last candidate came: each has its whole time."""
-        self.checklist = Checklist()
+        self.choice = Choice(core)
+        """What the application says of the pairs."""
+        self.checklist = Checklist(self._unlist, self.choice.keeps)
         self.selected: Pair | None = None
         self.gathering = Gathering(core, self.ufrag, self._on_path, self._on_denied, self._on_lost)
         self.remotes: dict[tuple[str, Address], RemoteCandidate] = {}
@@ -101,6 +105,11 @@ class Generation:
         self._nominating: Pair | None = None
         self._pinned: Pair | None = None
         self._nomination = 0
+        self._nominated: Pair | None = None
+        """What we have nominated last; `_nominated_at` says when the peer had it."""
+        self._nominated_at = 0.0
+        self._peers_word: tuple[Pair, int] | None = None
+        """What the peer has nominated last, and the value of its NOMINATION."""
         self._decide_at: float | None = None
         self._retired = False
 
@@ -113,6 +122,11 @@ class Generation:
             return False
         streams = ((path, path.peer) for path in self.gathering.paths if path.peer is not None)
         return all(self.checklist.find(path, peer) is not None for path, peer in streams)
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether no other generation has taken its place."""
+        return not self._retired
 
     @property
     def can_check(self) -> bool:
@@ -192,9 +206,24 @@ class Generation:
     def _pair(self, path: Path, remote: RemoteCandidate, *, wanted: bool) -> Pair | None:
         if path.ip_version != remote.ip_version or path.transport != remote.transport or not path.is_base:
             return None
-        if path.peer not in (None, remote.address):
+        if path.peer not in (None, remote.address) or self.choice.removed(path, remote.address) is not None:
             return None
-        return self.checklist.add(path, remote, controlling=self._core.controlling, wanted=wanted)
+        pair = self.checklist.add(path, remote, controlling=self._core.controlling, wanted=wanted)
+        if pair is not None and not pair.is_listed and not self._retired:
+            pair.is_listed = True
+            self._core.events.append(PairAdded(pair))
+        return pair
+
+    def _unlist(self, pair: Pair) -> None:
+        """A pair is of no use any more, or none: whoever was told of it hears so."""
+        if pair.is_listed:
+            pair.is_listed = False
+            self._core.events.append(PairRemoved(pair))
+
+    def unlist_all(self) -> None:
+        """Another generation has taken the place of this one."""
+        for pair in self.checklist:
+            self._unlist(pair)
 
     def _on_denied(self, path: Path, host: str) -> None:
         for pair in self.checklist:
@@ -206,6 +235,7 @@ class Generation:
             if pair.path is path:
                 self._fail(pair)
                 self.checklist.drop_trigger(pair)
+                self._unlist(pair)
             elif pair.path.id not in self._core.paths and pair is not self.selected:
                 self.checklist.remove(pair)  # of one that was lost before: paths may come and go for ever
 
@@ -226,6 +256,7 @@ class Generation:
         pair.state = PairState.FAILED
         if pair is self._nominating:
             self._nominating = None
+        self.choice.lose(pair)
         self._core.transactions.forget(pair)
 
     # -- the peer's checks ------------------------------------------------------------------------
@@ -299,6 +330,12 @@ class Generation:
         pair.nominate_on_success = False
         pair.nominated = True
         pair.nominated_at = now
+        said, self._peers_word = self._peers_word, (pair, pair.nomination)
+        chosen = self.choice.working
+        if chosen is not None and chosen is not pair:
+            if said == self._peers_word:
+                return  # it was said before, and our application has chosen otherwise since
+            self.choice.end(works=False)
         current = self.selected
         if current is not None and current.nominated and current is not pair:
             if pair.nomination or current.nomination:
@@ -387,11 +424,15 @@ class Generation:
             if pair.valid_at is None:
                 pair.valid_at = now
             self.checklist.thaw(pair.foundation)
+        if self.choice.waits_for(pair):
+            self._take_chosen(pair)
         if check.nominate and check.controlling and self._core.controlling:
             self._nominating = None
             pair.nominated = True
+            self._nominated, self._nominated_at = pair, now
             pair.nominated_at = now
-            self._select(pair, nominated=True)
+            if self.choice.working in (None, pair):
+                self._select(pair, nominated=True)
         elif pair.nominate_on_success and not self._core.controlling:
             self._nominated_by_peer(pair, now)
         self._decide(now)
@@ -413,6 +454,7 @@ class Generation:
         now ours to nominate."""
         self._controlling = self._core.controlling
         self._nominating = self._pinned = None
+        self.choice.forget_answers()
         self.checklist.update_priorities(controlling=self._controlling)
         if self.can_check:
             self._decide(now)
@@ -438,11 +480,13 @@ class Generation:
     def _decide(self, now: float) -> None:
         """A pair has become valid, or invalid: which one do packets take, which one is nominated?"""
         self._decide_at = None
-        best = self.checklist.best_valid()
+        chosen = self.choice.working
+        best = chosen or self.checklist.best_valid()
         if best is None:
             return
         selected = self.selected
         settled = selected is not None and selected.nominated and not self.reviving
+        settled = settled and chosen in (None, selected)
         if not settled:
             self._select(best)
         if not self._core.controlling or self._core.config.options.lite or self._nominating is best:
@@ -453,12 +497,33 @@ class Generation:
             return
         if best.nominated and selected is best:
             return
-        valid_at = now if best.valid_at is None else best.valid_at
-        wait_until = valid_at + NOMINATION_WAIT_S[best.slowest_type]
-        if now < wait_until and self.checklist.has_better_pending(best):
+        wait_until = self._nominates_at(best, now, is_chosen=best is chosen)
+        if now < wait_until:
             self._decide_at = wait_until
             return
-        self._nominate(best, now)
+        self._propose(best, now)
+
+    def _nominates_at(self, pair: Pair, now: float, *, is_chosen: bool) -> float:
+        """Until when a pair's nomination waits: for a better one; or, where it was chosen, until the peer
+        takes it for a decision of its own."""
+        if is_chosen:
+            is_first = self._nominated in (None, pair) or self._core.config.options.renomination
+            return now if is_first else self._nominated_at + RENEWED_S
+        valid_at = now if pair.valid_at is None else pair.valid_at
+        wait_until = valid_at + NOMINATION_WAIT_S[pair.slowest_type]
+        return wait_until if self.checklist.has_better_pending(pair) else now
+
+    def _propose(self, pair: Pair, now: float) -> None:
+        """Nominate a pair; where the application wants to be asked, with its word."""
+        if self.choice.propose(pair):
+            self._nominate(pair, now)
+
+    def answer(self, pair: Pair, now: float, *, accepted: bool) -> None:
+        """The application's word on a pair that was proposed."""
+        may = self.choice.answer(pair, accepted=accepted) and self.can_check and self._core.controlling
+        if may and pair.state is PairState.SUCCEEDED:
+            self._nominate(pair, now)
+        self._decide(now)
 
     def nominate(self, pair: Pair, now: float) -> None:
         """Tell the peer to use this pair, and stay with it while it works (the controlling agent's
@@ -466,10 +531,72 @@ class Generation:
         self._pinned = pair
         self._nominate(pair, now)
 
-    def follow(self, pair: Pair) -> None:
-        """Have packets take a valid pair that nobody has nominated yet."""
+    def follow(self, pair: Pair, now: float) -> None:
+        """Have packets take a valid pair that nobody has nominated yet: the peer speaks there."""
+        if self.choice.is_taken:
+            self.choice.end(works=False)
+        if self._core.controlling:
+            self._pinned = pair
+            self._propose(pair, now)
         pair.nominated = True
         self._select(pair)
+
+    # -- what the application wants ---------------------------------------------------------------
+
+    def choose(self, pair: Pair, now: float) -> None:
+        """Have packets take this pair, once it is known to work by now, and stay on it while it does."""
+        self.choice.choose(pair)
+        core = self._core
+        is_lite = core.config.options.lite
+        is_fresh = is_lite or pair is self.selected or now - pair.consent_at <= core.config.keepalive_s
+        if pair.state is PairState.SUCCEEDED and is_fresh:
+            self._take_chosen(pair)
+            self._decide(now)
+        elif not self.can_check or not core.is_usable(pair.path):
+            self.choice.end(works=False)
+        elif pair.state is PairState.IN_PROGRESS:
+            core.transactions.hasten(pair, now)
+        elif pair.state is not PairState.SUCCEEDED:
+            self.checklist.trigger(pair)
+        elif not core.transactions.waits_for(pair):
+            self._send_check(pair, now)
+
+    def _take_chosen(self, pair: Pair) -> None:
+        """It works."""
+        self.choice.is_taken = True
+        if pair is not self._nominated and self._core.controlling:
+            pair.nominated = False  # it may have been, once: the peer is to be told anew
+        self._select(pair)
+
+    def remove(self, pair: Pair, now: float) -> None:
+        """Forget a pair for good: nothing is sent or answered on it any more."""
+        self.choice.remove(pair)
+        self._core.transactions.forget(pair)
+        self.checklist.remove(pair)
+        pair.is_listed = False
+        pair.state = PairState.FAILED
+        self._nominating, self._pinned, self._nominated = (
+            None if each is pair else each for each in (self._nominating, self._pinned, self._nominated)
+        )
+        if pair is self.selected:
+            self.selected = None
+            self.fed_at = now  # whatever else there is has its whole time
+            self._decide(now)
+            if self.selected is None:
+                self.checklist.revive(self._core.is_usable)
+                self._next_check_at = min(self._next_check_at, now)
+
+    def check_others(self, now: float) -> None:
+        """While no pair is nominated, see to it that those that work beside the selected one go on doing so:
+        one at a time, the one that was heard longest ago."""
+        selected = self.selected
+        if selected is None or selected.nominated or not self.can_check:
+            return
+        waiting = self._core.transactions
+        others = [p for p in self.checklist if p.state is PairState.SUCCEEDED and p is not selected]
+        others = [p for p in others if not waiting.waits_for(p)]
+        if others:
+            self._send_check(min(others, key=lambda p: p.heard_at), now)
 
     def _nominate(self, pair: Pair, now: float) -> None:
         self._nominating = pair
@@ -481,6 +608,8 @@ class Generation:
         """The selected pair has gone silent: check all others again."""
         self.reviving = True
         self._nominating = self._pinned = None
+        if self.choice.is_taken:
+            self.choice.end(works=False)
         self.checklist.revive(self._core.is_usable)
         self._next_check_at = min(self._next_check_at, now)
         self.gathering.relays.revive(now)
@@ -517,6 +646,7 @@ class Generation:
         """Another has taken its place: it answers, and asks nothing any more, for the peer may have
         forgotten its own sooner."""
         self._retired = True
+        self.choice.end(works=False)
         self.gathering.retire()
         for pair in self.checklist:
             self._core.transactions.stop_repeating(pair)
@@ -530,6 +660,7 @@ class Generation:
 
     def close(self, now: float) -> tuple[int, ...]:
         """End it; returns the paths whose sockets may be closed."""
+        self.choice.end(works=False)
         for pair in self.checklist:
             self._core.transactions.forget(pair)
         return self.gathering.close(now)
