@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rtcstack.api.configuration import (
         RTCBundlePolicy,
         RTCConfiguration,
+        RTCConfigurationTargetLatency,
         RTCIceServer,
         RTCIceTransportPolicy,
         RTCRtcpMuxPolicy,
@@ -160,6 +161,7 @@ __all__ = [
     "RTCBundlePolicy",
     "RTCCertificate",
     "RTCConfiguration",
+    "RTCConfigurationTargetLatency",
     "RTCDTMFSender",
     "RTCDTMFToneChangeEvent",
     "RTCDataChannel",
@@ -284,6 +286,7 @@ _HOMES = {
     "RTCBundlePolicy": "rtcstack.api.configuration",
     "RTCCertificate": "rtcstack.api.certificate",
     "RTCConfiguration": "rtcstack.api.configuration",
+    "RTCConfigurationTargetLatency": "rtcstack.api.configuration",
     "RTCDTMFSender": "rtcstack.api.dtmf",
     "RTCDTMFToneChangeEvent": "rtcstack.api.dtmf",
     "RTCDataChannel": "rtcstack.api.datachannel",

@@ -44,7 +44,6 @@ _EVENT = "events are made by the stack; their attributes are there"
 _BROWSER = "a browser's: no counterpart in a program"
 _PATTERN = "the pattern's own; those of tracks are beside it"
 _SFRAME = "SFrame is not there yet"
-_LATER = "not there yet"
 
 NOTES = {
     "RTCOfferAnswerOptions": _MAPPING,
@@ -99,8 +98,6 @@ NOTES = {
     "RTCIceCandidatePairEventInit": _EVENT,
     "RTCRtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
     "RTCConfiguration.rtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
-    "RTCConfiguration.targetLatency": _LATER,
-    "RTCConfigurationTargetLatency": _LATER,
     "RTCRtpReceiver.disableHardwareDecoding": "decoders are software",
     "RTCRtpSender.disableHardwareEncoding": "`MediaSettings.encoders` names the encoder",
     "Navigator": _BROWSER,

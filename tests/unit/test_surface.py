@@ -98,7 +98,7 @@ INTERFACES = {
 DICTIONARIES = {
     "RTCConfiguration": """
         iceServers iceTransportPolicy bundlePolicy rtcpMuxPolicy certificates iceCandidatePoolSize
-        alwaysNegotiateDataChannels | settings
+        alwaysNegotiateDataChannels targetLatency | settings
     """,
     "RTCIceServer": "urls username credential",
     "RTCDataChannelInit": "ordered maxPacketLifeTime maxRetransmits protocol negotiated id priority",
@@ -152,6 +152,7 @@ ENUMERATIONS = {
     "RTCSdpType": "offer pranswer answer rollback",
     "RTCBundlePolicy": "balanced max-compat max-bundle",
     "RTCRtcpMuxPolicy": "require",
+    "RTCConfigurationTargetLatency": "lowest none",
     "RTCIceTransportPolicy": "relay all",
     "RTCRtpTransceiverDirection": "sendrecv sendonly recvonly inactive stopped",
     "RTCDtlsTransportState": "new connecting connected closed failed",
