@@ -163,6 +163,7 @@ class TransportEntry:
         self.in_use = False
         self._first_role: bool | None = None
         self._is_started = False
+        self._peer = self._association = 0
         from rtcstack.transport import Transport
 
         self.transport = Transport(
@@ -291,6 +292,10 @@ class TransportEntry:
             return
         if ice.remote_ufrag is None and remote.ice_ufrag == self._stale_remote_ufrag:
             return  # the peer has not answered the restart yet
+        if agreement.peer != self._peer:
+            self._peer = agreement.peer
+            self.remote_candidates = []
+            ice.start_anew(remote.ice_ufrag, remote.ice_pwd, remote_is_lite=remote.ice_lite)
         if ice.remote_ufrag in (None, remote.ice_ufrag):
             if ice.remote_ufrag is None:
                 self._is_started = True
@@ -308,10 +313,13 @@ class TransportEntry:
             if remote.end_of_candidates:
                 ice.end_of_remote_candidates()
         if agreement.dtls_role is not None:
-            self.transport.start_dtls(
-                DtlsRole(agreement.dtls_role),
-                [DtlsFingerprint.normalised(f.algorithm, f.value) for f in remote.fingerprints],
-            )
+            role = DtlsRole(agreement.dtls_role)
+            fingerprints = [DtlsFingerprint.normalised(f.algorithm, f.value) for f in remote.fingerprints]
+            if agreement.association == self._association:
+                self.transport.start_dtls(role, fingerprints)
+            else:
+                self._association = agreement.association
+                self.transport.restart_dtls(role, fingerprints)
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """A candidate of the peer's current generation."""
@@ -386,6 +394,8 @@ class TransportEntry:
         self.dtls_state = state
         if isinstance(event, DtlsConnected):
             self.dtls_details = event
+        elif state is DtlsState.NEW:
+            self.dtls_details = None
         if self._media is not None:
             if state is DtlsState.CONNECTED and self.transport.dtls.srtp_keys is not None:
                 self._media.opened()

@@ -286,6 +286,14 @@ class IceAgent:
         self._transmit(now)
         self.wake()
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool = False) -> None:
+        """Another peer has answered in place of the one before; see `AnyIceAgent`."""
+        now = monotonic()
+        self._routes.clear()  # what the one before sends is nobody's any more
+        self.engine.start_anew(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
+        self._transmit(now)
+        self.wake()
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
         if self.state is IceState.CLOSED:

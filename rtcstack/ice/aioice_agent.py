@@ -262,6 +262,10 @@ class AioiceAgent:
             wait_s, reason = self.config.failed_timeout_s, "no pair was nominated in time"
             at.limit = self._tasks.loop.call_later(wait_s, self._give_up, at, reason)
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool = False) -> None:
+        """Not heeded; see `AnyIceAgent`."""
+        logger.error("%s: the ICE agent 'aioice' stays with the peer that answered first", self.name)
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
         wanted = self.config.options.remote_candidate_filter

@@ -274,6 +274,17 @@ class AnyIceAgent(Protocol):
             remote_is_lite: the peer answers checks but makes none.
         """
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool = False) -> None:
+        """Another peer has answered what the one before had answered provisionally: check its candidates in
+        place of that one's, with the candidates of ours that both were told. The role stays.
+
+        An agent without `IceFeature.FORKING` says in the log that it stays with the first.
+
+        Args:
+            ufrag, pwd: the other peer's.
+            remote_is_lite: it answers checks but makes none.
+        """
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
 

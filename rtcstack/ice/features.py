@@ -36,6 +36,8 @@ class IceFeature(StrEnum):
     CANDIDATE_POOL = "candidates that are gathered ahead of their use, and told at once"
     RECOVERY = "another pair, or the same one again, when the selected one goes silent"
     """Without it a path that was silent too long needs a restart."""
+    FORKING = "another peer in the place of one that has answered provisionally"
+    """Without it the credentials of the first answer stay."""
     PAIRS = "candidate pairs of the application's choice"
     """Without it the application hears of the selected pair only, and cannot change it."""
     RELAY_FAMILIES = "relays of both IP versions from one server"

@@ -28,6 +28,13 @@ LACKS = {
         "test_peer_vanishes",
         "test_silence_and_the_end_of_consent",
     },
+    IceFeature.FORKING: {
+        "test_an_answer_that_comes_while_the_first_connects",
+        "test_back_to_the_one_that_answered_first",
+        "test_channels_to_the_one_before_end_with_an_error",
+        "test_the_final_answer_of_another_peer_is_followed",
+        "test_the_one_before_is_heard_no_more",
+    },
     IceFeature.PAIRS: {
         "test_a_connection_that_a_handler_closes_nominates_nothing",
         "test_a_controlled_end_selects_for_its_own_packets",

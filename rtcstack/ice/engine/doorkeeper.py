@@ -44,8 +44,8 @@ class Doorkeeper:
         """Answer a request.
 
         Returns:
-            What it says, and the generation that it is for; None when it was refused, or its pair is one
-            that the application has removed: that is not answered at all.
+            What it says, and the generation that it is for; None when it was refused. What is not answered
+            at all: a pair that the application has removed, and a peer in whose place another has answered.
 
         Raises:
             ParseError: an attribute is malformed.
@@ -59,7 +59,10 @@ class Doorkeeper:
         if generation is None or not message.is_authentic(generation.key):
             self._refuse(path, remote, message, 401, "a request that is not authentic", now)
             return None
-        if generation.choice.removed(path, remote) is not None:
+        if (
+            generation.was_replaced(username.partition(":")[2])
+            or generation.choice.removed(path, remote) is not None
+        ):
             core.counters.unexpected += 1
             return None
         key = generation.key

@@ -246,6 +246,32 @@ class IceEngine:
         generation.start(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
         self._after(now)
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool, now: float) -> None:
+        """Another peer has answered what the one before had answered provisionally: the newest generation's
+        checks begin again, and nothing of the former peer counts any more. Our candidates stay, and the role.
+
+        Args:
+            ufrag, pwd: the other peer's.
+            remote_is_lite: it answers checks but makes none.
+            now: the time.
+
+        Spec: RFC 9429, section 5.10 ("discard any previous ICE checklist state").
+        """
+        generation = self.newest
+        if generation.started_at is None or self._closed:
+            self.start(ufrag, pwd, controlling=True, remote_is_lite=remote_is_lite, now=now)
+            return
+        released = generation.forget_peer(now)
+        if released:
+            self._core.events.append(PathsReleased(released))
+        if generation is self.active and self.state is not IceState.NEW:
+            was_selected, self.selected = self.selected is not None, None
+            self.selected_changes += was_selected
+            self._liveness.rest()
+            self._set_state(IceState.CHECKING, None, is_unselected=was_selected)
+        generation.start(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
+        self._after(now)
+
     def add_remote_candidate(self, candidate: Candidate, address: Address, now: float) -> bool:
         """Take a candidate of the peer's newest generation.
 
@@ -574,7 +600,8 @@ class IceEngine:
         """A check of the peer's, which was answered."""
         if path not in generation.gathering.paths and path.relay is None:
             self._core.counters.unexpected += 1
-        elif generation.remote_pwd is None:
+        elif request.ufrag != generation.remote_ufrag:
+            # nobody's yet, or another's than the one whose answer we have: its own may still come
             generation.hold_early(path, remote, request)
         else:
             generation.on_request(path, remote, request, now)

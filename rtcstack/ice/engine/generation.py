@@ -31,8 +31,11 @@ MAX_REMOTE_CANDIDATES = 100
 MAX_LEARNT_CANDIDATES = 32
 """Peer-reflexive remote candidates beside them: junk that was signalled cannot keep these out."""
 
+MAX_FORMER_PEERS = 16
+"""Peers that are remembered in whose place others have answered, so that they are not let in again."""
+
 MAX_EARLY_CHECKS = 16
-"""Checks of the peer that wait until its password is known."""
+"""Checks of peers that wait until their answer comes."""
 
 NOMINATION_WAIT_S = {"host": 0.0, "prflx": 0.1, "srflx": 0.2, "relay": 0.5}
 """How long a valid pair, by its less direct candidate, waits for a better one before it is nominated.
@@ -81,6 +84,8 @@ class Generation:
         self.key = self.pwd.encode()
         self.remote_ufrag: str | None = None
         self.remote_pwd: str | None = None
+        self.former_peers: tuple[str, ...] = ()
+        """Ufrags of peers in whose place another has answered: they still know our password."""
         self.remote_is_lite = False
         self.remote_ended = False
         self.started_at: float | None = None
@@ -142,9 +147,40 @@ class Generation:
         self.started_at = self.fed_at = now
         self._next_check_at = now
         self._take_role(now)
-        early, self._early = list(self._early.values()), {}
-        for check in early:
+        early = [each for each in self._early.items() if each[1].request.ufrag == ufrag]
+        for ends, check in early:
+            del self._early[ends]
             self.on_request(check.path, check.remote, check.request, now)
+
+    def forget_peer(self, now: float) -> tuple[int, ...]:
+        """Another peer has answered in place of the one before: forget all of that one but its name.
+
+        Our own credentials, candidates and relays stay, for they were offered to both.
+
+        Returns:
+            The connections to it, whose sockets may be closed.
+        """
+        assert self.remote_ufrag is not None
+        self.former_peers = (*self.former_peers[1 - MAX_FORMER_PEERS :], self.remote_ufrag)
+        for pair in self.checklist:
+            self._core.transactions.forget(pair)
+        self.unlist_all()
+        self.choice.end(works=False)
+        connections = tuple(path for path in self.gathering.paths if path.peer is not None)
+        for path in connections:
+            self.gathering.lose_path(path, "another peer has answered", now)
+        self.choice = Choice(self._core)
+        self.checklist = Checklist(self._unlist, self.choice.keeps)
+        self.remotes.clear()
+        self._signalled = self._learnt = 0
+        self.remote_ended = self.reviving = self.selection_changed = False
+        self.remote_ufrag = self.remote_pwd = self.started_at = self.fed_at = self._decide_at = None
+        self.selected = self._nominating = self._pinned = self._nominated = self._peers_word = None
+        return tuple(path.id for path in connections)
+
+    def was_replaced(self, ufrag: str) -> bool:
+        """Whether another peer has answered in the place of the one with this ufrag."""
+        return bool(self.former_peers) and ufrag in self.former_peers and ufrag != self.remote_ufrag
 
     def accepts(self, remote: Address) -> bool:
         """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
@@ -262,7 +298,7 @@ class Generation:
     # -- the peer's checks ------------------------------------------------------------------------
 
     def hold_early(self, path: Path, remote: Address, request: Request) -> None:
-        """Keep a check until the peer's password is known."""
+        """Keep a check until the answer of whoever sends it is known."""
         if len(self._early) < MAX_EARLY_CHECKS or (path.id, remote) in self._early:
             self._early[path.id, remote] = _EarlyCheck(path, remote, request)
 
