@@ -301,7 +301,7 @@ class IceEngine:
         (or a peer that takes the latest nomination for the valid one, as browsers do).
         """
         if self._core.controlling and pair.state is PairState.SUCCEEDED and not self._closed:
-            self.active.nominate(pair, now)
+            self.active.selection.nominate(pair, now)
 
     def hold_nominations(self) -> None:
         """From now on a pair is nominated with the application's word only: `PairProposed` asks for it,
@@ -316,7 +316,7 @@ class IceEngine:
         """
         generation = self._home_of(pair)
         if generation is not None:
-            generation.answer(pair, now, accepted=accepted)
+            generation.selection.answer(pair, now, accepted=accepted)
             self._after(now)
 
     def select(self, pair: Pair, now: float) -> bool:
@@ -336,7 +336,7 @@ class IceEngine:
         for each in self._by_ufrag.values():
             if each is not generation:
                 each.choice.end(works=False)
-        generation.choose(pair, now)
+        generation.selection.choose(pair, now)
         self._after(now)
         return True
 
@@ -495,7 +495,7 @@ class IceEngine:
         generation = self.active
         if pair.state is not PairState.SUCCEEDED or pair not in generation.checklist:
             return
-        generation.follow(pair, now)
+        generation.selection.follow(pair, now)
         self._after(now)
 
     def handle_timeout(self, now: float) -> None:
@@ -621,14 +621,14 @@ class IceEngine:
             self._on_selected_lost(now)
         for generation in list(self._by_ufrag.values()):
             generation.make_check(now)
-            if generation.selection_changed:
-                generation.selection_changed = False
+            if generation.selection.is_changed:
+                generation.selection.is_changed = False
                 self._on_selection(generation, now)
             choice = generation.choice
             if choice.is_open and choice.is_taken and choice.pair is self.selected:
                 choice.end(works=True)
         if self._is_well(now):
-            self.active.settle()
+            self.active.selection.reviving = False
             self._set_state(IceState.CONNECTED)
         self._maybe_over()
 
@@ -684,7 +684,7 @@ class IceEngine:
         self._liveness.begin(now)
         state = self.state
         if self._is_well(now):
-            generation.settle()
+            generation.selection.reviving = False
             state = IceState.CONNECTED
         elif state in (IceState.NEW, IceState.CHECKING) or (state is IceState.FAILED and is_new):
             state = IceState.CONNECTED
@@ -781,7 +781,7 @@ class IceEngine:
         if silent_at is not None and silent_at <= now:
             self._set_state(IceState.DISCONNECTED)
             self._liveness.revive(self.active, now)
-            self.newest.selection_changed = self.newest.selected not in (None, self.selected)
+            self.newest.selection.is_changed = self.newest.selected not in (None, self.selected)
             self._after(now)
         if self.state is not IceState.FAILED:
             self._liveness.handle_timeout(self.active, self.selected, now)

@@ -19,6 +19,7 @@ from rtcstack.ice.engine.core import Core
 from rtcstack.ice.engine.events import PairAdded, PairRemoved
 from rtcstack.ice.engine.gathering import Gathering
 from rtcstack.ice.engine.pair import Pair, PairState, Path, RemoteCandidate
+from rtcstack.ice.engine.selection import Selection
 from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
 from rtcstack.ice.transactions import MAX_SENDS, RTO_S
 from rtcstack.sdp.candidate import Candidate
@@ -36,14 +37,6 @@ MAX_FORMER_PEERS = 16
 
 MAX_EARLY_CHECKS = 16
 """Checks of peers that wait until their answer comes."""
-
-NOMINATION_WAIT_S = {"host": 0.0, "prflx": 0.1, "srflx": 0.2, "relay": 0.5}
-"""How long a valid pair, by its less direct candidate, waits for a better one before it is nominated.
-Packets do not wait: they take it at once."""
-
-RENEWED_S = 3.0
-"""A nomination so much later than the last is a decision, and not one of several that an aggressive
-peer (RFC 5245) sent for all its pairs: it holds even for a pair of lower priority."""
 
 STREAM_ANSWER_S = 19.5
 """How long the answer to a check over TCP is waited for: as long as over UDP."""
@@ -94,11 +87,10 @@ class Generation:
         self.choice = Choice(core)
         """What the application says of the pairs."""
         self.checklist = Checklist(self._unlist, self.choice.keeps)
-        self.selected: Pair | None = None
+        self.selection = Selection(core, self.checklist, self.choice, self)
+        """Which of them packets take."""
         self.gathering = Gathering(core, self.ufrag, self._on_path, self._on_denied, self._on_lost)
         self.remotes: dict[tuple[str, Address], RemoteCandidate] = {}
-        self.selection_changed = False
-        self.reviving = False
         self._core = core
         self._controlling = core.controlling
         self._remote_key = b""
@@ -107,15 +99,6 @@ class Generation:
         self._learnt = 0
         self._early: dict[tuple[int, Address], _EarlyCheck] = {}
         self._next_check_at = 0.0
-        self._nominating: Pair | None = None
-        self._pinned: Pair | None = None
-        self._nomination = 0
-        self._nominated: Pair | None = None
-        """What we have nominated last; `_nominated_at` says when the peer had it."""
-        self._nominated_at = 0.0
-        self._peers_word: tuple[Pair, int] | None = None
-        """What the peer has nominated last, and the value of its NOMINATION."""
-        self._decide_at: float | None = None
         self._retired = False
 
     # -- candidates -------------------------------------------------------------------------------
@@ -127,6 +110,11 @@ class Generation:
             return False
         streams = ((path, path.peer) for path in self.gathering.paths if path.peer is not None)
         return all(self.checklist.find(path, peer) is not None for path, peer in streams)
+
+    @property
+    def selected(self) -> Pair | None:
+        """The pair that packets take."""
+        return self.selection.selected
 
     @property
     def is_in_use(self) -> bool:
@@ -171,11 +159,11 @@ class Generation:
             self.gathering.lose_path(path, "another peer has answered", now)
         self.choice = Choice(self._core)
         self.checklist = Checklist(self._unlist, self.choice.keeps)
+        self.selection = Selection(self._core, self.checklist, self.choice, self)
         self.remotes.clear()
         self._signalled = self._learnt = 0
-        self.remote_ended = self.reviving = self.selection_changed = False
-        self.remote_ufrag = self.remote_pwd = self.started_at = self.fed_at = self._decide_at = None
-        self.selected = self._nominating = self._pinned = self._nominated = self._peers_word = None
+        self.remote_ended = False
+        self.remote_ufrag = self.remote_pwd = self.started_at = self.fed_at = None
         return tuple(path.id for path in connections)
 
     def was_replaced(self, ufrag: str) -> bool:
@@ -290,9 +278,7 @@ class Generation:
 
     def _fail(self, pair: Pair) -> None:
         pair.state = PairState.FAILED
-        if pair is self._nominating:
-            self._nominating = None
-        self.choice.lose(pair)
+        self.selection.lose(pair)
         self._core.transactions.forget(pair)
 
     # -- the peer's checks ------------------------------------------------------------------------
@@ -326,7 +312,7 @@ class Generation:
             pair.nominate_on_success = True
         if pair.state is PairState.SUCCEEDED:
             if pair.nominate_on_success:
-                self._nominated_by_peer(pair, now)
+                self.selection.on_peers_nomination(pair, now)
         elif pair.state is PairState.IN_PROGRESS:
             # The letter wants a second check; the first is repeated instead, if its answer is not
             # already on its way.
@@ -341,7 +327,7 @@ class Generation:
             pair.valid_at = now
         pair.consent_at = now
         if request.use_candidate:
-            self._nominated_by_peer(pair, now)
+            self.selection.on_peers_nomination(pair, now)
 
     def _learn(self, path: Path, address: Address, priority: int) -> RemoteCandidate | None:
         if self._learnt >= MAX_LEARNT_CANDIDATES:
@@ -361,38 +347,19 @@ class Generation:
         remote = self.remotes[path.transport, address] = RemoteCandidate(candidate, address)
         return remote
 
-    def _nominated_by_peer(self, pair: Pair, now: float) -> None:
-        """The controlling peer wants this pair, and it is valid here."""
-        pair.nominate_on_success = False
-        pair.nominated = True
-        pair.nominated_at = now
-        said, self._peers_word = self._peers_word, (pair, pair.nomination)
-        chosen = self.choice.working
-        if chosen is not None and chosen is not pair:
-            if said == self._peers_word:
-                return  # it was said before, and our application has chosen otherwise since
-            self.choice.end(works=False)
-        current = self.selected
-        if current is not None and current.nominated and current is not pair:
-            if pair.nomination or current.nomination:
-                if pair.nomination < current.nomination:
-                    return
-            elif pair.priority < current.priority and now - current.nominated_at < RENEWED_S:
-                return
-        self._select(pair, nominated=True)
-
     # -- our checks -------------------------------------------------------------------------------
 
-    @property
-    def _floor(self) -> int:
-        """Pairs up to this priority need no check any more."""
-        selected = self.selected
-        if selected is None or not selected.nominated or self.reviving:
-            return -1
-        return selected.priority
+    def check(self, pair: Pair, now: float, *, nomination: int | None = None, consent: bool = False) -> None:
+        """Check a pair.
 
-    def _send_check(self, pair: Pair, now: float, *, nominate: bool = False, consent: bool = False) -> None:
+        Args:
+            pair: which.
+            now: the time.
+            nomination: nominate it, by that value of the attribute, 0 without; None not to.
+            consent: ask once, and only for the peer's consent.
+        """
         core = self._core
+        nominate = nomination is not None
         transaction_id = core.entropy(12)
         data, priority = check_request(
             core,
@@ -401,7 +368,7 @@ class Generation:
             self._username,
             self._remote_key,
             nominate=nominate,
-            nomination=self._nomination if nominate else 0,
+            nomination=nomination or 0,
         )
         check = Check(self, pair, self._remote_key, nominate, consent, core.controlling, priority)
         pair.requests_sent += 1
@@ -460,18 +427,8 @@ class Generation:
             if pair.valid_at is None:
                 pair.valid_at = now
             self.checklist.thaw(pair.foundation)
-        if self.choice.waits_for(pair):
-            self._take_chosen(pair)
-        if check.nominate and check.controlling and self._core.controlling:
-            self._nominating = None
-            pair.nominated = True
-            self._nominated, self._nominated_at = pair, now
-            pair.nominated_at = now
-            if self.choice.working in (None, pair):
-                self._select(pair, nominated=True)
-        elif pair.nominate_on_success and not self._core.controlling:
-            self._nominated_by_peer(pair, now)
-        self._decide(now)
+        nominated = check.nominate and check.controlling and self._core.controlling
+        self.selection.on_success(pair, now, nominated=nominated)
 
     def _on_error(self, check: Check, message: StunMessage, now: float) -> None:
         error = message.error()
@@ -483,184 +440,54 @@ class Generation:
             return
         if not check.consent:
             self._fail(pair)
-            self._decide(now)
+            self.selection.decide(now)
 
     def _take_role(self, now: float) -> None:
         """The role has turned out to be another: pairs have other priorities, and maybe one of them is
         now ours to nominate."""
         self._controlling = self._core.controlling
-        self._nominating = self._pinned = None
-        self.choice.forget_answers()
+        self.selection.on_role()
         self.checklist.update_priorities(controlling=self._controlling)
         if self.can_check:
-            self._decide(now)
+            self.selection.decide(now)
 
     def on_silence(self, check: Check, now: float) -> None:
         """A check was never answered."""
         if not check.consent:
             self._fail(check.pair)
-            self._decide(now)
+            self.selection.decide(now)
 
-    # -- nomination -------------------------------------------------------------------------------
-
-    def _select(self, pair: Pair, *, nominated: bool = False) -> None:
-        if self.selected is not pair or nominated:
-            self.selected = pair
-            self.selection_changed = True
-        if nominated:
-            # it is settled: those that are not better are checked no more (RFC 8445, section 8.1.2)
-            for other in self.checklist:
-                if other.state is PairState.IN_PROGRESS and other.priority < pair.priority:
-                    self._core.transactions.stop_repeating(other)
-
-    def _decide(self, now: float) -> None:
-        """A pair has become valid, or invalid: which one do packets take, which one is nominated?"""
-        self._decide_at = None
-        chosen = self.choice.working
-        best = chosen or self.checklist.best_valid()
-        if best is None:
-            return
-        selected = self.selected
-        settled = selected is not None and selected.nominated and not self.reviving
-        settled = settled and chosen in (None, selected)
-        if not settled:
-            self._select(best)
-        if not self._core.controlling or self._core.config.options.lite or self._nominating is best:
-            return
-        if settled and self._pinned is selected:
-            return
-        if settled and (selected is best or (selected is not None and best.priority <= selected.priority)):
-            return
-        if best.nominated and selected is best:
-            return
-        wait_until = self._nominates_at(best, now, is_chosen=best is chosen)
-        if now < wait_until:
-            self._decide_at = wait_until
-            return
-        self._propose(best, now)
-
-    def _nominates_at(self, pair: Pair, now: float, *, is_chosen: bool) -> float:
-        """Until when a pair's nomination waits: for a better one; or, where it was chosen, until the peer
-        takes it for a decision of its own."""
-        if is_chosen:
-            is_first = self._nominated in (None, pair) or self._core.config.options.renomination
-            return now if is_first else self._nominated_at + RENEWED_S
-        valid_at = now if pair.valid_at is None else pair.valid_at
-        wait_until = valid_at + NOMINATION_WAIT_S[pair.slowest_type]
-        return wait_until if self.checklist.has_better_pending(pair) else now
-
-    def _propose(self, pair: Pair, now: float) -> None:
-        """Nominate a pair; where the application wants to be asked, with its word."""
-        if self.choice.propose(pair):
-            self._nominate(pair, now)
-
-    def answer(self, pair: Pair, now: float, *, accepted: bool) -> None:
-        """The application's word on a pair that was proposed."""
-        may = self.choice.answer(pair, accepted=accepted) and self.can_check and self._core.controlling
-        if may and pair.state is PairState.SUCCEEDED:
-            self._nominate(pair, now)
-        self._decide(now)
-
-    def nominate(self, pair: Pair, now: float) -> None:
-        """Tell the peer to use this pair, and stay with it while it works (the controlling agent's
-        right)."""
-        self._pinned = pair
-        self._nominate(pair, now)
-
-    def follow(self, pair: Pair, now: float) -> None:
-        """Have packets take a valid pair that nobody has nominated yet: the peer speaks there."""
-        if self.choice.is_taken:
-            self.choice.end(works=False)
-        if self._core.controlling:
-            self._pinned = pair
-            self._propose(pair, now)
-        pair.nominated = True
-        self._select(pair)
-
-    # -- what the application wants ---------------------------------------------------------------
-
-    def choose(self, pair: Pair, now: float) -> None:
-        """Have packets take this pair, once it is known to work by now, and stay on it while it does."""
-        self.choice.choose(pair)
-        core = self._core
-        is_lite = core.config.options.lite
-        is_fresh = is_lite or pair is self.selected or now - pair.consent_at <= core.config.keepalive_s
-        if pair.state is PairState.SUCCEEDED and is_fresh:
-            self._take_chosen(pair)
-            self._decide(now)
-        elif not self.can_check or not core.is_usable(pair.path):
-            self.choice.end(works=False)
-        elif pair.state is PairState.IN_PROGRESS:
-            core.transactions.hasten(pair, now)
-        elif pair.state is not PairState.SUCCEEDED:
-            self.checklist.trigger(pair)
-        elif not core.transactions.waits_for(pair):
-            self._send_check(pair, now)
-
-    def _take_chosen(self, pair: Pair) -> None:
-        """It works."""
-        self.choice.is_taken = True
-        if pair is not self._nominated and self._core.controlling:
-            pair.nominated = False  # it may have been, once: the peer is to be told anew
-        self._select(pair)
+    # -- pairs that go ----------------------------------------------------------------------------
 
     def remove(self, pair: Pair, now: float) -> None:
         """Forget a pair for good: nothing is sent or answered on it any more."""
-        self.choice.remove(pair)
+        was_selected = pair is self.selected
+        self.selection.remove(pair)
         self._core.transactions.forget(pair)
         self.checklist.remove(pair)
         pair.is_listed = False
         pair.state = PairState.FAILED
-        self._nominating, self._pinned, self._nominated = (
-            None if each is pair else each for each in (self._nominating, self._pinned, self._nominated)
-        )
-        if pair is self.selected:
-            self.selected = None
+        if was_selected:
             self.fed_at = now  # whatever else there is has its whole time
-            self._decide(now)
+            self.selection.decide(now)
             if self.selected is None:
                 self.checklist.revive(self._core.is_usable)
                 self._next_check_at = min(self._next_check_at, now)
 
-    def check_others(self, now: float) -> None:
-        """While no pair is nominated, see to it that those that work beside the selected one go on doing so:
-        one at a time, the one that was heard longest ago."""
-        selected = self.selected
-        if selected is None or selected.nominated or not self.can_check:
-            return
-        waiting = self._core.transactions
-        others = [p for p in self.checklist if p.state is PairState.SUCCEEDED and p is not selected]
-        others = [p for p in others if not waiting.waits_for(p)]
-        if others:
-            self._send_check(min(others, key=lambda p: p.heard_at), now)
-
-    def _nominate(self, pair: Pair, now: float) -> None:
-        self._nominating = pair
-        if self._core.config.options.renomination:
-            self._nomination += 1
-        self._send_check(pair, now, nominate=True)
-
     def revive(self, now: float) -> None:
         """The selected pair has gone silent: check all others again."""
-        self.reviving = True
-        self._nominating = self._pinned = None
-        if self.choice.is_taken:
-            self.choice.end(works=False)
+        self.selection.revive()
         self.checklist.revive(self._core.is_usable)
         self._next_check_at = min(self._next_check_at, now)
         self.gathering.relays.revive(now)
-
-    def settle(self) -> None:
-        """The selected pair works again, or another has taken its place."""
-        self.reviving = False
 
     # -- time -------------------------------------------------------------------------------------
 
     def handle_timeout(self, now: float) -> None:
         """Make the check that is due, decide what waits to be decided."""
         self.gathering.handle_timeout(now)
-        if self._decide_at is not None and self._decide_at <= now:
-            self._decide(now)
+        if self.selection.decide_at is not None and self.selection.decide_at <= now:
+            self.selection.decide(now)
         self.make_check(now)
 
     def make_check(self, now: float) -> None:
@@ -668,15 +495,15 @@ class Generation:
         if self._controlling is not self._core.controlling:
             self._take_role(now)
         if self._next_check_at <= now and self.can_check:
-            pair = self.checklist.take_next(self._floor)
+            pair = self.checklist.take_next(self.selection.floor)
             if pair is not None:
-                self._send_check(pair, now)
+                self.check(pair, now)
                 self._next_check_at = now + self._core.config.options.check_interval_s
 
     def check_consent(self, now: float) -> None:
         """Ask the peer once whether it still wants our packets (RFC 7675)."""
         if self.selected is not None and self.can_check:
-            self._send_check(self.selected, now, consent=True)
+            self.check(self.selected, now, consent=True)
 
     def retire(self) -> None:
         """Another has taken its place: it answers, and asks nothing any more, for the peer may have
@@ -689,8 +516,8 @@ class Generation:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        times = [t for t in (self._decide_at, self.gathering.next_timeout()) if t is not None]
-        if self.can_check and self.checklist.peek_next(self._floor) is not None:
+        times = [t for t in (self.selection.decide_at, self.gathering.next_timeout()) if t is not None]
+        if self.can_check and self.checklist.peek_next(self.selection.floor) is not None:
             times.append(self._next_check_at)
         return min(times, default=None)
 

@@ -13,7 +13,7 @@ from rtcstack.config import IceSettings
 from rtcstack.ice.config import IceConfig
 from rtcstack.ice.engine import IceState, PairState
 from rtcstack.ice.engine.checklist import MAX_EVICTIONS, MAX_PAIRS
-from rtcstack.ice.engine.generation import RENEWED_S
+from rtcstack.ice.engine.selection import RENEWED_S
 from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.testing import START_S, Internet
