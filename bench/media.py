@@ -18,6 +18,7 @@ import av
 
 from bench.codecs import clip, luma_of, ours, psnr, theirs, tones
 from bench.stacks.media import MediaPair, MediaStack, Pace, Packet, load_media
+from bench.voice import voice
 from rtcstack.codecs import registry
 from rtcstack.codecs.coders.audio import AudioSettings
 
@@ -266,6 +267,7 @@ MEDIA_ROWS: dict[str, MediaRow] = {
     "h264": _video("h264", "H264", 640, 480, 1_000_000),
     "opus": opus,
     "opus_encoded": opus_encoded,
+    "voice": voice,
     "latency": latency,
     "first_frame": first_frame,
 }

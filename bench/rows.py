@@ -93,6 +93,9 @@ METRICS = {
     "h264_rate": Metric("H.264 640x480, bit rate", "kbit/s", False),
     "opus": Metric("Opus streams a core, encoded and decoded", "", True),
     "opus_encoded": Metric("Opus streams a core, encoded before, passed on as they are", "", True),
+    "voice_heard": Metric("Voice, from the microphone to samples handed out", "ms", False),
+    "voice_said": Metric("Voice, from samples written to heard", "ms", False),
+    "voice_flushed": Metric("Voice, from a flush to silence", "ms", False),
     "latency": Metric("Delay from picture to picture", "ms", False),
     "first_frame": Metric("First picture after the connection opened", "ms", False),
     "first_frame_whole": Metric("First picture after the constructors", "ms", False),
@@ -361,6 +364,16 @@ ROWS = {
     "growth": Row(growth, timeout_s=600.0, optional=True),
     **{
         name: Row(media(name), timeout_s=120.0, stacks=MEDIA_STACKS)
-        for name in ("rtp", "vp8", "vp8_720p", "h264", "opus", "opus_encoded", "latency", "first_frame")
+        for name in (
+            "rtp",
+            "vp8",
+            "vp8_720p",
+            "h264",
+            "opus",
+            "opus_encoded",
+            "voice",
+            "latency",
+            "first_frame",
+        )
     },
 }

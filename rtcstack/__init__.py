@@ -68,6 +68,15 @@ if TYPE_CHECKING:
     from rtcstack.api.receiver import RTCRtpReceiver
     from rtcstack.api.sctptransport import RTCSctpTransport, RTCSctpTransportState
     from rtcstack.api.sender import RTCRtpSender
+    from rtcstack.api.sframetransform import (
+        SFrameCipherSuite,
+        SFrameDecrypterStream,
+        SFrameEncrypterStream,
+        SFrameTransform,
+        SFrameTransformErrorEvent,
+        SFrameTransformErrorEventType,
+        SFrameTransformOptions,
+    )
     from rtcstack.api.states import RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState
     from rtcstack.api.stats import RTCStatsReport
     from rtcstack.api.transceiver import RTCRtpTransceiver, RTCRtpTransceiverInit
@@ -102,7 +111,7 @@ if TYPE_CHECKING:
     from rtcstack.media.encoded import EncodedMedia
     from rtcstack.media.encodedsource import EncodedSource
     from rtcstack.media.encoder import MediaEncoder
-    from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_to_numpy
+    from rtcstack.media.frames import audio_frame, audio_to_numpy, video_frame, video_planes, video_to_numpy
     from rtcstack.media.player import MediaPlayer
     from rtcstack.media.processed import processed
     from rtcstack.media.recorder import MediaRecorder
@@ -224,6 +233,13 @@ __all__ = [
     "RTCSignalingState",
     "RTCStatsReport",
     "RTCTrackEvent",
+    "SFrameCipherSuite",
+    "SFrameDecrypterStream",
+    "SFrameEncrypterStream",
+    "SFrameTransform",
+    "SFrameTransformErrorEvent",
+    "SFrameTransformErrorEventType",
+    "SFrameTransformOptions",
     "Settings",
     "TcpMux",
     "TestPatternSource",
@@ -242,6 +258,7 @@ __all__ = [
     "screen",
     "send_file",
     "video_frame",
+    "video_planes",
     "video_to_numpy",
 ]
 
@@ -349,6 +366,13 @@ _HOMES = {
     "RTCSignalingState": "rtcstack.api.peerconnection",
     "RTCStatsReport": "rtcstack.api.stats",
     "RTCTrackEvent": "rtcstack.api.connectionevents",
+    "SFrameCipherSuite": "rtcstack.api.sframetransform",
+    "SFrameDecrypterStream": "rtcstack.api.sframetransform",
+    "SFrameEncrypterStream": "rtcstack.api.sframetransform",
+    "SFrameTransform": "rtcstack.api.sframetransform",
+    "SFrameTransformErrorEvent": "rtcstack.api.sframetransform",
+    "SFrameTransformErrorEventType": "rtcstack.api.sframetransform",
+    "SFrameTransformOptions": "rtcstack.api.sframetransform",
     "Settings": "rtcstack.config",
     "TcpMux": "rtcstack.ice",
     "TestPatternSource": "rtcstack.media.testsources",
@@ -369,6 +393,7 @@ _HOMES = {
     "save_picture": "rtcstack.media.sinks",
     "screen": "rtcstack.media.devices",
     "video_frame": "rtcstack.media.frames",
+    "video_planes": "rtcstack.media.frames",
     "video_to_numpy": "rtcstack.media.frames",
 }
 """Where each name lives. A module is imported when one of its names is asked for: an application of data

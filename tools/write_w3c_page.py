@@ -43,7 +43,6 @@ _STRINGS = "plain strings"
 _EVENT = "events are made by the stack; their attributes are there"
 _BROWSER = "a browser's: no counterpart in a program"
 _PATTERN = "the pattern's own; those of tracks are beside it"
-_SFRAME = "SFrame is not there yet"
 
 NOTES = {
     "RTCOfferAnswerOptions": _MAPPING,
@@ -123,20 +122,8 @@ NOTES = {
         ),
         _PATTERN,
     ),
-    **dict.fromkeys(
-        (
-            "SFrameCipherSuite",
-            "SFrameTransformOptions",
-            "SFrameKeyManagement",
-            "SFrameTransform",
-            "SFrameEncrypterStream",
-            "SFrameDecrypterStream",
-            "SFrameTransformErrorEventType",
-            "SFrameTransformErrorEvent",
-            "SFrameTransformErrorEventInit",
-        ),
-        _SFRAME,
-    ),
+    "SFrameKeyManagement": "a mixin: its members are those of the three that include it",
+    "SFrameTransformErrorEventInit": "keywords of `SFrameTransformErrorEvent`",
 }
 """What is not there under its name: of a definition, or of one member."""
 

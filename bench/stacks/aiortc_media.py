@@ -13,7 +13,7 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender
 from aiortc.codecs import h264, vpx
 
-from bench.stacks.media import MediaPair, MediaStack, Pace, Packet
+from bench.stacks.media import Line, MediaPair, MediaStack, Pace, Packet
 
 
 class _Track(MediaStreamTrack):
@@ -25,6 +25,44 @@ class _Track(MediaStreamTrack):
     async def recv(self) -> Any:
         """The next frame."""
         return await self._recv()
+
+
+class _Line(MediaStreamTrack):
+    """What users of aiortc write themselves: 20 ms a turn, by the clock."""
+
+    kind = "audio"
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.track = self
+        self._samples = rate // 50
+        self._rate = rate
+        self._buffer = bytearray()
+        self._round = 0
+        self._began_at = 0.0
+
+    async def write(self, samples: Any) -> None:
+        """See `Line`."""
+        self._buffer += samples.tobytes()
+
+    def flush(self) -> None:
+        """See `Line`."""
+        self._buffer.clear()
+
+    async def recv(self) -> Any:
+        """The next 20 ms."""
+        loop = asyncio.get_running_loop()
+        if not self._round:
+            self._began_at = loop.time()
+        await asyncio.sleep(self._began_at + self._round * 0.02 - loop.time())
+        frame = av.AudioFrame("s16", "mono", self._samples)
+        data = bytes(self._buffer[: 2 * self._samples])
+        del self._buffer[: 2 * self._samples]
+        frame.planes[0].update(data.ljust(2 * self._samples, b"\0"))
+        frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
+        frame.pts = self._round * self._samples
+        self._round += 1
+        return frame
 
 
 class _NoDecoder:
@@ -92,6 +130,18 @@ class AiortcMedia(MediaStack):
                 take(await pair.tracks[index].recv())
 
         self._tasks.append(asyncio.ensure_future(run()))
+
+    def line(self, rate: int) -> Line:
+        return _Line(rate)
+
+    def hear(self, pair: MediaPair, index: int, take: Callable[[Any], object], rate: int) -> None:
+        resampler = av.AudioResampler("s16", "mono", rate)
+
+        def samples(frame: Any) -> None:
+            for each in resampler.resample(frame):
+                take(each.to_ndarray())
+
+        self.listen(pair, index, samples, decoded=True)
 
     async def close(self, pair: MediaPair) -> None:
         for task in self._tasks:

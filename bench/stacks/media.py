@@ -6,9 +6,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["MediaPair", "MediaStack", "Pace", "Packet", "load_media"]
+__all__ = ["Line", "MediaPair", "MediaStack", "Pace", "Packet", "load_media"]
 
 
 class Packet(NamedTuple):
@@ -83,6 +83,18 @@ class MediaPair:
     connected: asyncio.Event
 
 
+class Line(Protocol):
+    """A program's voice: a track that plays what is written. Attributes: track."""
+
+    track: Any
+
+    async def write(self, samples: Any) -> None:
+        """Play these 16-bit samples, of one channel, behind those that wait."""
+
+    def flush(self) -> object:
+        """Play nothing of what waits."""
+
+
 class MediaStack(ABC):
     """A stack that sends and receives audio and video in Python."""
 
@@ -111,6 +123,14 @@ class MediaStack(ABC):
     @abstractmethod
     def listen(self, pair: MediaPair, index: int, take: Callable[[Any], object], *, decoded: bool) -> None:
         """Have each frame that arrives on a track brought, in the quickest way the stack has."""
+
+    @abstractmethod
+    def line(self, rate: int) -> Line:
+        """Something to speak with, of so many samples a second."""
+
+    @abstractmethod
+    def hear(self, pair: MediaPair, index: int, take: Callable[[Any], object], rate: int) -> None:
+        """Have what arrives on a track brought as 16-bit samples of one channel, as users of the stack do."""
 
     @abstractmethod
     async def close(self, pair: MediaPair) -> None:

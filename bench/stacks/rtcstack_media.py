@@ -7,8 +7,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from bench.stacks.media import MediaPair, MediaStack, Pace, Packet
+from bench.stacks.media import Line, MediaPair, MediaStack, Pace, Packet
 from rtcstack import (
+    AudioOutput,
     EncodedMedia,
     EncodedSource,
     RTCPeerConnection,
@@ -30,6 +31,9 @@ class _Listener:
 
 class RtcstackMedia(MediaStack):
     """The stack of this project: frames are pushed, and brought to sinks."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Future[None]] = []
 
     def track(self, kind: str, pace: Pace, make: Callable[[int], Any]) -> Any:
         source = TrackSource(kind)
@@ -85,6 +89,16 @@ class RtcstackMedia(MediaStack):
     def listen(self, pair: MediaPair, index: int, take: Callable[[Any], object], *, decoded: bool) -> None:
         receiver = pair.receiver.getTransceivers()[index].receiver
         (receiver.track if decoded else receiver.encodedTrack).add_sink(_Listener(take))
+
+    def line(self, rate: int) -> Line:
+        return AudioOutput(rate)
+
+    def hear(self, pair: MediaPair, index: int, take: Callable[[Any], object], rate: int) -> None:
+        async def run() -> None:
+            async for chunk in pair.tracks[index].pcm(rate):
+                take(chunk)
+
+        self._tasks.append(asyncio.ensure_future(run()))
 
     async def close(self, pair: MediaPair) -> None:
         await pair.sender.close()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 
 from rtcstack.api.capabilities import capabilities, codec_parameters, extension_parameters
 from rtcstack.api.dtlstransport import RTCDtlsTransport
-from rtcstack.api.encodedtransform import Passage, Transformable
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.parameters import (
@@ -19,6 +18,7 @@ from rtcstack.api.parameters import (
     RTCRtpReceiveParameters,
     RTCRtpSynchronizationSource,
 )
+from rtcstack.api.passage import Passage, Transformable
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.clock import timestamp_ms
 from rtcstack.connection.receiving import Receiver
@@ -157,7 +157,7 @@ class RTCRtpReceiver(Transformable, Resident, EventTarget):
         self._part.set_min_delay((value or 0.0) / 1000)
 
     def _attach(self, passage: Passage) -> None:
-        passage.attach(receiver=self._part if self._part.kind == "video" else None)
+        passage.attach(sends=False, receiver=self._part if self._part.kind == "video" else None)
 
     def _pass_through(self, passage: Passage | None) -> None:
         self._part.set_transform(passage)

@@ -14,7 +14,6 @@ from rtcstack.api.capabilities import capabilities, codec_parameters, extension_
 from rtcstack.api.dictionaries import as_dictionary
 from rtcstack.api.dtlstransport import RTCDtlsTransport
 from rtcstack.api.dtmf import RTCDTMFSender, end_tones
-from rtcstack.api.encodedtransform import Passage, Transformable
 from rtcstack.api.encodings import changed_encodings, mixes_simulcast, same_codec, shown_encoding
 from rtcstack.api.errorevent import RTCErrorEvent
 from rtcstack.api.home import Home, Resident, at_home
@@ -24,6 +23,7 @@ from rtcstack.api.parameters import (
     RTCRtpEncodingParameters,
     RTCRtpSendParameters,
 )
+from rtcstack.api.passage import Passage, Transformable
 from rtcstack.api.stats import RTCStatsReport
 from rtcstack.connection.encodings import Encoding
 from rtcstack.connection.sending import Sender
@@ -104,7 +104,7 @@ class RTCRtpSender(Transformable, Resident, EventTarget):
         return self._dtmf
 
     def _attach(self, passage: Passage) -> None:
-        passage.attach(sender=self._part if self._part.kind == "video" else None)
+        passage.attach(sends=True, sender=self._part if self._part.kind == "video" else None)
 
     def _pass_through(self, passage: Passage | None) -> None:
         self._part.set_transform(passage)

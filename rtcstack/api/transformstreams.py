@@ -6,14 +6,17 @@ Spec: webrtc-encoded-transform, sections 3.2 (stream processing) and 5.8.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 from rtcstack.api.encodedframes import Frame, RTCEncodedAudioFrame, RTCEncodedVideoFrame, taken_out
+from rtcstack.errors import InvalidStateError
 from rtcstack.events import CancelableEvent
 from rtcstack.promises import Operation, rejected, settled
 
-__all__ = ["KeyFrameRequestEvent", "Readable", "Writable"]
+__all__ = ["KeyFrameRequestEvent", "Readable", "ThroughReadable", "ThroughWritable", "Writable"]
 
 MAX_QUEUED = 60
 """Frames that wait for the transform; beyond, the oldest is dropped."""
@@ -36,14 +39,82 @@ class KeyFrameRequestEvent(CancelableEvent):
         self.rid = rid
 
 
-class Readable:
+class _Writes(Protocol):
+    def write(self, frame: Any, /) -> Awaitable[None]:
+        """Take a chunk."""
+
+    def close(self) -> Awaitable[None]:
+        """Take no more."""
+
+
+R_co = TypeVar("R_co", bound="_Chunks", covariant=True)
+R = TypeVar("R", bound="_Chunks")
+
+
+class _Pair(Protocol[R_co]):
+    @property
+    def writable(self) -> _Writes:
+        """Where chunks go in."""
+
+    @property
+    def readable(self) -> R_co:
+        """Where they come out."""
+
+
+class _Chunks(ABC):
+    """What is read, by ``async for``, or by what it is piped into."""
+
+    _waiter: asyncio.Future[None] | None = None
+    _closed = False
+    _piping: asyncio.Task[None] | None = None  # of what writes here
+
+    @abstractmethod
+    def _next(self) -> Any:
+        """The next chunk that waits, or None."""
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while True:
+            while (chunk := self._next()) is not None:
+                yield chunk
+            if self._closed:
+                return
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def pipeTo(self, writable: _Writes) -> None:
+        """Write all that is read, and close what it is written to when there is no more.
+
+        Raises:
+            What writing raises: then nothing more is read.
+        """
+        async for chunk in self:
+            await writable.write(chunk)
+        await writable.close()
+
+    def pipeThrough(self, pair: _Pair[R]) -> R:
+        """Pipe into a pair's `writable`, as a task; what comes out of the pair."""
+        readable = pair.readable
+        readable._piping = asyncio.get_running_loop().create_task(self.pipeTo(pair.writable))
+        readable._piping.add_done_callback(_report)
+        return readable
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": "a pipe of encoded frames has ended", "exception": error}
+        task.get_loop().call_exception_handler(context)
+
+
+class Readable(_Chunks):
     """The frames that come; a queue with a bound."""
 
     def __init__(self, on_dropped: Callable[[], None]) -> None:
         self._queue: deque[Frame] = deque()
         self._on_dropped = on_dropped
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
         self.dropped = 0
 
     def put(self, frame: Frame) -> None:
@@ -56,6 +127,9 @@ class Readable:
         self._queue.append(frame)
         self._wake()
 
+    def _next(self) -> Frame | None:
+        return self._queue.popleft() if self._queue else None
+
     def cancel(self) -> None:
         """Read no more: frames that come are dropped."""
         self.close()
@@ -65,18 +139,73 @@ class Readable:
         self._queue.clear()
         self._wake()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
-    async def __aiter__(self) -> AsyncIterator[Frame]:
-        while True:
-            while self._queue:
-                yield self._queue.popleft()
-            if self._closed:
-                return
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+class ThroughReadable(_Chunks):
+    """What comes out of a stream that changes what is written."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Any] = deque()
+        self._room: asyncio.Future[None] | None = None
+
+    def put(self, chunk: Any) -> Operation[None]:
+        """For the other half: when somebody has read all that waits, it is settled."""
+        self._queue.append(chunk)
+        self._wake()
+        if self._room is None:
+            self._room = asyncio.get_running_loop().create_future()
+        return Operation(self._room)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be put."""
+        return len(self._queue) >= MAX_QUEUED
+
+    def _next(self) -> Any:
+        if self._queue:
+            return self._queue.popleft()
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+        return None
+
+    def close(self) -> None:
+        """What waits is read, and then no more."""
+        self._closed = True
+        self._wake()
+
+
+class ThroughWritable:
+    """What goes into a stream that changes it.
+
+    Args:
+        readable: where it comes out.
+        change: makes one of the other; None drops it.
+    """
+
+    def __init__(self, readable: ThroughReadable, change: Callable[[Any], Any]) -> None:
+        self._readable = readable
+        self._change = change
+        self._closed = False
+
+    def write(self, chunk: Any) -> Operation[None]:
+        """Have a chunk changed. What it returns is settled when somebody has read all that waits.
+
+        Raises:
+            TypeError: `close` was called.
+            InvalidStateError: `MAX_QUEUED` chunks wait.
+        """
+        if self._closed:
+            return rejected(TypeError("the stream is closed"))
+        if self._readable.is_full:
+            return rejected(InvalidStateError(f"{MAX_QUEUED} chunks wait, and nobody reads them"))
+        made = self._change(chunk)
+        return settled(None) if made is None else self._readable.put(made)
+
+    def close(self) -> Operation[None]:
+        """Write no more."""
+        self._closed = True
+        self._readable.close()
+        return settled(None)
 
 
 class Writable:

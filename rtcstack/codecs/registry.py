@@ -25,6 +25,7 @@ from rtcstack.codecs.payload.base import Packetizer
 from rtcstack.codecs.payload.g711 import OctetDepacketizer
 from rtcstack.codecs.payload.h264 import H264Depacketizer, H264Packetizer
 from rtcstack.codecs.payload.h265 import H265Depacketizer, H265Packetizer
+from rtcstack.codecs.payload.opaque import OpaqueAudioDepacketizer, OpaqueVp8Depacketizer
 from rtcstack.codecs.payload.opus import OpusDepacketizer
 from rtcstack.codecs.payload.vp8 import Vp8Depacketizer, Vp8Packetizer
 from rtcstack.codecs.payload.vp9 import Vp9Depacketizer, Vp9Packetizer
@@ -61,32 +62,46 @@ _AUDIO_DEPACKETIZERS: Mapping[str, AudioDepacketizer] = {
     "pcmu": OctetDepacketizer(),
     "pcma": OctetDepacketizer(),
 }
+_OPAQUE: dict[str, Depacketizer] = {"vp8": OpaqueVp8Depacketizer()}
+"""Formats that tell of a frame in the frame itself. VP9 tells all in its descriptor."""
+
+_OPAQUE_AUDIO = OpaqueAudioDepacketizer()
 _NO_PARAMETERS: Mapping[str, str] = {}
 
 _LIBVPX = (None, "libvpx", "libvpx-vp9")
 """What an application may call the encoder of VP8 and VP9 that is taken anyway."""
 
 
-def video_depacketizer(codec: str) -> Depacketizer:
+def video_depacketizer(codec: str, *, is_opaque: bool = False) -> Depacketizer:
     """Reads a video format's payloads; keeps no state, so that streams may share it.
+
+    Args:
+        codec: encoding name in lower case.
+        is_opaque: its frames were sealed as a whole.
 
     Raises:
         OperationError: the format is unknown.
     """
     try:
-        return _DEPACKETIZERS[codec]
+        found = _DEPACKETIZERS[codec]
+        return _OPAQUE.get(codec, found) if is_opaque else found
     except KeyError:
         raise OperationError(f"{codec.upper()} has no payload format here") from None
 
 
-def audio_depacketizer(codec: str) -> AudioDepacketizer:
+def audio_depacketizer(codec: str, *, is_opaque: bool = False) -> AudioDepacketizer:
     """Reads an audio format's payloads; keeps no state.
+
+    Args:
+        codec: encoding name in lower case.
+        is_opaque: its frames were sealed as a whole.
 
     Raises:
         OperationError: the format is unknown.
     """
     try:
-        return _AUDIO_DEPACKETIZERS[codec]
+        found = _AUDIO_DEPACKETIZERS[codec]
+        return _OPAQUE_AUDIO if is_opaque else found
     except KeyError:
         raise OperationError(f"{codec.upper()} has no payload format here") from None
 

@@ -352,13 +352,16 @@ def _inner(red: Codec, accepted: tuple[Codec, ...]) -> Codec | None:
     return next((c for c in accepted if str(c.payload_type) == first), None)
 
 
-def receive_section(section: Section, delivery: Delivery, min_delay_s: float) -> ReceiveSection:
+def receive_section(
+    section: Section, delivery: Delivery, min_delay_s: float, *, is_opaque: bool = False
+) -> ReceiveSection:
     """What may come for a section.
 
     Args:
         section: as far as it was described.
         delivery: in which forms its media is wanted.
         min_delay_s: from jitterBufferTarget.
+        is_opaque: its frames were sealed as a whole.
     """
     remote = section.remote
     sources = () if remote is None else tuple(Source(s.ssrc, s.rtx_ssrc) for s in remote.sources)
@@ -368,7 +371,7 @@ def receive_section(section: Section, delivery: Delivery, min_delay_s: float) ->
     return ReceiveSection(
         mid=section.mid,
         kind=section.kind,
-        codecs=tuple(_receive_codec(codec, accepted) for codec in accepted),
+        codecs=tuple(_receive_codec(codec, accepted, is_opaque=is_opaque) for codec in accepted),
         extensions=extensions,
         rids=section.receive_rids,
         sources=sources,
@@ -393,13 +396,13 @@ def _numbers(extensions: Sequence[HeaderExtension]) -> dict[str, int]:
     return {e.uri: e.id for e in extensions}
 
 
-def _receive_codec(codec: Codec, accepted: tuple[Codec, ...]) -> ReceiveCodec:
+def _receive_codec(codec: Codec, accepted: tuple[Codec, ...], *, is_opaque: bool) -> ReceiveCodec:
     feedback = codec.rtcp_fb
     rtx_time = codec.fmtp.get("rtx-time", "") if codec.apt is not None else ""
     return ReceiveCodec(
         payload_type=codec.payload_type,
         clock_rate=codec.clock_rate,
-        depacketizer=None if codec.apt is not None else _depacketizer(codec, accepted),
+        depacketizer=None if codec.apt is not None else _depacketizer(codec, accepted, is_opaque=is_opaque),
         apt=codec.apt,
         rtx_time_ms=int(rtx_time)
         if rtx_time.isascii() and rtx_time.isdigit() and len(rtx_time) < 7
@@ -410,16 +413,19 @@ def _receive_codec(codec: Codec, accepted: tuple[Codec, ...]) -> ReceiveCodec:
     )
 
 
-def _depacketizer(codec: Codec, accepted: tuple[Codec, ...]) -> Depacketizer | AudioDepacketizer | None:
+def _depacketizer(
+    codec: Codec, accepted: tuple[Codec, ...], *, is_opaque: bool
+) -> Depacketizer | AudioDepacketizer | None:
     """None for what is only counted: comfort noise, telephone events, formats that we do not know."""
     try:
         if codec.kind == "video":
-            return registry.video_depacketizer(codec.name)
+            return registry.video_depacketizer(codec.name, is_opaque=is_opaque)
         if codec.name == "red":
             inner = _inner(codec, accepted)
             if inner is None:
                 return None
-            return RedDepacketizer(inner.payload_type, registry.audio_depacketizer(inner.name))
-        return registry.audio_depacketizer(codec.name)
+            inside = registry.audio_depacketizer(inner.name, is_opaque=is_opaque)
+            return RedDepacketizer(inner.payload_type, inside)
+        return registry.audio_depacketizer(codec.name, is_opaque=is_opaque)
     except OperationError:
         return None

@@ -99,9 +99,17 @@ class Receiver:
 
     def set_transform(self, transform: ReceiveTransform | None) -> None:
         """What received frames pass through from now on."""
+        was_opaque = self._is_opaque
         self._transform = transform
         if self.inbound is not None:
             self.inbound.transform = transform
+        if self._is_opaque != was_opaque:
+            self._update()
+
+    @property
+    def _is_opaque(self) -> bool:
+        """Whether frames can be read only once they have passed."""
+        return self._transform is not None and self._transform.is_opaque
 
     @property
     def header_extension_ids(self) -> ExtensionIds | None:
@@ -275,7 +283,9 @@ class Receiver:
             inbound.min_delay_s = self.min_delay_s
         self._mid = section.mid
         media.receivers[section.mid] = self
-        media.session.set_receive_section(receive_section(section, self._delivery(), self.min_delay_s))
+        media.session.set_receive_section(
+            receive_section(section, self._delivery(), self.min_delay_s, is_opaque=self._is_opaque)
+        )
         inbound.set_receiving(True)
 
     # -- ReceiveOwner -----------------------------------------------------------------------------

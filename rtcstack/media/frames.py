@@ -30,6 +30,7 @@ __all__ = [
     "set_capture_time",
     "set_rotation",
     "video_frame",
+    "video_planes",
     "video_to_numpy",
 ]
 
@@ -87,11 +88,12 @@ def set_rotation(frame: Frame, degrees: int) -> None:
 
 
 def video_frame(
-    array: npt.NDArray[np.uint8],
+    array: npt.NDArray[Any],
     format: str = "rgb24",  # noqa: A002 - PyAV's name
     *,
     pts: int | None = None,
     time_base: Fraction = VIDEO_TIME_BASE,
+    copy: bool = True,
 ) -> av.VideoFrame:
     """A frame of a numpy array.
 
@@ -102,8 +104,15 @@ def video_frame(
         pts: when it is to be shown, in `time_base`; None to take the time when it is pushed, or (in
             `processed`) that of the frame it was made from.
         time_base: seconds in a tick.
+        copy: False for a frame that *is* the array: leave the array alone from then on, encoders read
+            it on threads of their own.
+
+    Raises:
+        ValueError: the array has no such shape; or without a copy, it is not contiguous or PyAV has to
+            arrange this format anew.
     """
-    frame = av.VideoFrame.from_ndarray(array, format=format)
+    made = av.VideoFrame.from_ndarray if copy else av.VideoFrame.from_numpy_buffer
+    frame = made(array, format)
     if pts is not None:
         frame.pts = pts
     frame.time_base = time_base
@@ -113,10 +122,59 @@ def video_frame(
 def video_to_numpy(
     frame: av.VideoFrame,
     format: str = "rgb24",  # noqa: A002 - PyAV's name
-) -> npt.NDArray[np.uint8]:
-    """A picture as an array; see `video_frame`."""
-    array: Any = frame.to_ndarray(format=format)
-    return array  # type: ignore[no-any-return]
+    *,
+    copy: bool = True,
+) -> npt.NDArray[Any]:
+    """A picture as an array; see `video_frame`.
+
+    Args:
+        frame: the picture.
+        format: that of the array, to which the picture is converted.
+        copy: False for a view, which cannot be written to: see `video_planes`.
+
+    Raises:
+        ValueError: without a copy, the picture is of another format, or of several planes.
+    """
+    if copy:
+        array: Any = frame.to_ndarray(format=format)
+        return array  # type: ignore[no-any-return]
+    if frame.format.name != format or len(frame.planes) != 1:
+        raise ValueError(f"a view of {frame.format.name!r} as {format!r} needs a copy: see `video_planes`")
+    return video_planes(frame)[0]
+
+
+def video_planes(frame: av.VideoFrame) -> tuple[npt.NDArray[Any], ...]:
+    """The planes of a picture as they lie in memory: views, nothing copied, not to be written to.
+
+    Decoders give "yuv420p": brightness (height x width) and two of colour (half of each). Planes are
+    DLPack's, too (PyAV from 17 on): `torch.from_dlpack(frame.planes[0])`.
+
+    Returns:
+        For each plane height x width, or height x width x channels where pixels lie together.
+
+    Raises:
+        ValueError: pixels of this format are not whole bytes of their own.
+    """
+    import numpy as np
+
+    planes = []
+    for index, plane in enumerate(frame.planes):
+        shown = [each for each in frame.format.components if each.plane == index]
+        size = 1 if shown[0].bits <= 8 else 2
+        pixel = least = len(shown) * size
+        if len(frame.planes) == 1:  # there may be bytes that show nothing
+            pixel = frame.format.padded_bits_per_pixel // 8
+        if pixel < least or pixel % size or len({(each.bits > 8, each.width) for each in shown}) > 1:
+            raise ValueError(f"{frame.format.name!r} cannot be shown without converting it")
+        lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height].reshape(
+            plane.height, -1
+        )
+        view = lines[:, : plane.width * pixel].view(np.uint8 if size == 1 else np.uint16)
+        if pixel > size:
+            view = view.reshape(plane.height, plane.width, -1)
+        view.flags.writeable = False
+        planes.append(view)
+    return tuple(planes)
 
 
 def audio_frame(
@@ -171,12 +229,33 @@ def as_16_bits(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
     raise ValueError(f"audio needs floating point or signed integer samples, not {array.dtype}")
 
 
-def audio_to_numpy(frame: av.AudioFrame) -> npt.NDArray[Any]:
-    """Samples x channels, of the frame's own sample format."""
-    array: Any = frame.to_ndarray()
-    if frame.format.is_planar:
-        return array.T  # type: ignore[no-any-return]
-    return array.reshape(-1, frame.layout.nb_channels)  # type: ignore[no-any-return]
+def audio_to_numpy(frame: av.AudioFrame, *, copy: bool = True) -> npt.NDArray[Any]:
+    """Samples x channels, of the frame's own sample format.
+
+    Args:
+        frame: the sound.
+        copy: False for a view, which cannot be written to.
+
+    Raises:
+        ValueError: without a copy, the channels lie apart.
+    """
+    import numpy as np
+
+    channels = frame.layout.nb_channels
+    array: Any
+    if copy:
+        array = frame.to_ndarray()
+        return array.T if frame.format.is_planar else array.reshape(-1, channels)  # type: ignore[no-any-return]
+    if frame.format.is_planar and channels > 1:
+        raise ValueError(f"a view of {frame.format.name!r}, whose channels lie apart, needs a copy")
+    kind = np.dtype(_SAMPLES[frame.format.packed.name])
+    array = np.frombuffer(memoryview(frame.planes[0]), kind)[: frame.samples * channels].reshape(-1, channels)
+    array.flags.writeable = False
+    return array  # type: ignore[no-any-return]
+
+
+_SAMPLES = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
+"""FFmpeg's names of sample formats, and numpy's."""
 
 
 @lru_cache(maxsize=8)

@@ -149,6 +149,7 @@ class EncodedFrame:
         allocation: what its sender tells of its layers with it, or None.
         first_received_at: monotonic seconds when its first packet arrived.
         has_sets: whether parameter sets stand in it (H.264, H.265).
+        is_after_gap: video: it is not the one that followed the frame before it; that one was lost.
     """
 
     data: bytes
@@ -183,3 +184,4 @@ class EncodedFrame:
     allocation: LayersAllocation | None = None
     first_received_at: float = 0.0
     has_sets: bool = False
+    is_after_gap: bool = False

@@ -1,7 +1,9 @@
 """How much of a stream that is sent is protected against losses, and with what.
 
 Retransmissions repair a loss a round trip later, parity at once; but parity costs its bits whether there are
-losses or not. So it is sent while the peer reports losses, and a round trip is long enough to be seen.
+losses or not. So it is sent while the peer reports losses, and a round trip is long enough to be seen. Where
+it is long, every loss is seen: parity then follows so soon that it comes before what is sent again, as far as
+the stream leaves bits of its share.
 
 Spec: RFC 5109; RFC 8854 (what WebRTC sends of it).
 """
@@ -17,13 +19,28 @@ from rtcstack.rtp.outgoing import Outgoing
 __all__ = ["MAX_OVERHEAD", "PARITY_ROOM_BYTES", "Protection"]
 
 MAX_OVERHEAD = 0.3
-"""Packets of parity for each media packet, at most."""
+"""Packets of parity for each media packet, at most, of a stream that uses its share of the estimate."""
+
+MAX_HURRIED = 1.0
+"""Of one that leaves as much of it, and whose round trip is long."""
 
 PARITY_ROOM_BYTES = 48
 """By so much a packet of parity may be larger than the largest that it protects: its own headers."""
 
 _BEGIN_LOSS, _END_LOSS = 0.02, 0.005
 """Fraction lost above which protection begins, and below which it ends."""
+
+_FAR_BEGIN_LOSS, _FAR_QUIET_REPORTS = 0.004, 30
+"""The same where the round trip is long: it ends after so many reports of no loss."""
+
+_FAR_RTT_S = 0.1
+"""Who waits for a picture any longer misses it."""
+
+_LIKELY_LOST = 0.15
+"""Packets that are likely to be lost of those that share a packet of parity, when that is hurried."""
+
+_RATE_WINDOW_S = 1.0
+_MAX_TOKENS = 4.0
 
 _OUTAGE_LOSS = 0.3
 """A report that tells of more says nothing of what is lost at random, and no parity would have helped."""
@@ -44,10 +61,20 @@ class Protection:
         overhead: packets of parity for each media packet; 0 while there is no need.
     """
 
-    __slots__ = ("_credit", "_group", "_loss", "overhead")
+    __slots__ = (
+        *("_began_at", "_credit", "_frame_at", "_group", "_interval_s", "_loss", "_quiet_reports"),
+        *("_rate_bps", "_rtt_s", "_tokens", "overhead"),
+    )
 
     def __init__(self) -> None:
         self._loss = 0.0
+        self._quiet_reports = 0
+        self._rtt_s = 0.0
+        self._rate_bps = 0.0  # of media, without what protects it
+        self._frame_at = 0.0
+        self._interval_s = 0.0
+        self._began_at = 0.0  # when the first of what waits for parity was sent
+        self._tokens = 0.0
         self._credit = 0.0
         self._group: list[tuple[int, bytes]] = []
         self.overhead = 0.0
@@ -62,15 +89,22 @@ class Protection:
         if fraction_lost > _OUTAGE_LOSS:
             return
         self._loss += (fraction_lost - self._loss) * _SMOOTHING
-        if rtt_s < _MIN_RTT_S or self._loss < _END_LOSS:
+        self._rtt_s = rtt_s
+        self._quiet_reports = 0 if fraction_lost else self._quiet_reports + 1
+        if rtt_s <= _FAR_RTT_S:
+            begin, is_over = _BEGIN_LOSS, rtt_s < _MIN_RTT_S or self._loss < _END_LOSS
+        else:
+            begin, is_over = _FAR_BEGIN_LOSS, self._quiet_reports > _FAR_QUIET_REPORTS
+        if is_over:
             self.stop()
-        elif self.overhead or self._loss >= _BEGIN_LOSS:
+        elif self.overhead or self._loss >= begin:
             self.overhead = min(_PER_LOSS * self._loss, MAX_OVERHEAD)
 
     def stop(self) -> None:
         """Send none until losses are reported again."""
         self.overhead = 0.0
-        self._credit = 0.0
+        self._credit = self._tokens = 0.0
+        self._rate_bps = self._frame_at = 0.0
         self._group.clear()
 
     def forget(self) -> None:
@@ -78,7 +112,13 @@ class Protection:
         self._group.clear()
 
     def cover(
-        self, packets: Sequence[Outgoing], header: Header, red_type: int, parity_type: int, now: float
+        self,
+        packets: Sequence[Outgoing],
+        header: Header,
+        red_type: int,
+        parity_type: int,
+        now: float,
+        share_bps: int | None = None,
     ) -> list[Outgoing]:
         """Put a frame's packets into RED, and make the packets of parity that go behind them.
 
@@ -87,6 +127,7 @@ class Protection:
             header: for parity.
             red_type, parity_type: payload types.
             now: monotonic seconds.
+            share_bps: what the stream may use; None when there is no estimate.
         """
         still: list[tuple[int, bytes]] = []
         for packet in packets:
@@ -96,7 +137,8 @@ class Protection:
             packet.put_in_red(red_type)
         last = packets[-1]
         made = []
-        for i, payload in enumerate(self.protect(still), 1):
+        self._measure(sum(len(each) for _, each in still), len(still), now, share_bps)
+        for i, payload in enumerate(self.protect(still, now), 1):
             number, timestamp = last.sequence_number + i, last.timestamp
             parity = Outgoing(
                 last.counts, header, parity_type, number, timestamp, payload, last.keep, queued_at=now
@@ -106,7 +148,30 @@ class Protection:
             made.append(parity)
         return made
 
-    def protect(self, packets: list[tuple[int, bytes]]) -> list[bytes]:
+    def _measure(self, size: int, count: int, now: float, share_bps: int | None) -> None:
+        """A frame of so many bytes: what its stream leaves of its share may be parity that is hurried."""
+        interval_s = min(now - self._frame_at, _RATE_WINDOW_S)
+        is_first, self._frame_at = not self._frame_at, now
+        if is_first or interval_s <= 0:
+            return
+        part = interval_s / _RATE_WINDOW_S
+        self._rate_bps += (
+            (size * 8 / interval_s - self._rate_bps) * part if self._rate_bps else size * 8 / interval_s
+        )
+        self._interval_s += (interval_s - self._interval_s) * part if self._interval_s else interval_s
+        room = MAX_OVERHEAD if share_bps is None else share_bps / self._rate_bps - 1
+        self._tokens = min(self._tokens + count * min(max(room, MAX_OVERHEAD), MAX_HURRIED), _MAX_TOKENS)
+
+    def _is_urgent(self, now: float) -> bool:
+        """Whether the next frame's parity would come hardly sooner than what is sent again, or for too many
+        packets: of which it brings only one back."""
+        if self._rtt_s <= _FAR_RTT_S or self._tokens < 1:
+            return False
+        if len(self._group) * self._loss > _LIKELY_LOST:
+            return True
+        return now + self._interval_s - self._began_at > self._rtt_s / 2
+
+    def protect(self, packets: list[tuple[int, bytes]], now: float = 0.0) -> list[bytes]:
         """A frame is sent: the payloads of the packets of parity that follow it.
 
         Few packets share one with those of the frames before, so that small frames cost no more than
@@ -114,8 +179,11 @@ class Protection:
 
         Args:
             packets: number (unwrapped) and bytes of each, see `still_bytes`.
+            now: monotonic seconds.
         """
         group = self._group
+        if not group:
+            self._began_at = now
         group += packets
         oldest = group[-1][0] - MAX_PROTECTED
         while group[0][0] <= oldest:
@@ -123,8 +191,11 @@ class Protection:
         self._credit = min(self._credit + len(packets) * self.overhead, float(len(group)))
         count = int(self._credit)
         if not count:
-            return []
-        self._credit -= count
+            if not self._is_urgent(now):
+                return []
+            count = 1
+        self._credit = max(0.0, self._credit - count)
+        self._tokens = max(0.0, self._tokens - count)
         made = [make_parity(group[i::count]) for i in range(count)]
         group.clear()
         return made

@@ -306,7 +306,9 @@ class SendStream:
         media = packets[:]
         if parameters.parity_type >= 0 and self.protection.overhead:
             header = self._header((), False)
-            packets += self.protection.cover(media, header, parameters.red_type, parameters.parity_type, now)
+            packets += self.protection.cover(
+                media, header, parameters.red_type, parameters.parity_type, now, self.bitrate_bps
+            )
         lane = Lane.AUDIO if parameters.kind == "audio" else Lane.VIDEO
         if not self._pacer.push(packets, lane):
             self.frames_refused += 1

@@ -87,6 +87,7 @@ class VideoAssembler:
 
     __slots__ = (
         "_emit",
+        "_is_after_gap",
         "_last_number",
         "_last_tl0",
         "_leading",
@@ -134,6 +135,7 @@ class VideoAssembler:
         self._rid = rid
         self._pictures = Pictures(self._on_whole, self._on_cut_short, wake, missing)
         self._wait: _Wait | None = None
+        self._is_after_gap = False
         self._last_tl0: int | None = None
         self._last_number: tuple[int, int] | None = None  # of the last picture, and its width in bits
         self._leading = b""  # parameter sets for the next picture
@@ -217,7 +219,7 @@ class VideoAssembler:
         if picture is None and self.has_parity:
             found = next((each for each in pictures.whole.values() if self._is_next(each)), None)
             if found is not None:
-                self._jump(found)
+                self._jump(found, misses=False)
                 self.skipped = found.start
                 picture = pictures.take_following()
         return picture
@@ -299,6 +301,7 @@ class VideoAssembler:
         frame.sequence_number = start
         frame.packet_count = end - start + 1
         frame.retransmitted = picture.retransmitted
+        frame.is_after_gap, self._is_after_gap = self._is_after_gap, False
         frame.first_received_at = picture.first_at
         frame.has_sets = bool(leading)
         for part in parts:
@@ -321,9 +324,15 @@ class VideoAssembler:
         self._emit(frame)
         return True
 
-    def _jump(self, picture: Picture) -> None:
-        """Go on with this picture, and the parameter sets before it; what else stands there is dropped."""
+    def _jump(self, picture: Picture, *, misses: bool = True) -> None:
+        """Go on with this picture, and the parameter sets before it; what else stands there is dropped.
+
+        Args:
+            picture: to go on with.
+            misses: some picture before it may be missing.
+        """
         pictures = self._pictures
+        self._is_after_gap = self._is_after_gap or misses
         self._leading = b""
         self.frames_dropped += pictures.drop_before(pictures.begin_of(picture).start)
         pictures.awaits_key_frame = False

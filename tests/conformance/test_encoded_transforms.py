@@ -204,9 +204,9 @@ async def test_requests_of_the_peer() -> None:
             if len(told) == 1:
                 event.preventDefault()
 
-        out.transformer.onkeyframerequest = answer
         layer = outbound_of(sender).layers[0]  # type: ignore[union-attr]
         await asyncio.sleep(3)  # what the beginning asked for has come
+        out.transformer.onkeyframerequest = answer
         before = layer.counts.key_frames
         await got.transformer.sendKeyFrameRequest()
         await until_true(lambda: len(told) == 1)

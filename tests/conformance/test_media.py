@@ -32,6 +32,7 @@ from tests.conformance.media import (
     until_true,
 )
 from tests.support.insides import inbound_of, outbound_of
+from tests.support.wanted import missing
 
 # -- whole calls --------------------------------------------------------------------------------------
 
@@ -64,7 +65,7 @@ async def test_pictures_and_sound_arrive() -> None:
 async def test_each_video_codec(mime_type: str, parameters: str) -> None:
     name = mime_type.partition("/")[2].lower()
     if not registry.can_encode(name) or not registry.can_decode(name):
-        pytest.skip(f"{name} is not in this build of PyAV")
+        missing(f"{name} is not in this build of PyAV")
     async with pair() as (a, b):
         a.addTrack(pattern())
         prefer(a.getTransceivers()[0], mime_type, parameters)

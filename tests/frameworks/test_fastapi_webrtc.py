@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-module = pytest.importorskip("fastapi_webrtc.engines.aiortc")
+from tests.support.wanted import wanted
+
+module = wanted("fastapi_webrtc.engines.aiortc")
 
 from aiortc.contrib.media import MediaRelay  # noqa: E402
 from fastapi_webrtc.engine import (  # noqa: E402

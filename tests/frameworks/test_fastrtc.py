@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-fastrtc = pytest.importorskip("fastrtc")
+from tests.support.wanted import wanted
+
+fastrtc = wanted("fastrtc")
 
 from fastapi import FastAPI  # noqa: E402
 from fastrtc.stream import Body  # noqa: E402

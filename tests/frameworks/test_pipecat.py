@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-connection = pytest.importorskip("pipecat.transports.smallwebrtc.connection")
+from tests.support.wanted import wanted
+
+connection = wanted("pipecat.transports.smallwebrtc.connection")
 
 from pipecat.transports.smallwebrtc.transport import RawAudioTrack, RawVideoTrack  # noqa: E402
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
+from tests.support.wanted import wanted
 
-handlers = pytest.importorskip("pymediasoup.handlers.aiortc_handler")
+handlers = wanted("pymediasoup.handlers.aiortc_handler")
 
 from aiortc import AudioStreamTrack, RTCIceCandidate, VideoStreamTrack  # noqa: E402
 from aiortc.sdp import candidate_from_sdp  # noqa: E402

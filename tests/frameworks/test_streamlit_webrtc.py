@@ -11,7 +11,9 @@ import av
 import numpy as np
 import pytest
 
-webrtc = pytest.importorskip("streamlit_webrtc.webrtc")
+from tests.support.wanted import wanted
+
+webrtc = wanted("streamlit_webrtc.webrtc")
 
 from aiortc.contrib.media import MediaRelay  # noqa: E402
 

@@ -5,7 +5,6 @@ A missing peer is a skip with its reason; where CI is set, a failure.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +26,10 @@ from tests.support.peers import Channel, ChannelOptions, Description, Peer, conn
 from tests.support.pion_peer import pion_available, start_pion
 from tests.support.rtcstack_peer import RtcstackPeer
 from tests.support.sound_card import sound_card_available
+from tests.support.wanted import missing
+
+HOW = "(see tools/install_system.sh and `make install`)"
+"""Where what is missing comes from."""
 
 
 async def start_python(stack: str) -> StdioHost:
@@ -84,19 +87,11 @@ class Hosts:
             await host.kill()
 
 
-def missing(what: str) -> None:
-    """Skip the test for want of something that can be installed."""
-    reason = f"{what} is not installed (see tools/install_system.sh and `make install`)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 async def start_host(name: str) -> Host:
     """Start a host of that kind, or skip the test."""
     kind = KINDS[name]
     if not kind.available():
-        missing(kind.needs)
+        missing(f"{kind.needs} is not installed {HOW}")
     return await kind.start()
 
 
@@ -154,7 +149,7 @@ def peer_name(request: pytest.FixtureRequest) -> str:
 def sound_card(peer_name: str) -> None:
     """For tests of media: Firefox's sound does not run without."""
     if peer_name == "firefox" and not sound_card_available():
-        missing("PulseAudio")
+        missing(f"PulseAudio is not installed {HOW}")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from aiohttp import ClientSession, web
 import rtcstack
 from rtcstack.media.testsources import TestPatternSource, ToneSource
 from tests.interop.aiortc_programs import server
+from tests.support.wanted import wanted
 
 make_app: Any = server.make_app
 
@@ -27,7 +28,7 @@ def command(program: str, whose: str, folder: Path) -> list[str]:
     """How to run a program: as it is, or with the imports that it had at first."""
     path = PROGRAMS / program
     if whose == "aiortc":
-        pytest.importorskip("aiortc")
+        wanted("aiortc")
         text = path.read_text().replace("rtcstack.compat.aiortc", "aiortc")
         path = folder / program
         path.write_text(text)

@@ -20,6 +20,7 @@ from examples.call.bot import Bot
 from examples.call.client import Signaling, join
 from examples.call.server import STATE, start
 from tests.support.chromium_peer import CHROMIUM_FLAGS, chromium_program
+from tests.support.wanted import missing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -158,10 +159,7 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     program = chromium_program()
     if program is None or find_spec("playwright") is None:
-        reason = "Chromium or the package playwright is not installed (see tools/install_system.sh)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("Chromium or the package playwright is not installed (see tools/install_system.sh)")
     from playwright.async_api import async_playwright
 
     runner, port = await start()

@@ -18,6 +18,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import async_playwright
 
 from tests.support.chromium_peer import chromium_program
+from tests.support.wanted import missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,9 +54,7 @@ def test_the_mirror_in_the_readme_is_the_example() -> None:
 
 async def test_the_mirror_shows_chromium_its_negative() -> None:
     if chromium_program() is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed")
-        pytest.skip("Chromium is not installed (see tools/install_system.sh)")
+        missing("Chromium is not installed (see tools/install_system.sh)")
     mirror, _ = readme_programs()
     port = free_port()
     process = await asyncio.create_subprocess_exec(
@@ -124,9 +123,7 @@ def test_every_program_explains_itself(program: str) -> None:
 
 def test_the_demonstration_with_chromium(tmp_path: Path) -> None:
     if chromium_program() is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed")
-        pytest.skip("Chromium is not installed (see tools/install_system.sh)")
+        missing("Chromium is not installed (see tools/install_system.sh)")
     result = run("-m", "examples.call.demo", "--bytes", "2000000", "--directory", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "FAILED" not in result.stdout

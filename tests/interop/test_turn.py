@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.interop.conftest import Hosts, Pair
 from tests.support.peers import Candidate, ChannelOptions, Peer
 from tests.support.rtcstack_peer import RtcstackPeer
 from tests.support.turn import TurnServer, local_address_v6, turn_available, turn_server
+from tests.support.wanted import missing
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -23,9 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server() -> AsyncIterator[TurnServer]:
     if not turn_available():
-        if os.environ.get("CI"):
-            pytest.fail("coturn is not installed")
-        pytest.skip("coturn is not installed (see tools/install_system.sh)")
+        missing("coturn is not installed (see tools/install_system.sh)")
     async with turn_server() as running:
         yield running
 

@@ -187,6 +187,7 @@ class World:
             "send": lambda description: None,
             "handler": lambda: None,
             "key": "sk-none",
+            "base_key": bytes(16),
             "url": "film.mp4" if self.page == "rtsp-and-files" else "http://127.0.0.1:9/v1/realtime/calls",
             "camera": self._device,
             "screen": self._device,

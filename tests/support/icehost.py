@@ -142,8 +142,8 @@ class IceHost:
         local = self._open()
         path = engine.add_socket(generation, local, 0, now)
         self._keep(path.id, local)
-        for preference, address in enumerate(self.more, 1):
-            other = self._open(address)
+        for preference, each in enumerate(self.more, 1):
+            other = self._open(each)
             self._keep(engine.add_socket(generation, other, preference, now).id, other)
         for server in self.servers:
             remote = (server.host, server.port)

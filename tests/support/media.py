@@ -72,6 +72,8 @@ class Card:
     width: int = 320
     height: int = 240
     frame_rate: int = 15
+    squares: int = 0
+    """Grey ones that wander over it, for bits to be needed: what sees the colours wants none."""
 
     kind = "video"
 
@@ -145,9 +147,25 @@ def _yuv(colour: Colour) -> tuple[int, int, int]:
     )
 
 
+SQUARE = 16
+"""Side of one that wanders, in pixels."""
+
+
+def _with_squares(luma: bytearray, card: Card, number: int) -> bytes:
+    for i in range(card.squares):
+        left = (i * 97 + number * (i % 7 + 1) * 3) % (card.width - SQUARE)
+        top = (i * 57 + number * (i % 5 + 1) * 2) % (strip_top(card.height) - SQUARE)
+        row = bytes((16 + i * 37 % 220,)) * SQUARE
+        for at in range(top * card.width + left, (top + SQUARE) * card.width + left, card.width):
+            luma[at : at + SQUARE] = row
+    return bytes(luma)
+
+
 def draw_i420(card: Card, number: int) -> bytes:
     """One picture of a card: the planes Y, U and V, lines without padding."""
     luma, blue, red = _quarters(card)
+    if card.squares:
+        luma = _with_squares(bytearray(luma), card, number)
     code = code_of(number)
     edges = [i * card.width // CELLS for i in range(CELLS + 1)]
     line = b"".join(

@@ -32,6 +32,7 @@ LEVELS = {
     "sdp": 1,
     "jsep": 2,
     "sctp": 2,
+    "sframe": 2,
     "dtls": 2,
     "rtp": 2,
     "codecs": 2,
@@ -51,7 +52,7 @@ LEVELS = {
 }
 """A room imports from its own level and from below, never from above."""
 
-ENGINES = {"jsep", "sctp", "dtls", "rtp"}
+ENGINES = {"jsep", "sctp", "dtls", "rtp", "sframe"}
 """Never import each other: transport/ is where they meet."""
 
 ONLY_IN = {

@@ -77,6 +77,10 @@ INTERFACES = {
     """,
     "RTCStatsReport": "entries forEach get has keys size values | items of_type toJSON",
     "RTCRtpScriptTransform": "| failures",
+    "SFrameTransform": "setEncryptionKey onerror | failures",
+    "SFrameEncrypterStream": "setEncryptionKey onerror | failures",
+    "SFrameDecrypterStream": "setEncryptionKey onerror | failures",
+    "SFrameTransformErrorEvent": "errorType keyID frame",
     "RTCRtpScriptTransformer": "generateKeyFrame sendKeyFrameRequest onkeyframerequest",
     "RTCEncodedVideoFrame": "type data getMetadata",
     "RTCEncodedAudioFrame": "data getMetadata",
@@ -138,6 +142,7 @@ DICTIONARIES = {
         synchronizationSource payloadType contributingSources rtpTimestamp receiveTime captureTime
         senderCaptureTimeOffset mimeType sequenceNumber audioLevel | rid
     """,
+    "SFrameTransformOptions": "cipherSuite",
     "RTCEncodedVideoFrameOptions": "metadata",
     "RTCEncodedAudioFrameOptions": "metadata",
 }
@@ -161,6 +166,11 @@ ENUMERATIONS = {
     "RTCIceRole": "unknown controlling controlled",
     "RTCSctpTransportState": "connecting connected closed",
     "RTCDataChannelState": "connecting open closing closed",
+    "SFrameCipherSuite": """
+        AES_128_CTR_HMAC_SHA256_80 AES_128_CTR_HMAC_SHA256_64 AES_128_CTR_HMAC_SHA256_32
+        AES_128_GCM_SHA256_128 AES_256_GCM_SHA512_128
+    """,
+    "SFrameTransformErrorEventType": "authentication keyID syntax",
 }
 """Each enumeration: the W3C's values | ours (ORTC's)."""
 
@@ -174,7 +184,8 @@ BEYOND = """
     MediaStream MediaStreamTrack MediaPlayer MediaRecorder MediaRelay MediaBlackhole MediaEncoder
     FileTransfer send_file receive_file
     AudioOutput CallbackSink EncodedMedia EncodedSource TrackSource TestPatternSource ToneSource
-    audio_frame audio_to_numpy video_frame video_to_numpy processed save_picture camera microphone screen
+    audio_frame audio_to_numpy video_frame video_planes video_to_numpy
+    processed save_picture camera microphone screen
 """
 """What else the package has: settings, errors, and media (which mediacapture-main leaves to the platform)."""
 
@@ -202,7 +213,7 @@ def test_objects_have_no_more_than_their_classes(name: str) -> None:
     """What a constructor sets counts as well."""
     source = inspect.getsource(getattr(rtcstack, name))
     set_in_methods = set(re.findall(r"\bself\.([a-zA-Z]\w*)(?:: [^=\n]+)? = ", source))
-    attributes = {"options", "readable", "writable"}  # of RTCRtpScriptTransformer
+    attributes = {"options", "readable", "writable"}  # of transformers and streams
     assert set_in_methods <= names(INTERFACES[name]) | attributes
 
 

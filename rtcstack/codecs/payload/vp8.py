@@ -12,7 +12,7 @@ from rtcstack.codecs.payload.base import DEFAULT_PAYLOAD_BYTES, PictureNumbers, 
 from rtcstack.errors import ParseError
 from rtcstack.rtp.frames import PayloadInfo
 
-__all__ = ["Vp8Depacketizer", "Vp8Packetizer"]
+__all__ = ["Vp8Depacketizer", "Vp8Packetizer", "vp8_frame_header"]
 
 # The payload descriptor (RFC 7741, section 4.2):
 #
@@ -84,15 +84,24 @@ class Vp8Depacketizer:
         if first & _S and not first & _PID:
             info.starts_frame = True
             if not data[0] & _NOT_KEY:
-                info.key_frame = True
-                if len(data) >= 10 and data[3:6] == _KEY_START_CODE:
-                    info.width = (data[7] << 8 | data[6]) & 0x3FFF
-                    info.height = (data[9] << 8 | data[8]) & 0x3FFF
+                info.key_frame, info.width, info.height = vp8_frame_header(data)
         return info
 
     def assemble(self, payloads: Sequence[PayloadInfo]) -> bytes:
         """The frame of its payloads."""
         return joined(payloads)
+
+
+def vp8_frame_header(data: bytes) -> tuple[bool, int | None, int | None]:
+    """Whether a frame needs no other, and if so its width and height, as far as its beginning tells.
+
+    Spec: RFC 6386, section 9.1.
+    """
+    if not data or data[0] & _NOT_KEY:
+        return False, None, None
+    if len(data) < 10 or data[3:6] != _KEY_START_CODE:
+        return True, None, None
+    return True, (data[7] << 8 | data[6]) & 0x3FFF, (data[9] << 8 | data[8]) & 0x3FFF
 
 
 class Vp8Packetizer:

@@ -1,8 +1,8 @@
 """Which of a generation's pairs do packets take, and which one is nominated?
 
 Packets take the best pair that works, or what the application has chosen, before any is nominated. The
-controlling agent nominates one, with the application's word if it wants to be asked; the controlled one follows
-its peer.
+controlling agent nominates one, with the application's word if it wants to be asked; the controlled one
+follows its peer.
 
 Spec: RFC 8445, sections 7.2.5.3.4, 7.3.1.5 and 8; webrtc-extensions, "RTCIceTransport extensions".
 """

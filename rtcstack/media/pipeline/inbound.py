@@ -132,7 +132,13 @@ class FrameSink(Protocol):
 
 
 class ReceiveTransform(Protocol):
-    """What received frames pass through before they are decoded."""
+    """What received frames pass through before they are decoded.
+
+    Attributes:
+        is_opaque: nothing can be read in them before.
+    """
+
+    is_opaque: bool
 
     def on_received(self, frame: EncodedFrame, codec: ReceivedCodec, sink: FrameSink) -> None:
         """A frame: hand it on to `sink`, changed or not, now or later, or drop it."""

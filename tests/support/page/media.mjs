@@ -3,6 +3,7 @@
 
 const CELLS = 16;
 const THUMB = [64, 48];
+const SQUARE = 16;
 
 const toBase64 = (bytes) => {
   let text = "";
@@ -29,7 +30,7 @@ const codeOf = (number) => {
 const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
 
 // A canvas that is painted at its frame rate, as a track.
-const cardTrack = ({ colours, width, height, frame_rate: frameRate }) => {
+const cardTrack = ({ colours, width, height, frame_rate: frameRate, squares }) => {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
@@ -43,6 +44,12 @@ const cardTrack = ({ colours, width, height, frame_rate: frameRate }) => {
       context.fillStyle = css(colour);
       context.fillRect(right * middle[0], lower * middle[1], middle[0], lower ? top - middle[1] : middle[1]);
     });
+    for (let i = 0; i < squares; i++) {
+      const grey = (i * 37) % 220;
+      context.fillStyle = css([grey, grey, grey]);
+      const left = (i * 97 + number * ((i % 7) + 1) * 3) % (width - SQUARE);
+      context.fillRect(left, (i * 57 + number * ((i % 5) + 1) * 2) % (top - SQUARE), SQUARE, SQUARE);
+    }
     const code = codeOf(number);
     for (let i = 0; i < CELLS; i++) {
       const [left, right] = [i, i + 1].map((cell) => Math.floor((cell * width) / CELLS));

@@ -23,6 +23,7 @@ from rtcstack.media.frames import (
     capture_time,
     set_capture_time,
     video_frame,
+    video_planes,
     video_to_numpy,
 )
 from rtcstack.media.reader import MAX_QUEUED
@@ -434,6 +435,58 @@ def test_numpy_there_and_back() -> None:
     assert (audio_to_numpy(planar) == samples).all()
     with pytest.raises(ValueError, match="samples"):
         audio_frame(np.zeros((4, 4), np.int16))
+
+
+def test_views_copy_nothing() -> None:
+    picture = av.VideoFrame(62, 48, "yuv420p")  # its lines are padded
+    for plane in picture.planes:
+        plane.update(bytes(range(plane.line_size % 256)) * (plane.buffer_size // (plane.line_size % 256)))
+    planes = video_planes(picture)
+    assert [plane.shape for plane in planes] == [(48, 62), (24, 31), (24, 31)]
+    assert (np.concatenate([plane.ravel() for plane in planes]) == picture.to_ndarray().ravel()).all()
+    line = picture.planes[0].line_size
+    picture.planes[0].update(b"\7" * line * 48)
+    assert (planes[0] == 7).all()
+    assert not any(plane.flags.writeable for plane in planes)
+    with pytest.raises(ValueError, match="rgb24"):
+        video_to_numpy(picture, copy=False)
+    with pytest.raises(ValueError, match="rgb565"):
+        video_planes(av.VideoFrame(8, 8, "rgb565le"))
+
+    for format_, shape, kind in (
+        ("rgb24", (48, 62, 3), np.uint8),
+        ("rgba", (48, 62, 4), np.uint8),
+        ("rgb48le", (48, 62, 3), np.uint16),
+        ("gray", (48, 62), np.uint8),
+        ("gray16le", (48, 62), np.uint16),
+    ):
+        pixels = np.random.default_rng(1).integers(0, 255, shape).astype(kind)
+        view = video_to_numpy(video_frame(pixels, format_), format_, copy=False)
+        assert view.shape == shape
+        assert view.dtype == kind
+        assert (view == pixels).all()
+        shared = video_frame(pixels, format_, copy=False)
+        pixels[3, 4] = 9
+        assert (video_to_numpy(shared, format_) == pixels).all()
+        assert not (view == pixels).all()
+    with pytest.raises(ValueError, match="CONTIGUOUS"):
+        video_frame(np.zeros((8, 8, 3), np.uint8)[:, ::2], copy=False)
+
+    samples = np.arange(960, dtype=np.int16).reshape(-1, 2)
+    sound = audio_frame(samples)
+    view = audio_to_numpy(sound, copy=False)
+    assert (view == samples).all()
+    sound.planes[0].update(bytes(samples.nbytes))
+    assert not view.any()
+    assert (audio_to_numpy(audio_frame(samples[::2, 0]), copy=False)[:, 0] == samples[::2, 0]).all()
+    with pytest.raises(ValueError, match="apart"):
+        audio_to_numpy(av.AudioFrame.from_ndarray(samples.T.copy(), format="s16p"), copy=False)
+
+
+@pytest.mark.skipif(not hasattr(av.video.plane.VideoPlane, "__dlpack__"), reason="PyAV before 17")
+def test_planes_speak_dlpack() -> None:
+    picture = video(64, 48)
+    assert (np.from_dlpack(picture.planes[0]) == video_planes(picture)[0]).all()
 
 
 def test_capture_time_stays_with_the_frame() -> None:

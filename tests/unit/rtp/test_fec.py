@@ -24,6 +24,7 @@ from rtcstack.rtp.fec import (
 )
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.header import make_header
+from rtcstack.rtp.outgoing import Outgoing, SendCounts
 from rtcstack.rtp.packet import RtpPacket, parse
 from rtcstack.rtp.parameters import ReceiveCodec, ReceiveSection
 from rtcstack.rtp.protection import MAX_OVERHEAD, Protection
@@ -164,6 +165,44 @@ class TestProtection:
         for _ in range(20):
             protection.on_report(0.0, 0.1)
         assert protection.overhead == 0
+
+    def test_far_away_few_losses_are_enough_and_it_ends_when_there_are_none_for_long(self) -> None:
+        protection = Protection()
+        protection.on_report(0.07, 0.2)  # one of fifteen
+        assert protection.overhead > 0
+        for _ in range(30):
+            protection.on_report(0.0, 0.2)
+            assert protection.overhead > 0
+        protection.on_report(0.0, 0.2)
+        assert protection.overhead == 0
+
+    @pytest.mark.parametrize("size", [1, 2, 10])
+    @pytest.mark.parametrize(
+        ("room", "most"), [(3.0, 1.0), (0.5, 0.5), (0.0, MAX_OVERHEAD), (None, MAX_OVERHEAD)]
+    )
+    def test_far_away_parity_comes_before_what_is_sent_again(
+        self, size: int, room: float | None, most: float
+    ) -> None:
+        protection = Protection()
+        protection.on_report(0.07, 0.2)
+        interval_s, frames, made, waited = 1 / 15, 300, 0, []
+        number, now, began = 0, 0.0, None
+        header, counts = make_header(SSRC), SendCounts()
+        rate_bps = 15 * 8 * size * 212
+        share = None if room is None else round(rate_bps * (1 + room))
+        for _ in range(frames):
+            now += interval_s
+            began = now if began is None else began
+            packets = [Outgoing(counts, header, MEDIA, number + i, 3000, b"x" * 200) for i in range(size)]
+            parity = protection.cover(packets, header, RED, PARITY, now, share)
+            number += size + len(parity)
+            made += len(parity)
+            if parity:
+                waited.append(now - began)
+                began = None
+        assert made <= most * frames * size + 5
+        if room and most * size > 0.5:  # more than a packet in two frames
+            assert max(waited[3:]) <= 0.1
 
     def test_short_round_trips_need_none(self) -> None:
         protection = Protection()

@@ -324,9 +324,32 @@ def test_under_loss_and_reordering_only_whole_decodable_frames_come_out(
         if not blind:  # where a start is told, whole means whole
             assert frame.data == frame_data(number, sizes[number], 40)
         assert number in keys | {0} or before == number - 1
+        if before is not None and before != number - 1:
+            assert frame.is_after_gap
+        elif blind is False and not loss and not reach:
+            assert not frame.is_after_gap or before is None
         before = number
     bench.wait(5.0)
     assert bench.assembler.deadline is None or bench.assembler.wants_key_frame
+
+
+class Sealed(Plain):
+    """Any picture may be a key frame, as far as its packets tell."""
+
+    def depacketize(self, payload: bytes) -> PayloadInfo:
+        info = super().depacketize(payload)
+        info.key_frame = bool(info.starts_frame)
+        return info
+
+
+def test_of_sealed_pictures_each_tells_whether_one_before_it_is_missing() -> None:
+    bench = Bench(Sealed())
+    stream = film(9, sizes=[3] * 9)
+    for i, picture in enumerate(stream):
+        bench.put(*(p for j, p in enumerate(picture) if (i, j) not in ((2, 1), (5, 0), (6, 2))))
+        bench.wait(0.2)
+    assert bench.numbers == [0, 1, 3, 4, 7, 8]
+    assert [frame.is_after_gap for frame in bench.frames] == [True, False, True, False, True, False]
 
 
 def test_padding_between_and_within_pictures() -> None:
