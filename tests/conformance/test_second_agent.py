@@ -43,6 +43,7 @@ LACKS = {
         "test_a_nomination_that_nobody_prevents_takes_its_course",
         "test_a_pair_that_does_not_work_rejects_its_selection_and_changes_nothing",
         "test_a_transport_without_a_connection",
+        "test_another_pair_is_selected_and_the_peer_follows",
         "test_another_pair_takes_over_when_the_selected_one_is_removed",
         "test_in_new_and_failed_nothing_is_selected",
         "test_packets_take_the_pair_that_is_selected",
