@@ -27,6 +27,7 @@ from rtcstack import (
 from rtcstack.api.icetransport import RTCIceTransport
 from rtcstack.config import IceSettings
 from rtcstack.ice import IceFeature
+from rtcstack.observe.apitrace import ApiTrace
 from rtcstack.ortc import RTCIceGatherer
 from rtcstack.ortc import RTCIceTransport as OwnIceTransport
 from rtcstack.testing import Host, VirtualLoop
@@ -488,3 +489,24 @@ async def test_a_transport_without_a_connection() -> None:
         await rejects(InvalidStateError, a.selectCandidatePair(pairs.listed[0]))
     for pc in it.ends:
         await pc.close()
+
+
+@pytest.mark.needs(IceFeature.PAIRS)
+async def test_a_trace_has_what_is_selected_and_removed() -> None:
+    trace = ApiTrace(stats_interval_s=None)
+    async with call(RTCConfiguration(settings=Settings(trace=trace))) as it:
+        await it.begin()
+        await it.settle()
+        selected = it.ice.getSelectedCandidatePair()
+        assert selected is not None
+        await it.ice.selectCandidatePair(selected)
+        await it.ice.removeCandidatePair(selected)
+        await asyncio.sleep(0)
+        told = [each for each in trace.entries if "CandidatePair" in each.type]
+        assert [each.type for each in told] == [
+            "selectCandidatePair",
+            "selectCandidatePairOnSuccess",
+            "removeCandidatePair",
+            "removeCandidatePairOnSuccess",
+        ]
+        assert selected.local.candidate in str(told[0].value)

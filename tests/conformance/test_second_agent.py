@@ -42,6 +42,7 @@ LACKS = {
         "test_a_nomination_that_is_prevented_leaves_the_pair_to_be_selected_later",
         "test_a_nomination_that_nobody_prevents_takes_its_course",
         "test_a_pair_that_does_not_work_rejects_its_selection_and_changes_nothing",
+        "test_a_trace_has_what_is_selected_and_removed",
         "test_a_transport_without_a_connection",
         "test_another_pair_is_selected_and_the_peer_follows",
         "test_another_pair_takes_over_when_the_selected_one_is_removed",
