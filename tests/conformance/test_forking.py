@@ -155,7 +155,6 @@ async def test_an_answer_that_comes_while_the_first_connects(wait_s: float) -> N
         await connected(it.caller, it.callees[3])
 
 
-@pytest.mark.needs(IceFeature.FORKING)
 async def test_back_to_the_one_that_answered_first() -> None:
     async with fork(media=True) as it:
         await it.take(0, "pranswer")

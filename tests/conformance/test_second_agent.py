@@ -30,7 +30,6 @@ LACKS = {
     },
     IceFeature.FORKING: {
         "test_an_answer_that_comes_while_the_first_connects",
-        "test_back_to_the_one_that_answered_first",
         "test_channels_to_the_one_before_end_with_an_error",
         "test_the_final_answer_of_another_peer_is_followed",
         "test_the_one_before_is_heard_no_more",
