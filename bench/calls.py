@@ -3,8 +3,8 @@
     python -m bench.calls                # all links and pairs, three minutes each
     python -m bench.calls --seconds 60 --links loss policer
 
-Real time, real sockets: a box between both ends delays, loses and queues (`tests/support/middlebox.py`). What is
-seen and heard is what the receiver's statistics say.
+Real time, real sockets: a box between both ends delays, loses and queues (`tests/support/middlebox.py`). What
+is seen and heard is what the receiver's statistics say.
 """
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ async def call(
         await sender.send(CAMERA)
         await sender.send(VOICE)
         async with connect(sender, receiver):
-            for transceiver in await receiver.transceivers():
-                watching.append(asyncio.ensure_future(_watch(transceiver)))
+            watching += [asyncio.ensure_future(_watch(each)) for each in await receiver.transceivers()]
             box.compete()
             await asyncio.sleep(WARM_UP_S)
             before, began, other = await _received(receiver), time.monotonic(), box.cubic_bps

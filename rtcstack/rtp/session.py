@@ -153,6 +153,10 @@ class RtpSession:
         self._now = now
         self._schedule_reports(now)
 
+    def pause(self) -> None:
+        """The transport can carry nothing, until `start` is called again: nothing is sent or reported."""
+        self._started = False
+
     def begin_changes(self) -> None:
         """A description is applied: what depends on all sections and streams is found out
         once, at its end."""
