@@ -13,10 +13,12 @@ from rtcstack.lazynames import lazy_names
 
 if TYPE_CHECKING:
     from rtcstack.api.blob import Blob
+    from rtcstack.api.candidatepair import RTCIceCandidatePair, RTCIceCandidatePairEvent
     from rtcstack.api.certificate import RTCCertificate, RTCDtlsFingerprint
     from rtcstack.api.configuration import (
         RTCBundlePolicy,
         RTCConfiguration,
+        RTCConfigurationTargetLatency,
         RTCIceServer,
         RTCIceTransportPolicy,
         RTCRtcpMuxPolicy,
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from rtcstack.api.errorevent import RTCErrorEvent
     from rtcstack.api.iceevents import RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent
     from rtcstack.api.icetransport import (
-        RTCIceCandidatePair,
         RTCIceGathererState,
         RTCIceParameters,
         RTCIceRole,
@@ -169,6 +170,7 @@ __all__ = [
     "RTCBundlePolicy",
     "RTCCertificate",
     "RTCConfiguration",
+    "RTCConfigurationTargetLatency",
     "RTCDTMFSender",
     "RTCDTMFToneChangeEvent",
     "RTCDataChannel",
@@ -189,6 +191,7 @@ __all__ = [
     "RTCErrorEvent",
     "RTCIceCandidate",
     "RTCIceCandidatePair",
+    "RTCIceCandidatePairEvent",
     "RTCIceConnectionState",
     "RTCIceGathererState",
     "RTCIceGatheringState",
@@ -300,6 +303,7 @@ _HOMES = {
     "RTCBundlePolicy": "rtcstack.api.configuration",
     "RTCCertificate": "rtcstack.api.certificate",
     "RTCConfiguration": "rtcstack.api.configuration",
+    "RTCConfigurationTargetLatency": "rtcstack.api.configuration",
     "RTCDTMFSender": "rtcstack.api.dtmf",
     "RTCDTMFToneChangeEvent": "rtcstack.api.dtmf",
     "RTCDataChannel": "rtcstack.api.datachannel",
@@ -319,7 +323,8 @@ _HOMES = {
     "RTCError": "rtcstack.errors",
     "RTCErrorEvent": "rtcstack.api.errorevent",
     "RTCIceCandidate": "rtcstack.api.description",
-    "RTCIceCandidatePair": "rtcstack.api.icetransport",
+    "RTCIceCandidatePair": "rtcstack.api.candidatepair",
+    "RTCIceCandidatePairEvent": "rtcstack.api.candidatepair",
     "RTCIceConnectionState": "rtcstack.api.states",
     "RTCIceGathererState": "rtcstack.api.icetransport",
     "RTCIceGatheringState": "rtcstack.api.states",

@@ -20,7 +20,7 @@ from pyee.base import EventEmitter
 from rtcstack.clock import timestamp_ms
 from rtcstack.slips import say_unknown
 
-__all__ = ["Event", "EventTarget", "Handler", "HandlerAttribute", "call_handler", "tap"]
+__all__ = ["CancelableEvent", "Event", "EventTarget", "Handler", "HandlerAttribute", "call_handler", "tap"]
 
 _logger = logging.getLogger("rtcstack.events")
 
@@ -54,6 +54,30 @@ class Event:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.type}>"
+
+
+class CancelableEvent(Event):
+    """An event that leads to something, unless a handler calls `preventDefault`.
+
+    Args:
+        type: the event's name.
+        cancelable: whether it can be kept from that.
+
+    Attributes:
+        cancelable: likewise.
+        defaultPrevented: whether somebody has.
+    """
+
+    __slots__ = ("cancelable", "defaultPrevented")
+
+    def __init__(self, type: str, *, cancelable: bool = True) -> None:  # noqa: A002 - the W3C's name
+        super().__init__(type)
+        self.cancelable = cancelable
+        self.defaultPrevented = False
+
+    def preventDefault(self) -> None:
+        """Keep what it leads to from happening; without effect where `cancelable` is False."""
+        self.defaultPrevented = self.cancelable
 
 
 def _wants_event(handler: Handler) -> bool:
@@ -163,7 +187,12 @@ class EventTarget(EventEmitter):
             self.remove_listener(type, listener)
 
     def dispatchEvent(self, event: Event) -> bool:
-        """Call the handlers of ``event.type``. Always True: these events cannot be cancelled."""
+        """Call the handlers of ``event.type``.
+
+        Returns:
+            False where one of them has prevented what the event leads to. A coroutine function begins to run
+            behind this.
+        """
         event.target = self
         if self._tap is not None:
             self._tap(event)
@@ -171,7 +200,7 @@ class EventTarget(EventEmitter):
             # nothing fails in silence
             error = getattr(event, "error", None)
             _logger.warning("%s: error that nobody listens for: %s", type(self).__name__, error)
-        return True
+        return not (isinstance(event, CancelableEvent) and event.defaultPrevented)
 
     def has_listeners(self, type: str) -> bool:  # noqa: A002 - the W3C's name
         """Whether anybody listens: saves making an event that nobody hears."""

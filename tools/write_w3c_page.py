@@ -43,7 +43,6 @@ _STRINGS = "plain strings"
 _EVENT = "events are made by the stack; their attributes are there"
 _BROWSER = "a browser's: no counterpart in a program"
 _PATTERN = "the pattern's own; those of tracks are beside it"
-_LATER = "not there yet"
 
 NOTES = {
     "RTCOfferAnswerOptions": _MAPPING,
@@ -95,17 +94,9 @@ NOTES = {
     "MediaStreamTrackProcessorInit": "arguments of `MediaStreamTrackProcessor`",
     "RTCStats": "statistics are mappings; [](stats.md) has their members",
     "RTCRtpTransceiver.rtpHeaderEncryptionNegotiated": "cryptex (RFC 9335) is not there yet",
-    "RTCIceTransport.onicecandidatepairadd": _LATER,
-    "RTCIceTransport.onicecandidatepairremove": _LATER,
-    "RTCIceTransport.onicecandidatepairnominate": _LATER,
-    "RTCIceTransport.selectCandidatePair": _LATER,
-    "RTCIceTransport.removeCandidatePair": _LATER,
-    "RTCIceCandidatePairEvent": _LATER,
-    "RTCIceCandidatePairEventInit": _LATER,
+    "RTCIceCandidatePairEventInit": _EVENT,
     "RTCRtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
     "RTCConfiguration.rtpHeaderEncryptionPolicy": "cryptex (RFC 9335) is not there yet",
-    "RTCConfiguration.targetLatency": _LATER,
-    "RTCConfigurationTargetLatency": _LATER,
     "RTCRtpReceiver.disableHardwareDecoding": "decoders are software",
     "RTCRtpSender.disableHardwareEncoding": "`MediaSettings.encoders` names the encoder",
     "Navigator": _BROWSER,

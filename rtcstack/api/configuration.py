@@ -1,6 +1,6 @@
 """RTCConfiguration and what it is made of.
 
-Spec: webrtc-pc, section 4.2; webrtc-extensions (alwaysNegotiateDataChannels).
+Spec: webrtc-pc, section 4.2; webrtc-extensions (alwaysNegotiateDataChannels, targetLatency).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RTCBundlePolicy",
     "RTCConfiguration",
+    "RTCConfigurationTargetLatency",
     "RTCIceServer",
     "RTCIceTransportPolicy",
     "RTCRtcpMuxPolicy",
@@ -63,6 +64,13 @@ class RTCRtcpMuxPolicy(StrEnum):
     REQUIRE = "require"
 
 
+class RTCConfigurationTargetLatency(StrEnum):
+    """What the network link is to be optimized for (webrtc-extensions, RTCConfiguration target latency)."""
+
+    LOWEST = "lowest"
+    NONE = "none"
+
+
 @dataclass(slots=True)
 class RTCIceServer:
     """One STUN or TURN service.
@@ -91,9 +99,12 @@ class RTCConfiguration:
         certificates: what identifies this end; one is generated when none is given.
         iceCandidatePoolSize: 0 to 255; candidates gathered ahead of the first description.
         alwaysNegotiateDataChannels: offer the data section even without a data channel.
+        targetLatency: "lowest" or "none"; may be changed at any time. A hint for the network link (a slice of
+            a mobile network), which a Python program has no say in: it is kept, and changes nothing. How
+            long media waits here is `RTCRtpReceiver.jitterBufferTarget`.
         settings: what lies beyond the W3C, see `Settings`.
 
-    Spec: webrtc-pc, section 4.2.1.
+    Spec: webrtc-pc, section 4.2.1; webrtc-extensions.
     """
 
     iceServers: Sequence[RTCIceServer] = field(default_factory=list, repr=False)
@@ -103,6 +114,7 @@ class RTCConfiguration:
     certificates: Sequence[RTCCertificate] = field(default_factory=list)
     iceCandidatePoolSize: int = 0
     alwaysNegotiateDataChannels: bool = False
+    targetLatency: RTCConfigurationTargetLatency | str = RTCConfigurationTargetLatency.LOWEST
     settings: Settings = field(default_factory=Settings)
 
 
@@ -135,6 +147,7 @@ def validated(value: object) -> RTCConfiguration:
         certificates=list(given.certificates or ()),
         iceCandidatePoolSize=enforce_range("iceCandidatePoolSize", given.iceCandidatePoolSize, 0, 255),
         alwaysNegotiateDataChannels=bool(given.alwaysNegotiateDataChannels),
+        targetLatency=enum_member(RTCConfigurationTargetLatency, "targetLatency", given.targetLatency),
     )
     check_features(ice_config(result))
     return result

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rtcstack.connection.connection import Connection
     from rtcstack.connection.transportentry import TransportEntry
     from rtcstack.dtls.events import DtlsFailed
-    from rtcstack.ice import Address, IceServer, IceState, PairView
+    from rtcstack.ice import Address, IceServer, IceState, PairNews, PairView
     from rtcstack.sctp.channel import Channel
     from rtcstack.sdp import Candidate
 
@@ -129,18 +129,37 @@ class ConnectionEvents:
         """See `ConnectionObserver`."""
         self._target.dispatchEvent(server_error(server.url, local, code, text))
 
-    def on_path(self, entry: TransportEntry, state: IceState | None, pair: PairView | None) -> None:
+    def on_path(
+        self,
+        entry: TransportEntry,
+        state: IceState | None,
+        pair: PairView | None,
+        *,
+        is_unselected: bool = False,
+    ) -> None:
         """See `ConnectionObserver`; to change the selected candidate pair and state (webrtc-pc, 5.6)."""
 
         def task() -> None:
             slots, names = self._faces.slots(entry), []
-            if pair is not None:
+            if pair is not None or is_unselected:
                 slots.select(pair)
                 names.append("selectedcandidatepairchange")
             if state is not None:
                 slots.state = state
                 names.append("statechange")
             self._tell_ice(entry, *names)
+            if state == "failed":
+                slots.pairs.fail()
+
+        self._queue(task)
+
+    def on_pair(self, entry: TransportEntry, news: PairNews, pair: PairView) -> None:
+        """See `ConnectionObserver`."""
+
+        def task() -> None:
+            shown = self._faces.shown(entry)
+            target = None if shown is None else shown.iceTransport
+            self._faces.slots(entry).pairs.on_news(news, pair, target)
 
         self._queue(task)
 

@@ -99,7 +99,7 @@ class Faces:
         if face is None and entry.in_use:
             face = self._transports[entry] = RTCDtlsTransport(self.slots(entry))
         elif face is None:
-            slots = TransportSlots(entry)
+            slots = TransportSlots(entry, self._home)
             slots.close()
             face = RTCDtlsTransport(slots)
             self._remember(entry, face)
@@ -114,7 +114,7 @@ class Faces:
         """What is shown of a transport, whether anybody looks or not."""
         slots = self._slots.get(entry)
         if slots is None:
-            slots = self._slots[entry] = TransportSlots(entry)
+            slots = self._slots[entry] = TransportSlots(entry, self._home)
         return slots
 
     def shown(self, entry: TransportEntry) -> RTCDtlsTransport | None:

@@ -5,20 +5,22 @@ Spec: webrtc-pc, section 5.6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from rtcstack.api.description import RTCIceCandidate
+from rtcstack.api.candidatepair import RTCIceCandidatePair
+from rtcstack.api.home import Home, Resident, at_home
 from rtcstack.api.iceparameters import RTCIceParameters
 from rtcstack.events import EventTarget, HandlerAttribute
 from rtcstack.ice import GatheringState, IceState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+    from typing import Any
 
-    from rtcstack.ice import PairView
-    from rtcstack.sdp.candidate import Candidate
+    from rtcstack.api.candidatepairs import CandidatePairs
+    from rtcstack.api.description import RTCIceCandidate
+    from rtcstack.promises import Operation
 
 __all__ = [
     "RTCIceCandidatePair",
@@ -28,9 +30,6 @@ __all__ = [
     "RTCIceTransport",
     "RTCIceTransportState",
 ]
-
-Credentials = tuple[str, str]
-"""A ufrag and a password."""
 
 RTCIceGathererState = GatheringState
 RTCIceTransportState = IceState
@@ -44,52 +43,16 @@ class RTCIceRole(StrEnum):
     CONTROLLED = "controlled"
 
 
-@dataclass(frozen=True, slots=True)
-class RTCIceCandidatePair:
-    """A local and a remote candidate.
+class PathSource(Protocol):
+    """What a path is read from.
 
     Attributes:
-        local: this end's candidate.
-        remote: the peer's.
-
-    Spec: webrtc-pc, section 5.6.4.
+        home: the loop that it lives on.
+        pairs: its candidate pairs.
     """
 
-    local: RTCIceCandidate
-    remote: RTCIceCandidate
-
-
-def remote_candidate(candidate: Candidate, mid: str, parameters: Credentials | None) -> RTCIceCandidate:
-    """A candidate of the peer's as an object.
-
-    Args:
-        candidate: as signalled, or as a check has taught it.
-        mid: what candidates are signalled with.
-        parameters: the peer's credentials, where they are known.
-    """
-    ufrag = None if parameters is None else parameters[0]
-    return RTCIceCandidate(f"candidate:{candidate}", sdpMid=mid, usernameFragment=ufrag)
-
-
-def candidate_pair(
-    pair: PairView, mid: str, parameters: Credentials | None, local: Iterable[RTCIceCandidate]
-) -> RTCIceCandidatePair:
-    """To create an RTCIceCandidatePair (webrtc-pc, section 5.6.4).
-
-    Args:
-        pair: its candidates.
-        mid, parameters: see `remote_candidate`.
-        local: the candidates of ours that were told: if it is one of them, it is that object.
-    """
-    text = f"candidate:{pair.local}"
-    own = next((each for each in local if each.candidate == text), None)
-    return RTCIceCandidatePair(
-        own or RTCIceCandidate(text, sdpMid=mid), remote_candidate(pair.remote, mid, parameters)
-    )
-
-
-class PathSource(Protocol):
-    """What a path is read from."""
+    home: Home
+    pairs: CandidatePairs
 
     @property
     def is_controlling(self) -> bool | None:
@@ -124,21 +87,38 @@ class PathSource(Protocol):
         """The peer's, once they are known."""
 
 
-class RTCIceTransport(EventTarget):
+class RTCIceTransport(EventTarget, Resident):
     """The path that packets take.
 
-    Events: statechange, gatheringstatechange, selectedcandidatepairchange.
+    Events: statechange, gatheringstatechange, selectedcandidatepairchange; with an RTCIceCandidatePairEvent
+    icecandidatepairadd, icecandidatepairremove and icecandidatepairnominate.
 
-    Spec: webrtc-pc, section 5.6.
+    Before the controlling end nominates a pair, "icecandidatepairnominate" asks for a word, if anybody
+    listens: its `preventDefault` leaves the pair as it is, and all pairs that work go on being checked.
+    Packets take the best one meanwhile, but the state does not become "completed". That pair is not proposed
+    again before it is selected; a better one is. "icecandidatepairremove" cannot be prevented: pairs are
+    removed where there is no choice, and none to free a candidate.
+
+    Spec: webrtc-pc, section 5.6; webrtc-extensions, section "RTCIceTransport extensions".
     """
 
     onstatechange = HandlerAttribute("statechange")
     ongatheringstatechange = HandlerAttribute("gatheringstatechange")
     onselectedcandidatepairchange = HandlerAttribute("selectedcandidatepairchange")
 
+    onicecandidatepairadd = HandlerAttribute("icecandidatepairadd")
+    onicecandidatepairremove = HandlerAttribute("icecandidatepairremove")
+    onicecandidatepairnominate = HandlerAttribute("icecandidatepairnominate")
+
     def __init__(self, source: PathSource) -> None:
         super().__init__()
         self._source = source
+        self._home = source.home
+
+    def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        super()._add_event_handler(event, k, v)
+        if event == "icecandidatepairnominate":
+            self._source.pairs.hold()
 
     @property
     def role(self) -> RTCIceRole:
@@ -182,3 +162,55 @@ class RTCIceTransport(EventTarget):
     def getRemoteParameters(self) -> RTCIceParameters | None:
         """The peer's credentials, once a remote description has told them."""
         return self._source.remote_parameters
+
+    @at_home
+    def selectCandidatePair(self, candidatePair: RTCIceCandidatePair) -> Operation[None]:
+        """Have packets take another pair, and stay on it while it works, whatever its priority.
+
+        They do at once if a check of the pair was answered lately, otherwise when one is. The controlling end
+        then nominates it (and asks, see above); a controlled end's packets take it until the peer nominates
+        another one.
+
+        Args:
+            candidatePair: of "icecandidatepairadd", or `getSelectedCandidatePair`.
+
+        Returns:
+            Settled when packets take the pair, with the events of the change fired. Rejected with
+            InvalidStateError: the transport is "new", "failed" or "closed", or a nomination is being decided;
+            NotFoundError: not a pair of this transport, or not any more;
+            OperationError: the pair does not work, or another was selected before it did;
+            NotSupportedError: the ICE agent in use cannot do it.
+
+        Raises:
+            TypeError: not an RTCIceCandidatePair.
+
+        Spec: webrtc-extensions, section "RTCIceTransport extensions".
+        """
+        return self._source.pairs.select(_as_pair(candidatePair), self._source.state)
+
+    @at_home
+    def removeCandidatePair(self, candidatePair: RTCIceCandidatePair) -> Operation[None]:
+        """Do without a pair, for as long as this generation of ICE is in use.
+
+        No check is made or answered on it any more, and no packet takes it. If packets took it, they take the
+        best other one that works; without any, `getSelectedCandidatePair` is None and the state "checking".
+
+        Args:
+            candidatePair: see `selectCandidatePair`.
+
+        Returns:
+            Settled when it is gone, and "icecandidatepairremove" fired. Rejected as `selectCandidatePair` is,
+            but for OperationError.
+
+        Raises:
+            TypeError: not an RTCIceCandidatePair.
+
+        Spec: webrtc-extensions, section "RTCIceTransport extensions".
+        """
+        return self._source.pairs.remove(_as_pair(candidatePair), self._source.state, self)
+
+
+def _as_pair(argument: object) -> RTCIceCandidatePair:
+    if not isinstance(argument, RTCIceCandidatePair):
+        raise TypeError(f"candidatePair must be an RTCIceCandidatePair, not {type(argument).__name__}")
+    return argument

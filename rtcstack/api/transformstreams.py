@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from rtcstack.api.encodedframes import Frame, RTCEncodedAudioFrame, RTCEncodedVideoFrame, taken_out
 from rtcstack.errors import InvalidStateError
-from rtcstack.events import Event
+from rtcstack.events import CancelableEvent
 from rtcstack.promises import Operation, rejected, settled
 
 __all__ = ["KeyFrameRequestEvent", "Readable", "ThroughReadable", "ThroughWritable", "Writable"]
@@ -22,7 +22,7 @@ MAX_QUEUED = 60
 """Frames that wait for the transform; beyond, the oldest is dropped."""
 
 
-class KeyFrameRequestEvent(Event):
+class KeyFrameRequestEvent(CancelableEvent):
     """The peer cannot go on without a key frame; unless `preventDefault` is called, the encoder makes one.
 
     Args:
@@ -32,18 +32,11 @@ class KeyFrameRequestEvent(Event):
     Spec: webrtc-encoded-transform, section 5.8.
     """
 
-    __slots__ = ("defaultPrevented", "rid")
-
-    cancelable = True
+    __slots__ = ("rid",)
 
     def __init__(self, type: str, rid: str | None = None) -> None:  # noqa: A002 - the W3C's name
         super().__init__(type)
         self.rid = rid
-        self.defaultPrevented = False
-
-    def preventDefault(self) -> None:
-        """Let the encoder go on as it is: the application answers the request itself."""
-        self.defaultPrevented = True
 
 
 class _Writes(Protocol):

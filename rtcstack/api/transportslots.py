@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtcstack.api.icetransport import RTCIceParameters, candidate_pair, remote_candidate
+from rtcstack.api.candidatepair import remote_candidate
+from rtcstack.api.candidatepairs import CandidatePairs
+from rtcstack.api.iceparameters import RTCIceParameters
 from rtcstack.dtls.events import DtlsState
 from rtcstack.ice import GatheringState, IceState
 
 if TYPE_CHECKING:
+    from rtcstack.api.candidatepair import RTCIceCandidatePair
     from rtcstack.api.description import RTCIceCandidate
-    from rtcstack.api.icetransport import RTCIceCandidatePair
+    from rtcstack.api.home import Home
     from rtcstack.connection.transportentry import TransportEntry
     from rtcstack.ice import PairView
 
@@ -25,17 +28,23 @@ class TransportSlots:
 
     Args:
         entry: the transport.
+        home: of the connection.
 
     Attributes:
         state: [[IceTransportState]].
         gathering_state: [[IceGathererState]].
         selected_pair: [[SelectedCandidatePair]], or None.
+        pairs: [[CandidatePairs]].
         dtls_state: [[DtlsTransportState]].
     """
 
-    __slots__ = ("_local", "_ufrag", "dtls_state", "entry", "gathering_state", "selected_pair", "state")
+    __slots__ = (
+        *("_local", "_ufrag"),
+        *("dtls_state", "entry", "gathering_state", "home", "pairs", "selected_pair", "state"),
+    )
 
-    def __init__(self, entry: TransportEntry) -> None:
+    def __init__(self, entry: TransportEntry, home: Home) -> None:
+        self.home = home
         self.entry = entry
         self.state = IceState.NEW
         self.gathering_state = GatheringState.NEW
@@ -43,6 +52,9 @@ class TransportSlots:
         self.dtls_state = DtlsState.NEW
         self._local: list[RTCIceCandidate] = []
         self._ufrag: str | None = None
+        self.pairs = CandidatePairs(
+            entry.agent, lambda: self._local, lambda: (entry.mid, entry.remote_parameters)
+        )
 
     @property
     def is_controlling(self) -> bool | None:
@@ -80,13 +92,13 @@ class TransportSlots:
             self._local, self._ufrag = [], candidate.usernameFragment
         self._local.append(candidate)
 
-    def select(self, pair: PairView) -> None:
-        """Packets take this pair."""
-        entry = self.entry
-        self.selected_pair = candidate_pair(pair, entry.mid, entry.remote_parameters, self._local)
+    def select(self, pair: PairView | None) -> None:
+        """Packets take this pair, or none any more."""
+        self.selected_pair = None if pair is None else self.pairs.shown(pair)
 
     def close(self) -> None:
         """Both are closed, and nobody is told."""
         self.state = IceState.CLOSED
         self.selected_pair = None
         self.dtls_state = DtlsState.CLOSED
+        self.pairs.close()

@@ -15,7 +15,7 @@ from rtcstack.connection.config import ConnectionConfig
 from rtcstack.dtls.events import DtlsConnected, DtlsEvent, DtlsFailed, DtlsRole, DtlsState
 from rtcstack.dtls.fingerprint import Fingerprint as DtlsFingerprint
 from rtcstack.entropy import random_bytes
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairNews, PairView
 from rtcstack.jsep.intents import LocalTransport
 from rtcstack.jsep.session import Transport as TransportAgreement
 from rtcstack.platform import Network
@@ -83,9 +83,19 @@ class PathObserver(Protocol):
     def on_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A STUN or TURN server failed."""
 
-    def on_path(self, entry: TransportEntry, state: IceState | None, pair: PairView | None) -> None:
+    def on_path(
+        self,
+        entry: TransportEntry,
+        state: IceState | None,
+        pair: PairView | None,
+        *,
+        is_unselected: bool = False,
+    ) -> None:
         """A transport's ICE state, the pair that its packets take, or both have changed; None for what has
-        not."""
+        not. With `is_unselected` they take none any more."""
+
+    def on_pair(self, entry: TransportEntry, news: PairNews, pair: PairView) -> None:
+        """There is something to tell of a candidate pair of a transport's."""
 
     def on_dtls_state(self, entry: TransportEntry, failure: DtlsFailed | None) -> None:
         """A transport's DTLS state changed; with the reason, if it has failed."""
@@ -153,6 +163,7 @@ class TransportEntry:
         self.in_use = False
         self._first_role: bool | None = None
         self._is_started = False
+        self._peer = self._association = 0
         from rtcstack.transport import Transport
 
         self.transport = Transport(
@@ -281,6 +292,10 @@ class TransportEntry:
             return
         if ice.remote_ufrag is None and remote.ice_ufrag == self._stale_remote_ufrag:
             return  # the peer has not answered the restart yet
+        if agreement.peer != self._peer:
+            self._peer = agreement.peer
+            self.remote_candidates = []
+            ice.start_anew(remote.ice_ufrag, remote.ice_pwd, remote_is_lite=remote.ice_lite)
         if ice.remote_ufrag in (None, remote.ice_ufrag):
             if ice.remote_ufrag is None:
                 self._is_started = True
@@ -298,10 +313,13 @@ class TransportEntry:
             if remote.end_of_candidates:
                 ice.end_of_remote_candidates()
         if agreement.dtls_role is not None:
-            self.transport.start_dtls(
-                DtlsRole(agreement.dtls_role),
-                [DtlsFingerprint.normalised(f.algorithm, f.value) for f in remote.fingerprints],
-            )
+            role = DtlsRole(agreement.dtls_role)
+            fingerprints = [DtlsFingerprint.normalised(f.algorithm, f.value) for f in remote.fingerprints]
+            if agreement.association == self._association:
+                self.transport.start_dtls(role, fingerprints)
+            else:
+                self._association = agreement.association
+                self.transport.restart_dtls(role, fingerprints)
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """A candidate of the peer's current generation."""
@@ -322,13 +340,19 @@ class TransportEntry:
         """Passed on."""
         self._owner.paths.on_server_error(server, local, code, text)
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         """Passed on; a path that has failed for good takes the channels with it."""
         if state is not None:
             self._give_up_later(failed=state is IceState.FAILED)
-        self._owner.paths.on_path(self, state, pair)
+        self._owner.paths.on_path(self, state, pair, is_unselected=is_unselected)
         if state is not None:
             self._hold()
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        """Passed on."""
+        self._owner.paths.on_pair(self, news, pair)
 
     def _give_up_later(self, *, failed: bool) -> None:
         if self._abandon_timer is not None:
@@ -370,6 +394,8 @@ class TransportEntry:
         self.dtls_state = state
         if isinstance(event, DtlsConnected):
             self.dtls_details = event
+        elif state is DtlsState.NEW:
+            self.dtls_details = None
         if self._media is not None:
             if state is DtlsState.CONNECTED and self.transport.dtls.srtp_keys is not None:
                 self._media.opened()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rtcstack.engine import Run
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairNews, PairView
 from rtcstack.platform import Network
 from rtcstack.sdp import Candidate
 
@@ -36,7 +36,12 @@ class _Unheard:
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """Never called."""
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
+        """Never called."""
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
         """Never called."""
 
     def on_datagrams(

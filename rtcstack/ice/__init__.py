@@ -21,11 +21,13 @@ if TYPE_CHECKING:
         IceReport,
         IceState,
         LocalCandidate,
+        PairKey,
+        PairNews,
         PairReport,
         PairView,
     )
     from rtcstack.ice.factory import make_agent
-    from rtcstack.ice.features import FEATURES, IceFeature, check_features
+    from rtcstack.ice.features import FEATURES, IceFeature, check_features, lacking
     from rtcstack.ice.mux import UdpMux
     from rtcstack.ice.tcp import TcpMux
 
@@ -42,12 +44,15 @@ __all__ = [
     "IceServer",
     "IceState",
     "LocalCandidate",
+    "PairKey",
+    "PairNews",
     "PairReport",
     "PairView",
     "ServerScheme",
     "TcpMux",
     "UdpMux",
     "check_features",
+    "lacking",
     "make_agent",
     "parse_server_uri",
     "shown_uri",
@@ -66,12 +71,15 @@ _HOMES = {
     "IceServer": "rtcstack.ice.config",
     "IceState": "rtcstack.ice.contract",
     "LocalCandidate": "rtcstack.ice.contract",
+    "PairKey": "rtcstack.ice.contract",
+    "PairNews": "rtcstack.ice.contract",
     "PairReport": "rtcstack.ice.contract",
     "PairView": "rtcstack.ice.contract",
     "ServerScheme": "rtcstack.ice.config",
     "TcpMux": "rtcstack.ice.tcp",
     "UdpMux": "rtcstack.ice.mux",
     "check_features": "rtcstack.ice.features",
+    "lacking": "rtcstack.ice.features",
     "make_agent": "rtcstack.ice.factory",
     "parse_server_uri": "rtcstack.ice.config",
     "shown_uri": "rtcstack.ice.config",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from rtcstack.clock import monotonic
@@ -14,10 +15,11 @@ from rtcstack.engine import Address, Run
 from rtcstack.ice.addresses import Addresses
 from rtcstack.ice.carriers import Carrier
 from rtcstack.ice.config import IceConfig
-from rtcstack.ice.contract import IceObserver, IceReport, PairView
+from rtcstack.ice.contract import IceObserver, IceReport, PairKey, PairNews, PairView
 from rtcstack.ice.engine import (
     Arrival,
     CandidateFound,
+    ChoiceEnded,
     ConnectTcp,
     GatheringDone,
     GatheringState,
@@ -25,6 +27,9 @@ from rtcstack.ice.engine import (
     IceEvent,
     IceState,
     Pair,
+    PairAdded,
+    PairProposed,
+    PairRemoved,
     PairSelected,
     PathsReleased,
     RelayLost,
@@ -49,6 +54,12 @@ from rtcstack.sdp.candidate import Candidate
 __all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
 
 logger = logging.getLogger("rtcstack.ice.agent")
+
+
+def _view(pair: Pair) -> PairView:
+    """A pair as it is now."""
+    return PairView(pair.local, pair.remote.candidate, (pair.path.id, pair.remote.address))
+
 
 _OF_GATHERING = (CandidateFound, GatheringDone, ServerFailed)
 
@@ -275,6 +286,14 @@ class IceAgent:
         self._transmit(now)
         self.wake()
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool = False) -> None:
+        """Another peer has answered in place of the one before; see `AnyIceAgent`."""
+        now = monotonic()
+        self._routes.clear()  # what the one before sends is nobody's any more
+        self.engine.start_anew(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
+        self._transmit(now)
+        self.wake()
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
         if self.state is IceState.CLOSED:
@@ -310,6 +329,40 @@ class IceAgent:
         if generation is self.engine.newest:
             self.engine.end_of_remote_candidates()
             self.wake()
+
+    # -- pairs of the application's choice --------------------------------------------------------
+
+    def hold_nominations(self) -> None:
+        """From now on nominate no pair without a word; see `AnyIceAgent`."""
+        self.engine.hold_nominations()
+
+    def answer_nomination(self, pair: PairKey, *, accepted: bool) -> None:
+        """Say whether a pair that was proposed may be nominated; see `AnyIceAgent`."""
+        self._with(pair, partial(self.engine.answer, accepted=accepted))
+
+    def select_pair(self, pair: PairKey) -> bool:
+        """Have packets take a pair; see `AnyIceAgent`."""
+        return bool(self._with(pair, self.engine.select))
+
+    def remove_pair(self, pair: PairKey) -> None:
+        """Forget a pair for good; see `AnyIceAgent`."""
+        self._with(pair, self.engine.remove)
+
+    def _with(self, key: PairKey, act: Callable[[Pair, float], bool | None]) -> bool | None:
+        """Do something with a pair, if there is one with this key; what comes of it is told later."""
+        if self.is_broken or self.state is IceState.CLOSED:
+            return None
+        now = monotonic()
+        result = None
+        try:
+            pair = self.engine.find_pair(*key)
+            if pair is not None:
+                result = act(pair, now)
+            self._transmit(now)
+        except Exception as exc:  # a fault of ours ends this agent alone
+            self.on_fault(exc)
+        self.wake()
+        return result
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""
@@ -562,10 +615,18 @@ class IceAgent:
                     logger.info("%s: %s", self.name, explain(self.engine))
                 observer.on_ice_path(state, None)
             case PairSelected(pair, state):
-                self.selected_pair = PairView(pair.local, pair.remote.candidate)
+                self.selected_pair = None if pair is None else _view(pair)
                 self.state = state or self.state
                 logger.info("%s: %s, packets take %s", self.name, self.state, pair)
-                observer.on_ice_path(state, self.selected_pair)
+                observer.on_ice_path(state, self.selected_pair, is_unselected=pair is None)
+            case PairAdded(pair):
+                observer.on_ice_pair(PairNews.ADDED, _view(pair))
+            case PairRemoved(pair):
+                observer.on_ice_pair(PairNews.REMOVED, _view(pair))
+            case PairProposed(pair):
+                observer.on_ice_pair(PairNews.PROPOSED, _view(pair))
+            case ChoiceEnded(pair, works):
+                observer.on_ice_pair(PairNews.CHOSEN if works else PairNews.NOT_CHOSEN, _view(pair))
             case CandidateFound(ufrag, candidate, server):
                 logger.debug("%s: local candidate %s", self.name, candidate)
                 observer.on_ice_candidate(candidate, ufrag, server)

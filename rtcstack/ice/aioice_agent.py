@@ -22,8 +22,16 @@ from rtcstack.engine import Address, Run
 from rtcstack.entropy import random_bytes
 from rtcstack.ice.aioice_connection import AioiceConnection
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
-from rtcstack.ice.contract import GatheringState, IceObserver, IceReport, IceState, LocalCandidate, PairView
-from rtcstack.ice.features import FEATURES
+from rtcstack.ice.contract import (
+    GatheringState,
+    IceObserver,
+    IceReport,
+    IceState,
+    LocalCandidate,
+    PairKey,
+    PairView,
+)
+from rtcstack.ice.features import FEATURES, IceFeature, lacking, say_once
 from rtcstack.ice.interfaces import host_addresses
 from rtcstack.ice.lookups import Lookups
 from rtcstack.ice.tasks import AgentTasks
@@ -254,6 +262,10 @@ class AioiceAgent:
             wait_s, reason = self.config.failed_timeout_s, "no pair was nominated in time"
             at.limit = self._tasks.loop.call_later(wait_s, self._give_up, at, reason)
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool = False) -> None:
+        """Not heeded; see `AnyIceAgent`."""
+        logger.error("%s: the ICE agent 'aioice' stays with the peer that answered first", self.name)
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
         wanted = self.config.options.remote_candidate_filter
@@ -289,6 +301,23 @@ class AioiceAgent:
             await at.add_remote_candidate(None)
             self._on_fed(at)
             self._maybe_completed()
+
+    # -- pairs of the application's choice: aioice has its own -------------------------------------
+
+    def hold_nominations(self) -> None:
+        """Not heeded; see `AnyIceAgent`."""
+        say_once("the ICE agent 'aioice' asks nobody before it nominates a pair, and tells of no other")
+
+    def answer_nomination(self, pair: PairKey, *, accepted: bool) -> None:
+        """Nothing was proposed."""
+
+    def select_pair(self, pair: PairKey) -> bool:
+        """Refused; see `AnyIceAgent`."""
+        raise lacking(self.config, IceFeature.PAIRS, "selectCandidatePair")
+
+    def remove_pair(self, pair: PairKey) -> None:
+        """Refused; see `AnyIceAgent`."""
+        raise lacking(self.config, IceFeature.PAIRS, "removeCandidatePair")
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from rtcstack.engine import Address, Run
@@ -27,21 +28,39 @@ __all__ = [
     "IceReport",
     "IceState",
     "LocalCandidate",
+    "PairKey",
+    "PairNews",
     "PairReport",
     "PairView",
 ]
 
 
+PairKey = tuple[int, Address]
+"""Tells a pair from all others that an agent has, for as long as it has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PairView:
-    """A candidate pair at the time when it was selected.
+    """A candidate pair at the time when it was told of.
 
     Attributes:
         local, remote: its candidates.
+        key: of the pair; None where the agent tells of selected pairs only.
     """
 
     local: Candidate
     remote: Candidate
+    key: PairKey | None = None
+
+
+class PairNews(Enum):
+    """What an agent with `IceFeature.PAIRS` tells of its pairs."""
+
+    ADDED = "formed"
+    REMOVED = "gone, and not by `remove_pair`"
+    PROPOSED = "would be nominated, and waits for `answer_nomination`"
+    CHOSEN = "packets take it, as `select_pair` wanted"
+    NOT_CHOSEN = "packets do not take it: it does not work, is gone, or another was chosen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +145,19 @@ class IceObserver(Protocol):
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """A server failed."""
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         """The state changed, the pair that packets take, or both at once.
 
         Args:
             state: the new one, or None where it stays.
             pair: likewise.
+            is_unselected: packets take no pair any more; `pair` is None.
         """
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        """There is something to tell of a pair."""
 
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None
@@ -249,11 +274,52 @@ class AnyIceAgent(Protocol):
             remote_is_lite: the peer answers checks but makes none.
         """
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool = False) -> None:
+        """Another peer has answered what the one before had answered provisionally: check its candidates in
+        place of that one's, with the candidates of ours that both were told. The role stays.
+
+        An agent without `IceFeature.FORKING` says in the log that it stays with the first.
+
+        Args:
+            ufrag, pwd: the other peer's.
+            remote_is_lite: it answers checks but makes none.
+        """
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a trickled candidate of the peer's newest generation."""
 
     def end_of_remote_candidates(self) -> None:
         """The peer's newest generation is complete."""
+
+    # -- pairs of the application's choice, with `IceFeature.PAIRS` -------------------------------
+
+    def hold_nominations(self) -> None:
+        """From now on nominate no pair without a word: `PairNews.PROPOSED` asks for it. Packets do not wait.
+
+        An agent without the feature says once in the log that it does not heed this.
+        """
+
+    def answer_nomination(self, pair: PairKey, *, accepted: bool) -> None:
+        """Say whether a pair that was proposed may be nominated; one that may not is not proposed again
+        before it is selected. A word on what is not proposed any more changes nothing."""
+
+    def select_pair(self, pair: PairKey) -> bool:
+        """Have packets take a pair, once it is known to work, and stay on it while it does. `PairNews.CHOSEN`
+        or `NOT_CHOSEN` is told once, unless the agent is closed or has failed before.
+
+        Returns:
+            Whether there is such a pair; otherwise nothing will be told.
+
+        Raises:
+            NotSupportedError: the agent does not have the feature.
+        """
+
+    def remove_pair(self, pair: PairKey) -> None:
+        """Forget a pair for good: no check is made or answered on it any more, and no packet takes it.
+
+        Raises:
+            NotSupportedError: the agent does not have the feature.
+        """
 
     def send_runs(self, runs: list[Run]) -> None:
         """Send packets on the selected pair; dropped when there is none, or consent has ended."""

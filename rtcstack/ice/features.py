@@ -13,7 +13,7 @@ from enum import StrEnum
 from rtcstack.errors import NotSupportedError
 from rtcstack.ice.config import GatherPolicy, IceConfig
 
-__all__ = ["FEATURES", "IceFeature", "check_features"]
+__all__ = ["FEATURES", "IceFeature", "check_features", "lacking", "say_once"]
 
 logger = logging.getLogger("rtcstack.ice")
 
@@ -36,6 +36,10 @@ class IceFeature(StrEnum):
     CANDIDATE_POOL = "candidates that are gathered ahead of their use, and told at once"
     RECOVERY = "another pair, or the same one again, when the selected one goes silent"
     """Without it a path that was silent too long needs a restart."""
+    FORKING = "another peer in the place of one that has answered provisionally"
+    """Without it the credentials of the first answer stay."""
+    PAIRS = "candidate pairs of the application's choice"
+    """Without it the application hears of the selected pair only, and cannot change it."""
     RELAY_FAMILIES = "relays of both IP versions from one server"
     SEEDED = "the same in each run, where chance is seeded"
     """Without it credentials, transactions and times are drawn by the agent's library itself."""
@@ -74,6 +78,26 @@ def _wanted(config: IceConfig) -> Iterator[tuple[IceFeature, str]]:
         yield IceFeature.RENOMINATION, "renomination"
 
 
+def say_once(text: str) -> None:
+    """Say in the log, however often it is asked for, what an agent does not heed."""
+    if text not in _said:
+        _said.add(text)
+        logger.warning(text)
+
+
+def lacking(config: IceConfig, feature: IceFeature, asked_by: str) -> NotSupportedError:
+    """What says that an agent does not have a feature.
+
+    Args:
+        config: names the agent.
+        feature: which it lacks.
+        asked_by: the setting or method that wants it.
+    """
+    return NotSupportedError(
+        f"the ICE agent {config.options.agent!r} does not support {feature.value} ({asked_by})"
+    )
+
+
 def check_features(config: IceConfig) -> None:
     """Refuse settings that their agent cannot keep, and say in the log which it does not heed.
 
@@ -84,7 +108,7 @@ def check_features(config: IceConfig) -> None:
     features = FEATURES[agent]
     for feature, setting in _wanted(config):
         if feature not in features:
-            raise NotSupportedError(f"the ICE agent {agent!r} does not support {feature.value} ({setting})")
+            raise lacking(config, feature, setting)
     if IceFeature.TIMERS not in features:
         usual = {each.name: each.default for each in fields(IceConfig)}
         others = [name for name in _TIMERS if getattr(config, name) != usual[name]]

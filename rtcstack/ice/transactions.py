@@ -124,6 +124,10 @@ class Transactions(Generic[OwnerT]):
         """It has been answered."""
         self._waiting.pop(transaction_id, None)
 
+    def waits_for(self, subject: object) -> bool:
+        """Whether something was asked about this, and may still be answered."""
+        return any(each.subject is subject for each in self._waiting.values())
+
     def forget(self, subject: object) -> None:
         """Wait no longer for answers about this."""
         for key in [k for k, t in self._waiting.items() if t.subject is subject]:

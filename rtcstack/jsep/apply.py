@@ -325,7 +325,8 @@ def _set_answer(
     verify_answer(description.parsed, offer.parsed, offered, side)
     provisional = description.type is SdpType.PRANSWER
     stable = negotiation.stable or Session()
-    exchange = _Exchange(side, offer.parsed, description.parsed, offered, stable)
+    said = negotiation.working if negotiation.state is SignalingState.HAVE_REMOTE_PRANSWER else None
+    exchange = _Exchange(side, offer.parsed, description.parsed, offered, stable, said)
     agreed = exchange.session(intents, keep_unused=provisional)
     if provisional:
         pending = {"pending_local" if side is Side.LOCAL else "pending_remote": description}
@@ -343,6 +344,7 @@ class _Exchange:
         side: who answers.
         offered: the session as the offer left it.
         stable: the session as the last exchange left it.
+        said: the session as the peer's provisional answer left it, if there was one.
     """
 
     side: Side
@@ -350,6 +352,7 @@ class _Exchange:
     answer: SessionDescription
     offered: Session
     stable: Session
+    said: Session | None = None
 
     def session(self, intents: Intents, *, keep_unused: bool) -> Session:
         answered_sections = sections_of_answer(self.answer, self.offered)
@@ -444,7 +447,23 @@ class _Exchange:
         controlling = None if before is None else before.ice_controlling
         if controlling is None:
             controlling = self.side is Side.REMOTE or remote.ice_lite
-        return Transport(key, tag, local, remote, role, controlling, association, disregarded)
+        peer = 0 if before is None else before.peer
+        said = None if self.said is None else self.said.transport(key)
+        if said is not None and said.remote is not None:
+            peer, association = said.peer, said.association
+            goes_on = same_association(said, local, remote)
+            if _credentials(said.remote) != _credentials(remote):
+                peer += 1
+            elif not goes_on:
+                raise InvalidAccessError(
+                    f"m= section with mid {tag!r} is answered with another certificate or tls-id than in the "
+                    "provisional answer, and the same ICE credentials"
+                )
+            if goes_on:
+                role = said.dtls_role or role
+            else:
+                association += 1
+        return Transport(key, tag, local, remote, role, controlling, association, disregarded, peer)
 
     def _is_made_up(
         self, old: Transport, local: TransportParameters, remote: TransportParameters, tag: str

@@ -238,6 +238,7 @@ class Transport:
         ice_controlling: our ICE role when it was made; None until known.
         association: counts its DTLS associations from 0; a new number asks for a new handshake.
         disregarded: ICE credentials that the peer writes in answers though it cannot mean them.
+        peer: counts from 0 the peers that have answered, each in place of one with a provisional answer.
     """
 
     key: str
@@ -248,6 +249,7 @@ class Transport:
     ice_controlling: bool | None = None
     association: int = 0
     disregarded: tuple[str, str] | None = None
+    peer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from rtcstack.api.candidatepair import RTCIceCandidatePair, remote_candidate
+from rtcstack.api.candidatepairs import CandidatePairs
 from rtcstack.api.configuration import RTCConfiguration, ice_config
 from rtcstack.api.description import RTCIceCandidate
+from rtcstack.api.home import Home
 from rtcstack.api.iceevents import RTCPeerConnectionIceEvent, server_error
 from rtcstack.api.iceparameters import RTCIceParameters
-from rtcstack.api.icetransport import RTCIceCandidatePair, candidate_pair, remote_candidate
 from rtcstack.api.messageevent import MessageEvent
 from rtcstack.engine import Run
 from rtcstack.events import Event, EventTarget
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView, make_agent
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairNews, PairView, make_agent
 from rtcstack.network import network_here
 from rtcstack.sdp.candidate import Candidate
 
@@ -28,6 +30,8 @@ class IceSource:
         agent: the agent.
         signalled: the peer's candidates of this generation.
         selected_pair: the pair that packets take.
+        home: the loop that both live on.
+        pairs: the transport's candidate pairs.
         is_started: whether the transport knows its role.
         transport: whose events tell of the path, once there is one.
         is_closed: whether both are closed.
@@ -38,6 +42,8 @@ class IceSource:
         self.agent = make_agent(
             ice_config(configuration), self, ufrag=ice.ufrag, pwd=ice.password, network=network_here()
         )
+        self.home = Home()
+        self.pairs = CandidatePairs(self.agent, lambda: (), lambda: (self._mid, self._remote))
         self.signalled: list[Candidate] = []
         self.selected_pair: RTCIceCandidatePair | None = None
         self.is_started = False
@@ -92,6 +98,7 @@ class IceSource:
             return
         self.is_closed = True
         self.selected_pair = None
+        self.pairs.close()
         self.agent.abandon()
         self._gatherer.dispatchEvent(Event("statechange"))
         self._tell("statechange")
@@ -127,13 +134,21 @@ class IceSource:
         """A server failed."""
         self._gatherer.dispatchEvent(server_error(server.url, local, code, text))
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         """The transport's state, its pair, or both have changed."""
-        if pair is not None:
-            self.selected_pair = candidate_pair(pair, self._mid, self._remote, ())
+        if pair is not None or is_unselected:
+            self.selected_pair = None if pair is None else self.pairs.shown(pair)
             self._tell("selectedcandidatepairchange")
         if state is not None:
             self._tell("statechange")
+        if state is IceState.FAILED:
+            self.pairs.fail()
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        """There is something to tell of a pair."""
+        self.pairs.on_news(news, pair, self.transport)
 
     def on_datagrams(
         self, dtls: list[Run], srtp: list[bytes], now: float, arrived: list[float] | None = None

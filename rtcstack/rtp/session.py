@@ -153,6 +153,10 @@ class RtpSession:
         self._now = now
         self._schedule_reports(now)
 
+    def pause(self) -> None:
+        """The transport can carry nothing, until `start` is called again: nothing is sent or reported."""
+        self._started = False
+
     def begin_changes(self) -> None:
         """A description is applied: what depends on all sections and streams is found out
         once, at its end."""
@@ -344,10 +348,15 @@ class RtpSession:
         """What data in bulk may send beside media; None for no bound."""
         return self.sending.other_bps
 
-    def set_other_load(self, load: OtherLoad | None, now: float) -> None:
-        """See `Sending.set_other_load`."""
+    def set_other_load(self, weight: float, arrived_bps: float, sent_bytes: int, now: float) -> None:
+        """Data in bulk goes over this transport, too; see `Sending.set_other_load`, and `OtherLoad`."""
         self._now = now
-        self.sending.set_other_load(load, now)
+        self.sending.set_other_load(OtherLoad(weight, arrived_bps, sent_bytes), now)
+
+    def end_other_load(self, now: float) -> None:
+        """It does no more."""
+        self._now = now
+        self.sending.set_other_load(None, now)
 
     # -- the five verbs ---------------------------------------------------------------------------
 

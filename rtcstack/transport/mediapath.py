@@ -109,6 +109,11 @@ class MediaPath:
         if early:
             self.session.receive(self.srtp.unprotect(early), now)
 
+    def disconnect(self) -> None:
+        """The keys are worth nothing: nothing leaves, and what comes waits, until there are others."""
+        self.srtp = None
+        self.session.pause()
+
     def receive(self, packets: list[bytes], now: float, arrived: list[float] | None = None) -> None:
         """Take protected packets that were read together.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from rtcstack.dtls.events import DtlsEvent, DtlsState
-from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceServer, IceState, PairNews, PairView
 from rtcstack.sctp.events import ChannelEvent
 from rtcstack.sdp.candidate import Candidate
 
@@ -27,7 +27,12 @@ class TransportObserver(Protocol):
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None:
         """See `rtcstack.ice.IceObserver`."""
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
+        """See `rtcstack.ice.IceObserver`."""
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
         """See `rtcstack.ice.IceObserver`."""
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from rtcstack.rtp.bwe.estimator import OtherLoad
-
 __all__ = ["DataSide", "MediaSide", "Sharing"]
 
 INTERVAL_S = 0.05
@@ -82,8 +80,12 @@ class MediaSide(Protocol):
     def other_bps(self) -> int | None:
         """What data may send; None for no bound."""
 
-    def set_other_load(self, load: OtherLoad | None, now: float) -> None:
-        """There is data in bulk beside media, or none any more."""
+    def set_other_load(self, weight: float, arrived_bps: float, sent_bytes: int, now: float) -> None:
+        """There is data in bulk beside media: its weight, what has arrived of it lately, what was sent since
+        the last call."""
+
+    def end_other_load(self, now: float) -> None:
+        """There is none any more."""
 
 
 class Sharing:
@@ -128,12 +130,14 @@ class Sharing:
             if self._marks:
                 self._marks.clear()
                 if media is not None:
-                    media.set_other_load(None, now)
+                    media.end_other_load(now)
             return self._tell(None, data, now)
-        media.set_other_load(self._measure(data, now), now)
+        arrived_bps, sent_bytes = self._measure(data, now)
+        media.set_other_load(self._weight, arrived_bps, sent_bytes, now)
         return self._tell(media.other_bps, data, now)
 
-    def _measure(self, data: DataSide, now: float) -> OtherLoad:
+    def _measure(self, data: DataSide, now: float) -> tuple[float, int]:
+        """What has arrived of data, in bits per second, and what was sent since the last time, in bytes."""
         sent = data.bytes_sent
         # What is lost counts as arrived: the shares differ by as little as losses do.
         arrived = sent - data.flight_bytes
@@ -144,7 +148,7 @@ class Sharing:
             marks.popleft()
         at, _, first = marks[0]
         arrived_bps = max(0, arrived - first) * 8 / (now - at) if now > at else 0.0
-        return OtherLoad(self._weight, COST * arrived_bps, int(COST * (sent - before)))
+        return COST * arrived_bps, int(COST * (sent - before))
 
     def _tell(self, share_bps: int | None, data: DataSide, now: float) -> bool:
         before = self._share_bps

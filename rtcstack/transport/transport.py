@@ -35,10 +35,12 @@ from rtcstack.ice import (
     IceConfig,
     IceServer,
     IceState,
+    PairNews,
     PairView,
     make_agent,
 )
 from rtcstack.platform import Network, installed
+from rtcstack.sctp.association import AssociationState
 from rtcstack.sctp.channels import DataChannels
 from rtcstack.sctp.events import AssociationClosed
 from rtcstack.sdp.candidate import Candidate
@@ -104,6 +106,7 @@ class Transport:
         network: Network | None = None,
     ) -> None:
         self.certificate = certificate
+        self._keylog_path = keylog_path
         self.observer = observer
         self.ice = ice or make_agent(ice_config, self, ufrag=ufrag, pwd=pwd, network=network)
         self.ice.observer = self
@@ -150,6 +153,37 @@ class Transport:
         if self._dtls_wanted is None:
             self._dtls_wanted = (role, tuple(fingerprints))
             self._maybe_start_dtls()
+
+    def restart_dtls(self, role: DtlsRole, fingerprints: Iterable[Fingerprint]) -> None:
+        """The peer is another, or wants another connection of DTLS: begin anew, as soon as there is a path.
+
+        Media waits for the new keys. An association that has begun cannot go on, and ends with an error. The
+        peer of before is told nothing: there is no path to it any more.
+
+        Args:
+            role, fingerprints: see `start_dtls`.
+
+        Spec: RFC 9429, section 5.11; RFC 8842, section 3.1.
+        """
+        if self.closed:
+            return
+        now = monotonic()
+        was_new = self.dtls.state is DtlsState.NEW
+        try:
+            if self.channels is not None and self.channels.association.state is not AssociationState.NEW:
+                reason = "the peer's DTLS connection was replaced by another"
+                self._lose_channels(now, reason, ProtocolError(reason))
+        except Exception as exc:  # a fault of ours: see the module's text
+            self._end_part(_Part.CHANNELS, exc, now)
+        self.dtls = DtlsEngine(self.certificate, keylog_path=self._keylog_path)
+        self.dtls.refusals = self.refusals
+        if self.media is not None:
+            self.media.disconnect()
+        self._dtls_wanted = (role, tuple(fingerprints))
+        if not was_new:
+            self._told(self.observer.on_dtls_state, DtlsState.NEW, None)
+        self._maybe_start_dtls()
+        self.wake()
 
     def attach_channels(self, channels: DataChannels) -> None:
         """Run data channels over this transport; they connect once DTLS does."""
@@ -536,14 +570,20 @@ class Transport:
         """Passed on."""
         self.observer.on_ice_server_error(server, local, code, text)
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         """Passed on; media looks at once what a new pair gives, and DTLS starts with the first."""
         if pair is not None and self.media is not None and not self.closed:
             self.media.session.on_path_change(monotonic())
             self.wake()
-        self.observer.on_ice_path(state, pair)
+        self.observer.on_ice_path(state, pair, is_unselected=is_unselected)
         if state is not None:
             self._maybe_start_dtls()
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        """Passed on."""
+        self.observer.on_ice_pair(news, pair)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from tests.support.loops import LoopFactory, loop_factories
 REAL = {"test_state_reports.py"}
 """What posts by HTTP: the client makes sockets of its own, on this machine."""
 
-LONG = {"test_garbage.py", "test_slow_readers.py", "test_tone_steps.py"}
-"""What takes minutes, or counts milliseconds, which only virtual time has."""
+LONG = {"test_candidate_pairs.py", "test_garbage.py", "test_slow_readers.py", "test_tone_steps.py"}
+"""What takes minutes, counts milliseconds, or has two interfaces: what only the virtual world has."""
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:

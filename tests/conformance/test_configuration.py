@@ -127,6 +127,21 @@ async def test_set_configuration() -> None:
             a.setConfiguration({"iceCandidatePoolSize": 2})
 
 
+async def test_target_latency() -> None:
+    """A hint, which may be changed like a server, also when all is under way."""
+    async with pair() as (a, _):
+        assert a.getConfiguration().targetLatency == "lowest"
+        a.addTransceiver("audio")
+        await a.setLocalDescription()
+        a.setConfiguration({"targetLatency": "none"})
+        assert a.getConfiguration().targetLatency == "none"
+        with pytest.raises(TypeError, match="targetLatency"):
+            a.setConfiguration({"targetLatency": "low"})
+        assert a.getConfiguration().targetLatency == "none"
+        a.setConfiguration({})
+        assert a.getConfiguration().targetLatency == "lowest"
+
+
 @pytest.mark.parametrize(
     "name", ["max_message_size", "reader_idle_timeout_s", "ice_keepalive_s", "ice_failed_timeout_s"]
 )

@@ -210,8 +210,24 @@ def _check(script: Script, engine: IceEngine) -> tuple[Address, bytes]:
     return remote, encode(Method.BINDING, kind, identifier, attributes, key=key)
 
 
+def _choose(script: Script, engine: IceEngine, what: int, now: float) -> None:
+    """The application has its say on a pair."""
+    pairs = [pair for generation in engine._by_ufrag.values() for pair in generation.checklist]
+    if what & 3 == 0 or not pairs:
+        engine.hold_nominations()
+        return
+    pair = pairs[script.byte() % len(pairs)]
+    if what & 3 == 1:
+        engine.select(pair, now)
+    elif what & 3 == 2:
+        engine.remove(pair, now)
+    else:
+        engine.answer(pair, now, accepted=bool(what & 4))
+
+
 def ice_life(data: bytes) -> None:
-    """Full and lite agents, checks before the start, restarts, lost paths, a peer that says anything."""
+    """Full and lite agents, checks before the start, restarts, lost paths, a peer that says anything, and an
+    application that has its say on pairs."""
     script = Script(data)
     mode = script.byte()
     config = IceConfig(options=IceSettings(lite=bool(mode & 1), renomination=bool(mode & 2)))
@@ -261,6 +277,11 @@ def ice_life(data: bytes) -> None:
                 now += (0.02, 0.3, 2.5, 31.0)[action >> 4 & 3]
                 with spends(0, ICE_PASS):
                     engine.handle_timeout(now)
+            case 9 if action & 128:
+                _choose(script, engine, action >> 4 & 7, now)
+            case 9:
+                ufrag = f"theirs{action >> 4 & 3}"
+                engine.start_anew(ufrag, "t" * 24, remote_is_lite=bool(mode & 8), now=now)
             case _:
                 remote, message = _check(script, engine)
                 path = paths[-1 - (action >> 4) % min(4, len(paths))]

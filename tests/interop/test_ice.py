@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
-from rtcstack import IceSettings, Settings, TcpMux, UdpMux
+from rtcstack import IceSettings, RTCIceCandidatePair, Settings, TcpMux, UdpMux
 from rtcstack.ice import IceFeature
 from tests.interop.conftest import Hosts, Pair
 from tests.support.peers import ChannelOptions
@@ -93,3 +94,58 @@ async def test_our_addresses_are_hidden(hosts: Hosts, name: str, local_offers: b
 @pytest.mark.parametrize("name", BROWSERS)
 async def test_renomination_is_understood_or_ignored(hosts: Hosts, name: str, local_offers: bool) -> None:
     await echoed(hosts, name, Settings(ice=IceSettings(renomination=True)), local_offers=local_offers)
+
+
+@pytest.mark.needs(IceFeature.PAIRS)
+@pytest.mark.parametrize("name", ["chromium"])
+async def test_another_pair_is_selected_and_the_peer_follows(hosts: Hosts, name: str) -> None:
+    """By the controlling end, from one IP version to the other."""
+    host = await hosts.get(name)
+    local = RtcstackPeer()
+    async with await host.peer() as remote, local:
+        pair = Pair(local, remote, local_offers=True)
+        created = await local.create_channel(ChannelOptions("ice"))
+        async with pair.connect():
+            other = await remote.next_channel()
+            ours, theirs = await pair.opened(created, other, by=local)
+            sctp = local.pc.sctp
+            assert sctp is not None
+            ice = sctp.transport.iceTransport
+            pairs: list[RTCIceCandidatePair] = []
+            ice.onicecandidatepairadd = lambda event: pairs.append(event.candidatePair)
+            local.pc.restartIce()
+            async with pair.reconnect(by=local, restart=True):
+                await asyncio.sleep(2)
+                first = ice.getSelectedCandidatePair()
+                assert first in pairs
+                assert first is not None
+                others = [each for each in pairs if is_ipv6(each) is not is_ipv6(first)]
+                if not others:
+                    pytest.skip("this machine has addresses of one IP version only")
+                await ice.selectCandidatePair(others[0])
+                assert ice.getSelectedCandidatePair() is others[0]
+                await asyncio.sleep(4)
+                before = await selected_stats(local)
+                sent, received = await asyncio.gather(
+                    ours.send_hashed(500_000, 16384), theirs.receive_hashed(500_000)
+                )
+                assert sent == received
+                await theirs.send("back")
+                assert await ours.receive() == "back"
+                after = await selected_stats(local)
+                assert after["id"] == before["id"]
+                assert after["bytesSent"] - before["bytesSent"] > 500_000
+                assert after["packetsReceived"] - before["packetsReceived"] > 50, (
+                    "its acknowledgements as well"
+                )
+
+
+def is_ipv6(pair: RTCIceCandidatePair) -> bool:
+    return ":" in (pair.local.address or "")
+
+
+async def selected_stats(peer: RtcstackPeer) -> dict[str, Any]:
+    """What is counted of the pair that packets take."""
+    report = await peer.pc.getStats()
+    [transport] = report.of_type("transport")
+    return dict(report[transport["selectedCandidatePairId"]])

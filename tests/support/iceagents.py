@@ -8,7 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 
 from rtcstack.engine import Run
-from rtcstack.ice import Address, AnyIceAgent, GatheringState, IceConfig, IceServer, IceState, PairView
+from rtcstack.ice import (
+    Address,
+    AnyIceAgent,
+    GatheringState,
+    IceConfig,
+    IceServer,
+    IceState,
+    PairNews,
+    PairView,
+)
 from rtcstack.ice.agent import IceAgent
 from rtcstack.ice.contract import IceObserver
 from rtcstack.sdp.candidate import Candidate
@@ -40,6 +49,7 @@ class Observed(Generic[A]):
         self.gathering: list[GatheringState] = []
         self.candidates: list[Candidate] = []
         self.pairs: list[PairView] = []
+        self.news: list[tuple[PairNews, PairView]] = []
         self.data: list[bytes] = []
         self.errors: list[tuple[IceServer, int]] = []
         self.changed = asyncio.Event()
@@ -59,9 +69,15 @@ class Observed(Generic[A]):
         self.errors.append((server, code))
         self.changed.set()
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         self.states += [state] if state else []
         self.pairs += [pair] if pair else []
+        self.changed.set()
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None:
+        self.news.append((news, pair))
         self.changed.set()
 
     def on_datagrams(

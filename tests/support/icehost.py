@@ -16,10 +16,15 @@ from rtcstack.ice.config import IceConfig, IceServer
 from rtcstack.ice.engine import (
     Arrival,
     CandidateFound,
+    ChoiceEnded,
     GatheringDone,
     IceEngine,
     IceEvent,
     IceState,
+    Pair,
+    PairAdded,
+    PairProposed,
+    PairRemoved,
     PairSelected,
     PathsReleased,
     ServerFailed,
@@ -38,6 +43,7 @@ class IceHost:
     Args:
         net: where it stands.
         address: its own address.
+        more: other addresses that it has, each of a lower preference than the one before.
         nat: behind which it stands, or None for the public net.
         config: of the engine.
         servers: that it asks for addresses and relays.
@@ -49,6 +55,7 @@ class IceHost:
         net: Internet,
         address: str,
         *,
+        more: tuple[str, ...] = (),
         nat: Nat | None = None,
         config: IceConfig | None = None,
         servers: tuple[IceServer, ...] = (),
@@ -57,6 +64,7 @@ class IceHost:
         self.net = net
         self.nat = nat
         self.address = address
+        self.more = more
         self.servers = servers
         source = random.Random(f"{address} {seed}")
         self.engine = IceEngine(config or IceConfig(), entropy=source.randbytes)
@@ -64,6 +72,14 @@ class IceHost:
         self.errors: list[ServerFailed] = []
         self.states: list[IceState] = []
         self.pairs: list[PairSelected] = []
+        self.listed: list[Pair] = []
+        """Pairs that were told as added, and not as removed."""
+        self.proposed: list[Pair] = []
+        """Pairs whose nomination waited for a word."""
+        self.accepts = False
+        """Whether the word is said at once."""
+        self.choices: list[tuple[Pair, bool]] = []
+        """What came of selections."""
         self.received: list[bytes] = []
         self.received_at: list[float] = []
         self.gathered: set[str] = set()
@@ -72,7 +88,8 @@ class IceHost:
         self._paths: dict[int, Address] = {}
         self._by_port: dict[int, int] = {}
         self._armed_at: float | None = None
-        (nat or net).attach(address, self._receive)
+        for each in (address, *more):
+            (nat or net).attach(each, self._receive)
 
     @property
     def state(self) -> IceState:
@@ -84,15 +101,37 @@ class IceHost:
         """Whether packets get through, as far as the engine knows."""
         return self.state in (IceState.CONNECTED, IceState.COMPLETED)
 
+    def to(self, source: str, destination: str) -> Pair:
+        """The listed pair between these addresses."""
+        return next(
+            p for p in self.listed if (p.path.address[0], p.remote.address[0]) == (source, destination)
+        )
+
+    def select(self, pair: Pair) -> None:
+        """Have packets take a pair."""
+        self.engine.select(pair, self.net.now)
+        self.flush()
+
+    def remove(self, pair: Pair) -> None:
+        """Forget a pair for good, which is not told."""
+        self.engine.remove(pair, self.net.now)
+        self.listed.remove(pair)
+        self.flush()
+
+    def answer(self, pair: Pair, *, accepted: bool) -> None:
+        """The word on a pair that was proposed."""
+        self.engine.answer(pair, self.net.now, accepted=accepted)
+        self.flush()
+
     def move(self, address: str, nat: Nat | None = None) -> None:
         """Get another address: packets to the old one are lost."""
         (self.nat or self.net).detach(self.address)
         self.address, self.nat = address, nat
         (nat or self.net).attach(address, self._receive)
 
-    def _open(self) -> Address:
+    def _open(self, address: str | None = None) -> Address:
         self._ports += 1
-        return self.address, self._ports
+        return address or self.address, self._ports
 
     def gather(self) -> None:
         """Open sockets and ask the servers for the newest generation."""
@@ -103,6 +142,9 @@ class IceHost:
         local = self._open()
         path = engine.add_socket(generation, local, 0, now)
         self._keep(path.id, local)
+        for preference, each in enumerate(self.more, 1):
+            other = self._open(each)
+            self._keep(engine.add_socket(generation, other, preference, now).id, other)
         for server in self.servers:
             remote = (server.host, server.port)
             if server.scheme.is_turn:
@@ -133,7 +175,7 @@ class IceHost:
 
     def _transmit(self, path: int, remote: Address, data: bytes) -> None:
         local = self._paths.get(path)
-        if local is not None and local[0] == self.address:
+        if local is not None and local[0] in (self.address, *self.more):
             (self.nat or self.net).send(local, remote, data)
 
     def _receive(self, destination: Address, source: Address, data: Payload) -> None:
@@ -187,6 +229,17 @@ class IceHost:
                 self.errors.append(event)
             case StateChanged():
                 self.states.append(event.state)
+            case PairAdded(pair):
+                assert pair not in self.listed
+                self.listed.append(pair)
+            case PairRemoved(pair):
+                self.listed.remove(pair)
+            case PairProposed(pair):
+                self.proposed.append(pair)
+                if self.accepts:
+                    self.engine.answer(pair, self.net.now, accepted=True)
+            case ChoiceEnded(pair, works):
+                self.choices.append((pair, works))
             case PairSelected():
                 self.pairs.append(event)
                 if event.state is not None:

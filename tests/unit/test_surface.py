@@ -48,7 +48,9 @@ INTERFACES = {
     "RTCIceTransport": """
         role component state gatheringState getLocalCandidates getRemoteCandidates
         getSelectedCandidatePair getLocalParameters getRemoteParameters
+        selectCandidatePair removeCandidatePair
         onstatechange ongatheringstatechange onselectedcandidatepairchange
+        onicecandidatepairadd onicecandidatepairremove onicecandidatepairnominate
     """,
     "RTCRtpTransceiver": """
         mid sender receiver direction currentDirection stop setCodecPreferences
@@ -83,6 +85,8 @@ INTERFACES = {
     "RTCEncodedVideoFrame": "type data getMetadata",
     "RTCEncodedAudioFrame": "data getMetadata",
     "KeyFrameRequestEvent": "rid | cancelable defaultPrevented preventDefault",
+    "RTCIceCandidatePair": "local remote",
+    "RTCIceCandidatePairEvent": "candidatePair | cancelable defaultPrevented preventDefault",
     "RTCPeerConnectionIceEvent": "candidate url",
     "RTCPeerConnectionIceErrorEvent": "address port url errorCode errorText",
     "RTCTrackEvent": "receiver track streams transceiver",
@@ -98,7 +102,7 @@ INTERFACES = {
 DICTIONARIES = {
     "RTCConfiguration": """
         iceServers iceTransportPolicy bundlePolicy rtcpMuxPolicy certificates iceCandidatePoolSize
-        alwaysNegotiateDataChannels | settings
+        alwaysNegotiateDataChannels targetLatency | settings
     """,
     "RTCIceServer": "urls username credential",
     "RTCDataChannelInit": "ordered maxPacketLifeTime maxRetransmits protocol negotiated id priority",
@@ -124,7 +128,6 @@ DICTIONARIES = {
         "timestamp source audioLevel rtpTimestamp captureTimestamp senderCaptureTimeOffset voiceActivityFlag"
     ),
     "RTCIceParameters": "usernameFragment password",
-    "RTCIceCandidatePair": "local remote",
     "RTCDtlsFingerprint": "algorithm value",
     "RTCEncodedFrameMetadata": """
         synchronizationSource payloadType contributingSources rtpTimestamp receiveTime captureTime
@@ -154,6 +157,7 @@ ENUMERATIONS = {
     "RTCSdpType": "offer pranswer answer rollback",
     "RTCBundlePolicy": "balanced max-compat max-bundle",
     "RTCRtcpMuxPolicy": "require",
+    "RTCConfigurationTargetLatency": "lowest none",
     "RTCIceTransportPolicy": "relay all",
     "RTCRtpTransceiverDirection": "sendrecv sendonly recvonly inactive stopped",
     "RTCDtlsTransportState": "new connecting connected closed failed",

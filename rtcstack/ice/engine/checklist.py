@@ -16,6 +16,11 @@ __all__ = ["Checklist"]
 MAX_PAIRS = 100
 """RFC 8445's own number (section 6.1.2.5); beyond, the pairs of the lowest priority go."""
 
+MAX_EVICTIONS = 200
+"""Pairs that give way to others in a full list, within a generation's life; what comes after that has no
+place. Else a peer that checks from ever other addresses would have pairs come and go without end, and the
+application told of it."""
+
 _UNCHECKED = (PairState.WAITING, PairState.FROZEN)
 _PENDING = (*_UNCHECKED, PairState.IN_PROGRESS)
 
@@ -25,9 +30,20 @@ class Checklist:
 
     Attributes:
         dropped: how many pairs were refused or gave way.
+
+    Args:
+        on_evicted: is told of a pair that gave way to another; nothing holds it any more.
+        keeps: whether a pair must not give way.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        on_evicted: Callable[[Pair], None] = lambda pair: None,
+        keeps: Callable[[Pair], bool] = lambda pair: False,
+    ) -> None:
+        self._on_evicted = on_evicted
+        self._keeps = keeps
+        self._evictions = 0
         self._pairs: list[Pair] = []
         self._by_ends: dict[tuple[int, Address], Pair] = {}
         self._triggered: deque[Pair] = deque()
@@ -63,16 +79,20 @@ class Checklist:
             worst = next((p for p in reversed(self._pairs) if self._may_go(p)), None)
             if worst is None or (not wanted and worst.priority >= pair.priority):
                 return None
+            if self._evictions >= MAX_EVICTIONS:
+                return None
+            self._evictions += 1
             self.remove(worst)
+            self._on_evicted(worst)
         self._pairs.append(pair)
         self._by_ends[path.id, remote.address] = pair
         self._pairs.sort(key=lambda p: -p.priority)
         self._thaw_new(pair)
         return pair
 
-    @staticmethod
-    def _may_go(pair: Pair) -> bool:
-        return pair.state in (*_UNCHECKED, PairState.FAILED) and not pair.nominated
+    def _may_go(self, pair: Pair) -> bool:
+        idle = pair.state in (*_UNCHECKED, PairState.FAILED)
+        return idle and not pair.nominated and not self._keeps(pair)
 
     def remove(self, pair: Pair) -> None:
         """Forget a pair."""

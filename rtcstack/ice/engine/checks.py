@@ -71,6 +71,7 @@ class Request:
     """What a check of the peer says.
 
     Attributes:
+        ufrag: of whoever sends it.
         priority: that a peer-reflexive candidate learnt from it has.
         use_candidate: whether the peer nominates the pair.
         nomination: the NOMINATION attribute, 0 without.
@@ -78,6 +79,7 @@ class Request:
         tie_breaker: that it claims it with.
     """
 
+    ufrag: str
     priority: int
     use_candidate: bool
     nomination: int
@@ -101,7 +103,8 @@ class Request:
             controlling = False if tie_breaker is not None else None
         nomination = message.number(Attribute.NOMINATION) or 0
         use_candidate = Attribute.USE_CANDIDATE in message or bool(nomination)
-        return cls(priority, use_candidate, nomination, controlling, tie_breaker or 0)
+        ufrag = (message.text(Attribute.USERNAME) or "").partition(":")[2]
+        return cls(ufrag, priority, use_candidate, nomination, controlling, tie_breaker or 0)
 
 
 def check_request(

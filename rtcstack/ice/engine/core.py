@@ -31,6 +31,7 @@ class Core:
         config: see `IceConfig`.
         entropy: gives that many random bytes.
         controlling, has_role: this end's role, and whether it is known yet.
+        holds_nominations: whether no pair is nominated before the application has said its word.
         tie_breaker: settles who is controlling when both think they are.
         transactions: every STUN request that waits, but those to TURN servers.
         paths: by id.
@@ -42,6 +43,7 @@ class Core:
         self.entropy = entropy
         self.controlling = False
         self.has_role = False
+        self.holds_nominations = False
         self.tie_breaker = int.from_bytes(entropy(8), "big")
         self.transactions: Transactions[Asker] = Transactions()
         self.paths: dict[int, Path] = {}

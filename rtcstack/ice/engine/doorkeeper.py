@@ -44,7 +44,8 @@ class Doorkeeper:
         """Answer a request.
 
         Returns:
-            What it says, and the generation that it is for; None when it was refused.
+            What it says, and the generation that it is for; None when it was refused. What is not answered
+            at all: a pair that the application has removed, and a peer in whose place another has answered.
 
         Raises:
             ParseError: an attribute is malformed.
@@ -57,6 +58,12 @@ class Doorkeeper:
         generation = self._generations.get(username.partition(":")[0])
         if generation is None or not message.is_authentic(generation.key):
             self._refuse(path, remote, message, 401, "a request that is not authentic", now)
+            return None
+        if (
+            generation.was_replaced(username.partition(":")[2])
+            or generation.choice.removed(path, remote) is not None
+        ):
+            core.counters.unexpected += 1
             return None
         key = generation.key
         if message.unknown:

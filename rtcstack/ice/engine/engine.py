@@ -117,8 +117,11 @@ class IceEngine:
         known = self._core.paths.get(path)
         if known is None:
             return None
-        pairs = (g.checklist.find(known, remote) for g in self._by_ufrag.values())
-        return next((pair for pair in pairs if pair is not None), None)
+        for generation in self._by_ufrag.values():
+            pair = generation.checklist.find(known, remote) or generation.choice.removed(known, remote)
+            if pair is not None:
+                return pair
+        return None
 
     def accepts_from(self, remote: Address) -> bool:
         """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
@@ -243,6 +246,32 @@ class IceEngine:
         generation.start(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
         self._after(now)
 
+    def start_anew(self, ufrag: str, pwd: str, *, remote_is_lite: bool, now: float) -> None:
+        """Another peer has answered what the one before had answered provisionally: the newest generation's
+        checks begin again, and nothing of the former peer counts any more. Our candidates stay, and the role.
+
+        Args:
+            ufrag, pwd: the other peer's.
+            remote_is_lite: it answers checks but makes none.
+            now: the time.
+
+        Spec: RFC 9429, section 5.10 ("discard any previous ICE checklist state").
+        """
+        generation = self.newest
+        if generation.started_at is None or self._closed:
+            self.start(ufrag, pwd, controlling=True, remote_is_lite=remote_is_lite, now=now)
+            return
+        released = generation.forget_peer(now)
+        if released:
+            self._core.events.append(PathsReleased(released))
+        if generation is self.active and self.state is not IceState.NEW:
+            was_selected, self.selected = self.selected is not None, None
+            self.selected_changes += was_selected
+            self._liveness.rest()
+            self._set_state(IceState.CHECKING, None, is_unselected=was_selected)
+        generation.start(ufrag, pwd, remote_is_lite=remote_is_lite, now=now)
+        self._after(now)
+
     def add_remote_candidate(self, candidate: Candidate, address: Address, now: float) -> bool:
         """Take a candidate of the peer's newest generation.
 
@@ -272,7 +301,68 @@ class IceEngine:
         (or a peer that takes the latest nomination for the valid one, as browsers do).
         """
         if self._core.controlling and pair.state is PairState.SUCCEEDED and not self._closed:
-            self.active.nominate(pair, now)
+            self.active.selection.nominate(pair, now)
+
+    def hold_nominations(self) -> None:
+        """From now on a pair is nominated with the application's word only: `PairProposed` asks for it,
+        `answer` gives it. Packets do not wait, and take the best pair that works."""
+        self._core.holds_nominations = True
+
+    def answer(self, pair: Pair, now: float, *, accepted: bool) -> None:
+        """Say whether a pair may be nominated that was proposed.
+
+        A pair that may not is not proposed again, unless it is selected; a better one is. The word on a pair
+        that is no longer proposed is not heard.
+        """
+        generation = self._home_of(pair)
+        if generation is not None:
+            generation.selection.answer(pair, now, accepted=accepted)
+            self._after(now)
+
+    def select(self, pair: Pair, now: float) -> bool:
+        """Have packets take this pair, and stay on it while it works, whatever its priority.
+
+        At once, if a check was answered lately; otherwise when one is. `ChoiceEnded` tells what came of it,
+        once. The controlling agent then nominates it: 3 s after the last nomination at the earliest (without
+        renomination), for sooner a peer may take it for one of several. A controlled agent's packets take it
+        until the peer nominates another pair than before.
+
+        Returns:
+            Whether it is a pair of a generation in use.
+        """
+        generation = self._home_of(pair)
+        if generation is None:
+            return False
+        for each in self._by_ufrag.values():
+            if each is not generation:
+                each.choice.end(works=False)
+        generation.selection.choose(pair, now)
+        self._after(now)
+        return True
+
+    def remove(self, pair: Pair, now: float) -> None:
+        """Forget a pair for good: no check is made or answered on it any more, and no packet takes it.
+
+        If packets took it, another one that works takes over at once; without any, the state is "checking"
+        again.
+        """
+        generation = self._home_of(pair)
+        if generation is None:
+            return
+        generation.remove(pair, now)
+        if pair is self.selected:
+            self.selected = None
+            if generation.selected is None:
+                self.selected_changes += 1
+                self._set_state(IceState.CHECKING, None, is_unselected=True)
+        self._after(now)
+
+    def _home_of(self, pair: Pair) -> Generation | None:
+        """The generation in use that has this pair."""
+        if self._closed:
+            return None
+        generations = self._by_ufrag.values()
+        return next((g for g in generations if g.is_in_use and pair in g.checklist), None)
 
     def restart(self, ufrag: str | None, pwd: str | None, now: float) -> None:
         """Make a new generation. The active pair stays in use until it is replaced; a second restart before
@@ -405,9 +495,7 @@ class IceEngine:
         generation = self.active
         if pair.state is not PairState.SUCCEEDED or pair not in generation.checklist:
             return
-        if self._core.controlling:
-            generation.nominate(pair, now)
-        generation.follow(pair)
+        generation.selection.follow(pair, now)
         self._after(now)
 
     def handle_timeout(self, now: float) -> None:
@@ -512,7 +600,8 @@ class IceEngine:
         """A check of the peer's, which was answered."""
         if path not in generation.gathering.paths and path.relay is None:
             self._core.counters.unexpected += 1
-        elif generation.remote_pwd is None:
+        elif request.ufrag != generation.remote_ufrag:
+            # nobody's yet, or another's than the one whose answer we have: its own may still come
             generation.hold_early(path, remote, request)
         else:
             generation.on_request(path, remote, request, now)
@@ -532,11 +621,14 @@ class IceEngine:
             self._on_selected_lost(now)
         for generation in list(self._by_ufrag.values()):
             generation.make_check(now)
-            if generation.selection_changed:
-                generation.selection_changed = False
+            if generation.selection.is_changed:
+                generation.selection.is_changed = False
                 self._on_selection(generation, now)
+            choice = generation.choice
+            if choice.is_open and choice.is_taken and choice.pair is self.selected:
+                choice.end(works=True)
         if self._is_well(now):
-            self.active.settle()
+            self.active.selection.reviving = False
             self._set_state(IceState.CONNECTED)
         self._maybe_over()
 
@@ -575,10 +667,10 @@ class IceEngine:
         assert pair is not None
         is_new = generation is self.newest and self.active is not generation
         if is_new:
-            if not pair.nominated and self.state in _CONNECTED:
+            is_wanted = pair.nominated or pair is generation.choice.working
+            if not is_wanted and self.state in _CONNECTED:
                 return  # the old pair does well; the new one will be nominated
             old, self.active = self.active, generation
-            self._linger(old, now)
         if generation is not self.active:
             return
         is_other = pair is not self.selected
@@ -592,32 +684,36 @@ class IceEngine:
         self._liveness.begin(now)
         state = self.state
         if self._is_well(now):
-            generation.settle()
+            generation.selection.reviving = False
             state = IceState.CONNECTED
         elif state in (IceState.NEW, IceState.CHECKING) or (state is IceState.FAILED and is_new):
             state = IceState.CONNECTED
         self._set_state(state, pair if is_other else None)
+        if is_new:
+            self._linger(old, now)
 
     def _linger(self, generation: Generation, now: float) -> None:
         generation.retire()
+        generation.unlist_all()
         self._lingering.append((now + LINGER_S, generation))
         if len(self._lingering) > MAX_LINGERING:
             self._end(self._lingering.pop(0)[1], now)
 
     def _end(self, generation: Generation, now: float) -> None:
         self._by_ufrag.pop(generation.ufrag, None)
+        generation.unlist_all()
         paths = generation.close(now)
         if paths:
             self._core.events.append(PathsReleased(paths))
 
-    def _set_state(self, state: IceState, pair: Pair | None = None) -> None:
-        """Tell the state, if it is another one, together with a pair that was selected."""
+    def _set_state(self, state: IceState, pair: Pair | None = None, *, is_unselected: bool = False) -> None:
+        """Tell the state, if it is another one, together with a pair that was selected, or that none is."""
         changed = None if state is self.state else state
         if changed is not None:
             self.state = changed
             if changed is not IceState.DISCONNECTED:
                 self._liveness.rest()
-        if pair is not None:
+        if pair is not None or is_unselected:
             self._core.events.append(PairSelected(pair, changed))
         elif changed is not None:
             self._core.events.append(StateChanged(changed))
@@ -685,7 +781,7 @@ class IceEngine:
         if silent_at is not None and silent_at <= now:
             self._set_state(IceState.DISCONNECTED)
             self._liveness.revive(self.active, now)
-            self.newest.selection_changed = self.newest.selected not in (None, self.selected)
+            self.newest.selection.is_changed = self.newest.selected not in (None, self.selected)
             self._after(now)
         if self.state is not IceState.FAILED:
             self._liveness.handle_timeout(self.active, self.selected, now)

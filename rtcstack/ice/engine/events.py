@@ -17,12 +17,16 @@ from rtcstack.sdp.candidate import Candidate
 __all__ = [
     "Arrival",
     "CandidateFound",
+    "ChoiceEnded",
     "ConnectTcp",
     "GatheringDone",
     "GatheringState",
     "IceCounters",
     "IceEvent",
     "IceState",
+    "PairAdded",
+    "PairProposed",
+    "PairRemoved",
     "PairSelected",
     "PathsReleased",
     "RelayLost",
@@ -142,15 +146,50 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PairAdded:
+    """A pair was formed."""
+
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class PairRemoved:
+    """A pair is gone, and not by the application's word: its socket is, its generation was replaced, or it
+    made way for another."""
+
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class PairProposed:
+    """A pair would be nominated; `IceEngine.answer` is the word that is waited for."""
+
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEnded:
+    """What came of `IceEngine.select`.
+
+    Attributes:
+        pair: which.
+        works: whether packets take it.
+    """
+
+    pair: Pair
+    works: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PairSelected:
     """Packets take this pair from now on.
 
     Attributes:
-        pair: which.
+        pair: which; None when they take none any more, for it was removed.
         state: what the agent's state became with it, or None where it stayed.
     """
 
-    pair: Pair
+    pair: Pair | None
     state: IceState | None = None
 
 
@@ -200,6 +239,10 @@ IceEvent = (
     | RelayLost
     | ServerFailed
     | StateChanged
+    | PairAdded
+    | PairRemoved
+    | PairProposed
+    | ChoiceEnded
     | PairSelected
     | PathsReleased
     | RelayMoved

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from rtcstack.errors import ParseError
 from rtcstack.ice.engine.checklist import Checklist
 from rtcstack.ice.engine.checks import Check, Request, check_request
+from rtcstack.ice.engine.choice import Choice
 from rtcstack.ice.engine.core import Core
+from rtcstack.ice.engine.events import PairAdded, PairRemoved
 from rtcstack.ice.engine.gathering import Gathering
 from rtcstack.ice.engine.pair import Pair, PairState, Path, RemoteCandidate
+from rtcstack.ice.engine.selection import Selection
 from rtcstack.ice.stun import Address, Attribute, Class, StunMessage
 from rtcstack.ice.transactions import MAX_SENDS, RTO_S
 from rtcstack.sdp.candidate import Candidate
@@ -29,16 +32,11 @@ MAX_REMOTE_CANDIDATES = 100
 MAX_LEARNT_CANDIDATES = 32
 """Peer-reflexive remote candidates beside them: junk that was signalled cannot keep these out."""
 
+MAX_FORMER_PEERS = 16
+"""Peers that are remembered in whose place others have answered, so that they are not let in again."""
+
 MAX_EARLY_CHECKS = 16
-"""Checks of the peer that wait until its password is known."""
-
-NOMINATION_WAIT_S = {"host": 0.0, "prflx": 0.1, "srflx": 0.2, "relay": 0.5}
-"""How long a valid pair, by its less direct candidate, waits for a better one before it is nominated.
-Packets do not wait: they take it at once."""
-
-RENEWED_S = 3.0
-"""A nomination so much later than the last is a decision, and not one of several that an aggressive
-peer (RFC 5245) sent for all its pairs: it holds even for a pair of lower priority."""
+"""Checks of peers that wait until their answer comes."""
 
 STREAM_ANSWER_S = 19.5
 """How long the answer to a check over TCP is waited for: as long as over UDP."""
@@ -79,17 +77,20 @@ class Generation:
         self.key = self.pwd.encode()
         self.remote_ufrag: str | None = None
         self.remote_pwd: str | None = None
+        self.former_peers: tuple[str, ...] = ()
+        """Ufrags of peers in whose place another has answered: they still know our password."""
         self.remote_is_lite = False
         self.remote_ended = False
         self.started_at: float | None = None
         self.fed_at: float | None = None
         """When the checks began, or the peer's last candidate came: each has its whole time."""
-        self.checklist = Checklist()
-        self.selected: Pair | None = None
+        self.choice = Choice(core)
+        """What the application says of the pairs."""
+        self.checklist = Checklist(self._unlist, self.choice.keeps)
+        self.selection = Selection(core, self.checklist, self.choice, self)
+        """Which of them packets take."""
         self.gathering = Gathering(core, self.ufrag, self._on_path, self._on_denied, self._on_lost)
         self.remotes: dict[tuple[str, Address], RemoteCandidate] = {}
-        self.selection_changed = False
-        self.reviving = False
         self._core = core
         self._controlling = core.controlling
         self._remote_key = b""
@@ -98,10 +99,6 @@ class Generation:
         self._learnt = 0
         self._early: dict[tuple[int, Address], _EarlyCheck] = {}
         self._next_check_at = 0.0
-        self._nominating: Pair | None = None
-        self._pinned: Pair | None = None
-        self._nomination = 0
-        self._decide_at: float | None = None
         self._retired = False
 
     # -- candidates -------------------------------------------------------------------------------
@@ -113,6 +110,16 @@ class Generation:
             return False
         streams = ((path, path.peer) for path in self.gathering.paths if path.peer is not None)
         return all(self.checklist.find(path, peer) is not None for path, peer in streams)
+
+    @property
+    def selected(self) -> Pair | None:
+        """The pair that packets take."""
+        return self.selection.selected
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether no other generation has taken its place."""
+        return not self._retired
 
     @property
     def can_check(self) -> bool:
@@ -128,9 +135,40 @@ class Generation:
         self.started_at = self.fed_at = now
         self._next_check_at = now
         self._take_role(now)
-        early, self._early = list(self._early.values()), {}
-        for check in early:
+        early = [each for each in self._early.items() if each[1].request.ufrag == ufrag]
+        for ends, check in early:
+            del self._early[ends]
             self.on_request(check.path, check.remote, check.request, now)
+
+    def forget_peer(self, now: float) -> tuple[int, ...]:
+        """Another peer has answered in place of the one before: forget all of that one but its name.
+
+        Our own credentials, candidates and relays stay, for they were offered to both.
+
+        Returns:
+            The connections to it, whose sockets may be closed.
+        """
+        assert self.remote_ufrag is not None
+        self.former_peers = (*self.former_peers[1 - MAX_FORMER_PEERS :], self.remote_ufrag)
+        for pair in self.checklist:
+            self._core.transactions.forget(pair)
+        self.unlist_all()
+        self.choice.end(works=False)
+        connections = tuple(path for path in self.gathering.paths if path.peer is not None)
+        for path in connections:
+            self.gathering.lose_path(path, "another peer has answered", now)
+        self.choice = Choice(self._core)
+        self.checklist = Checklist(self._unlist, self.choice.keeps)
+        self.selection = Selection(self._core, self.checklist, self.choice, self)
+        self.remotes.clear()
+        self._signalled = self._learnt = 0
+        self.remote_ended = False
+        self.remote_ufrag = self.remote_pwd = self.started_at = self.fed_at = None
+        return tuple(path.id for path in connections)
+
+    def was_replaced(self, ufrag: str) -> bool:
+        """Whether another peer has answered in the place of the one with this ufrag."""
+        return bool(self.former_peers) and ufrag in self.former_peers and ufrag != self.remote_ufrag
 
     def accepts(self, remote: Address) -> bool:
         """Whether packets that are not STUN are taken from there (RFC 8445, section 12.2)."""
@@ -192,9 +230,24 @@ class Generation:
     def _pair(self, path: Path, remote: RemoteCandidate, *, wanted: bool) -> Pair | None:
         if path.ip_version != remote.ip_version or path.transport != remote.transport or not path.is_base:
             return None
-        if path.peer not in (None, remote.address):
+        if path.peer not in (None, remote.address) or self.choice.removed(path, remote.address) is not None:
             return None
-        return self.checklist.add(path, remote, controlling=self._core.controlling, wanted=wanted)
+        pair = self.checklist.add(path, remote, controlling=self._core.controlling, wanted=wanted)
+        if pair is not None and not pair.is_listed and not self._retired:
+            pair.is_listed = True
+            self._core.events.append(PairAdded(pair))
+        return pair
+
+    def _unlist(self, pair: Pair) -> None:
+        """A pair is of no use any more, or none: whoever was told of it hears so."""
+        if pair.is_listed:
+            pair.is_listed = False
+            self._core.events.append(PairRemoved(pair))
+
+    def unlist_all(self) -> None:
+        """Another generation has taken the place of this one."""
+        for pair in self.checklist:
+            self._unlist(pair)
 
     def _on_denied(self, path: Path, host: str) -> None:
         for pair in self.checklist:
@@ -206,6 +259,7 @@ class Generation:
             if pair.path is path:
                 self._fail(pair)
                 self.checklist.drop_trigger(pair)
+                self._unlist(pair)
             elif pair.path.id not in self._core.paths and pair is not self.selected:
                 self.checklist.remove(pair)  # of one that was lost before: paths may come and go for ever
 
@@ -224,14 +278,13 @@ class Generation:
 
     def _fail(self, pair: Pair) -> None:
         pair.state = PairState.FAILED
-        if pair is self._nominating:
-            self._nominating = None
+        self.selection.lose(pair)
         self._core.transactions.forget(pair)
 
     # -- the peer's checks ------------------------------------------------------------------------
 
     def hold_early(self, path: Path, remote: Address, request: Request) -> None:
-        """Keep a check until the peer's password is known."""
+        """Keep a check until the answer of whoever sends it is known."""
         if len(self._early) < MAX_EARLY_CHECKS or (path.id, remote) in self._early:
             self._early[path.id, remote] = _EarlyCheck(path, remote, request)
 
@@ -259,7 +312,7 @@ class Generation:
             pair.nominate_on_success = True
         if pair.state is PairState.SUCCEEDED:
             if pair.nominate_on_success:
-                self._nominated_by_peer(pair, now)
+                self.selection.on_peers_nomination(pair, now)
         elif pair.state is PairState.IN_PROGRESS:
             # The letter wants a second check; the first is repeated instead, if its answer is not
             # already on its way.
@@ -274,7 +327,7 @@ class Generation:
             pair.valid_at = now
         pair.consent_at = now
         if request.use_candidate:
-            self._nominated_by_peer(pair, now)
+            self.selection.on_peers_nomination(pair, now)
 
     def _learn(self, path: Path, address: Address, priority: int) -> RemoteCandidate | None:
         if self._learnt >= MAX_LEARNT_CANDIDATES:
@@ -294,32 +347,19 @@ class Generation:
         remote = self.remotes[path.transport, address] = RemoteCandidate(candidate, address)
         return remote
 
-    def _nominated_by_peer(self, pair: Pair, now: float) -> None:
-        """The controlling peer wants this pair, and it is valid here."""
-        pair.nominate_on_success = False
-        pair.nominated = True
-        pair.nominated_at = now
-        current = self.selected
-        if current is not None and current.nominated and current is not pair:
-            if pair.nomination or current.nomination:
-                if pair.nomination < current.nomination:
-                    return
-            elif pair.priority < current.priority and now - current.nominated_at < RENEWED_S:
-                return
-        self._select(pair, nominated=True)
-
     # -- our checks -------------------------------------------------------------------------------
 
-    @property
-    def _floor(self) -> int:
-        """Pairs up to this priority need no check any more."""
-        selected = self.selected
-        if selected is None or not selected.nominated or self.reviving:
-            return -1
-        return selected.priority
+    def check(self, pair: Pair, now: float, *, nomination: int | None = None, consent: bool = False) -> None:
+        """Check a pair.
 
-    def _send_check(self, pair: Pair, now: float, *, nominate: bool = False, consent: bool = False) -> None:
+        Args:
+            pair: which.
+            now: the time.
+            nomination: nominate it, by that value of the attribute, 0 without; None not to.
+            consent: ask once, and only for the peer's consent.
+        """
         core = self._core
+        nominate = nomination is not None
         transaction_id = core.entropy(12)
         data, priority = check_request(
             core,
@@ -328,7 +368,7 @@ class Generation:
             self._username,
             self._remote_key,
             nominate=nominate,
-            nomination=self._nomination if nominate else 0,
+            nomination=nomination or 0,
         )
         check = Check(self, pair, self._remote_key, nominate, consent, core.controlling, priority)
         pair.requests_sent += 1
@@ -387,14 +427,8 @@ class Generation:
             if pair.valid_at is None:
                 pair.valid_at = now
             self.checklist.thaw(pair.foundation)
-        if check.nominate and check.controlling and self._core.controlling:
-            self._nominating = None
-            pair.nominated = True
-            pair.nominated_at = now
-            self._select(pair, nominated=True)
-        elif pair.nominate_on_success and not self._core.controlling:
-            self._nominated_by_peer(pair, now)
-        self._decide(now)
+        nominated = check.nominate and check.controlling and self._core.controlling
+        self.selection.on_success(pair, now, nominated=nominated)
 
     def _on_error(self, check: Check, message: StunMessage, now: float) -> None:
         error = message.error()
@@ -406,96 +440,54 @@ class Generation:
             return
         if not check.consent:
             self._fail(pair)
-            self._decide(now)
+            self.selection.decide(now)
 
     def _take_role(self, now: float) -> None:
         """The role has turned out to be another: pairs have other priorities, and maybe one of them is
         now ours to nominate."""
         self._controlling = self._core.controlling
-        self._nominating = self._pinned = None
+        self.selection.on_role()
         self.checklist.update_priorities(controlling=self._controlling)
         if self.can_check:
-            self._decide(now)
+            self.selection.decide(now)
 
     def on_silence(self, check: Check, now: float) -> None:
         """A check was never answered."""
         if not check.consent:
             self._fail(check.pair)
-            self._decide(now)
+            self.selection.decide(now)
 
-    # -- nomination -------------------------------------------------------------------------------
+    # -- pairs that go ----------------------------------------------------------------------------
 
-    def _select(self, pair: Pair, *, nominated: bool = False) -> None:
-        if self.selected is not pair or nominated:
-            self.selected = pair
-            self.selection_changed = True
-        if nominated:
-            # it is settled: those that are not better are checked no more (RFC 8445, section 8.1.2)
-            for other in self.checklist:
-                if other.state is PairState.IN_PROGRESS and other.priority < pair.priority:
-                    self._core.transactions.stop_repeating(other)
-
-    def _decide(self, now: float) -> None:
-        """A pair has become valid, or invalid: which one do packets take, which one is nominated?"""
-        self._decide_at = None
-        best = self.checklist.best_valid()
-        if best is None:
-            return
-        selected = self.selected
-        settled = selected is not None and selected.nominated and not self.reviving
-        if not settled:
-            self._select(best)
-        if not self._core.controlling or self._core.config.options.lite or self._nominating is best:
-            return
-        if settled and self._pinned is selected:
-            return
-        if settled and (selected is best or (selected is not None and best.priority <= selected.priority)):
-            return
-        if best.nominated and selected is best:
-            return
-        valid_at = now if best.valid_at is None else best.valid_at
-        wait_until = valid_at + NOMINATION_WAIT_S[best.slowest_type]
-        if now < wait_until and self.checklist.has_better_pending(best):
-            self._decide_at = wait_until
-            return
-        self._nominate(best, now)
-
-    def nominate(self, pair: Pair, now: float) -> None:
-        """Tell the peer to use this pair, and stay with it while it works (the controlling agent's
-        right)."""
-        self._pinned = pair
-        self._nominate(pair, now)
-
-    def follow(self, pair: Pair) -> None:
-        """Have packets take a valid pair that nobody has nominated yet."""
-        pair.nominated = True
-        self._select(pair)
-
-    def _nominate(self, pair: Pair, now: float) -> None:
-        self._nominating = pair
-        if self._core.config.options.renomination:
-            self._nomination += 1
-        self._send_check(pair, now, nominate=True)
+    def remove(self, pair: Pair, now: float) -> None:
+        """Forget a pair for good: nothing is sent or answered on it any more."""
+        was_selected = pair is self.selected
+        self.selection.remove(pair)
+        self._core.transactions.forget(pair)
+        self.checklist.remove(pair)
+        pair.is_listed = False
+        pair.state = PairState.FAILED
+        if was_selected:
+            self.fed_at = now  # whatever else there is has its whole time
+            self.selection.decide(now)
+            if self.selected is None:
+                self.checklist.revive(self._core.is_usable)
+                self._next_check_at = min(self._next_check_at, now)
 
     def revive(self, now: float) -> None:
         """The selected pair has gone silent: check all others again."""
-        self.reviving = True
-        self._nominating = self._pinned = None
+        self.selection.revive()
         self.checklist.revive(self._core.is_usable)
         self._next_check_at = min(self._next_check_at, now)
         self.gathering.relays.revive(now)
-
-    def settle(self) -> None:
-        """The selected pair works again, or another has taken its place."""
-        self.reviving = False
 
     # -- time -------------------------------------------------------------------------------------
 
     def handle_timeout(self, now: float) -> None:
         """Make the check that is due, decide what waits to be decided."""
         self.gathering.handle_timeout(now)
-        if self._decide_at is not None and self._decide_at <= now:
-            self._decide(now)
+        if self.selection.decide_at is not None and self.selection.decide_at <= now:
+            self.selection.decide(now)
         self.make_check(now)
 
     def make_check(self, now: float) -> None:
@@ -503,33 +495,35 @@ class Generation:
         if self._controlling is not self._core.controlling:
             self._take_role(now)
         if self._next_check_at <= now and self.can_check:
-            pair = self.checklist.take_next(self._floor)
+            pair = self.checklist.take_next(self.selection.floor)
             if pair is not None:
-                self._send_check(pair, now)
+                self.check(pair, now)
                 self._next_check_at = now + self._core.config.options.check_interval_s
 
     def check_consent(self, now: float) -> None:
         """Ask the peer once whether it still wants our packets (RFC 7675)."""
         if self.selected is not None and self.can_check:
-            self._send_check(self.selected, now, consent=True)
+            self.check(self.selected, now, consent=True)
 
     def retire(self) -> None:
         """Another has taken its place: it answers, and asks nothing any more, for the peer may have
         forgotten its own sooner."""
         self._retired = True
+        self.choice.end(works=False)
         self.gathering.retire()
         for pair in self.checklist:
             self._core.transactions.stop_repeating(pair)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        times = [t for t in (self._decide_at, self.gathering.next_timeout()) if t is not None]
-        if self.can_check and self.checklist.peek_next(self._floor) is not None:
+        times = [t for t in (self.selection.decide_at, self.gathering.next_timeout()) if t is not None]
+        if self.can_check and self.checklist.peek_next(self.selection.floor) is not None:
             times.append(self._next_check_at)
         return min(times, default=None)
 
     def close(self, now: float) -> tuple[int, ...]:
         """End it; returns the paths whose sockets may be closed."""
+        self.choice.end(works=False)
         for pair in self.checklist:
             self._core.transactions.forget(pair)
         return self.gathering.close(now)

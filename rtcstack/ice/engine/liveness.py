@@ -77,6 +77,7 @@ class Liveness:
         if self._consent_due is not None and self._consent_due <= now:
             self._consent_due = now + self._interval()
             generation.check_consent(now)
+            generation.selection.check_others(now)
             if selected is not None and self.is_suspect(selected, now):
                 generation.gathering.relays.probe(selected.path, now)
 

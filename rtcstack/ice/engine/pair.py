@@ -143,6 +143,7 @@ class Pair:
         nominated_at: when the peer last chose it.
         valid_at: when a check succeeded first.
         rtt_s: last round trip, or None.
+        is_listed: whether the application was told that it was added, and not that it is gone.
         heard_at: when anything came from the peer.
         consent_at: when the peer last agreed to receive from us.
         packets_sent, bytes_sent, packets_received, bytes_received: what is not STUN; the shell counts.
@@ -159,6 +160,7 @@ class Pair:
         "data_received_at",
         "data_sent_at",
         "heard_at",
+        "is_listed",
         "local",
         "nominate_on_success",
         "nominated",
@@ -189,6 +191,7 @@ class Pair:
         self.nominated = False
         self.nominate_on_success = False
         self.nomination = 0
+        self.is_listed = False
         self.nominated_at = 0.0
         self.valid_at: float | None = None
         self.rtt_s: float | None = None

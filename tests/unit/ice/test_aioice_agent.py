@@ -156,6 +156,8 @@ def test_settings_ask_for_every_feature_that_a_setting_can_ask_for() -> None:
         IceFeature.RELAY_FAMILIES,
         IceFeature.SEEDED,
         IceFeature.CANDIDATE_POOL,
+        IceFeature.FORKING,
+        IceFeature.PAIRS,
     }
     assert {feature for feature, _ in LACKING} == set(IceFeature) - behaviours
     assert FEATURES["aioice"] == frozenset()

@@ -10,7 +10,7 @@ from rtcstack.config import IceSettings
 from rtcstack.ice.config import GatherPolicy, IceConfig
 from rtcstack.ice.engine import CandidateFound, GatheringDone, IceEngine, IceEvent, IceState, RelayMoved
 from rtcstack.ice.engine.doorkeeper import REFUSALS_AT_ONCE, REFUSALS_PER_S
-from rtcstack.ice.engine.generation import MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
+from rtcstack.ice.engine.generation import MAX_FORMER_PEERS, MAX_LEARNT_CANDIDATES, MAX_REMOTE_CANDIDATES
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage, encode
 from rtcstack.ice.transactions import MAX_TRANSACTIONS, Transactions
 from rtcstack.sdp.candidate import Candidate
@@ -715,3 +715,107 @@ def test_a_restart_before_the_peer_has_answered_takes_the_role_of_the_descriptio
     engine.restart(None, None, 0.0)
     engine.start("ufrag", "p" * 22, controlling=True, remote_is_lite=False, now=0.0)
     assert engine.controlling
+
+
+# -- another peer in the place of the one before ----------------------------------------------------------
+
+
+def forked() -> tuple[Internet, IceHost, IceHost, IceHost]:
+    """A caller, the peer that has answered, and another one that knows the caller, and has not been heard."""
+    net, a, b = connected()
+    c = IceHost(net, "192.0.2.3")
+    offered = a.engine.newest
+    c.gather()
+    c.engine.start(offered.ufrag, offered.pwd, controlling=False, remote_is_lite=False, now=net.now)
+    for each in a.candidates:
+        c.engine.add_remote_candidate(each, (each.address, each.port), net.now)
+    c.flush()
+    run(net, 1)
+    return net, a, b, c
+
+
+def take(a: IceHost, other: IceHost, *, candidates: bool = True) -> None:
+    """The answer of another peer comes."""
+    peer = other.engine.newest
+    a.engine.start_anew(peer.ufrag, peer.pwd, remote_is_lite=False, now=a.net.now)
+    for each in other.candidates if candidates else ():
+        a.engine.add_remote_candidate(each, (each.address, each.port), a.net.now)
+    a.engine.end_of_remote_candidates()
+    a.flush()
+
+
+def test_what_a_peer_checks_whose_answer_has_not_come_makes_no_pair() -> None:
+    _, a, _, c = forked()
+    assert c.connected, "it is answered all the same"
+    assert len(a.listed) == 1
+    assert not a.engine.accepts_from(("192.0.2.3", 1001))
+
+
+@pytest.mark.parametrize("candidates", [True, False])
+def test_another_peer_takes_the_place_of_the_one_before(candidates: bool) -> None:
+    net, a, b, c = forked()
+    before = a.engine.selected
+    changes = a.engine.selected_changes
+    take(a, c, candidates=candidates)
+    assert a.states[-1] is CHECKING
+    assert a.engine.selected is None
+    assert a.engine.selected_changes == changes + 1
+    assert before not in a.listed
+    run(net, 3)
+    assert a.states[-3:] == [CHECKING, CONNECTED, COMPLETED]
+    assert a.engine.controlling
+    assert a.send(b"\x80for c")
+    run(net, 1)
+    assert c.received == [b"\x80for c"]
+    assert b.received == []
+    # the one before knows our password, and is not answered, nor heard
+    run(net, 60)
+    assert b.state is FAILED
+    assert {pair.remote.address[0] for pair in a.listed} == {"192.0.2.3"}
+    assert a.connected
+    assert c.connected
+
+
+def test_a_peer_that_comes_back_is_let_in() -> None:
+    net, a, b, c = forked()
+    take(a, c)
+    run(net, 1)
+    take(a, b)
+    run(net, 3)
+    assert a.connected
+    assert a.engine.selected is not None
+    assert a.engine.selected.remote.address[0] == "192.0.2.2"
+    assert not any(pair.remote.address[0] == "192.0.2.3" for pair in a.listed)
+
+
+def test_another_peer_during_a_restart_leaves_the_path_that_is_in_use() -> None:
+    net, a, b = connected()
+    for host in (a, b):
+        host.engine.restart(None, None, net.now)
+        host.gather()
+    first, second = b.engine.newest, "0ther"
+    a.engine.start(first.ufrag, first.pwd, controlling=True, remote_is_lite=False, now=net.now)
+    a.engine.start_anew(second, "p" * 22, remote_is_lite=False, now=net.now)
+    a.flush()
+    assert a.connected
+    assert a.engine.selected is not None
+    assert a.send(b"\x80still")
+    run(net, 1)
+    assert b.received == [b"\x80still"]
+    take(a, b)
+    b.engine.start(
+        a.engine.newest.ufrag, a.engine.newest.pwd, controlling=False, remote_is_lite=False, now=net.now
+    )
+    b.flush()
+    run(net, 5)
+    assert a.engine.active is a.engine.newest
+    assert a.connected
+
+
+def test_peers_that_were_replaced_are_remembered_within_bounds() -> None:
+    net, a, _ = connected()
+    for number in range(3 * MAX_FORMER_PEERS):
+        a.engine.start_anew(f"peer{number}", "p" * 22, remote_is_lite=False, now=net.now)
+    former = a.engine.newest.former_peers
+    assert len(former) == MAX_FORMER_PEERS
+    assert former[-1] == f"peer{3 * MAX_FORMER_PEERS - 2}"

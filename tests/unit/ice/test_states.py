@@ -120,6 +120,44 @@ class Life(RuleBasedStateMachine):
             host.engine.nominate(pair, self.net.now)
         host.flush()
 
+    @rule(which=hosts, number=st.integers(0, 99))
+    def a_pair_is_selected(self, which: int, number: int) -> None:
+        host = self.hosts[which]
+        if host.listed:
+            host.select(host.listed[number % len(host.listed)])
+
+    @rule(which=hosts, number=st.integers(0, 99))
+    def a_pair_is_removed(self, which: int, number: int) -> None:
+        host = self.hosts[which]
+        if host.listed:
+            host.remove(host.listed[number % len(host.listed)])
+
+    @rule(which=hosts)
+    def nominations_want_a_word(self, which: int) -> None:
+        self.hosts[which].engine.hold_nominations()
+
+    @rule(which=hosts, accepted=st.booleans())
+    def the_word_is_said(self, which: int, accepted: bool) -> None:
+        host = self.hosts[which]
+        for pair in host.proposed[-2:]:
+            host.answer(pair, accepted=accepted)
+
+    @invariant()
+    def what_is_listed_is_what_there_is(self) -> None:
+        for host in getattr(self, "hosts", ()):
+            engine = host.engine
+            there = {p for g in engine._by_ufrag.values() for p in g.checklist if p.is_listed}
+            assert set(host.listed) == there
+            for generation in engine._by_ufrag.values():
+                assert not any(
+                    generation.choice.removed(p.path, p.remote.address) for p in generation.checklist
+                )
+                assert (
+                    generation.choice.proposed is None or generation.choice.proposed in generation.checklist
+                )
+            if engine.selected is not None and engine.path(engine.selected.path.id) is not None:
+                assert engine.selected in host.listed
+
     @invariant()
     def nothing_grows_without_bound(self) -> None:
         for host in getattr(self, "hosts", ()):
@@ -144,6 +182,8 @@ class Life(RuleBasedStateMachine):
         self.net.loss = 0.0
         self.server.silent = False
         a, b = self.hosts
+        for host in self.hosts:
+            host.accepts = True
         # what is left of the old generations may hold on to a socket that broke
         self._restart()
         self.net.agenda.run(until=self.net.now - START_S + 12)

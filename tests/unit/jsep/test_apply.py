@@ -241,6 +241,53 @@ def test_provisional_answers_free_nothing() -> None:
         a.rollback()
 
 
+def test_another_peer_may_answer_after_a_provisional_answer() -> None:
+    a = Peer("a")
+    a.add("audio")
+    offer = a.offer()
+    a.set_local(offer)
+    answers = []
+    for name in "bcb":
+        other = Peer(name)
+        other.set_remote(offer)
+        answers.append(other.answer())
+    told = []
+    for answer, sdp_type in zip(answers, (SdpType.PRANSWER, SdpType.PRANSWER, SdpType.ANSWER), strict=True):
+        a.set_remote(answer.as_type(sdp_type))
+        [transport] = a.negotiation.session.transports
+        assert transport.remote is not None
+        told.append((transport.peer, transport.association, transport.remote.ice_ufrag))
+    ufrags = [each.parsed.media[0].ice_ufrag for each in answers if each.parsed is not None]
+    assert told == [(0, 0, ufrags[0]), (1, 1, ufrags[1]), (2, 2, ufrags[0])]
+    assert a.negotiation.state == "stable"
+
+
+def test_a_peer_that_restarts_between_its_answers_keeps_its_association() -> None:
+    a, b = Peer("a"), Peer("b")
+    a.add("audio")
+    offer = a.offer()
+    a.set_local(offer)
+    b.set_remote(offer)
+    a.set_remote(b.answer().as_type(SdpType.PRANSWER))
+    b.restart("0")
+    a.set_remote(b.answer())
+    [transport] = a.negotiation.session.transports
+    assert (transport.peer, transport.association) == (1, 0)
+
+
+def test_another_certificate_needs_other_credentials_than_in_the_provisional_answer() -> None:
+    a, b = Peer("a"), Peer("b")
+    a.add("audio")
+    offer = a.offer()
+    a.set_local(offer)
+    b.set_remote(offer)
+    a.set_remote(b.answer().as_type(SdpType.PRANSWER))
+    before = a.negotiation
+    b.certificate = "another"
+    refuses(a, b.answer().sdp, "certificate or tls-id", "answer")
+    assert a.negotiation is before
+
+
 def test_effects_of_a_first_exchange() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")

@@ -227,7 +227,10 @@ class Shared:
         )
 
     def give(self, other: OtherLoad | None) -> int | None:
-        self.session.set_other_load(other, 2.0)
+        if other is None:
+            self.session.end_other_load(2.0)
+        else:
+            self.session.set_other_load(other.weight, other.arrived_bps, other.sent_bytes, 2.0)
         return self.session.other_bps
 
 
@@ -297,7 +300,7 @@ def test_there_is_no_bound_where_no_estimate_is_of_both() -> None:
     assert resting.video.bitrate_bps == 1_000_000
     assert resting.estimator.told  # it knows of it when media begins
     none = RtpSession(ntp_offset_s=NTP_OFFSET_S)
-    none.set_other_load(load(), 1.0)
+    none.set_other_load(1.0, 0.0, 0, 1.0)
     assert none.other_bps is None
     assert not none.is_sharing
 
@@ -362,13 +365,13 @@ def test_data_has_what_pictures_that_hardly_change_leave() -> None:
     shared = Shared(priority=4.0)
     bounds = []
     for i in range(60):
-        shared.session.set_other_load(load(), 2.0 + i * 0.05)
+        shared.session.set_other_load(1.0, 0.0, 0, 2.0 + i * 0.05)
         bounds.append(shared.session.other_bps)
         shared.session.sending.sent_bytes += 500  # 80 kbit/s, of 800
     assert bounds[0] == pytest.approx(200_000, abs=2)
     assert bounds[-1] == pytest.approx(1_000_000 - ROOM * 80_000, rel=0.02)
     shared.session.sending.sent_bytes += 20_000  # the scene changes
-    shared.session.set_other_load(load(), 5.0)
+    shared.session.set_other_load(1.0, 0.0, 0, 5.0)
     assert shared.session.other_bps == pytest.approx(200_000, abs=2)
 
 

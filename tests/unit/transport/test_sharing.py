@@ -25,8 +25,11 @@ class Media:
         self.other_bps = share_bps
         self.told: list[OtherLoad | None] = []
 
-    def set_other_load(self, load: OtherLoad | None, now: float) -> None:
-        self.told.append(load)
+    def set_other_load(self, weight: float, arrived_bps: float, sent_bytes: int, now: float) -> None:
+        self.told.append(OtherLoad(weight, arrived_bps, sent_bytes))
+
+    def end_other_load(self, now: float) -> None:
+        self.told.append(None)
 
 
 class Data:

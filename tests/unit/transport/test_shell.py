@@ -10,7 +10,7 @@ from typing import Any
 from rtcstack.clock import monotonic
 from rtcstack.dtls.certificate import Certificate
 from rtcstack.dtls.events import DtlsEvent, DtlsRole, DtlsState
-from rtcstack.ice import Address, GatheringState, IceConfig, IceServer, IceState, PairView
+from rtcstack.ice import Address, GatheringState, IceConfig, IceServer, IceState, PairNews, PairView
 from rtcstack.network import network
 from rtcstack.platform import Network
 from rtcstack.sctp.association import SctpAssociation
@@ -72,11 +72,15 @@ class Side:
 
     def on_ice_server_error(self, server: IceServer, local: Address | None, code: int, text: str) -> None: ...
 
-    def on_ice_path(self, state: IceState | None, pair: PairView | None) -> None:
+    def on_ice_path(
+        self, state: IceState | None, pair: PairView | None, *, is_unselected: bool = False
+    ) -> None:
         if pair:
             self.tell("pair")
         if state:
             self.tell(state)
+
+    def on_ice_pair(self, news: PairNews, pair: PairView) -> None: ...
 
     def on_dtls_state(self, state: DtlsState, event: DtlsEvent | None) -> None:
         self.tell(state)
