@@ -46,8 +46,8 @@ _OUTAGE_LOSS = 0.3
 """A report that tells of more says nothing of what is lost at random, and no parity would have helped."""
 
 _PER_LOSS, _FAR_PER_LOSS = 2.5, 25.0
-"""Packets of parity for each packet that is likely to be lost. Where the round trip is long it is to bring all
-of them back: of those that share a packet of parity hardly ever two are lost."""
+"""Packets of parity for each packet that is likely to be lost. Where the round trip is long it is to bring
+all of them back: of those that share a packet of parity hardly ever two are lost."""
 
 _MIN_RTT_S = 0.02
 """With shorter round trips retransmissions come soon enough."""
