@@ -10,7 +10,7 @@ from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.bwe.used import UsedRate
 from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
-from rtcstack.rtp.pacer import Lane, Pacer
+from rtcstack.rtp.pacer import BURST_S, SMALL_BURST_S, Lane, Pacer
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.send import SendStream
 
@@ -292,6 +292,8 @@ class Sending:
             estimator.on_results(results, now)
             if estimator.interruptions != before:
                 self._begin_anew(now)
+            if isinstance(estimator, GoogleCongestionControl):
+                self.pacer.burst_s = SMALL_BURST_S if estimator.is_lossy else BURST_S
         else:
             estimator.on_results(results, now)
         self._is_unsettled = True

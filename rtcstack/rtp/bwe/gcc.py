@@ -35,6 +35,9 @@ TICK_S = 0.5
 FEW_LOST = 0.02
 """Losses up to this do not forbid to try out more."""
 
+SMOOTH_LOSS, SMOOTH_PACE = 0.01, 1.5
+"""Losses above this may be of bursts; packets then leave at this multiple of the estimate."""
+
 QUIET_S = 3.0
 """Who did not overuse the bottleneck for so long may be far below what it gives: a probe will tell."""
 
@@ -228,8 +231,14 @@ class GoogleCongestionControl:
 
     @property
     def pacing_bps(self) -> float:
-        """How fast what has queued up may leave."""
-        return PACE_MULTIPLIER * self.estimate_bps
+        """How fast what has queued up may leave; not much faster where a burst may be what is lost."""
+        multiplier = SMOOTH_PACE if self.is_lossy else PACE_MULTIPLIER
+        return multiplier * self.estimate_bps
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether so much is lost that bursts may be the cause: bottlenecks may have no room for them."""
+        return self.loss.fraction > SMOOTH_LOSS
 
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
         """See `BandwidthEstimator`. Probing goes up to twice what the streams can use."""
