@@ -334,18 +334,14 @@ class AudioJitterBuffer(PlayoutCounts):
                 frame = self._frames.pop(first)
             else:
                 self._next += self._dry
-                self._dry = self._waited = 0
+                self._dry = 0
+                self._end_waiting(self._next - (self.removed - removed))
                 return self._bridge(self._frames[first], first)
         if frame is None:
             return self._run_dry()
         self._dry = 0
         self._concealing = False
-        if self._waited:
-            # what was played while nothing was there, and is not missing, came in between
-            left_out = self.removed - removed
-            missing = max(0, frame.timestamp - self._awaited - left_out)
-            self.inserted += min(max(0, self._waited - missing), round(MAX_JUMP_S * self._clock_rate))
-            self._waited = 0
+        self._end_waiting(frame.timestamp - (self.removed - removed))
         if self._events:
             self._events = {number: None for number in self._events if number > frame.sequence_number}
         if frame.has_fec and not self._has_copies:
@@ -382,6 +378,13 @@ class AudioJitterBuffer(PlayoutCounts):
         if excess_s > 0 and frame.timestamp + duration not in self._frames:
             excess_s = 0.0  # what came is hardly enough for the time that this one has
         return self._pace.next(excess_s, now)
+
+    def _end_waiting(self, timestamp: int) -> None:
+        """There is sound again, from here on: what was played without it, and is not missing, was put in."""
+        if self._waited:
+            missing = max(0, timestamp - self._awaited)
+            self.inserted += min(max(0, self._waited - missing), round(MAX_JUMP_S * self._clock_rate))
+            self._waited = 0
 
     def _may_start(self, now: float) -> bool:
         """Whether enough is held to begin."""
@@ -485,5 +488,10 @@ class AudioJitterBuffer(PlayoutCounts):
             left_out += 1
             if not self.can_stretch:
                 break
-            frame = self._frames.get(self._next)  # all at once: one jump is less than many
+            # all at once, over what is missing in between: one jump is less than many
+            if self._frames and self._next not in self._frames:
+                first = min(self._frames)
+                excess_s -= max(0, first - self._next) / self._clock_rate
+                self._next = first
+            frame = self._frames.get(self._next)
         return left_out
