@@ -213,6 +213,11 @@ class SampleCutter:
         self._at: int | None = None
         self._converter: Converter | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Samples of each channel that are kept for the next piece."""
+        return len(self._rest) // (2 * (self.channels or 1))
+
     def set_piece(self, samples: int) -> None:
         """Make pieces of another length from now on; what is kept is part of the next."""
         self._samples = samples
