@@ -90,6 +90,7 @@ class Sending:
         "_pauses",
         "_rest_bps",
         "_shared_bps",
+        "_sound_bps",
         "_streams",
         "_told",
         "_told_estimate",
@@ -112,6 +113,7 @@ class Sending:
         self._pauses: dict[SendStream, _Pause] = {}
         self._is_unsettled = False
         self._look_at: float | None = None  # when a pause may end
+        self._sound_bps: int | None = None  # what is wanted where sound is alone
         self._may_pad = False  # a stream has numbers for padding,
         self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
@@ -153,8 +155,9 @@ class Sending:
             for stream in streams:
                 stream.bitrate_bps = None
             return
-        if self.estimator is None:
+        if self.estimator is None or self._outgrows_sound(streams):
             self.estimator = self._make()
+        self._sound_bps = _sound_alone(streams)
         active = [s for s in streams if s.active]
         padding = [s for s in active if s.parameters.kind == "video" and s.history.has_rtx]
         self._may_pad = bool(padding)
@@ -216,6 +219,14 @@ class Sending:
         return self._make_estimator is not None or any(
             s.parameters.kind == "video" or s.wanted_bps is not None for s in streams
         )
+
+    def _outgrows_sound(self, streams: Sequence[SendStream]) -> bool:
+        """Whether pictures come to sound that had all that it wants, of which nothing was learnt: then the
+        search for what there is begins as without it."""
+        before, estimate = self._sound_bps, self.estimate_bps
+        if before is None or estimate is None or self._make_estimator is not None:
+            return False
+        return _sound_alone(streams) is None and estimate >= before
 
     def _make(self) -> BandwidthEstimator:
         if self._make_estimator is not None:
@@ -447,9 +458,14 @@ class Sending:
                 self._events.append(BitrateAllocated(stream.name, share, estimate))
 
 
+def _sound_alone(streams: Sequence[SendStream]) -> int | None:
+    """What sound wants that keeps to less; None where there is anything else, or nothing."""
+    wanted = [s.wanted_bps for s in streams if s.wanted_bps is not None]
+    return sum(wanted) if wanted and len(wanted) == len(streams) else None
+
+
 def _floor(streams: Sequence[SendStream]) -> int:
-    is_known = bool(streams) and all(s.wanted_bps is not None for s in streams)
-    return sum(s.least_bps for s in streams) if is_known else FLOOR_BPS
+    return FLOOR_BPS if _sound_alone(streams) is None else sum(s.least_bps for s in streams)
 
 
 def _least(stream: SendStream) -> int:

@@ -8,8 +8,9 @@ import random
 import numpy as np
 import pytest
 
-from rtcstack import RTCSessionDescription, ToneSource
+from rtcstack import RTCSessionDescription, TestPatternSource, ToneSource
 from rtcstack.media.pipeline.audio_out import AudioOutbound
+from tests.conformance.helpers import negotiate
 from tests.scenarios.media import Speech, Talk
 from tests.scenarios.test_statistics import Watched, pattern, watched
 from tests.support.insides import outbound_of
@@ -270,3 +271,24 @@ async def test_packets_grow_no_longer_than_the_peer_takes() -> None:
         after = await it.inbound("audio")
         received = after["packetsReceived"] - before["packetsReceived"]
         assert received + after["packetsLost"] - before["packetsLost"] == pytest.approx(250, abs=5)
+
+
+@pytest.mark.parametrize("is_narrow", [False, True])
+async def test_pictures_that_join_are_as_fast_as_without_sound(is_narrow: bool) -> None:
+    async with watched(Talk().track()) as it:
+        sound = Sender(it)
+        sound.narrow(500_000)
+        await asyncio.sleep(5)
+        if is_narrow:
+            sound.narrow()
+            await asyncio.sleep(10)
+        it.a.addTrack(TestPatternSource(1280, 720, 30).track())
+        await negotiate(it.a, it.b)
+        await asyncio.sleep(1)
+        estimate = sound.outbound.transport.session.sending.estimate_bps
+        assert estimate is not None
+        if is_narrow:
+            # what was learnt of the link stays
+            assert estimate < 60_000
+        else:
+            assert estimate > 2_000_000

@@ -410,6 +410,8 @@ class GoogleCongestionControl:
             self._tick_at = None  # nothing is sent: nothing to do until something is
             return
         self._limit.sent(0, self.estimate_bps, now)
+        if self._bounds[1] <= FEW_BPS and not self.throughput.has_arrivals:
+            return  # a peer that has agreed on feedback for sound, and gives none
         if feedback_at is not None and now - feedback_at > SILENCE_S:
             if self._before_bps is None:
                 self._before_bps = self._aimd.rate_bps

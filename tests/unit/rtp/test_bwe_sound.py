@@ -140,3 +140,12 @@ def test_it_does_not_fall_below_what_sound_needs_and_comes_back() -> None:
     way.rate_bps = None
     way.run(10)
     assert way.estimates[-1] >= WANTED_BPS
+
+
+def test_a_peer_that_never_tells_of_arrivals_leaves_sound_as_it_is() -> None:
+    estimator = GoogleCongestionControl()
+    estimator.set_bounds(FLOOR_BPS, 300_000, WANTED_BPS)
+    for number in range(3_000):
+        estimator.on_sent(150, number * STEP_S)
+        estimator.handle_timeout(number * STEP_S)
+    assert estimator.estimate_bps >= WANTED_BPS
