@@ -44,6 +44,10 @@ MAX_FRAMES = 2400
 MAX_JUMP_S = 5.0
 """A timestamp further than this from its neighbours is a new beginning."""
 
+MAX_PACKET_S = 0.12
+"""What comes longer after the packet before it follows a silence: of Opus it is the longest (RFC 6716,
+section 3.2.5)."""
+
 MAX_DRY_S = 0.1
 """How long a dry buffer is concealed; after that there is silence until it has filled again."""
 
@@ -228,11 +232,13 @@ class AudioJitterBuffer(PlayoutCounts):
             return
         index, rate = packet.index, self._clock_rate
         timestamp = self._unwrapper.unwrap(packet.timestamp)
+        step = 0
         if self._newest >= 0:
             step = timestamp - self._newest
             is_absurd = abs(step) > MAX_JUMP_S * rate or (step <= 0 and index > self._newest_index)
             if is_absurd and index > self._newest_index:
                 self.reset()
+                step = 0
                 timestamp = self._unwrapper.unwrap(packet.timestamp)
             elif is_absurd:
                 self.discarded += 1
@@ -250,6 +256,8 @@ class AudioJitterBuffer(PlayoutCounts):
             has_fec = has_fec or unit.has_fec
             if unit.duration:
                 self._duration = min(unit.duration, rate)
+            elif index == self._newest_index + 1 and 0 < step <= MAX_PACKET_S * rate and not packet.marker:
+                self._duration = step  # of sound that was sealed only its time can be read
             if at in self._frames and (unit.redundant or not self._frames[at].retransmitted):
                 continue
             if self._playing and at < self._next:
