@@ -22,7 +22,7 @@ from pylibsrtp._binding import lib as _pylibsrtp_lib
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.refusals import Refusals
 
-__all__ = ["MAX_PACKET_BYTES", "MAX_REMOTE_SSRCS", "REPLAY_WINDOW", "SrtpContext"]
+__all__ = ["MAX_PACKET_BYTES", "MAX_REMOTE_SSRCS", "REPLAY_WINDOW", "SEND_WINDOW", "SrtpContext"]
 
 _ffi: Any = _pylibsrtp_ffi
 _lib: Any = _pylibsrtp_lib
@@ -33,7 +33,7 @@ MAX_PACKET_BYTES = 2048
 REPLAY_WINDOW = 1024
 """How far behind the newest packet of a source one may be and still be told from a replay."""
 
-_SEND_WINDOW = 8192
+SEND_WINDOW = 8192
 """How far back a packet may be sent again unchanged (a NACK answered without RTX)."""
 
 MAX_REMOTE_SSRCS = 1024
@@ -107,7 +107,7 @@ class SrtpContext:
         # The same bytes may leave twice; never other bytes under the same number, which AES-GCM
         # would not survive. The RTP engine repeats packets unchanged or under RTX's own numbers.
         outbound.allow_repeat_tx = True
-        outbound.window_size = _SEND_WINDOW
+        outbound.window_size = SEND_WINDOW
         inbound = Policy(keys.remote, Policy.SSRC_ANY_INBOUND, srtp_profile=profile)
         inbound.window_size = REPLAY_WINDOW
         self._outbound = Session(outbound)
