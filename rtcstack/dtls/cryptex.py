@@ -20,10 +20,12 @@ Spec: RFC 9335; RFC 3711, section 3.3 (packet index and replays).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from rtcstack.dtls.srtp import MAX_PACKET_BYTES, MAX_REMOTE_SSRCS, REPLAY_WINDOW, SEND_WINDOW, SrtpContext
 from rtcstack.dtls.srtp_cipher import make_cipher
 from rtcstack.dtls.srtp_keys import SrtpKeys
+from rtcstack.dtls.srtp_position import NoIndexError, newest_index
 from rtcstack.refusals import Refusals
 
 __all__ = ["MAX_LOCAL_SSRCS", "CryptexContext"]
@@ -89,6 +91,9 @@ class CryptexContext:
         refusals: who is told of what is dropped.
         required: packets with header extensions or contributing sources in the clear are neither
             taken nor sent.
+        before: what has protected this transport with the same keys up to now. Where its sources stand
+            is found out when there is a packet of them. Then what is older than the newest packet that
+            it took counts as received: what was on its way just then is lost, and nothing comes twice.
 
     Attributes:
         encrypts: whether headers of what is sent are encrypted; received ones always may be.
@@ -108,14 +113,25 @@ class CryptexContext:
         "_sent",
         "_srtp",
         "_ssrcs_forgotten",
+        "_takes_over",
+        "_to_find",
         "_unprotected",
         "encrypts",
         "required",
     )
 
-    def __init__(self, keys: SrtpKeys, refusals: Refusals | None = None, *, required: bool = False) -> None:
+    def __init__(
+        self,
+        keys: SrtpKeys,
+        refusals: Refusals | None = None,
+        *,
+        required: bool = False,
+        before: SrtpContext | None = None,
+    ) -> None:
         self._refusals = refusals if refusals is not None else Refusals()
-        self._srtp = SrtpContext(keys, self._refusals)
+        self._srtp = before if before is not None else SrtpContext(keys, self._refusals)
+        self._takes_over = before is not None
+        self._to_find = before.heard() if before is not None else set()
         self._sealing = make_cipher(keys.profile, keys.local)
         self._opening = make_cipher(keys.profile, keys.remote)
         self._sent: dict[bytes, _Sent] = {}
@@ -196,16 +212,14 @@ class CryptexContext:
             if source is None:
                 if len(sent) >= MAX_LOCAL_SSRCS:
                     continue
-                index = number
-                source = sent[ssrc] = _Sent(self._sealing.source(ssrc), index)
-            else:
-                index = _index(source.highest, number)
-                if index > source.highest:
-                    source.highest = index
-                elif index <= source.floor or index <= source.highest - SEND_WINDOW:
-                    continue
-                elif index <= source.changed_at:
-                    encrypts = not encrypts
+                source = sent[ssrc] = self._begin(ssrc, number)
+            index = _index(source.highest, number)
+            if index > source.highest:
+                source.highest = index
+            elif index <= source.floor or index <= source.highest - SEND_WINDOW:
+                continue
+            elif index <= source.changed_at:
+                encrypts = not encrypts
             # by far the most have one-byte header extensions and name no contributing sources
             if encrypts and packet[0] & 0xDF == 0x90 and packet[12:14] == b"\xbe\xde" and size > 15:
                 clear, secret, csrcs = packet[:12] + b"\xc0\xde" + packet[14:16], packet[16:], 0
@@ -217,6 +231,19 @@ class CryptexContext:
         self._protected += len(out) - taken
         self._send_failures += len(packets) - handed - (len(out) - taken)
         return out
+
+    def _begin(self, ssrc: bytes, number: int) -> _Sent:
+        """A source of ours that is new, here at least."""
+        source = _Sent(self._sealing.source(ssrc), number)
+        if self._takes_over:
+            try:
+                newest = newest_index(partial(self._srtp.probe, sent=True), self._sealing, ssrc, SEND_WINDOW)
+            except NoIndexError:
+                newest = source.floor = _INDICES  # nothing is sent: its nonces might have been used
+            if newest is not None:
+                source.highest = newest
+                source.changed_at = newest if self.encrypts else -1
+        return source
 
     def _parts_to_send(self, packet: bytes, size: int, encrypts: bool) -> tuple[bytes, bytes, int] | None:
         """What stays clear of a packet, what is to be sealed, and how much of that are sources' names.
@@ -272,7 +299,7 @@ class CryptexContext:
             number = packet[2] << 8 | packet[3]
             source = self._heard.get(ssrc)
             if source is None:
-                source = self._heard_before.get(ssrc) or _Received(opening.source(ssrc), number)
+                source = self._heard_before.get(ssrc) or self._meet(ssrc, number)
             highest = source.highest
             index = _index(highest, number)
             ahead = index - highest
@@ -337,6 +364,22 @@ class CryptexContext:
         if self.required and behind > _HEADER_BYTES:
             return "a header in the clear"
         return packet[:behind], packet[:behind], packet[behind:], 0
+
+    def _meet(self, ssrc: bytes, number: int) -> _Received:
+        """A source of the peer's that is new, here at least. It is kept once a packet proved authentic."""
+        source = _Received(self._opening.source(ssrc), number)
+        if ssrc in self._to_find:
+            self._to_find.discard(ssrc)  # before it has proved to be authentic: once is enough
+            try:
+                newest = newest_index(
+                    partial(self._srtp.probe, sent=False), self._opening, ssrc, REPLAY_WINDOW
+                )
+            except NoIndexError:
+                newest = None
+            if newest is not None:
+                source.highest, source.window = newest, _SEEN
+                self._hear(ssrc, source)
+        return source
 
     def _hear(self, ssrc: bytes, source: _Received) -> None:
         if len(self._heard) >= MAX_REMOTE_SSRCS // 2:

@@ -77,6 +77,7 @@ class SrtpContext:
         refusals: who is told of what is dropped.
 
     Attributes:
+        keys: see there.
         packets_protected, packets_unprotected: RTP and RTCP together.
         failures: packets that failed authentication or had no form that libsrtp takes.
         replays: packets that had been received before, or were too old to tell.
@@ -94,6 +95,7 @@ class SrtpContext:
         "_scratch",
         "_send",
         "failures",
+        "keys",
         "packets_protected",
         "packets_unprotected",
         "replays",
@@ -102,6 +104,7 @@ class SrtpContext:
     )
 
     def __init__(self, keys: SrtpKeys, refusals: Refusals | None = None) -> None:
+        self.keys = keys
         profile = _PROFILES[keys.profile.name]
         outbound = Policy(keys.local, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
         # The same bytes may leave twice; never other bytes under the same number, which AES-GCM
@@ -187,6 +190,23 @@ class SrtpContext:
                 self._refusals.add("srtp", f"libsrtp's error {status}", packet)
         self.packets_unprotected += len(out)
         return out
+
+    def heard(self) -> set[bytes]:
+        """The sources of the peer that are known, each as four bytes."""
+        return self._heard | self._heard_before
+
+    def probe(self, packet: bytes, *, sent: bool) -> int:
+        """What libsrtp says of an RTP packet, counting nothing: 0 where it is taken, else its error.
+
+        Args:
+            packet: protected. Only one that is taken changes anything.
+            sent: ask about what we send, not about what the peer does.
+        """
+        scratch = self._scratch
+        scratch.view[0 : len(packet)] = packet
+        scratch.length[0] = len(packet)
+        status: int = _lib.srtp_unprotect(self._send if sent else self._receive, scratch.data, scratch.length)
+        return status
 
     def _hear(self, ssrc: bytes) -> None:
         if len(self._heard) >= MAX_REMOTE_SSRCS // 2:
