@@ -105,6 +105,7 @@ bench: install ## rtcstack beside other stacks (QUICK=1: short; PROFILE=1: by ro
 
 congestion: install ## What congestion controllers of data do on shared roads, written into docs/decisions
 	$(PYTHON) -m bench.congestion --docs $(ARGS)
+	$(PYTHON) -m bench.beside --docs
 
 dist: install ## Build dist/: a source archive and a wheel, and check what they say of themselves
 	rm -rf dist

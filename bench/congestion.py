@@ -27,6 +27,14 @@ CONTROLLERS: dict[str, Controller] = {
 }
 
 
+def write_table(lines: list[str], begin: str, end: str) -> None:
+    """Put a table into the decision's page, between these marks."""
+    text = PAGE.read_text()
+    head, rest = text.split(begin)
+    tail = rest.split(end)[1]
+    PAGE.write_text(f"{head}{begin}\n{chr(10).join(lines)}\n{end}{tail}")
+
+
 def main() -> None:
     """Measure and print; write if asked to."""
     parser = argparse.ArgumentParser(prog="python -m bench.congestion", description=__doc__)
@@ -50,10 +58,7 @@ def main() -> None:
         lines.append(f"| {row.name} | {row.target} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     if args.docs:
-        text = PAGE.read_text()
-        head, rest = text.split(BEGIN)
-        tail = rest.split(END)[1]
-        PAGE.write_text(f"{head}{BEGIN}\n{chr(10).join(lines)}\n{END}{tail}")
+        write_table(lines, BEGIN, END)
 
 
 if __name__ == "__main__":

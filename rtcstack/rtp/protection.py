@@ -36,7 +36,7 @@ _FAR_BEGIN_LOSS, _FAR_QUIET_REPORTS = 0.004, 30
 _FAR_RTT_S = 0.1
 """Who waits for a picture any longer misses it."""
 
-_LIKELY_LOST = 0.15
+_LIKELY_LOST = 0.04
 """Packets that are likely to be lost of those that share a packet of parity, when that is hurried."""
 
 _RATE_WINDOW_S = 1.0
@@ -45,8 +45,9 @@ _MAX_TOKENS = 4.0
 _OUTAGE_LOSS = 0.3
 """A report that tells of more says nothing of what is lost at random, and no parity would have helped."""
 
-_PER_LOSS = 2.5
-"""Packets of parity for each packet that is likely to be lost."""
+_PER_LOSS, _FAR_PER_LOSS = 2.5, 25.0
+"""Packets of parity for each packet that is likely to be lost. Where the round trip is long it is to bring
+all of them back: of those that share a packet of parity hardly ever two are lost."""
 
 _MIN_RTT_S = 0.02
 """With shorter round trips retransmissions come soon enough."""
@@ -98,7 +99,8 @@ class Protection:
         if is_over:
             self.stop()
         elif self.overhead or self._loss >= begin:
-            self.overhead = min(_PER_LOSS * self._loss, MAX_OVERHEAD)
+            per_loss = _PER_LOSS if rtt_s <= _FAR_RTT_S else _FAR_PER_LOSS
+            self.overhead = min(per_loss * self._loss, MAX_OVERHEAD)
 
     def stop(self) -> None:
         """Send none until losses are reported again."""

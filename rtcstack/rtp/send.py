@@ -26,6 +26,7 @@ from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.parameters import SendParameters, StreamName
 from rtcstack.rtp.protection import Protection
 from rtcstack.rtp.remote import RemoteReception
+from rtcstack.rtp.repairs import Repairs
 from rtcstack.rtp.rtcp.reports import SenderReport
 from rtcstack.serial import unwrap
 
@@ -74,6 +75,7 @@ class SendStream:
         bitrate_bps: its share of the estimate, None while there is no congestion control.
         active: an inactive stream gets no share and sends nothing.
         protection: parity against losses, where it was agreed.
+        repairs: how much of what is sent repairs losses.
     """
 
     __slots__ = (
@@ -109,6 +111,7 @@ class SendStream:
         "pli_count",
         "protection",
         "remote",
+        "repairs",
         "rtt_s",
         "timestamp_offset",
     )
@@ -152,6 +155,7 @@ class SendStream:
         self.bitrate_bps: int | None = None
         self.active = True
         self.protection = Protection()
+        self.repairs = Repairs()
         self.update(parameters, extension_ids)
 
     def __repr__(self) -> str:
@@ -316,6 +320,7 @@ class SendStream:
             return False
         self._next = number + len(packets)
         if parameters.nack:
+            self.repairs.look(counts, now)
             self.history.add(media, self._next, now, self.rtt_s)
         if tells_time:
             self._last_timestamp = wire_timestamp

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rtcstack.rtp.bwe.allocation import Demand, allocate
-from rtcstack.rtp.bwe.estimator import BandwidthEstimator, PathAware, SentPackets
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator, LoadAware, OtherLoad, PathAware, SentPackets
 from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
+from rtcstack.rtp.bwe.used import UsedRate
 from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
 from rtcstack.rtp.pacer import Lane, Pacer
@@ -20,6 +21,10 @@ START_BPS = 300_000
 
 DEFAULT_MAX_BPS = 5_000_000
 """What a video stream without a bound is taken to want at most, as far as probing goes."""
+
+OTHER_MAX_BPS = 50_000_000
+"""What data in bulk is taken to want, as far as probing goes. Where twice as much is to be had nothing needs
+sharing."""
 
 AUDIO_BPS = 64_000
 """What an audio stream without a bound is taken to want."""
@@ -67,22 +72,32 @@ class Sending:
         pacer: the queues.
         estimator: or None while no stream has congestion control: then nothing is paced.
         sent: packets on their way.
+        sent_bytes: of RTP, in all.
+        other_bps: what data in bulk may send beside media; None for no bound.
     """
 
     __slots__ = (
         "_can_pad",
         "_events",
+        "_has_enough",
         "_is_unsettled",
         "_look_at",
         "_make_estimator",
         "_may_pad",
+        "_media_bps",
+        "_other",
         "_pauses",
+        "_rest_bps",
+        "_shared_bps",
         "_streams",
         "_told",
         "_told_estimate",
+        "_used",
         "estimator",
+        "other_bps",
         "pacer",
         "sent",
+        "sent_bytes",
     )
 
     def __init__(
@@ -99,6 +114,12 @@ class Sending:
         self._may_pad = False  # a stream has numbers for padding,
         self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
+        self._other: OtherLoad | None = None
+        self._has_enough = False  # media has all that it can use, and data the rest
+        self._shared_bps = self._rest_bps = self._media_bps = 0  # what is shared, shares of data and media
+        self._used = UsedRate()
+        self.sent_bytes = 0
+        self.other_bps: int | None = None
         self.estimator: BandwidthEstimator | None = None
         self.sent = SentPackets()
 
@@ -106,6 +127,14 @@ class Sending:
     def estimate_bps(self) -> int | None:
         """The estimate, or None without congestion control."""
         return self.estimator.estimate_bps if self.estimator is not None else None
+
+    @property
+    def available_bps(self) -> int | None:
+        """What of the estimate is media's; None without congestion control."""
+        estimate = self.estimate_bps
+        if estimate is None or self._other is None:
+            return estimate
+        return min(estimate, self._shared_bps - self._rest_bps)
 
     def set_streams(self, streams: Sequence[SendStream], now: float) -> None:
         """These are sent now; their bounds may have changed."""
@@ -118,6 +147,7 @@ class Sending:
             stream.set_numbered(controlled)
         if not controlled:
             self.estimator = None
+            self._other = self.other_bps = None
             self.pacer.rate_bps = None
             for stream in streams:
                 stream.bitrate_bps = None
@@ -128,10 +158,50 @@ class Sending:
         padding = [s for s in active if s.parameters.kind == "video" and s.history.has_rtx]
         self._may_pad = bool(padding)
         self._can_pad = any(s.counts.packets for s in padding)
-        most = sum(_most(s) for s in active)
-        self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
+        self._set_bounds()
         self._told_estimate = 0
         self._allocate(now)
+
+    def _set_bounds(self) -> None:
+        assert self.estimator is not None
+        most = sum(_most(s) for s in self._streams if s.active)
+        if self._other is not None:
+            most += OTHER_MAX_BPS
+        self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
+
+    def set_other_load(self, load: OtherLoad | None, now: float) -> None:
+        """Data in bulk goes over this transport, or does no more: `other_bps` is its share from now on.
+
+        It is bounded only while media flows, and feedback tells of every packet of it.
+        """
+        estimator = self.estimator
+        if not isinstance(estimator, GoogleCongestionControl | LoadAware):
+            self._other = self.other_bps = None
+            return
+        if load is not None:
+            load = load._replace(has_rest=self._has_enough)
+            self._used.look(self.sent_bytes, now)
+        estimator.on_other_load(load, now)
+        has_feedback = any(s.parameters.transport_cc for s in self._streams if s.active)
+        if load is not None and not (has_feedback and estimator.is_live(now)):
+            load = None
+        before, self._other = self._other, load
+        if (before is None) != (load is None):
+            self._set_bounds()
+        elif load is None or before is None:
+            return
+        capacity = estimator.capacity_bps
+        if load is None or before is None or load.weight != before.weight:
+            self._told_estimate = 0
+        elif abs(capacity - self._shared_bps) >= MIN_CHANGE * self._shared_bps:
+            self._told_estimate = 0  # losses may bound the estimate, and not this
+        self._allocate(now)
+        if load is None or capacity >= 2 * OTHER_MAX_BPS:
+            self.other_bps = None
+        else:
+            self.other_bps = self._rest_bps + self._unused_bps()
+        if load is None:
+            self._has_enough = False
 
     def _is_controlled(self, streams: Sequence[SendStream]) -> bool:
         """Whether an estimate is of use: the peer helps, and there is video, which follows it.
@@ -187,6 +257,7 @@ class Sending:
             append(data)
             total += packet.size
             packet.counts.has_left(packet)
+        self.sent_bytes += total
         if estimator is not None:
             estimator.on_sent(total, now)
             self._take_up_probes(estimator)  # which what was sent may have called for: they are due at once
@@ -261,6 +332,8 @@ class Sending:
         if self.estimator is not None:
             self.estimator.on_report(fraction_lost, now)
             self._is_unsettled = True
+            if fraction_lost:
+                self._told_estimate = 0  # what streams can use has changed: their repairs have
 
     def settle(self, now: float) -> None:
         """All that came together was taken: give each stream its share of the estimate."""
@@ -316,12 +389,33 @@ class Sending:
             if self._look_at is None or pause.until < self._look_at:
                 self._look_at = pause.until
 
+    def _share_with(self, other: OtherLoad, demands: list[Demand]) -> list[int]:
+        """The streams' shares, when data in bulk has one, too."""
+        estimator = self.estimator
+        assert isinstance(estimator, GoogleCongestionControl | LoadAware)
+        capacity, estimate = estimator.capacity_bps, estimator.estimate_bps
+        *shares, rest = allocate(capacity, [*demands, Demand(0, None, other.weight)])
+        self._has_enough = all(share == demand.max_bps for share, demand in zip(shares, demands, strict=True))
+        if sum(shares) > estimate:  # which losses bound: data has its own answer to them
+            shares = allocate(estimate, demands)
+            rest = capacity - sum(shares)
+        self._shared_bps, self._rest_bps, self._media_bps = capacity, rest, sum(shares)
+        pacing = estimator.pacing_bps * (capacity - rest) / max(estimate, 1)
+        self.pacer.rate_bps = max(pacing, MIN_PACING_BPS)
+        return shares
+
+    def _unused_bps(self) -> int:
+        """What media has not used of its share lately: data may, until media does."""
+        used = self._used.bps(self.sent_bytes)
+        return 0 if used is None else max(0, self._media_bps - int(used))
+
     def _allocate(self, now: float) -> None:
         estimator = self.estimator
         if estimator is None:
             return
-        self.pacer.rate_bps = max(estimator.pacing_bps, MIN_PACING_BPS)
         estimate = estimator.estimate_bps
+        if self._other is None:
+            self.pacer.rate_bps = max(estimator.pacing_bps, MIN_PACING_BPS)
         if self._look_at is not None and now >= self._look_at:
             self._look_at = None
         elif abs(estimate - self._told_estimate) < MIN_CHANGE * self._told_estimate:
@@ -334,7 +428,11 @@ class Sending:
             # One always has what there is: without it nothing would show that there is more.
             smallest = min(pictures, key=lambda i: demands[i].min_bps)
             demands[smallest] = demands[smallest]._replace(min_bps=0, margin=1.0)
-        for stream, share in zip(active, allocate(estimate, demands), strict=True):
+        if self._other is None:
+            shares = allocate(estimate, demands)
+        else:
+            shares = self._share_with(self._other, demands)
+        for stream, share in zip(active, shares, strict=True):
             stream.bitrate_bps = share
             told = self._told.get(stream)
             changed = told is None or (share != told and abs(share - told) >= MIN_CHANGE * told)
@@ -351,8 +449,11 @@ def _least(stream: SendStream) -> int:
 
 
 def _bound(stream: SendStream) -> int | None:
+    """What a stream can use, with what protects and repairs it."""
     bound = stream.parameters.max_bitrate_bps
-    return AUDIO_BPS if bound is None and stream.parameters.kind == "audio" else bound
+    if bound is None:
+        return AUDIO_BPS if stream.parameters.kind == "audio" else None
+    return int(bound * (1 + stream.protection.overhead) / (1 - stream.repairs.share))
 
 
 def _most(stream: SendStream) -> int:

@@ -18,7 +18,7 @@ from rtcstack.entropy import entropy
 from rtcstack.errors import ParseError
 from rtcstack.refusals import Refusals
 from rtcstack.rtp.attention import Attention
-from rtcstack.rtp.bwe.estimator import BandwidthEstimator
+from rtcstack.rtp.bwe.estimator import BandwidthEstimator, OtherLoad
 from rtcstack.rtp.control import Control
 from rtcstack.rtp.demux import Demux, Rank, Role, Route, Trait, Verdict
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, RtpEvent
@@ -337,6 +337,26 @@ class RtpSession:
         """What the peer is told that it may send (REMB); None where it estimates itself."""
         estimator = self._feedback.estimator
         return estimator.estimate_bps if estimator is not None else None
+
+    @property
+    def is_sharing(self) -> bool:
+        """Whether there is an estimate that data could share: pictures are sent, and the peer tells of it."""
+        return self.sending.estimator is not None
+
+    @property
+    def other_bps(self) -> int | None:
+        """What data in bulk may send beside media; None for no bound."""
+        return self.sending.other_bps
+
+    def set_other_load(self, weight: float, arrived_bps: float, sent_bytes: int, now: float) -> None:
+        """Data in bulk goes over this transport, too; see `Sending.set_other_load`, and `OtherLoad`."""
+        self._now = now
+        self.sending.set_other_load(OtherLoad(weight, arrived_bps, sent_bytes), now)
+
+    def end_other_load(self, now: float) -> None:
+        """It does no more."""
+        self._now = now
+        self.sending.set_other_load(None, now)
 
     # -- the five verbs ---------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ class SctpAssociation:
         "_fast_crc",
         "_handshake",
         "_holdings",
+        "_limit_bytes_per_s",
         "_local_port",
         "_opening",
         "_options",
@@ -128,6 +129,7 @@ class SctpAssociation:
         self._replies: list[bytes] = []
         self._fast = b""  # how packets begin that may take the short way; none while empty
         self._fast_crc = 0
+        self._limit_bytes_per_s = 0.0
         self.packets_sent = 0
         self.packets_received = 0
         self.bytes_sent = 0
@@ -265,6 +267,36 @@ class SctpAssociation:
     def set_priority(self, stream_id: int, priority: int) -> None:
         """Set a stream's weight, 1 to 65535; 256 is normal (RFC 8832, section 5.1)."""
         self._queue.stream(stream_id).priority = max(1, priority)
+
+    def limit_rate(self, bytes_per_s: float | None, now: float) -> None:
+        """Send data no faster than this, whatever the congestion control allows; it finds its own limits
+        below, and takes what this holds back for what the application does not send.
+
+        Args:
+            bytes_per_s: of chunks, more than 0; None for no bound. Chunks of control are not held back.
+            now: monotonic time in seconds.
+        """
+        self._limit_bytes_per_s = bytes_per_s or 0.0
+        if self._block is not None:
+            self._block.limit_rate(self._limit_bytes_per_s, now)
+
+    def take_limited(self) -> bool:
+        """Whether `limit_rate` has held data back since the last call."""
+        block = self._block
+        if block is None or not block.was_limited:
+            return False
+        block.was_limited = False
+        return True
+
+    @property
+    def flight_bytes(self) -> int:
+        """Bytes of the chunks in flight."""
+        return self._block.outstanding.flight_bytes if self._block is not None else 0
+
+    @property
+    def top_priority(self) -> int:
+        """The highest priority of the streams on which something waits, see `set_priority`; 0 for none."""
+        return self._queue.top_priority
 
     def set_buffered_low_threshold(self, stream_id: int, threshold_bytes: int) -> None:
         """Set at which amount of waiting data `StreamBufferedAmountLow` is told."""
@@ -527,6 +559,7 @@ class SctpAssociation:
         self._block = block = ControlBlock(
             self._options, agreement, writer, self._queue, self._events, self._holdings
         )
+        block.limit_rate(self._limit_bytes_per_s, 0.0)
         return block
 
     def _forget_block(self) -> None:

@@ -59,6 +59,7 @@ class ControlBlock:
         holdings: what was delivered and counts as held until its reader takes it.
         data_packets: packets with data since the end of the last pass, one of bulk counted twice.
         heartbeats_unanswered: consecutive ones.
+        was_limited: whether `limit_rate` has held data back; set back by whoever asks.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class ControlBlock:
         "_heartbeat_at",
         "_heartbeat_interval_s",
         "_interleaved",
+        "_limit_bytes_per_s",
         "_max_retransmissions",
         "_max_streams",
         "_pace_at",
@@ -85,6 +87,7 @@ class ControlBlock:
         "resets",
         "rto",
         "tracker",
+        "was_limited",
         "writer",
     )
 
@@ -140,6 +143,8 @@ class ControlBlock:
         self.control: list[bytes] = []
         self.data_packets = 0
         self.chunks_refused = 0
+        self._limit_bytes_per_s = 0.0
+        self.was_limited = False
         self._pace_at = 0.0
         self.pacing_at: float | None = None
         self._max_retransmissions = options.max_retransmissions
@@ -270,6 +275,14 @@ class ControlBlock:
         if len(self.control) < MAX_CONTROL_CHUNKS and len(chunk) <= self._room_bytes:
             self.control.append(chunk)
 
+    def limit_rate(self, bytes_per_s: float, now: float) -> None:
+        """See `SctpAssociation.limit_rate`; 0.0 for no bound."""
+        before, self._limit_bytes_per_s = self._limit_bytes_per_s, bytes_per_s
+        # What was sent ahead of the old pace is waited for at the new one.
+        if before and self._pace_at > now:
+            ratio = before / bytes_per_s if bytes_per_s else 0.0
+            self._pace_at = now + (self._pace_at - now) * ratio
+
     def fill(self, packets: list[bytes], now: float, *, data: bool = True, first: bytes = b"") -> None:
         """Append packets with all that is due: control chunks, a SACK, then data.
 
@@ -291,6 +304,10 @@ class ControlBlock:
         write = self.writer.write
         fill = outstanding.fill
         rate = congestion.pacing_bytes_per_s
+        limit = self._limit_bytes_per_s
+        is_limited = limit > 0.0 and (limit < rate or not rate)
+        if is_limited:
+            rate = limit
         resets.poll()
         pace_at = max(self._pace_at, now - PACING_CREDIT_S)
         pace_until = now + PACING_QUANTUM_S if pace_at <= now else now
@@ -302,7 +319,10 @@ class ControlBlock:
                 outstanding.window_limited = True
                 data = False
             elif rate and pace_at >= pace_until:
-                outstanding.window_limited = True
+                if is_limited:
+                    self.was_limited = True
+                else:
+                    outstanding.window_limited = True
                 self.pacing_at = pace_at
                 data = False
         if data and self.tracker.sack_at is not None and not queue.is_empty and not self.holdings.is_closed:
@@ -346,9 +366,12 @@ class ControlBlock:
                         outstanding.probe_due = False
                         data = False
                 elif outstanding.has_lost or not queue.is_empty:
-                    outstanding.window_limited = True
                     if window_open:
                         self.pacing_at = pace_at
+                    if window_open and is_limited:
+                        self.was_limited = True
+                    else:
+                        outstanding.window_limited = True
             if not parts:
                 # What has expired meanwhile may be told, or was what a reset had waited for.
                 resets.poll()

@@ -279,6 +279,15 @@ class SendQueue:
         """Whether nothing waits."""
         return self._current is None and not self._heap
 
+    @property
+    def top_priority(self) -> int:
+        """The highest of the streams on which something waits; 0 when nothing does."""
+        top = self._current.priority if self._current is not None else 0
+        for _, _, stream in self._heap:
+            if stream.messages and stream.priority > top:
+                top = stream.priority
+        return top
+
     def _pick(self) -> Stream | None:
         """The stream that is next, with a message in front."""
         while self._heap:

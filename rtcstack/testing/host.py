@@ -102,6 +102,7 @@ class LinkSettings(TypedDict, total=False):
     access_delay_s: float
     rate_bytes_per_s: float | None
     queue_bytes: int | None
+    bucket_bytes: int | None
     loss: float
     burst: BurstLoss | None
     reorder: float

@@ -49,6 +49,8 @@ class Link:
             that share a drop-tail queue fall into step with its overflows, as no real ones do.
         rate_bytes_per_s: rate of the bottleneck, or None for infinite.
         queue_bytes: what the queue before the bottleneck holds, or None for no bound.
+        bucket_bytes: if set, the bottleneck is a policer with a bucket of so much: it drops what is above its
+            rate, and queues nothing.
         loss, duplicate: probability per packet.
         reorder: probability that a packet takes `reorder_s` longer, and is overtaken.
         burst: losses in bursts, beside `loss`.
@@ -69,6 +71,7 @@ class Link:
     access_delay_s = Setting()
     rate_bytes_per_s = Setting(is_optional=True, must_be_more=True)
     queue_bytes = Setting(is_optional=True)
+    bucket_bytes = Setting(is_optional=True)
     loss = Setting(most=1)
     reorder = Setting(most=1)
     reorder_s = Setting()
@@ -80,6 +83,7 @@ class Link:
     _access_delay_s: float
     _rate_bytes_per_s: float | None
     _queue_bytes: int | None
+    _bucket_bytes: int | None
     _loss: float
     _reorder: float
     _reorder_s: float
@@ -96,6 +100,7 @@ class Link:
         access_delay_s: float = 0.0,
         rate_bytes_per_s: float | None = None,
         queue_bytes: int | None = None,
+        bucket_bytes: int | None = None,
         loss: float = 0.0,
         burst: BurstLoss | None = None,
         reorder: float = 0.0,
@@ -118,6 +123,9 @@ class Link:
         self.access_delay_s = access_delay_s
         self.rate_bytes_per_s = rate_bytes_per_s
         self.queue_bytes = queue_bytes
+        self.bucket_bytes = bucket_bytes
+        self._tokens: float | None = None  # bytes of the bucket that are left, at a time
+        self._tokens_at = 0.0
         self.loss = loss
         self.burst = burst
         self.reorder = reorder
@@ -159,6 +167,11 @@ class Link:
         """Mean wait in the queue of the packets that were delivered."""
         return self._queue_delay_sum_s / self._queue_delay_count if self._queue_delay_count else 0.0
 
+    @property
+    def queue_delay_s(self) -> float:
+        """How long a packet that came now would wait in the queue."""
+        return max(0.0, self._free_at - self._agenda.now)
+
     def _is_lost(self, packet: Any) -> bool:
         if not self.is_up or (self.filter is not None and not self.filter(packet)):
             return True
@@ -168,6 +181,17 @@ class Link:
             if self._bad and self._random.random() < self.burst.loss:
                 return True
         return self._loss > 0.0 and self._random.random() < self._loss
+
+    def _fits_into_bucket(self, size: int, now: float) -> bool:
+        assert self._bucket_bytes is not None
+        assert self._rate_bytes_per_s is not None
+        if self._tokens is None:
+            tokens = float(self._bucket_bytes)
+        else:
+            tokens = min(self._tokens + (now - self._tokens_at) * self._rate_bytes_per_s, self._bucket_bytes)
+        fits = tokens >= size
+        self._tokens, self._tokens_at = tokens - size * fits, now
+        return fits
 
     def send(self, datagram: bytes, arrive: Callable[[bytes], None]) -> None:
         """Send a datagram; `arrive` gets it at the other end, if it comes through."""
@@ -192,7 +216,11 @@ class Link:
         if self._access_delay_s:
             leaves = max(now + self._random.random() * self._access_delay_s, self._last_entry)
             self._last_entry = leaves
-        if self._rate_bytes_per_s is not None:
+        if self._bucket_bytes is not None and self._rate_bytes_per_s is not None:
+            if not self._fits_into_bucket(size, leaves):
+                self.overflowed += 1
+                return
+        elif self._rate_bytes_per_s is not None:
             wait = max(0.0, self._free_at - leaves)
             if self._queue_bytes is not None and wait * self._rate_bytes_per_s + size > self._queue_bytes:
                 self.overflowed += 1

@@ -46,6 +46,7 @@ from rtcstack.sctp.events import AssociationClosed
 from rtcstack.sdp.candidate import Candidate
 from rtcstack.transport import memory
 from rtcstack.transport.observer import TransportObserver
+from rtcstack.transport.sharing import Sharing
 
 if TYPE_CHECKING:
     from rtcstack.rtp.bwe.estimator import BandwidthEstimator
@@ -116,6 +117,7 @@ class Transport:
         self.closed = False
         self.media: MediaPath | None = None
         self._encrypts_headers = self._requires_cryptex = False
+        self._sharing = Sharing()
         self._dtls_wanted: tuple[DtlsRole, tuple[Fingerprint, ...]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -310,6 +312,8 @@ class Transport:
             if srtp and media is not None:
                 self._at = _Part.MEDIA
                 media.receive(srtp, now, arrived)
+                if self._share(now) and not dtls:
+                    self._flush_later()  # data may leave sooner than the timer says
                 if not dtls:
                     self._finish_media_pass(media, now)
                     return
@@ -323,6 +327,13 @@ class Transport:
             self._in_pass = False
             if self._inspector is not None:
                 self._inspector.on_pass(self, now)
+
+    def _share(self, now: float) -> bool:
+        """Media and data have their shares of what the path gives; whether data's is another than before."""
+        sharing, media, channels = self._sharing, self.media, self.channels
+        if channels is None or now < sharing.due_at:
+            return False
+        return sharing.look(None if media is None else media.session, channels.association, now)
 
     def _receive_dtls(self, runs: list[Run], now: float) -> None:
         self._at = _Part.DTLS
@@ -355,6 +366,7 @@ class Transport:
             if self.media is not None:
                 self._at = _Part.MEDIA
                 self.media.session.handle_timeout(now)
+            self._share(now)
             self._finish_pass(now)
         except Exception as exc:  # a fault of ours: see the module's text
             self._mend(exc, now)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from rtcstack import CallbackSink, EncodedMedia, EncodedSource, MediaStreamTrack
 
-__all__ = ["Film", "Numbered", "Speech", "Taken", "contents"]
+__all__ = ["Film", "Followed", "Numbered", "Speech", "Taken", "contents"]
 
 OPUS_20_MS = 0x78
 """Configuration 15 of RFC 6716, section 3.1: one frame of 20 ms, mono."""
@@ -94,6 +95,27 @@ class Film(Numbered):
         pts = round(self._ticks * self.interval_s * 90_000)
         data = head + contents(number, self.size)
         return EncodedMedia("video/VP8", data, pts, Fraction(1, 90_000), key_frame=key, width=320, height=240)
+
+
+class Followed(Film):
+    """Pictures whose size follows what the encoder of a sender would aim at.
+
+    Args:
+        target_bps: asked before each picture.
+        most_bps: what the pictures need at most.
+    """
+
+    def __init__(self, target_bps: Callable[[], int], *, most_bps: int, frame_rate: float = 30) -> None:
+        super().__init__(frame_rate)
+        self._target_bps = target_bps
+        self._most_bps = most_bps
+
+    def make(self, number: int) -> EncodedMedia:
+        # no two pictures are equally hard: up to a fifth more or less
+        hardness = 0.8 + 0.4 * (number * 2_654_435_761 % 4096) / 4096
+        wanted = min(self._target_bps(), self._most_bps)
+        self.size = max(200, int(hardness * wanted * self.interval_s / 8))
+        return super().make(number)
 
 
 class Speech(Numbered):

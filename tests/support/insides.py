@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from rtcstack import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from rtcstack.api.peerconnection import connection_part
 from rtcstack.api.receiver import receiver_part
@@ -14,6 +17,7 @@ from rtcstack.media.pipeline.audio_out import AudioOutbound
 from rtcstack.media.pipeline.video_in import VideoInbound
 from rtcstack.media.pipeline.video_out import VideoOutbound
 from rtcstack.sctp.association import SctpAssociation
+from rtcstack.sctp.congestion import CongestionController
 
 __all__ = [
     "association_of",
@@ -23,6 +27,7 @@ __all__ = [
     "own_agent",
     "remembered_streams",
     "transports_of",
+    "use_congestion",
 ]
 
 
@@ -47,6 +52,12 @@ def association_of(pc: RTCPeerConnection) -> SctpAssociation:
     channels = connection_part(pc).channels
     assert channels is not None
     return channels.engine.association
+
+
+def use_congestion(pc: RTCPeerConnection, congestion: Callable[[int, int], CongestionController]) -> None:
+    """Have a connection's association, which is not under way yet, use another congestion controller."""
+    association = association_of(pc)
+    association._options = replace(association.options, congestion=congestion)
 
 
 def held_bytes(channel: RTCDataChannel) -> int:

@@ -135,7 +135,7 @@ def _add_transport(report: Report, connection: Connection, entry: TransportEntry
     available: dict[str, int | None] = {}
     if media is not None:
         available = {
-            "availableOutgoingBitrate": media.session.sending.estimate_bps,
+            "availableOutgoingBitrate": media.session.sending.available_bps,
             "availableIncomingBitrate": media.session.receive_estimate_bps,
         }
     members = {

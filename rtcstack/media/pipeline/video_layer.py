@@ -176,7 +176,8 @@ class VideoLayer:
         share = self._share_bps
         if share is None:
             return bound if bound is not None else _START_BPS
-        wanted = int(share * _HEADERS_SHARE / (1 + self.stream.protection.overhead))
+        stream = self.stream
+        wanted = int(share * _HEADERS_SHARE * (1 - stream.repairs.share) / (1 + stream.protection.overhead))
         return wanted if bound is None else min(wanted, bound)
 
     def as_sent(self, now: float) -> SentStream:
@@ -281,6 +282,7 @@ class VideoLayer:
         if jobs is None:
             jobs = self._open()
         self._last_frame, self._last_frame_at = frame, now
+        self._aim()
         if self._adapt(frame, now):
             jobs.submit(frame)
 

@@ -9,13 +9,22 @@ from math import ceil, sqrt
 
 from rtcstack.rtp.bwe.delay import Usage
 
-__all__ = ["BACKOFF", "AimdControl"]
+__all__ = ["BACKOFF", "HEADROOM", "LOADED_HEADROOM", "AimdControl"]
 
 BACKOFF = 0.85
 """What is left of the throughput when the bottleneck is overused."""
 
 MULTIPLICATIVE_PER_S = 1.08
 MIN_INCREASE_BPS_PER_S = 4000.0
+REST_INCREASE_PER_S = 0.02
+REST_MULTIPLICATIVE_PER_S = 1.3
+"""Where media has all that it can use, it is data alone that tries out more: near what is known of the link
+the increase is the one at least, elsewhere it is the other."""
+
+HEADROOM, LOADED_HEADROOM = 1.5, 1.1
+"""How far the rate goes beyond what arrives; the lesser one where data fills what media leaves, so that it is
+the estimate that holds it, and not a queue."""
+
 FRAMES_PER_S = 30
 PACKET_BITS = 1200 * 8
 REACTION_S = 0.1
@@ -66,13 +75,26 @@ class AimdControl:
     Attributes:
         rate_bps: the estimate.
         rtt_s: round-trip time.
+        headroom: how far the rate goes beyond what arrives.
+        has_rest: whether media has all that it can use, and data the rest.
     """
 
-    __slots__ = ("_decreased_at", "_increasing", "_link", "_updated_at", "rate_bps", "rtt_s")
+    __slots__ = (
+        "_decreased_at",
+        "_increasing",
+        "_link",
+        "_updated_at",
+        "has_rest",
+        "headroom",
+        "rate_bps",
+        "rtt_s",
+    )
 
     def __init__(self, start_bps: float) -> None:
         self.rate_bps = start_bps
         self.rtt_s = 0.2
+        self.headroom = HEADROOM
+        self.has_rest = False
         self._link = _LinkCapacity()
         self._increasing = False
         self._updated_at: float | None = None
@@ -122,12 +144,15 @@ class AimdControl:
             frame_bits = self.rate_bps / FRAMES_PER_S
             packet_bits = frame_bits / ceil(frame_bits / PACKET_BITS)
             per_s = max(MIN_INCREASE_BPS_PER_S, packet_bits / (self.rtt_s + REACTION_S))
+            if self.has_rest:
+                per_s = max(per_s, REST_INCREASE_PER_S * self.rate_bps)
             rate = self.rate_bps + per_s * elapsed
         else:
-            rate = max(self.rate_bps * MULTIPLICATIVE_PER_S**elapsed, self.rate_bps + 1000 * elapsed)
+            per_s = REST_MULTIPLICATIVE_PER_S if self.has_rest else MULTIPLICATIVE_PER_S
+            rate = max(self.rate_bps * per_s**elapsed, self.rate_bps + 1000 * elapsed)
         if throughput_bps is not None:
             # No further than what was sent can have tried.
-            rate = min(rate, max(self.rate_bps, 1.5 * throughput_bps + 10_000))
+            rate = min(rate, max(self.rate_bps, self.headroom * throughput_bps + 10_000))
         self.rate_bps = rate
 
     def _may_decrease(self, throughput_bps: float | None, now: float) -> bool:

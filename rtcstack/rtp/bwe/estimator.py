@@ -13,7 +13,15 @@ from rtcstack.rtp.pacer import Probe
 from rtcstack.rtp.rtcp.transport_cc import TICKS_PER_S, TICKS_PER_UNIT, TransportFeedback
 from rtcstack.serial import Unwrapper, unwrap
 
-__all__ = ["MAX_UNREPORTED", "BandwidthEstimator", "PacketResult", "PathAware", "SentPackets"]
+__all__ = [
+    "MAX_UNREPORTED",
+    "BandwidthEstimator",
+    "LoadAware",
+    "OtherLoad",
+    "PacketResult",
+    "PathAware",
+    "SentPackets",
+]
 
 MAX_UNREPORTED = 16_384
 """Packets sent that no feedback has told of yet; the oldest are forgotten first."""
@@ -87,6 +95,39 @@ class PathAware(Protocol):
 
     def on_path_change(self, now: float) -> None:
         """Packets take another way from now on."""
+
+
+class OtherLoad(NamedTuple):
+    """What else goes over the transport, and has no transport-wide numbers: data in bulk.
+
+    Attributes:
+        weight: its share of what is not enough for all, as a stream's.
+        arrived_bps: what has arrived of it lately.
+        sent_bytes: what was sent of it since this was told last.
+        has_rest: whether media has all that it can use, and this what is left.
+    """
+
+    weight: float
+    arrived_bps: float
+    sent_bytes: int
+    has_rest: bool = False
+
+
+@runtime_checkable
+class LoadAware(Protocol):
+    """What an estimator may have beyond `BandwidthEstimator`: its estimate is of all that the transport
+    carries. Without it, data is not bounded beside media."""
+
+    @property
+    def capacity_bps(self) -> int:
+        """What media and the other load may send together. Losses do not bound it: the other load has a
+        congestion control of its own."""
+
+    def is_live(self, now: float) -> bool:
+        """Whether media was sent lately, and its feedback comes: else the estimate says nothing of now."""
+
+    def on_other_load(self, load: OtherLoad | None, now: float) -> None:
+        """What there is beside media, several times a second; None once there is no more."""
 
 
 class SentPackets:

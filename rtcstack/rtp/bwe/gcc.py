@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from rtcstack.rtp.bwe.aimd import AimdControl
+from rtcstack.rtp.bwe.aimd import HEADROOM, LOADED_HEADROOM, AimdControl
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
-from rtcstack.rtp.bwe.estimator import PacketResult
+from rtcstack.rtp.bwe.doubt import ProbeDoubt
+from rtcstack.rtp.bwe.estimator import OtherLoad, PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import LossModel
 from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResults
@@ -55,6 +56,9 @@ OUTAGE_INTERVAL_S = 2.0
 
 UNANSWERED_S = 0.5
 """Who had no feedback for so long, and a round trip, on what was sent was not heard."""
+
+RESTING_S = 2.0
+"""Who has sent nothing for so long knows nothing of the way any more."""
 
 START_BPS = 300_000
 """A way of which nothing is known is given so much, if it gave as much before."""
@@ -126,7 +130,7 @@ class GoogleCongestionControl:
         start_bps: the estimate to begin with.
 
     Attributes:
-        delay, loss, reported_loss, throughput: its parts, to be looked at.
+        delay, doubt, loss, reported_loss, throughput: its parts, to be looked at.
         interruptions: see `PathAware`.
     """
 
@@ -138,6 +142,7 @@ class GoogleCongestionControl:
         "_interrupted_at",
         "_is_loss_doubted",
         "_limit",
+        "_other_bps",
         "_overused_at",
         "_probe_results",
         "_probes",
@@ -147,6 +152,7 @@ class GoogleCongestionControl:
         "_tick_at",
         "_unanswered_since",
         "delay",
+        "doubt",
         "interruptions",
         "loss",
         "reported_loss",
@@ -157,6 +163,7 @@ class GoogleCongestionControl:
         self._aimd = AimdControl(start_bps)
         self._bounds = (MIN_BPS, 5_000_000)
         self._limit = LimitDetector()
+        self._other_bps = 0.0  # what arrives beside media
         self._overused_at = 0.0
         self._probes = ProbeControl()
         self._probe_results = ProbeResults()
@@ -171,6 +178,7 @@ class GoogleCongestionControl:
         self._is_loss_doubted = False
         self.interruptions = 0
         self.delay = DelayDetector()
+        self.doubt = ProbeDoubt()
         self.loss = LossModel()
         self.reported_loss = LossControl()
         self.throughput = Throughput()
@@ -187,6 +195,38 @@ class GoogleCongestionControl:
         return int(min(max(rate, self._bounds[0]), self._bounds[1]))
 
     @property
+    def capacity_bps(self) -> int:
+        """See `LoadAware`."""
+        return int(min(max(self._aimd.rate_bps, self._bounds[0]), self._bounds[1]))
+
+    def is_live(self, now: float) -> bool:
+        """See `LoadAware`."""
+        sent_at, feedback_at = self._sent_at, self._feedback_at
+        return (
+            sent_at is not None
+            and now - sent_at < RESTING_S
+            and feedback_at is not None
+            and now - feedback_at < SILENCE_S
+        )
+
+    def on_other_load(self, load: OtherLoad | None, now: float) -> None:
+        """See `LoadAware`: it counts as what media sends does."""
+        self._aimd.has_rest = load is not None and load.has_rest
+        self._aimd.headroom = HEADROOM if load is None else LOADED_HEADROOM
+        if load is None:
+            self._other_bps = 0.0
+            return
+        self._other_bps = load.arrived_bps
+        if self._sent_at is not None:
+            self._limit.sent(load.sent_bytes, self.capacity_bps, now)
+
+    def _begin_beside(self, now: float) -> None:
+        """Media begins, or goes on, beside a load that has found what the way gives: no need to probe."""
+        if self._other_bps > self._aimd.rate_bps:
+            self._aimd.set_estimate(self._other_bps, now)
+            self._probes.need_not_start()
+
+    @property
     def pacing_bps(self) -> float:
         """How fast what has queued up may leave."""
         return PACE_MULTIPLIER * self.estimate_bps
@@ -201,6 +241,8 @@ class GoogleCongestionControl:
 
     def on_sent(self, size: int, now: float) -> None:
         """See `BandwidthEstimator`."""
+        if self._other_bps and (self._sent_at is None or now - self._sent_at > RESTING_S):
+            self._begin_beside(now)
         self._limit.sent(size, self.estimate_bps, now)
         self._sent_at = now
         if self._unanswered_since is None:
@@ -227,8 +269,11 @@ class GoogleCongestionControl:
                 delay.arrived(sent_at, arrived_at)
                 throughput.arrived(arrived_at, size)
         aimd, probes = self._aimd, self._probes
-        arrived_bps = throughput.bps
-        self.loss.count(results, aimd.rate_bps, arrived_bps)
+        estimate_bps = self.estimate_bps
+        arrived_bps, other_bps = throughput.bps, self._other_bps
+        if arrived_bps is not None:
+            arrived_bps += other_bps
+        self.loss.count(results, aimd.rate_bps, arrived_bps, other_bps)
         shown = self._probe_results.take(results)
         if shown is not None:
             believed = probes.on_result(shown, now)
@@ -236,6 +281,13 @@ class GoogleCongestionControl:
                 self.loss.showed(believed)
                 if believed > aimd.rate_bps:
                     aimd.set_estimate(believed, now)
+        if delay.usage is Usage.OVER:
+            self.doubt.end_trial()
+        there_is = self.doubt.judge(results, arrived_bps, now)
+        if there_is is not None:
+            aimd.set_estimate(min(there_is, aimd.rate_bps), now)
+            self.loss.sent_anew(now)
+            probes.give_up()
         before = aimd.rate_bps
         aimd.update(delay.usage, arrived_bps, limited=self._limit.limited, now=now)
         if delay.usage is Usage.OVER:
@@ -243,6 +295,7 @@ class GoogleCongestionControl:
             probes.dropped(before, aimd.rate_bps, now)
         elif probes.awaits_recovery and delay.usage is Usage.NORMAL:
             probes.recovered(aimd.rate_bps, now)
+        self.doubt.changed(estimate_bps, self.estimate_bps, self.loss.fraction, now)
 
     def _without_outage(self, results: Sequence[PacketResult], now: float) -> Sequence[PacketResult]:
         """What is left when packets are taken out that an interruption of the way has cost."""
@@ -278,6 +331,7 @@ class GoogleCongestionControl:
         self._overused_at = 0.0
         self._unanswered_since = None
         self.delay.reset()
+        self.doubt.forget()
         self.loss = LossModel()
         self.reported_loss = LossControl()
         self._aimd.forget_link()
@@ -324,6 +378,10 @@ class GoogleCongestionControl:
             return
         if self._probes.waiting:
             return  # there is nothing to probe with yet
+        if self._aimd.has_rest and not self._limit.limited:
+            return  # data is the probe: more on top of it would be a queue
+        if now < self.doubt.pause_until:
+            return
         if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
             self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
 

@@ -45,6 +45,12 @@ BIAS_PER_BPS, BIAS_PER_E_FOLD = 4e-8, 0.004
 NO_BIAS_ABOVE = 0.2
 """With such losses none is preferred."""
 
+LEAVING_S = 0.25
+"""What was to be sent leaves at its rate for so long yet."""
+
+FEW, KEPT = 4, 0.85
+"""How much of what comes through is left when more is lost than may be, but few observations say so."""
+
 MIN_RATE_BPS = 5_000.0
 
 _BISECTIONS = 8
@@ -76,6 +82,7 @@ class LossModel:
         "_lost",
         "_observations",
         "_packets",
+        "_since",
         "bound_bps",
         "fraction",
     )
@@ -88,20 +95,30 @@ class LossModel:
         self._lost = 0
         self._bytes = 0
         self._first_sent = self._last_sent = 0.0
+        self._since = 0.0  # what was sent before counts no more
 
-    def count(self, results: Sequence[PacketResult], delay_bps: float, arrived_bps: float | None) -> None:
+    def count(
+        self,
+        results: Sequence[PacketResult],
+        delay_bps: float,
+        arrived_bps: float | None,
+        other_bps: float = 0.0,
+    ) -> None:
         """Take what became of some packets.
 
         Args:
             results: in the order of sending.
             delay_bps: what the delays allow.
             arrived_bps: what arrives, or None while unknown.
+            other_bps: what is sent beside these packets, through the same bottleneck.
         """
         for sent_at, arrived_at, size, _ in results:
+            if sent_at < self._since:
+                continue
             if not self._packets:
                 self._first_sent = sent_at
             elif sent_at - self._first_sent >= OBSERVATION_S and self._packets >= MIN_PACKETS:
-                self._observe(sent_at, delay_bps, arrived_bps)
+                self._observe(sent_at, delay_bps, arrived_bps, other_bps)
                 self._first_sent = sent_at
             self._packets += 1
             self._lost += arrived_at is None
@@ -111,13 +128,21 @@ class LossModel:
         """Packets that are counted now were sent before an interruption, what follows after it."""
         self._packets = self._lost = self._bytes = 0
 
+    def sent_anew(self, now: float) -> None:
+        """What was sent before now, at a rate that is given up, says nothing of the rate from now on."""
+        self._observations.clear()
+        self._packets = self._lost = self._bytes = 0
+        self._since = now + LEAVING_S
+        self.fraction = 0.0
+        self.bound_bps = None
+
     def showed(self, rate_bps: float) -> None:
         """So much came through without losses to speak of."""
         if self.bound_bps is not None and self.bound_bps < rate_bps:
             self.bound_bps = rate_bps
 
-    def _observe(self, until: float, delay_bps: float, arrived_bps: float | None) -> None:
-        rate_bps = self._bytes * 8 / (until - self._first_sent)
+    def _observe(self, until: float, delay_bps: float, arrived_bps: float | None, other_bps: float) -> None:
+        rate_bps = self._bytes * 8 / (until - self._first_sent) + other_bps
         self._observations.append(_Observation(self._packets, self._lost, rate_bps))
         self._packets = self._lost = self._bytes = 0
         packets = lost = 0.0
@@ -138,6 +163,8 @@ class LossModel:
         best = max(candidates, key=self._likelihood)
         allowed = allowed_bps(self.fraction)
         if allowed is not None:
+            if arrived_bps is not None and len(self._observations) < FEW:  # they may be of a moment
+                allowed = max(allowed, KEPT * arrived_bps)
             best = min(best, allowed)
         self.bound_bps = None if best >= delay_bps else max(best, MIN_RATE_BPS)
 

@@ -208,6 +208,10 @@ class ProbeControl:
         self._retry_bps, self._retries = self._last_bps, 0
         self._looks = MAX_LOOKS
 
+    def need_not_start(self) -> None:
+        """What there is is known."""
+        self._started = True
+
     @property
     def has_started(self) -> bool:
         """Whether the first probes were made."""
@@ -323,6 +327,13 @@ class ProbeControl:
         self._begin(max(before_bps, FURTHER_FACTOR * estimate_bps), now, careful=False)
         self._retry_bps = self._last_bps
         self._looks = MAX_LOOKS
+
+    def give_up(self) -> None:
+        """What the search in course found is not there."""
+        self._last_bps = self._retry_bps = 0.0
+        self._looks, self._look_is_due = 0, False
+        self._dropped_at = None
+        self.waiting.clear()
 
     def taken(self, now: float) -> None:
         """The probes that waited are about to be sent."""

@@ -144,7 +144,7 @@ class Adaptive(Call):
     def _count(self) -> int:
         share = self.stream.bitrate_bps or 300_000
         self.shares.append((self.network.now - START_S, share))
-        total = share * 0.93 / 30 / 8
+        total = share * 0.93 * (1 - self.stream.repairs.share) / 30 / 8
         count = max(1, -(-int(total) // 1100))
         self.size = max(60, int(total / count) - 40)
         return count

@@ -23,7 +23,7 @@ from rtcstack.testing import (
 )
 
 DELAYS = ("delay_s", "jitter_s", "access_delay_s", "reorder_s", "rate_bytes_per_s")
-SIZES = ("queue_bytes", "mtu_bytes", "overhead_bytes")
+SIZES = ("queue_bytes", "bucket_bytes", "mtu_bytes", "overhead_bytes")
 PROBABILITIES = ("loss", "reorder", "duplicate")
 WRONG = [
     *((name, value) for name in (*DELAYS, *SIZES, *PROBABILITIES) for value in (-1, nan, inf)),
