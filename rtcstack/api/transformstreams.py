@@ -6,6 +6,7 @@ Spec: webrtc-encoded-transform, sections 3.2 (stream processing) and 5.8.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,24 +63,35 @@ class _Pair(Protocol[R_co]):
 
 
 class _Chunks(ABC):
-    """What is read, by ``async for``, or by what it is piped into."""
+    """What is read, by ``async for``, or by what it is piped into; by one at a time."""
 
     _waiter: asyncio.Future[None] | None = None
     _closed = False
     _piping: asyncio.Task[None] | None = None  # of what writes here
+    _reader: weakref.ref[_Reader] | None = None  # gone as soon as its loop is left
 
     @abstractmethod
     def _next(self) -> Any:
         """The next chunk that waits, or None."""
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        while True:
-            while (chunk := self._next()) is not None:
-                yield chunk
+    @abstractmethod
+    def cancel(self) -> None:
+        """Read no more."""
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if self._reader is not None and self._reader() is not None:
+            raise TypeError("somebody reads the stream already")
+        reader = _Reader(self)
+        self._reader = weakref.ref(reader)
+        return reader
+
+    async def _read(self) -> Any:
+        while (chunk := self._next()) is None:
             if self._closed:
-                return
+                raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+        return chunk
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -89,18 +101,47 @@ class _Chunks(ABC):
         """Write all that is read, and close what it is written to when there is no more.
 
         Raises:
-            What writing raises: then nothing more is read.
+            TypeError: somebody reads it already.
+            What writing raises: then nothing more is read, as when it is cancelled, and what pipes into this
+                stream ends, too.
         """
-        async for chunk in self:
-            await writable.write(chunk)
+        await self._pipe(aiter(self), writable)
+
+    async def _pipe(self, reader: AsyncIterator[Any], writable: _Writes) -> None:
+        try:
+            async for chunk in reader:
+                await writable.write(chunk)
+        except BaseException:
+            self.cancel()
+            raise
         await writable.close()
 
     def pipeThrough(self, pair: _Pair[R]) -> R:
-        """Pipe into a pair's `writable`, as a task; what comes out of the pair."""
+        """Pipe into a pair's `writable`, as a task; what comes out of the pair.
+
+        Raises:
+            TypeError: somebody reads it already.
+        """
         readable = pair.readable
-        readable._piping = asyncio.get_running_loop().create_task(self.pipeTo(pair.writable))
+        pipe = self._pipe(aiter(self), pair.writable)
+        readable._piping = asyncio.get_running_loop().create_task(pipe)
         readable._piping.add_done_callback(_report)
         return readable
+
+
+class _Reader:
+    """Whoever reads a stream, for as long as it does. Args: chunks."""
+
+    __slots__ = ("__weakref__", "_chunks")
+
+    def __init__(self, chunks: _Chunks) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> _Reader:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._chunks._read()
 
 
 def _report(task: asyncio.Task[None]) -> None:
@@ -160,13 +201,29 @@ class ThroughReadable(_Chunks):
         """Whether nothing more may be put."""
         return len(self._queue) >= MAX_QUEUED
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more may be put, and never will be."""
+        return self._closed
+
     def _next(self) -> Any:
         if self._queue:
             return self._queue.popleft()
+        self._make_room()
+        return None
+
+    def _make_room(self) -> None:
         if self._room is not None:
             self._room.set_result(None)
             self._room = None
-        return None
+
+    def cancel(self) -> None:
+        """Read no more: what waits is dropped, nothing can be written, and what pipes in ends."""
+        self._queue.clear()
+        self._make_room()
+        self.close()
+        if self._piping is not None:
+            self._piping.cancel()
 
     def close(self) -> None:
         """What waits is read, and then no more."""
@@ -185,16 +242,15 @@ class ThroughWritable:
     def __init__(self, readable: ThroughReadable, change: Callable[[Any], Any]) -> None:
         self._readable = readable
         self._change = change
-        self._closed = False
 
     def write(self, chunk: Any) -> Operation[None]:
         """Have a chunk changed. What it returns is settled when somebody has read all that waits.
 
         Raises:
-            TypeError: `close` was called.
+            TypeError: `close` was called, or the readable's `cancel`.
             InvalidStateError: `MAX_QUEUED` chunks wait.
         """
-        if self._closed:
+        if self._readable.is_closed:
             return rejected(TypeError("the stream is closed"))
         if self._readable.is_full:
             return rejected(InvalidStateError(f"{MAX_QUEUED} chunks wait, and nobody reads them"))
@@ -203,7 +259,6 @@ class ThroughWritable:
 
     def close(self) -> Operation[None]:
         """Write no more."""
-        self._closed = True
         self._readable.close()
         return settled(None)
 

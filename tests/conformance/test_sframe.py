@@ -264,3 +264,86 @@ async def test_streams_within_a_script_transform() -> None:
         for _ in range(5):
             await reader.read()
         reader.close()
+
+
+async def test_one_at_a_time_reads_a_stream() -> None:
+    sealer = SFrameEncrypterStream({"cipherSuite": "AES_128_GCM_SHA256_128"})
+    await sealer.setEncryptionKey(KEY)
+
+    async def read() -> list[Any]:
+        return [chunk async for chunk in sealer.readable]
+
+    first = asyncio.ensure_future(read())
+    await asyncio.sleep(0)
+    with pytest.raises(TypeError, match="already"):
+        await read()
+    with pytest.raises(TypeError, match="already"):
+        await sealer.readable.pipeTo(sealer.writable)
+    with pytest.raises(TypeError, match="already"):
+        sealer.readable.pipeThrough(sealer)
+    await sealer.writable.write(b"for the first")
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await sealer.writable.close()
+    assert not await read(), "who has left holds nobody up"
+
+
+@pytest.mark.parametrize("how", ["raises", "cancelled"])
+async def test_a_pipe_that_ends_ends_those_before_it(how: str) -> None:
+    options = {"cipherSuite": "AES_128_GCM_SHA256_128"}
+    stages = [SFrameEncrypterStream(options) for _ in range(3)]
+    for each in stages:
+        await each.setEncryptionKey(KEY)
+    first, second, third = stages
+    before = asyncio.all_tasks()
+
+    class Broken:
+        async def write(self, chunk: bytes) -> None:
+            if how == "raises":
+                raise OSError("full")
+            await asyncio.get_running_loop().create_future()
+
+        async def close(self) -> None:
+            raise AssertionError("it is not closed")
+
+    last = asyncio.ensure_future(first.readable.pipeThrough(second).pipeThrough(third).pipeTo(Broken()))
+    writes = [first.writable.write(bytes((i,))) for i in range(5)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    if how == "cancelled":
+        last.cancel()
+    with pytest.raises(OSError if how == "raises" else asyncio.CancelledError):
+        await last
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+    assert all(each.done() for each in writes)
+    await rejects(TypeError, first.writable.write(b"more"))
+
+
+async def test_a_transform_that_is_unset_leaves_no_pipe() -> None:
+    async with pair() as (a, b):
+
+        async def through(transformer: Any) -> None:
+            stream = SFrameEncrypterStream({"cipherSuite": "AES_128_GCM_SHA256_128"})
+            await stream.setEncryptionKey(KEY)
+
+            class Slow:
+                async def write(self, frame: Any) -> None:
+                    await asyncio.sleep(0.5)
+
+                async def close(self) -> None:
+                    pass
+
+            await transformer.readable.pipeThrough(stream).pipeTo(Slow())
+
+        sender = a.addTrack(pattern(160, 120))
+        await connected(a, b)
+        before = len(asyncio.all_tasks())
+        sender.transform = RTCRtpScriptTransform(through)
+        await asyncio.sleep(1)
+        assert len(asyncio.all_tasks()) > before
+        sender.transform = None
+        await asyncio.sleep(0.1)
+        assert len(asyncio.all_tasks()) <= before
