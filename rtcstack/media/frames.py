@@ -153,23 +153,28 @@ def video_planes(frame: av.VideoFrame) -> tuple[npt.NDArray[Any], ...]:
         For each plane height x width, or height x width x channels where pixels lie together.
 
     Raises:
-        ValueError: pixels of this format are not whole bytes of their own.
+        ValueError: pixels of this format are not integers of one or two whole bytes of their own.
     """
     import numpy as np
 
     planes = []
+    kind = frame.format
+    wide = np.dtype(">u2" if kind.is_big_endian else "<u2")
+    odd = kind.has_palette or "f16" in kind.name or any(each.bits > 16 for each in kind.components)
+    if odd:  # numbers of a table, or floating point, or longer
+        raise ValueError(f"{kind.name!r} cannot be shown without converting it")
     for index, plane in enumerate(frame.planes):
-        shown = [each for each in frame.format.components if each.plane == index]
+        shown = [each for each in kind.components if each.plane == index]
         size = 1 if shown[0].bits <= 8 else 2
         pixel = least = len(shown) * size
         if len(frame.planes) == 1:  # there may be bytes that show nothing
-            pixel = frame.format.padded_bits_per_pixel // 8
+            pixel = kind.padded_bits_per_pixel // 8
         if pixel < least or pixel % size or len({(each.bits > 8, each.width) for each in shown}) > 1:
-            raise ValueError(f"{frame.format.name!r} cannot be shown without converting it")
+            raise ValueError(f"{kind.name!r} cannot be shown without converting it")
         lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height].reshape(
             plane.height, -1
         )
-        view = lines[:, : plane.width * pixel].view(np.uint8 if size == 1 else np.uint16)
+        view = lines[:, : plane.width * pixel].view(np.uint8 if size == 1 else wide)
         if pixel > size:
             view = view.reshape(plane.height, plane.width, -1)
         view.flags.writeable = False
@@ -254,7 +259,7 @@ def audio_to_numpy(frame: av.AudioFrame, *, copy: bool = True) -> npt.NDArray[An
     return array  # type: ignore[no-any-return]
 
 
-_SAMPLES = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
+_SAMPLES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 """FFmpeg's names of sample formats, and numpy's."""
 
 

@@ -437,6 +437,29 @@ def test_numpy_there_and_back() -> None:
         audio_frame(np.zeros((4, 4), np.int16))
 
 
+def test_a_view_of_any_format_shows_its_numbers_or_is_refused() -> None:
+    shown = set()
+    for name in av.video.format.names:
+        try:
+            picture = av.VideoFrame(18, 10, name)
+        except ValueError:
+            continue  # of hardware
+        for plane in picture.planes:
+            plane.update((bytes(range(256)) * (plane.buffer_size // 256 + 1))[: plane.buffer_size])
+        try:
+            views = video_planes(picture)
+        except ValueError:
+            continue
+        shown.add(name)
+        order = "big" if picture.format.is_big_endian else "little"
+        for index, (view, plane) in enumerate(zip(views, picture.planes, strict=True)):
+            size = view.dtype.itemsize
+            assert 8 * size >= max(each.bits for each in picture.format.components if each.plane == index)
+            assert int(view[1].flat[0]) == int.from_bytes(bytes(plane)[plane.line_size :][:size], order)
+    assert {"yuv420p", "nv12", "rgb24", "rgba", "gray", "yuv420p10be", "yuv420p10le", "gray16be"} <= shown
+    assert not {"pal8", "rgb565le", "gbrpf32le", "gbrpf16le", "grayf32be"} & shown
+
+
 def test_views_copy_nothing() -> None:
     picture = av.VideoFrame(62, 48, "yuv420p")  # its lines are padded
     for plane in picture.planes:
