@@ -40,7 +40,11 @@ from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.parameters import StreamName
 from rtcstack.rtp.receive import ReceiveStream
 
-__all__ = ["VideoFeed", "VideoInbound"]
+__all__ = ["REFUSED_ASK_S", "VideoFeed", "VideoInbound"]
+
+REFUSED_ASK_S = 5.0
+"""While pictures are refused for their size, a key frame is asked for so often: it may be that only the one
+was too large which the others need (or was none), or that there is room for it now."""
 
 
 class VideoFeed:
@@ -94,6 +98,7 @@ class VideoFeed:
         self.key_frames_decoded = 0
         self.failures = 0
         self.frames_refused = 0
+        self._refused_at: float | None = None  # first, or when a key frame was asked for last
         self.assembled = 0
         self.assembly_s = 0.0
         self.processing_s = 0.0
@@ -290,9 +295,16 @@ class VideoFeed:
         if result.qp is not None:
             self.qp_sum = (self.qp_sum or 0) + result.qp
         if result.refusal is not None:
-            # nothing is asked for: what came would be as large
+            # nothing is asked for at once: what came would be as large
             self.frames_refused += 1
             self._owner.tell_error(OperationError(f"not decoded: {result.refusal}"))
+            if self._refused_at is None:
+                self._refused_at = now
+            elif now - self._refused_at >= REFUSED_ASK_S:
+                self._refused_at = now
+                self.request_key_frame()
+        else:
+            self._refused_at = None
         if result.has_failed:
             self.failures += 1
             if self.stream is not None and self.stream.assembler is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from fractions import Fraction
 from typing import Any
@@ -24,6 +25,7 @@ from rtcstack.codecs.payload.sequence import Sequence
 from rtcstack.codecs.payload.sizes import stated_sequence
 from rtcstack.config import MediaSettings
 from rtcstack.errors import ParseError
+from tests.support.virtual import in_virtual_time
 from tests.unit.media.pipeline.receiving import Receiver, Sink, encode
 
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -176,6 +178,30 @@ async def test_what_is_refused_is_told_once_and_nothing_is_asked_for() -> None:
     assert receiver.key_frames_asked == asked
     assert receiver.failures_told == 0
     assert len({str(error) for error in receiver.errors}) == 1
+
+
+@in_virtual_time
+async def test_after_one_picture_that_is_too_large_those_behind_it_are_seen_again() -> None:
+    receiver = Receiver("vp8", limits=DecoderLimits(max_pixels=320 * 240))
+    seen = Sink(receiver.track)
+    asked = receiver.key_frames_asked
+    _, large, _ = stream("vp8", (640, 360), 1)[0]
+    (_, key, _), (_, delta, _) = stream("vp8", (320, 240), 2)
+    receiver.receive(large, key_frame=True)
+    requests = 0
+    for _ in range(400):
+        await asyncio.sleep(1 / 30)
+        receiver.receive(delta, key_frame=False)
+        if receiver.key_frames_asked - asked > requests:
+            requests += 1
+            if requests == 2:  # the first was lost
+                break
+    assert requests == 2
+    assert not seen.frames
+    receiver.receive(key, key_frame=True)
+    receiver.receive(delta, key_frame=False)
+    assert len(seen.frames) >= 1
+    assert receiver.key_frames_asked - asked == 2
 
 
 async def test_pictures_that_wait_for_their_sound_are_within_the_budget() -> None:
