@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from threading import Lock
+from weakref import WeakValueDictionary
 
 from cryptography.exceptions import InvalidTag
 
@@ -17,31 +19,35 @@ MAX_KEYS = 256
 """Keys that one end of a stream holds; the one that was set first gives way."""
 
 MAX_REMEMBERED = 4096
-"""Keys of this process whose counters are remembered, for all streams; of digests of them, not of them."""
+"""Keys of this process whose counters are remembered, for all streams, beside those that are in use; of
+digests of them, not of them."""
 
 
 class _Counter:
     """The next use of a key. A counter that came twice would show two frames' difference (RFC 9605,
     section 9.1), so whoever seals with the same key and identifier in this process counts on."""
 
-    __slots__ = ("next",)
+    __slots__ = ("__weakref__", "next")
 
     def __init__(self) -> None:
         self.next = 0
 
 
 _counters: OrderedDict[bytes, _Counter] = OrderedDict()
+_in_use: WeakValueDictionary[bytes, _Counter] = WeakValueDictionary()
+_lock = Lock()  # loops of several threads may seal with one key
 
 
 def _counter_of(suite: CipherSuite, key_id: int, base_key: bytes) -> _Counter:
     digest = hashlib.sha256(f"{suite} {key_id} ".encode() + base_key).digest()
-    found = _counters.get(digest)
-    if found is None:
-        found = _counters[digest] = _Counter()
+    with _lock:
+        found = _in_use.get(digest)
+        if found is None:
+            found = _in_use[digest] = _Counter()
+        _counters[digest] = found
+        _counters.move_to_end(digest)
         while len(_counters) > MAX_REMEMBERED:
             _counters.popitem(last=False)
-    else:
-        _counters.move_to_end(digest)
     return found
 
 
@@ -68,7 +74,8 @@ class Sealer:
     def seal(self, data: bytes) -> bytes:
         """A ciphertext. Only while `is_ready`."""
         assert self._key is not None
-        counter, self._counter.next = self._counter.next, self._counter.next + 1
+        with _lock:
+            counter, self._counter.next = self._counter.next, self._counter.next + 1
         return self._key.seal(counter, data)
 
 

@@ -153,6 +153,19 @@ def test_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(opener.open(each) == b"frame" for each in sealed[1:])
 
 
+def test_a_key_in_use_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = CipherSuite.AES_128_GCM_SHA256_128
+    monkeypatch.setattr(keys, "MAX_REMEMBERED", 8)
+    first, other, second = Sealer(suite), Sealer(suite), Sealer(suite)
+    first.set_key(1, b"in use")
+    sealed = [first.seal(b"") for _ in range(3)]
+    for key_id in range(9):
+        other.set_key(key_id, b"others")
+    second.set_key(1, b"in use")
+    sealed += [second.seal(b""), first.seal(b"")]
+    assert [parse_header(each).counter for each in sealed] == [0, 1, 2, 3, 4]
+
+
 def test_a_key_that_is_used_up_seals_no_more() -> None:
     sealer = Sealer(CipherSuite.AES_128_GCM_SHA256_128)
     assert not sealer.is_ready
