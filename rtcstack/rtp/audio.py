@@ -48,6 +48,10 @@ MAX_PACKET_S = 0.12
 """What comes longer after the packet before it follows a silence: of Opus it is the longest (RFC 6716,
 section 3.2.5)."""
 
+MIN_MADE_S = 0.0025
+"""What is made up is no shorter, however short packets are: else a single one could have silence made up
+sample by sample, for ever. Of Opus it is the shortest packet (RFC 6716, section 2.1.4)."""
+
 MAX_DRY_S = 0.1
 """How long a dry buffer is concealed; after that there is silence until it has filled again."""
 
@@ -255,9 +259,10 @@ class AudioJitterBuffer(PlayoutCounts):
             copies += unit.redundant
             has_fec = has_fec or unit.has_fec
             if unit.duration:
-                self._duration = min(unit.duration, rate)
+                self._duration = min(max(unit.duration, round(MIN_MADE_S * rate)), rate)
             elif index == self._newest_index + 1 and 0 < step <= MAX_PACKET_S * rate and not packet.marker:
-                self._duration = step  # of sound that was sealed only its time can be read
+                # of sound that was sealed only its time can be read
+                self._duration = max(step, round(MIN_MADE_S * rate))
             if at in self._frames and (unit.redundant or not self._frames[at].retransmitted):
                 continue
             if self._playing and at < self._next:

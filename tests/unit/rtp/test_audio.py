@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcstack.codecs.registry import audio_depacketizer
 from rtcstack.rtp.audio import (
     MAX_DRY_S,
     MAX_EVENTS,
     MAX_FRAMES,
     MAX_HELD_S,
+    MIN_MADE_S,
     AudioJitterBuffer,
     Playout,
     Pulled,
@@ -79,6 +81,21 @@ class Player:
     @property
     def kinds(self) -> list[tuple[str, int]]:
         return [(kind.value, len(list(group))) for kind, group in groupby(out.what for out in self.played)]
+
+
+@pytest.mark.parametrize("codec", ["pcmu", "opus"])
+def test_however_short_packets_are_what_is_made_up_is_not(codec: str) -> None:
+    depacketizer = audio_depacketizer(codec, is_opaque=codec == "opus")
+    rate = 8000 if codec == "pcmu" else 48000
+    buffer = AudioJitterBuffer(rate)
+    now, made_up = 10.0, 0
+    for index in range(5):
+        buffer.insert(packet(index, index, b"x"), depacketizer, READER, now)
+    while now < 12.0:
+        out = buffer.pop(now)
+        made_up += out.what is not Pulled.FRAME
+        now += out.duration / rate
+    assert 2.0 / 0.12 < made_up <= 2.0 / MIN_MADE_S
 
 
 def test_silence_until_something_comes() -> None:
