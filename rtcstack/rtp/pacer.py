@@ -36,6 +36,10 @@ bottleneck has no room for."""
 MAX_QUEUE_S = 2.0
 """What would take longer than this to leave is sent faster."""
 
+MAX_DEBT_S = 0.5
+"""For so long nothing leaves at most because of what has left ahead of its time: when the pace falls (data in
+bulk ends, and its bounds do), what has left at the old one must not hold pictures up."""
+
 _PROBE_STEP_S = 0.002
 """A probe's packets leave in steps at least this long."""
 
@@ -198,7 +202,7 @@ class Pacer:
             self.queued_bytes = 0
             return everything
         rate_bps = self._hurried(rate_bps)
-        debt = max(0.0, self._debt_bytes - (now - self._updated_at) * rate_bps / 8)
+        debt = max(0.0, self._debt(rate_bps) - (now - self._updated_at) * rate_bps / 8)
         self._updated_at = now
         out: list[Outgoing] = []
         audio = lanes[0]
@@ -232,6 +236,10 @@ class Pacer:
     def _hurried(self, rate_bps: float) -> float:
         """The pace that empties the queue in time."""
         return max(rate_bps, self.queued_bytes * 8 / MAX_QUEUE_S)
+
+    def _debt(self, rate_bps: float) -> float:
+        """What left ahead of its time, in bytes."""
+        return min(self._debt_bytes, rate_bps * MAX_DEBT_S / 8)
 
     def _take_probe(self, now: float, out: list[Outgoing]) -> None:
         """Packets for the probe in hand: media if there is any, else padding."""
@@ -283,7 +291,7 @@ class Pacer:
             # Wait until half a burst may leave, or what is left if that is less.
             rate_bps = self._hurried(self.rate_bps)
             room = min(rate_bps * self.burst_s / 16, self.queued_bytes)
-            excess = self._debt_bytes - (rate_bps * self.burst_s / 8 - room)
+            excess = self._debt(rate_bps) - (rate_bps * self.burst_s / 8 - room)
             paced = self._updated_at + max(0.0, excess) * 8 / rate_bps
             if due is None or paced < due:
                 due = paced

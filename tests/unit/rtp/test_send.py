@@ -21,7 +21,7 @@ from rtcstack.rtp.forward import MAX_SOURCES_LEFT
 from rtcstack.rtp.header import make_header
 from rtcstack.rtp.history import MAX_HISTORY_PACKETS
 from rtcstack.rtp.outgoing import MAX_RETRANSMIT_CREDIT_BYTES, START_RETRANSMIT_CREDIT_BYTES, Outgoing
-from rtcstack.rtp.pacer import BURST_S, MAX_QUEUE_S, MAX_QUEUED, Lane, Pacer, Probe
+from rtcstack.rtp.pacer import BURST_S, MAX_DEBT_S, MAX_QUEUE_S, MAX_QUEUED, Lane, Pacer, Probe
 from rtcstack.rtp.packet import RtpPacket, is_rtcp, parse
 from rtcstack.rtp.rtcp import FullIntraRequest, Nack, PictureLossIndication, ReceiverReport, ReportBlock
 from rtcstack.rtp.send import SendStream
@@ -352,6 +352,19 @@ def test_steady_pace(stream: SendStream) -> None:
     for at in sent:
         in_burst = [t for t in sent if at <= t < at + 0.1]
         assert len(in_burst) * 1000 * 8 <= 800_000 * (0.1 + BURST_S) + 2 * 8000
+
+
+def test_what_left_at_a_faster_pace_holds_nothing_up_for_long(stream: SendStream) -> None:
+    pacer = Pacer()
+    pacer.rate_bps = 250e6
+    pacer.push([outgoing(stream) for _ in range(1000)], Lane.VIDEO)
+    assert len(pacer.take(1.0)) == 1000
+    pacer.rate_bps = 800_000.0  # of which that would be ten seconds
+    pacer.push([outgoing(stream) for _ in range(10)], Lane.VIDEO)
+    due = pacer.next_at(1.0)
+    assert due is not None
+    assert 1.0 < due <= 1.0 + MAX_DEBT_S
+    assert pacer.take(due)
 
 
 def test_audio_overtakes(stream: SendStream) -> None:
