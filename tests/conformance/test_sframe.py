@@ -266,6 +266,21 @@ async def test_streams_within_a_script_transform() -> None:
         reader.close()
 
 
+@pytest.mark.parametrize("codec", ["VP8", "VP9"])
+async def test_a_server_without_the_key_forwards(codec: str) -> None:
+    async with pair() as (a, server), pair() as (other, b):
+        a.addTrack(pattern(160, 120)).transform = await sframe()
+        prefer(a, codec)
+        await connected(a, server)
+        receiver(server, "video").transform = SFrameTransform({"cipherSuite": "AES_128_GCM_SHA256_128"})
+        await asyncio.sleep(10)  # more than 255 frames: headers of SFrame have another form by then
+        other.addTrack(receiver(server, "video").encodedTrack)
+        await connected(other, b)
+        receiver(b, "video").transform = await sframe()
+        frame = await next_frame(receiver(b, "video").track)
+        assert (frame.width, frame.height) == (160, 120)
+
+
 async def test_one_at_a_time_reads_a_stream() -> None:
     sealer = SFrameEncrypterStream({"cipherSuite": "AES_128_GCM_SHA256_128"})
     await sealer.setEncryptionKey(KEY)
