@@ -12,34 +12,46 @@ from tests.support.model.errors import DivergenceError
 from tests.support.walk.agreement import agree
 from tests.support.walk.both import Both
 from tests.support.walk.exchange import Exchange
+from tests.support.walk.flow import Flow
+from tests.support.walk.mediamoves import MediaMoves
 from tests.support.walk.moves import Moves
+from tests.support.walk.studio import Studio
 
-__all__ = ["walk"]
+__all__ = ["KINDS", "walk"]
 
 STEPS = 25
 
+KINDS = ("honest", "wild", "media")
+"""What a walk may be like:
 
-def walk(seed: int, steps: int = STEPS, *, honest: bool = True) -> None:
+- honest: descriptions reach the other side as they were made, and in order; both sides agree in the end.
+- wild: they get whatever was ever described, as whatever type.
+- media: honest, with tracks that flow; at quiet points what was negotiated is what arrives.
+"""
+
+
+def walk(seed: int, kind: str = "honest", steps: int = STEPS) -> None:
     """Walk, and compare after each step.
 
     Args:
         seed: of everything that is left to chance.
+        kind: of `KINDS`.
         steps: how far.
-        honest: whether descriptions reach the other side as they were made, and in order; then both sides
-            agree in the end. Otherwise they get whatever was ever described, as whatever type.
 
     Raises:
         DivergenceError: a connection is not as its model; with the story so far.
     """
     story: list[str] = []
     try:
-        run(_walk(seed, steps, story, honest=honest), seed=seed)
+        run(_walk(seed, steps, story, kind), seed=seed)
     except Exception as error:
         told = "\n  ".join(story)
-        raise DivergenceError(f"seed {seed}: {type(error).__name__}: {error}\nstory:\n  {told}") from error
+        raise DivergenceError(
+            f"seed {seed} {kind}: {type(error).__name__}: {error}\nstory:\n  {told}"
+        ) from error
 
 
-async def _walk(seed: int, steps: int, story: list[str], *, honest: bool) -> None:
+async def _walk(seed: int, steps: int, story: list[str], kind: str) -> None:
     dice = random.Random(seed)
     reported: list[str] = []
     asyncio.get_running_loop().set_exception_handler(
@@ -51,9 +63,13 @@ async def _walk(seed: int, steps: int, story: list[str], *, honest: bool) -> Non
         with stand_on(name):
             sides.append(Both(name, RTCPeerConnection(RTCConfiguration(bundlePolicy=policy)), story))
     a, b = sides
-    a.is_honest = b.is_honest = honest
+    studio = Studio()
+    flow = Flow((a, b), studio) if kind == "media" else None
     exchange = Exchange((a, b), dice)
-    moves = [Moves(a, dice), Moves(b, dice)]
+    moves = [Moves(side, dice) if flow is None else MediaMoves(side, dice, studio) for side in exchange.sides]
+    for side in exchange.sides:
+        side.is_honest = kind != "wild"
+        side.has_media = flow is not None
     with stand_on("stranger"):
         stranger = RTCPeerConnection()
     stranger.addTransceiver("audio")
@@ -61,8 +77,10 @@ async def _walk(seed: int, steps: int, story: list[str], *, honest: bool) -> Non
         each.stranger = stranger
     try:
         for _ in range(steps):
-            await (_step if honest else _wild_step)(dice, exchange, moves)
-        if not honest:
+            await (_wild_step if kind == "wild" else _step)(dice, exchange, moves)
+            if flow is not None:
+                await _listen(dice, exchange, flow)
+        if kind == "wild":
             return
         if dice.random() < 0.15:
             story.append("close")
@@ -70,7 +88,12 @@ async def _walk(seed: int, steps: int, story: list[str], *, honest: bool) -> Non
         else:
             story.append("-- agreement")
             await agree(exchange)
+            if flow is not None and flow.is_quiet:
+                await flow.look()
     finally:
+        studio.stop()
+        if flow is not None:
+            flow.stop()
         for each_side in sides:
             await each_side.pc.close()
         await stranger.close()
@@ -99,6 +122,16 @@ async def _step(dice: random.Random, exchange: Exchange, moves: list[Moves]) -> 
         await asyncio.sleep(dice.choice((0.01, 0.5, 3.0)))
     for side in exchange.sides:
         await side.settle()
+
+
+async def _listen(dice: random.Random, exchange: Exchange, flow: Flow) -> None:
+    """Somebody listens by now, perhaps; and where nothing is under way, all is listened to."""
+    if dice.random() < 0.5:
+        flow.attach(dice.choice(exchange.sides))
+    if dice.random() < 0.15:
+        await exchange.complete()
+    if exchange.offerer is None and flow.is_quiet and dice.random() < 0.5:
+        await flow.look()
 
 
 async def _wild_step(dice: random.Random, exchange: Exchange, moves: list[Moves]) -> None:
