@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.support.model.slots import Slots
+from tests.support.model.slots import Described, Slots
 from tests.support.model.text import RECV, Media, Text, intersect, reverse
 from tests.support.model.transceiver import Encoding, Transceiver
 
@@ -54,6 +54,7 @@ class Setting:
         """
         slots = self.slots
         before = slots.signaling_state
+        earlier = slots.current_local if slots.pending_local is None else slots.pending_local
         if self.kind == "offer" and before == "stable":
             self._note_stable()
         self._set_slots()
@@ -67,6 +68,8 @@ class Setting:
         if self.kind == "rollback":
             self._roll_back(before)
         else:
+            if self.kind == "offer":
+                self._disassociate(earlier)
             for media in self.text.media:
                 if self.remote:
                     self._remote_media(media)
@@ -164,6 +167,7 @@ class Setting:
         if transceiver.stopped:
             return
         direction = media.direction
+        transceiver.receptive = direction in RECV
         if self.is_answer:
             if len(transceiver.encodings) > 1 and self._offered(media.mid).recv_rids:
                 _narrow(transceiver, media.send_rids)
@@ -209,6 +213,18 @@ class Setting:
         transceiver.is_rejected = rejected
         if rejected and not transceiver.stopped:
             self.stop(transceiver)
+
+    def _disassociate(self, earlier: Described | None) -> None:
+        """RFC 9429, section 5.10: a section that is recycled is nobody's any more.
+
+        Departure: who had it is without current direction and transport, as what never had one.
+        """
+        before = [] if earlier is None else earlier[1].media
+        for old, media in zip(before, self.text.media, strict=False):
+            transceiver = self.slots.of_mid(old.mid) if old.mid != media.mid else None
+            if transceiver is not None and not transceiver.stopped:
+                transceiver.jsep_mid = transceiver.mid = transceiver.current_direction = None
+                transceiver.has_transport = False
 
     def _find(self, media: Media) -> Transceiver | None:
         """RFC 9429, section 5.10: what is associated, or may be."""
@@ -272,8 +288,10 @@ class Setting:
         self._set_remote_streams(transceiver, msids, self.add_list)
         if (direction in RECV and transceiver.fired_direction not in RECV) or len(self.add_list) > added:
             self.track_events.append((transceiver, tuple(transceiver.remote_streams)))
-        if direction in ("sendonly", "inactive") and transceiver.fired_direction in RECV:
-            self._process_removal(transceiver)
+        if direction in ("sendonly", "inactive"):
+            transceiver.receptive = False
+            if transceiver.fired_direction in RECV:
+                self._process_removal(transceiver)
         transceiver.fired_direction = direction
 
     def _process_removal(self, transceiver: Transceiver) -> None:

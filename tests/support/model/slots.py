@@ -39,6 +39,8 @@ class Slots:
     """What a connection is."""
 
     is_closed: bool = False
+    known_codecs: frozenset[str] = frozenset()
+    """What the implementation can send and receive: names, clock rates and channels, in lower case."""
     needed: bool = False
     """[[NegotiationNeeded]]"""
     signaling_state: str = "stable"

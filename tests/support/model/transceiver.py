@@ -57,6 +57,8 @@ class Transceiver:
     last_stable_has_transport: bool = False
     is_rejected: bool = False
     """Whether the remote description that is set rejects its section."""
+    receptive: bool = False
+    """[[Receptive]]: whether what arrives unmutes the track."""
     muted: bool = True
     ended: bool = False
     number: int = 0

@@ -40,7 +40,7 @@ def _mirror(a: Both, b: Both) -> None:
         return {
             each.mid: (each.kind, each.currentDirection and str(each.currentDirection.value))
             for each in side.pc.getTransceivers()
-            if each.mid is not None and each.currentDirection is not None
+            if each.mid is not None and each.currentDirection is not None and not _is_rejected(side, each.mid)
         }
 
     mine = shown(a)
@@ -50,6 +50,12 @@ def _mirror(a: Both, b: Both) -> None:
     for side in (a, b):
         if side.pc.signalingState != "stable":
             raise DivergenceError(f"{side.name} is not stable")
+
+
+def _is_rejected(side: Both, mid: str) -> bool:
+    """Whether the answer rejects a section: the offerer's transceiver is gone, the answerer's is not."""
+    current = side.model.slots.current_local, side.model.slots.current_remote
+    return any((media := each[1].of_mid(mid)) is not None and media.rejected for each in current if each)
 
 
 async def _flows(a: Both, b: Both) -> None:

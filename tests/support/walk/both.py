@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rtcstack import RTCPeerConnection
+from rtcstack import RTCPeerConnection, RTCRtpReceiver
 from tests.support.model.errors import DivergenceError, RefusedError
 from tests.support.model.peer import Peer
 from tests.support.model.slots import Channel
@@ -16,6 +16,18 @@ from tests.support.model.transceiver import Transceiver
 from tests.support.walk.watched import Call, Watched, error_name
 
 __all__ = ["Both"]
+
+
+def known_codecs() -> frozenset[str]:
+    """What can be received; all of it can be sent, too."""
+    found: set[str] = set()
+    for kind in ("audio", "video"):
+        known = RTCRtpReceiver.getCapabilities(kind)
+        assert known is not None
+        for each in known.codecs:
+            channels = f"/{each.channels}" if (each.channels or 1) > 1 else ""
+            found.add(f"{each.mimeType.split('/')[1]}/{each.clockRate}{channels}".lower())
+    return frozenset(found)
 
 
 def shown_model(peer: Peer) -> dict[str, Any]:
@@ -75,6 +87,7 @@ class Both:
         self.name = name
         self.watched = Watched(pc)
         self.model = Peer()
+        self.model.slots.known_codecs = known_codecs()
         self.story = story
         self.is_honest = True
         self.has_media = False
@@ -201,7 +214,8 @@ class Both:
         """A track of which a description has said that nothing comes is muted."""
         for each in self.model.slots.transceivers:
             track = self.face(each).receiver.track
-            if not each.stopping and each.fired_direction not in RECV and not track.muted:
+            is_told = each.receptive or each.fired_direction in RECV
+            if not each.stopping and not is_told and not track.muted:
                 raise DivergenceError(
                     f"{self.name}: transceiver {each.number} is {each.fired_direction} and not muted"
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.walk.both import Both
@@ -23,6 +24,7 @@ class Exchange:
         stage: "offered", "delivered" (the other side has set it), "provisional" (it has set a provisional
             answer), "answered" (it has set its answer).
         created: what createOffer or createAnswer gave last, by side and type.
+        carry: what a description becomes on its way.
     """
 
     def __init__(self, sides: tuple[Both, Both], dice: random.Random) -> None:
@@ -31,6 +33,7 @@ class Exchange:
         self.offerer: Both | None = None
         self.stage = ""
         self.created: dict[tuple[str, str], Call] = {}
+        self.carry: Callable[[str], str] = lambda sdp: sdp
         self._texts: list[str] = []
 
     def other(self, side: Both) -> Both:
@@ -132,7 +135,7 @@ class Exchange:
         description = self.offerer.pc.localDescription
         assert description is not None
         side = self.other(self.offerer)
-        self.set_remote(side, "offer", description.sdp)
+        self.set_remote(side, "offer", self.carry(description.sdp))
         await side.settle()
         self.stage = "delivered"
 
@@ -150,7 +153,7 @@ class Exchange:
         if kind == "pranswer":
             description = side.pc.localDescription
             assert description is not None
-            self.set_remote(self.offerer, "pranswer", description.sdp)
+            self.set_remote(self.offerer, "pranswer", self.carry(description.sdp))
             await self.offerer.settle()
             self.stage = "provisional"
         else:
@@ -161,7 +164,7 @@ class Exchange:
         assert self.offerer is not None
         description = self.other(self.offerer).pc.currentLocalDescription
         assert description is not None
-        self.set_remote(self.offerer, "answer", description.sdp)
+        self.set_remote(self.offerer, "answer", self.carry(description.sdp))
         await self.offerer.settle()
         self.offerer, self.stage = None, ""
 

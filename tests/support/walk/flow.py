@@ -9,9 +9,11 @@ import asyncio
 from typing import Any
 
 from tests.support.model.errors import DivergenceError
+from tests.support.model.slots import Slots
 from tests.support.model.text import RECV, SEND
 from tests.support.model.transceiver import Transceiver
 from tests.support.walk.both import Both
+from tests.support.walk.codecsets import SENT, check_codecs, negotiated
 from tests.support.walk.studio import Listener, Studio
 
 __all__ = ["Flow"]
@@ -27,8 +29,6 @@ WINDOW_S = 0.55
 
 LEAST = 3
 """Frames of a track that arrive in it at least."""
-
-CODECS = {"audio": "audio/opus", "video": "video/VP8"}
 
 
 class Flow:
@@ -71,7 +71,7 @@ class Flow:
         found: dict[tuple[str, int], int] = {}
         for sender, receiver in (self.sides, self.sides[::-1]):
             for transceiver in sender.model.slots.transceivers:
-                number = self._sent(transceiver)
+                number = self._sent(sender.model.slots, transceiver)
                 if number is None:
                     continue
                 there = receiver.model.slots.of_mid(transceiver.mid or "")
@@ -79,14 +79,17 @@ class Flow:
                     found[receiver.name, there.number] = number
         return found
 
-    def _sent(self, transceiver: Transceiver) -> int | None:
+    def _sent(self, slots: Slots, transceiver: Transceiver) -> int | None:
         """The number of the track that a sender sends; None where it sends none."""
         if transceiver.stopping or transceiver.stopped or transceiver.mid is None:
             return None
         if transceiver.current_direction not in SEND or not transceiver.encodings[0].active:
             return None
         production = self.studio.productions.get(transceiver.track or "")
-        return production.number if production is not None and production.plays else None
+        if production is None or not production.plays:
+            return None
+        names = [each.split("/")[0] for each in negotiated(slots, transceiver, SENT)]
+        return production.number if production.codec.split("/")[1].lower() in names else None
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -98,6 +101,8 @@ class Flow:
         """
         for side in self.sides:
             self.attach(side)
+        for side in self.sides:
+            check_codecs(side)
         expected = self.expected()
         self.looks += 1
         self.flows += len(expected)
@@ -162,9 +167,9 @@ class Flow:
         peer = self.sides[1] if side is self.sides[0] else self.sides[0]
         sender = next(each.sender for each in peer.pc.getTransceivers() if each.mid == mid)
         agreed = [each.mimeType for each in sender.getParameters().codecs]
-        brought = CODECS[sender.track.kind]
+        brought = self.studio.productions[sender.track.id].codec
         before = agreed[: agreed.index(brought)]
-        return "audio/red" if "audio/red" in before else brought
+        return "audio/red" if brought == "audio/opus" and "audio/red" in before else brought
 
     def _check_counts(
         self,

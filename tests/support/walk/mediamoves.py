@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
-from rtcstack import MediaStreamTrack
+from rtcstack import MediaStreamTrack, RTCRtpCodec
+from tests.support.model.text import AUXILIARY
 from tests.support.model.transceiver import Encoding
 from tests.support.walk.both import Both
 from tests.support.walk.moves import Moves
-from tests.support.walk.studio import Studio
+from tests.support.walk.studio import CLOCK_RATES, Studio
 
-__all__ = ["MediaMoves"]
+__all__ = ["CodecMoves", "MediaMoves"]
+
+MODIFICATION = "InvalidModificationError"
 
 
 class MediaMoves(Moves):
@@ -33,6 +37,9 @@ class MediaMoves(Moves):
         known = self.studio.of(kind)
         if known and self.dice.random() < 0.3:
             return self.dice.choice(known).track
+        return self._make_track(kind)
+
+    def _make_track(self, kind: str) -> MediaStreamTrack:
         return self.studio.make(kind)
 
     def _encodings(self, kind: str) -> tuple[list[dict[str, Any]], list[Encoding], str | None]:
@@ -62,3 +69,29 @@ class MediaMoves(Moves):
 
     def _number(self, track: MediaStreamTrack) -> int:
         return self.studio.productions[track.id].number
+
+
+class CodecMoves(MediaMoves):
+    """Calls with tracks of several codecs, and any preferences among them, wrong ones, too."""
+
+    def __init__(self, both: Both, dice: random.Random, studio: Studio) -> None:
+        super().__init__(both, dice, studio)
+        self.moves += [self.set_codec_preferences, self.set_codec_preferences]
+
+    def _make_track(self, kind: str) -> MediaStreamTrack:
+        return self.studio.make(kind, self.dice.choice(list(CLOCK_RATES)))
+
+    def _preferences(self, kind: str) -> tuple[list[RTCRtpCodec], str | None]:
+        known, dice = self._known(kind), self.dice
+        match dice.randrange(12):
+            case 0:
+                return [RTCRtpCodec(mimeType=f"{kind}/x-none", clockRate=90_000), *known], MODIFICATION
+            case 1:
+                return [replace(known[0], clockRate=12_345)], MODIFICATION
+            case 2:
+                return [each for each in known if each.mimeType.split("/")[1].lower() in AUXILIARY], MODIFICATION
+        names = list(dict.fromkeys(each.mimeType for each in known))
+        chosen = self._forms(known, dice.sample(names, dice.choice((0, 1, 2, 3, len(names)))))
+        if all(each.mimeType.split("/")[1].lower() in AUXILIARY for each in chosen):
+            return [], None
+        return chosen, None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from rtcstack import EncodedMedia, MediaStreamTrack
 from tests.scenarios.media import Film, Numbered, Speech, Taken
 
-__all__ = ["Listener", "Production", "Studio"]
+__all__ = ["CLOCK_RATES", "Listener", "Production", "Studio"]
 
 FILM_RATE = 10
 
@@ -16,6 +17,9 @@ SPEECH_INTERVAL_S = 0.1
 
 SIZE = 200
 """Bytes in a frame: one packet."""
+
+CLOCK_RATES = {"audio/opus": 48_000, "audio/G722": 8_000, "audio/PCMU": 8_000, "audio/PCMA": 8_000}
+"""Codecs of sound, and their RTP clocks."""
 
 NUMBERS = 1 << 16
 """Frames of a track before its numbers would be those of the next."""
@@ -35,12 +39,16 @@ class _Reel(Film):
 class _Tape(Speech):
     """Sound of a numbered track."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, codec: str) -> None:
         super().__init__(SIZE, SPEECH_INTERVAL_S)
+        self.source.codec = codec
         self.number = number
 
     def make(self, number: int) -> EncodedMedia:
-        return super().make(self.number * NUMBERS + number)
+        made = super().make(self.number * NUMBERS + number)
+        rate = CLOCK_RATES[self.source.codec]
+        pts = made.pts * rate // 48_000
+        return replace(made, codec=self.source.codec, pts=pts, time_base=Fraction(1, rate), duration=rate // 50)
 
 
 @dataclass(eq=False, slots=True)
@@ -58,6 +66,11 @@ class Production:
     track: MediaStreamTrack
 
     @property
+    def codec(self) -> str:
+        """The MIME type of its frames."""
+        return self.made.source.codec
+
+    @property
     def plays(self) -> bool:
         """Whether its frames go to whoever takes them."""
         return self.track.enabled and str(self.track.readyState.value) == "live"
@@ -73,10 +86,15 @@ class Studio:
     def __init__(self) -> None:
         self.productions: dict[str, Production] = {}
 
-    def make(self, kind: str) -> MediaStreamTrack:
-        """A track that flows from now on, while somebody takes it."""
+    def make(self, kind: str, codec: str = "audio/opus") -> MediaStreamTrack:
+        """A track that flows from now on, while somebody takes it.
+
+        Args:
+            kind: "audio" or "video".
+            codec: of sound, one of `CLOCK_RATES`.
+        """
         number = len(self.productions) + 1
-        made: Numbered = _Reel(number) if kind == "video" else _Tape(number)
+        made: Numbered = _Reel(number) if kind == "video" else _Tape(number, codec)
         track = made.start()
         self.productions[track.id] = Production(number, made, track)
         return track

@@ -11,9 +11,10 @@ from tests.support.loops import stand_on
 from tests.support.model.errors import DivergenceError
 from tests.support.walk.agreement import agree
 from tests.support.walk.both import Both
+from tests.support.walk.codecsets import without
 from tests.support.walk.exchange import Exchange
 from tests.support.walk.flow import Flow
-from tests.support.walk.mediamoves import MediaMoves
+from tests.support.walk.mediamoves import CodecMoves, MediaMoves
 from tests.support.walk.moves import Moves
 from tests.support.walk.studio import Studio
 
@@ -21,12 +22,13 @@ __all__ = ["KINDS", "walk"]
 
 STEPS = 25
 
-KINDS = ("honest", "wild", "media")
+KINDS = ("honest", "wild", "media", "codecs")
 """What a walk may be like:
 
 - honest: descriptions reach the other side as they were made, and in order; both sides agree in the end.
 - wild: they get whatever was ever described, as whatever type.
 - media: honest, with tracks that flow; at quiet points what was negotiated is what arrives.
+- codecs: likewise, and the two have not all codecs in common.
 """
 
 
@@ -64,9 +66,12 @@ async def _walk(seed: int, steps: int, story: list[str], kind: str) -> None:
             sides.append(Both(name, RTCPeerConnection(RTCConfiguration(bundlePolicy=policy)), story))
     a, b = sides
     studio = Studio()
-    flow = Flow((a, b), studio) if kind == "media" else None
+    flow = Flow((a, b), studio) if kind in ("media", "codecs") else None
     exchange = Exchange((a, b), dice)
-    moves = [Moves(side, dice) if flow is None else MediaMoves(side, dice, studio) for side in exchange.sides]
+    if kind == "codecs":
+        missing, exchange.carry = without(dice)
+        story.append(f"not in common: {', '.join(missing)}")
+    moves = [_moves(kind, side, dice, studio) for side in exchange.sides]
     for side in exchange.sides:
         side.is_honest = kind != "wild"
         side.has_media = flow is not None
@@ -100,6 +105,15 @@ async def _walk(seed: int, steps: int, story: list[str], kind: str) -> None:
     await asyncio.sleep(0.1)
     if reported:
         raise DivergenceError(f"an exception reached the loop: {reported[0]}")
+
+
+def _moves(kind: str, side: Both, dice: random.Random, studio: Studio) -> Moves:
+    match kind:
+        case "media":
+            return MediaMoves(side, dice, studio)
+        case "codecs":
+            return CodecMoves(side, dice, studio)
+    return Moves(side, dice)
 
 
 async def _step(dice: random.Random, exchange: Exchange, moves: list[Moves]) -> None:
