@@ -1,4 +1,4 @@
-"""Frames of sound out of packets, handed on as they arrive: for who takes them encoded, and waits for nothing.
+"""Frames of sound out of packets, handed on as they arrive to who takes them encoded.
 
 Spec: RFC 3550, section 5.1; RFC 2198 (what earlier packets carried is in later ones, too).
 """
