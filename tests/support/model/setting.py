@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.support.model.slots import Described, Slots
+from tests.support.model.slots import Slots
 from tests.support.model.text import RECV, Media, Text, intersect, reverse
 from tests.support.model.transceiver import Encoding, Transceiver
 
@@ -68,14 +68,17 @@ class Setting:
         if self.kind == "rollback":
             self._roll_back(before)
         else:
-            if self.kind == "offer":
-                self._disassociate(earlier)
-            for media in self.text.media:
+            before_media = [] if earlier is None else earlier[1].media
+            for index, media in enumerate(self.text.media):
+                if self.kind == "offer" and index < len(before_media):
+                    self._disassociate(before_media[index], media)
                 if self.remote:
                     self._remote_media(media)
                 elif media.kind in ("audio", "video"):
                     self._local_media(media)
         if self.kind == "answer":
+            for each in slots.transceivers:
+                each.lost_section = None
             self._remove_stopped()
         return slots.signaling_state != before
 
@@ -135,8 +138,7 @@ class Setting:
                 slots.pending_local = slots.pending_remote = None
                 slots.last_created_offer = slots.last_created_answer = ""
                 slots.signaling_state = "stable"
-                assert slots.current_local is not None
-                if not slots.credentials_to_replace & slots.current_local[1].credentials:
+                if not slots.credentials_to_replace & slots.used_credentials:
                     slots.credentials_to_replace = set()
 
     def _negotiate_dtls_role(self, data: Media) -> None:
@@ -214,17 +216,19 @@ class Setting:
         if rejected and not transceiver.stopped:
             self.stop(transceiver)
 
-    def _disassociate(self, earlier: Described | None) -> None:
+    def _disassociate(self, old: Media, media: Media) -> None:
         """RFC 9429, section 5.10: a section that is recycled is nobody's any more.
 
         Departure: who had it is without current direction and transport, as what never had one.
         """
-        before = [] if earlier is None else earlier[1].media
-        for old, media in zip(before, self.text.media, strict=False):
-            transceiver = self.slots.of_mid(old.mid) if old.mid != media.mid else None
-            if transceiver is not None and not transceiver.stopped:
-                transceiver.jsep_mid = transceiver.mid = transceiver.current_direction = None
-                transceiver.has_transport = False
+        transceiver = self.slots.of_mid(old.mid) if old.mid != media.mid else None
+        if transceiver is None:
+            return
+        transceiver.lost_section = transceiver.mid, transceiver.current_direction
+        transceiver.jsep_mid = None
+        if not transceiver.stopped:
+            transceiver.mid = transceiver.current_direction = None
+            transceiver.has_transport = False
 
     def _find(self, media: Media) -> Transceiver | None:
         """RFC 9429, section 5.10: what is associated, or may be."""
@@ -315,6 +319,11 @@ class Setting:
                 each.jsep_mid = each.mid = None
             each.has_transport = each.last_stable_has_transport
             each.is_rejected = False
+            if each.lost_section is not None:
+                # Departure: it has its section again, as before; the transport is closed for good.
+                each.mid, each.current_direction = each.lost_section
+                each.jsep_mid, each.lost_section = each.mid, None
+                each.has_transport = each.has_transport and each.stopped
             if each.last_stable_ridless is not None and any(e.rid is not None for e in each.encodings):
                 each.encodings = list(each.last_stable_ridless)
             if before == "have-remote-offer":

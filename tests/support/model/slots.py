@@ -82,6 +82,21 @@ class Slots:
         return self.pending_remote or self.current_remote
 
     @property
+    def used_credentials(self) -> set[tuple[str | None, str | None]]:
+        """ICE credentials in the current local description.
+
+        Departure: not those of what the peer's answer rejects; nothing uses them, so nothing replaces them.
+        """
+        if self.current_local is None or self.current_remote is None:
+            return set()
+        dead = {each.mid for each in self.current_remote[1].media if each.rejected}
+        return {
+            (each.ufrag, each.pwd)
+            for each in self.current_local[1].media
+            if each.mid not in dead and not each.rejected and each.ufrag is not None
+        }
+
+    @property
     def can_trickle(self) -> bool | None:
         """canTrickleIceCandidates, of the remote description that there is."""
         return None if self.remote is None else self.remote[1].trickles

@@ -42,6 +42,8 @@ class Transceiver:
     """Whether [[CurrentDirection]] has ever had a value with "send"."""
     mid: str | None = None
     jsep_mid: str | None = None
+    lost_section: tuple[str | None, str | None] | None = None
+    """Its mid and [[CurrentDirection]] before a pending offer has recycled its section."""
     was_associated: bool = False
     """Whether it had a media description before the pending description was set."""
     made_by_pending: bool = False

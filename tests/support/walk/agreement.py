@@ -61,7 +61,13 @@ def _is_rejected(side: Both, mid: str) -> bool:
 async def _flows(a: Both, b: Both) -> None:
     """Transports connect, and channels open at both ends."""
     with_transport = [
-        side for side in (a, b) if any(t.sender.transport for t in side.pc.getTransceivers()) or side.pc.sctp
+        side
+        for side in (a, b)
+        if side.pc.sctp
+        or any(
+            t.sender.transport and t.mid is not None and not _is_rejected(side, t.mid)
+            for t in side.pc.getTransceivers()
+        )
     ]
     if not with_transport:
         return

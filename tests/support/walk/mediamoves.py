@@ -77,6 +77,8 @@ class CodecMoves(MediaMoves):
     def __init__(self, both: Both, dice: random.Random, studio: Studio) -> None:
         super().__init__(both, dice, studio)
         self.moves += [self.set_codec_preferences, self.set_codec_preferences]
+        # without data: its section is rejected with the bundle, where no section that carries it can be taken
+        self.moves.remove(self.create_channel)
 
     def _make_track(self, kind: str) -> MediaStreamTrack:
         return self.studio.make(kind, self.dice.choice(list(CLOCK_RATES)))
@@ -89,7 +91,9 @@ class CodecMoves(MediaMoves):
             case 1:
                 return [replace(known[0], clockRate=12_345)], MODIFICATION
             case 2:
-                return [each for each in known if each.mimeType.split("/")[1].lower() in AUXILIARY], MODIFICATION
+                return [
+                    each for each in known if each.mimeType.split("/")[1].lower() in AUXILIARY
+                ], MODIFICATION
         names = list(dict.fromkeys(each.mimeType for each in known))
         chosen = self._forms(known, dice.sample(names, dice.choice((0, 1, 2, 3, len(names)))))
         if all(each.mimeType.split("/")[1].lower() in AUXILIARY for each in chosen):

@@ -48,7 +48,9 @@ class _Tape(Speech):
         made = super().make(self.number * NUMBERS + number)
         rate = CLOCK_RATES[self.source.codec]
         pts = made.pts * rate // 48_000
-        return replace(made, codec=self.source.codec, pts=pts, time_base=Fraction(1, rate), duration=rate // 50)
+        return replace(
+            made, codec=self.source.codec, pts=pts, time_base=Fraction(1, rate), duration=rate // 50
+        )
 
 
 @dataclass(eq=False, slots=True)
