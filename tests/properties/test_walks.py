@@ -20,8 +20,10 @@ HONEST = int(os.environ.get("WALKS", "120"))
 WILD = 3 * HONEST
 """Walks in which whatever was ever described is set anywhere, as anything. They are much shorter."""
 
-MEDIA = max(HONEST // 6, 1)
-"""Walks with media, which cost more."""
+MEDIA = HONEST // 4
+"""Walks of each kind with media, which cost more."""
+
+MEDIA_CHUNK = 10
 
 CHUNK = 20
 
@@ -40,10 +42,11 @@ def test_connections_do_as_the_model_whatever_is_described(first: int) -> None:
         walk(seed, "wild")
 
 
-@pytest.mark.parametrize("first", range(BEGIN, BEGIN + MEDIA, 5))
-def test_what_is_negotiated_is_what_arrives(first: int) -> None:
-    for seed in range(first, first + 5):
-        walk(seed, "media")
+@pytest.mark.parametrize("kind", ["media", "codecs", "lite"])
+@pytest.mark.parametrize("first", range(BEGIN, BEGIN + MEDIA, MEDIA_CHUNK))
+def test_what_is_negotiated_is_what_arrives(first: int, kind: str) -> None:
+    for seed in range(first, first + MEDIA_CHUNK):
+        walk(seed, kind)
 
 
 if __name__ == "__main__":

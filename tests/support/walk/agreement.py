@@ -75,6 +75,10 @@ async def _flows(a: Both, b: Both) -> None:
     roles = {_role(side) for side in (a, b)}
     if roles != {"controlling", "controlled"}:
         raise DivergenceError(f"ICE roles are {roles}")
+    for side in (a, b):
+        # RFC 8445, section 6.1.1: a lite agent whose peer is none is controlled, whoever offers
+        if side.is_lite and _role(side) != "controlled":
+            raise DivergenceError(f"{side.name} is an ICE lite agent, and controlling")
     for side, other in ((a, b), (b, a)):
         if side.pc.iceGatheringState != "complete":
             raise DivergenceError(f"{side.name} is still gathering")

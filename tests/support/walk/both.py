@@ -80,6 +80,7 @@ class Both:
         model: its model.
         story: what was called, for whoever reads a failure.
         is_honest: whether it gets the peer's descriptions as they were made.
+        is_lite: whether it is an ICE lite agent.
         has_media: whether media may arrive, and unmute tracks when it does.
     """
 
@@ -90,6 +91,7 @@ class Both:
         self.model.slots.known_codecs = known_codecs()
         self.story = story
         self.is_honest = True
+        self.is_lite = False
         self.has_media = False
         self._waiting: list[tuple[str, Call, Operation]] = []
         self._parameters: list[tuple[str, Call, list[str]]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ class Exchange:
             answer), "answered" (it has set its answer).
         created: what createOffer or createAnswer gave last, by side and type.
         carry: what a description becomes on its way.
+        wait_s: how long it waits for its candidates before that.
     """
 
     def __init__(self, sides: tuple[Both, Both], dice: random.Random) -> None:
@@ -34,6 +36,7 @@ class Exchange:
         self.stage = ""
         self.created: dict[tuple[str, str], Call] = {}
         self.carry: Callable[[str], str] = lambda sdp: sdp
+        self.wait_s = 0.0
         self._texts: list[str] = []
 
     def other(self, side: Both) -> Both:
@@ -129,9 +132,14 @@ class Exchange:
                 self.set_local(side)
         await side.settle()
 
+    async def _wait(self) -> None:
+        if self.wait_s:
+            await asyncio.sleep(self.wait_s)
+
     async def deliver(self) -> None:
         """The offer reaches the other side."""
         assert self.offerer is not None
+        await self._wait()
         description = self.offerer.pc.localDescription
         assert description is not None
         side = self.other(self.offerer)
@@ -151,6 +159,7 @@ class Exchange:
         await side.settle()
         assert self.offerer is not None
         if kind == "pranswer":
+            await self._wait()
             description = side.pc.localDescription
             assert description is not None
             self.set_remote(self.offerer, "pranswer", self.carry(description.sdp))
@@ -162,6 +171,7 @@ class Exchange:
     async def finish(self) -> None:
         """The answer reaches the offerer."""
         assert self.offerer is not None
+        await self._wait()
         description = self.other(self.offerer).pc.currentLocalDescription
         assert description is not None
         self.set_remote(self.offerer, "answer", self.carry(description.sdp))

@@ -13,7 +13,7 @@ from tests.support.walk.both import Both
 from tests.support.walk.moves import Moves
 from tests.support.walk.studio import CLOCK_RATES, Studio
 
-__all__ = ["CodecMoves", "MediaMoves"]
+__all__ = ["CodecMoves", "MediaMoves", "RestartMoves"]
 
 MODIFICATION = "InvalidModificationError"
 
@@ -99,3 +99,11 @@ class CodecMoves(MediaMoves):
         if all(each.mimeType.split("/")[1].lower() in AUXILIARY for each in chosen):
             return [], None
         return chosen, None
+
+
+class RestartMoves(MediaMoves):
+    """Calls among which ICE is restarted often."""
+
+    def __init__(self, both: Both, dice: random.Random, studio: Studio) -> None:
+        super().__init__(both, dice, studio)
+        self.moves += [self.restart_ice] * 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from rtcstack import RTCConfiguration, RTCPeerConnection
+from rtcstack import IceSettings, RTCConfiguration, RTCPeerConnection, Settings
 from rtcstack.testing import run
 from tests.support.loops import stand_on
 from tests.support.model.errors import DivergenceError
@@ -14,7 +14,7 @@ from tests.support.walk.both import Both
 from tests.support.walk.codecsets import without
 from tests.support.walk.exchange import Exchange
 from tests.support.walk.flow import Flow
-from tests.support.walk.mediamoves import CodecMoves, MediaMoves
+from tests.support.walk.mediamoves import CodecMoves, MediaMoves, RestartMoves
 from tests.support.walk.moves import Moves
 from tests.support.walk.studio import Studio
 
@@ -22,13 +22,14 @@ __all__ = ["KINDS", "walk"]
 
 STEPS = 25
 
-KINDS = ("honest", "wild", "media", "codecs")
+KINDS = ("honest", "wild", "media", "codecs", "lite")
 """What a walk may be like:
 
 - honest: descriptions reach the other side as they were made, and in order; both sides agree in the end.
 - wild: they get whatever was ever described, as whatever type.
 - media: honest, with tracks that flow; at quiet points what was negotiated is what arrives.
 - codecs: likewise, and the two have not all codecs in common.
+- lite: as media, with one side that is an ICE lite agent, and ICE that is restarted often.
 """
 
 
@@ -62,12 +63,18 @@ async def _walk(seed: int, steps: int, story: list[str], kind: str) -> None:
     policy = dice.choice(("balanced", "max-bundle", "max-compat"))
     sides = []
     for name in ("alice", "bob"):
+        is_lite = kind == "lite" and name == "bob"
+        settings = Settings(ice=IceSettings(lite=is_lite))
         with stand_on(name):
-            sides.append(Both(name, RTCPeerConnection(RTCConfiguration(bundlePolicy=policy)), story))
+            pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=policy, settings=settings))
+        sides.append(Both(name, pc, story))
+        sides[-1].is_lite = is_lite
     a, b = sides
     studio = Studio()
-    flow = Flow((a, b), studio) if kind in ("media", "codecs") else None
+    flow = Flow((a, b), studio) if kind in ("media", "codecs", "lite") else None
     exchange = Exchange((a, b), dice)
+    if kind == "lite":
+        exchange.wait_s = 0.05
     if kind == "codecs":
         missing, exchange.carry = without(dice)
         story.append(f"not in common: {', '.join(missing)}")
@@ -113,6 +120,8 @@ def _moves(kind: str, side: Both, dice: random.Random, studio: Studio) -> Moves:
             return MediaMoves(side, dice, studio)
         case "codecs":
             return CodecMoves(side, dice, studio)
+        case "lite":
+            return RestartMoves(side, dice, studio)
     return Moves(side, dice)
 
 
