@@ -115,7 +115,7 @@ def _preferred(transceiver: Transceiver) -> list[str]:
 
 
 def _common(slots: Slots, offered: Media, transceiver: Transceiver) -> list[str]:
-    """The codecs that an answer has: what is offered and known, in the order of the preferences or the offer."""
+    """The codecs of an answer: what is offered and known, in the order of the preferences or the offer."""
     wanted = _preferred(transceiver)
     known = [each for each in offered.media_codecs if each in slots.known_codecs]
     return [each for each in wanted if each in known] if wanted else known

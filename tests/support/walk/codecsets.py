@@ -1,6 +1,7 @@
 """Two peers that have not the same codecs, and what they negotiate for all that.
 
-Spec: RFC 9429, sections 5.3.1 (which formats an answer has) and 5.11; webrtc-pc, [[SendCodecs]], [[ReceiveCodecs]].
+Spec: RFC 9429, sections 5.3.1 (which formats an answer has) and 5.11; webrtc-pc, [[SendCodecs]] and
+[[ReceiveCodecs]].
 """
 
 from __future__ import annotations

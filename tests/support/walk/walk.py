@@ -13,6 +13,7 @@ from tests.support.walk.agreement import agree
 from tests.support.walk.both import Both
 from tests.support.walk.codecsets import without
 from tests.support.walk.exchange import Exchange
+from tests.support.walk.extracalls import ExtraCalls
 from tests.support.walk.flow import Flow
 from tests.support.walk.mediamoves import CodecMoves, MediaMoves, RestartMoves
 from tests.support.walk.moves import Moves
@@ -87,6 +88,7 @@ async def _walk(seed: int, steps: int, story: list[str], kind: str) -> None:
     stranger.addTransceiver("audio")
     for each in moves:
         each.stranger = stranger
+        each.moves += ExtraCalls(each.both, dice, has_media=flow is not None).moves
     try:
         for _ in range(steps):
             await (_wild_step if kind == "wild" else _step)(dice, exchange, moves)
