@@ -166,6 +166,7 @@ class Flow:
         """What its peer sends a section's media with: sound goes in RED where that is preferred."""
         peer = self.sides[1] if side is self.sides[0] else self.sides[0]
         sender = next(each.sender for each in peer.pc.getTransceivers() if each.mid == mid)
+        assert sender.track is not None
         agreed = [each.mimeType for each in sender.getParameters().codecs]
         brought = self.studio.productions[sender.track.id].codec
         before = agreed[: agreed.index(brought)]
