@@ -168,6 +168,8 @@ class Setting:
             transceiver.has_transport = not media.rejected
         if transceiver.stopped:
             return
+        # Departure: what an answer has refused gets one again with the offer that brings it back.
+        transceiver.has_transport = transceiver.has_transport or (self.kind == "offer" and not media.rejected)
         direction = media.direction
         transceiver.receptive = direction in RECV
         if self.is_answer:

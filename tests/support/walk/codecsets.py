@@ -31,8 +31,8 @@ def without(dice: random.Random) -> tuple[list[str], Callable[[str], str]]:
     """Some codecs that the two have not in common, now and then all of a kind.
 
     Returns:
-        Their names, and what makes them unknown: descriptions name them otherwise on their way, so that
-        either side hears of codecs that it does not know, and of its own only those that are common.
+        Their names, and what takes them out of descriptions on their way, as if either side had only what is
+        common. Where nothing else is left, one stays by another name: a codec that nobody knows.
     """
     missing: list[str] = []
     for kind in ("audio", "video"):
@@ -42,16 +42,42 @@ def without(dice: random.Random) -> tuple[list[str], Callable[[str], str]]:
     unknown = {each.lower() for each in missing}
 
     def carry(sdp: str) -> str:
-        lines = []
-        for line in sdp.split("\r\n"):
-            if line.startswith("a=rtpmap:"):
-                number, name = line.split(" ", 1)
-                if name.split("/")[0].lower() in unknown:
-                    line = f"{number} x-{name}"
-            lines.append(line)
-        return "\r\n".join(lines)
+        head, *sections = sdp.split("\r\nm=")
+        return "\r\nm=".join([head, *(_without(each, unknown) for each in sections)])
 
     return missing, carry
+
+
+def _without(section: str, unknown: set[str]) -> str:
+    """A section without those codecs, and what goes with them."""
+    media, *lines = section.split("\r\n")
+    kind, port, protocol, *formats = media.split(" ")
+    if kind not in ("audio", "video"):
+        return section
+    names: dict[str, str] = {}
+    goes_with: dict[str, str] = {}
+    for line in lines:
+        number, _, value = line.partition(":")[2].partition(" ")
+        if line.startswith("a=rtpmap:"):
+            names[number] = value.split("/")[0].lower()
+        elif line.startswith("a=fmtp:"):
+            goes_with[number] = value.removeprefix("apt=").partition("/")[0]
+    kept = [each for each in formats if names.get(each) not in unknown]
+    kept = [each for each in kept if goes_with.get(each, each) in kept or goes_with[each] not in formats]
+    renamed = ""
+    if all(names.get(each) in AUXILIARY for each in kept):
+        renamed = formats[0]
+        kept = [renamed]
+    written = [" ".join((kind, port, protocol, *kept))]
+    for line in lines:
+        name, _, value = line.partition(":")
+        number = value.split(" ")[0]
+        if name in ("a=rtpmap", "a=fmtp", "a=rtcp-fb") and number != "*" and number not in kept:
+            continue
+        if name == "a=rtpmap" and number == renamed:
+            line = f"a=rtpmap:{number} x-none/90000"
+        written.append(line)
+    return "\r\n".join(written)
 
 
 def negotiated(slots: Slots, transceiver: Transceiver, way: str) -> list[str]:
