@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import thread_time
 
+from rtcstack.dtls.cryptex import CryptexContext
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SRTP_PROFILES, split_keys
 from rtcstack.rtp.events import FrameReceived, PacketsReceived
@@ -76,12 +77,15 @@ class Costs:
         return f"{name}: {self.total * scale:.2f} us/packet ({parts}); {self.packets} packets"
 
 
-def run(total: int, *, congestion_control: bool, raw: bool, profile_name: str) -> Costs:
+def run(
+    total: int, *, congestion_control: bool, raw: bool, profile_name: str, cryptex: bool = False
+) -> Costs:
     """Send `total` frames and measure."""
     profile = SRTP_PROFILES[profile_name]
     material = os.urandom(profile.material_bytes)
-    srtp_a = SrtpContext(split_keys(profile, material, is_client=True))
-    srtp_b = SrtpContext(split_keys(profile, material, is_client=False))
+    make = CryptexContext if cryptex else SrtpContext
+    srtp_a = make(split_keys(profile, material, is_client=True))
+    srtp_b = make(split_keys(profile, material, is_client=False))
     a, b = RtpSession(rng=random.Random(1)), RtpSession(rng=random.Random(2))
     ids: dict[str, int] = IDS if congestion_control else {Extension.MID: 4}
     stream = a.add_send_stream(
@@ -165,14 +169,19 @@ def main() -> None:
     """All shapes, best of three each."""
     gcm, cm = "SRTP_AEAD_AES_128_GCM", "SRTP_AES128_CM_SHA1_80"
     shapes = [
-        ("raw packets, AES-GCM", False, True, gcm),
-        ("frames, AES-GCM", False, False, gcm),
-        ("frames, congestion control, AES-GCM", True, False, gcm),
-        ("frames, congestion control, AES-CM", True, False, cm),
+        ("raw packets, AES-GCM", False, True, gcm, False),
+        ("frames, AES-GCM", False, False, gcm, False),
+        ("frames, congestion control, AES-GCM", True, False, gcm, False),
+        ("the same, headers encrypted", True, False, gcm, True),
+        ("frames, congestion control, AES-CM", True, False, cm, False),
+        ("the same, headers encrypted", True, False, cm, True),
     ]
-    for name, controlled, raw, profile in shapes:
+    for name, controlled, raw, profile, cryptex in shapes:
         costs = min(
-            (run(1500, congestion_control=controlled, raw=raw, profile_name=profile) for _ in range(3)),
+            (
+                run(1500, congestion_control=controlled, raw=raw, profile_name=profile, cryptex=cryptex)
+                for _ in range(3)
+            ),
             key=lambda c: c.total / c.packets,
         )
         print(costs.report(name), f"({costs.frames} frames)")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         RTCIceServer,
         RTCIceTransportPolicy,
         RTCRtcpMuxPolicy,
+        RTCRtpHeaderEncryptionPolicy,
     )
     from rtcstack.api.connectionevents import RTCDataChannelEvent, RTCTrackEvent
     from rtcstack.api.datachannel import RTCDataChannel, RTCDataChannelInit, RTCDataChannelState
@@ -214,6 +215,7 @@ __all__ = [
     "RTCRtpCodecParameters",
     "RTCRtpContributingSource",
     "RTCRtpEncodingParameters",
+    "RTCRtpHeaderEncryptionPolicy",
     "RTCRtpHeaderExtensionCapability",
     "RTCRtpHeaderExtensionParameters",
     "RTCRtpReceiveParameters",
@@ -340,6 +342,7 @@ _HOMES = {
     "RTCPeerConnectionState": "rtcstack.api.states",
     "RTCResolutionRestriction": "rtcstack.api.parameters",
     "RTCRtcpMuxPolicy": "rtcstack.api.configuration",
+    "RTCRtpHeaderEncryptionPolicy": "rtcstack.api.configuration",
     "RTCRtcpParameters": "rtcstack.api.parameters",
     "RTCRtpCapabilities": "rtcstack.api.parameters",
     "RTCRtpCodec": "rtcstack.api.parameters",

@@ -1,6 +1,7 @@
 """RTCConfiguration and what it is made of.
 
-Spec: webrtc-pc, section 4.2; webrtc-extensions (alwaysNegotiateDataChannels, targetLatency).
+Spec: webrtc-pc, section 4.2; webrtc-extensions (alwaysNegotiateDataChannels, targetLatency,
+rtpHeaderEncryptionPolicy).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "RTCIceServer",
     "RTCIceTransportPolicy",
     "RTCRtcpMuxPolicy",
+    "RTCRtpHeaderEncryptionPolicy",
     "check_modification",
     "connection_config",
     "ice_config",
@@ -61,6 +63,13 @@ class RTCBundlePolicy(StrEnum):
 class RTCRtcpMuxPolicy(StrEnum):
     """Whether RTCP must share RTP's port (webrtc-pc, section 4.2.6)."""
 
+    REQUIRE = "require"
+
+
+class RTCRtpHeaderEncryptionPolicy(StrEnum):
+    """What if the peer does not encrypt RTP's header extensions (webrtc-extensions)."""
+
+    NEGOTIATE = "negotiate"
     REQUIRE = "require"
 
 
@@ -102,6 +111,9 @@ class RTCConfiguration:
         targetLatency: "lowest" or "none"; may be changed at any time. A hint for the network link (a slice of
             a mobile network), which a Python program has no say in: it is kept, and changes nothing. How
             long media waits here is `RTCRtpReceiver.jitterBufferTarget`.
+        rtpHeaderEncryptionPolicy: "negotiate" or "require". Header extensions and contributing sources of RTP
+            packets (sound levels among them) are encrypted where the peer does so, too; with "require", a
+            description of one that does not is refused with InvalidAccessError.
         settings: what lies beyond the W3C, see `Settings`.
 
     Spec: webrtc-pc, section 4.2.1; webrtc-extensions.
@@ -115,6 +127,7 @@ class RTCConfiguration:
     iceCandidatePoolSize: int = 0
     alwaysNegotiateDataChannels: bool = False
     targetLatency: RTCConfigurationTargetLatency | str = RTCConfigurationTargetLatency.LOWEST
+    rtpHeaderEncryptionPolicy: RTCRtpHeaderEncryptionPolicy | str = RTCRtpHeaderEncryptionPolicy.NEGOTIATE
     settings: Settings = field(default_factory=Settings)
 
 
@@ -148,6 +161,9 @@ def validated(value: object) -> RTCConfiguration:
         iceCandidatePoolSize=enforce_range("iceCandidatePoolSize", given.iceCandidatePoolSize, 0, 255),
         alwaysNegotiateDataChannels=bool(given.alwaysNegotiateDataChannels),
         targetLatency=enum_member(RTCConfigurationTargetLatency, "targetLatency", given.targetLatency),
+        rtpHeaderEncryptionPolicy=enum_member(
+            RTCRtpHeaderEncryptionPolicy, "rtpHeaderEncryptionPolicy", given.rtpHeaderEncryptionPolicy
+        ),
     )
     check_features(ice_config(result))
     return result
@@ -174,7 +190,10 @@ def check_modification(old: RTCConfiguration, new: RTCConfiguration, *, describe
         certificate_key(c) for c in old.certificates
     ]:
         raise InvalidModificationError("setConfiguration cannot change certificates")
-    for name in ("bundlePolicy", "rtcpMuxPolicy", "alwaysNegotiateDataChannels", "settings"):
+    for name in (
+        *("bundlePolicy", "rtcpMuxPolicy", "rtpHeaderEncryptionPolicy"),
+        *("alwaysNegotiateDataChannels", "settings"),
+    ):
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"setConfiguration cannot change {name}")
     if described and old.iceCandidatePoolSize != new.iceCandidatePoolSize:
@@ -237,5 +256,6 @@ def connection_config(configuration: RTCConfiguration) -> ConnectionConfig:
         bundle_policy=jsep.BundlePolicy(configuration.bundlePolicy),
         candidate_pool_size=configuration.iceCandidatePoolSize,
         always_negotiate_data_channels=configuration.alwaysNegotiateDataChannels,
+        requires_cryptex=configuration.rtpHeaderEncryptionPolicy is RTCRtpHeaderEncryptionPolicy.REQUIRE,
         certificate=certificate_key(certificates[0]) if certificates else None,
     )

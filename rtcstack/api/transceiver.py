@@ -123,6 +123,15 @@ class RTCRtpTransceiver(Resident):
             return None
         return RTCRtpTransceiverDirection(section.current_direction.value)
 
+    @property
+    def rtpHeaderEncryptionNegotiated(self) -> bool:
+        """Whether header extensions and contributing sources are encrypted, as of the last answer.
+
+        Spec: webrtc-extensions, section 9 (RTP header extension encryption); RFC 9335.
+        """
+        section = self._part.section
+        return section is not None and section.cryptex
+
     @at_home
     def stop(self) -> None:
         """End sending and receiving for good; negotiated with the next offer.

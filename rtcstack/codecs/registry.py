@@ -15,7 +15,7 @@ from rtcstack.codecs.coders.audio import AudioDecoder, AudioEncoder, AudioSettin
 from rtcstack.codecs.coders.av_encoder import AvEncoder
 from rtcstack.codecs.coders.g711 import G711Decoder, G711Encoder, G722Decoder, G722Encoder
 from rtcstack.codecs.coders.limits import DecoderLimits
-from rtcstack.codecs.coders.opus import opus_decoder, opus_encoder
+from rtcstack.codecs.coders.opus import opus_bitrates, opus_decoder, opus_encoder
 from rtcstack.codecs.coders.video import VideoEncoder, VideoSettings
 from rtcstack.codecs.coders.video_decoder import VideoDecoder
 from rtcstack.codecs.coders.vpx_encoder import VpxEncoder
@@ -34,12 +34,14 @@ from rtcstack.errors import OperationError
 from rtcstack.rtp.frames import AudioDepacketizer, Depacketizer
 
 __all__ = [
+    "audio_bitrates",
     "audio_decoder",
     "audio_depacketizer",
     "audio_encoder",
     "audio_settings",
     "can_decode",
     "can_encode",
+    "max_packet_time_ms",
     "received_scalability_modes",
     "scalability_modes",
     "video_decoder",
@@ -225,6 +227,24 @@ def audio_settings(base: AudioSettings, parameters: Mapping[str, str]) -> AudioS
         variable_bitrate=base.variable_bitrate and parameters.get("cbr") != "1",
         max_playback_rate=_number(parameters, "maxplaybackrate", 8_000, 48_000) or base.max_playback_rate,
     )
+
+
+def max_packet_time_ms(parameters: Mapping[str, str]) -> float:
+    """Milliseconds of sound that the peer wants in a packet at most, as far as its format parameters say."""
+    return _number(parameters, "maxptime", 3, 120) or 120
+
+
+def audio_bitrates(codec: str, settings: AudioSettings) -> tuple[int, int]:
+    """What an encoder aims at unless it is told otherwise, and the least that it can usefully be told.
+
+    Args:
+        codec: "opus", "pcmu", "pcma" or "g722".
+        settings: that it is made with.
+
+    Returns:
+        Bits a second, of each; the same where there is nothing to choose.
+    """
+    return opus_bitrates(settings) if codec == "opus" else (64_000, 64_000)
 
 
 def _number(parameters: Mapping[str, str], name: str, low: int, high: int) -> int | None:

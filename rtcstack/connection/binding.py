@@ -47,8 +47,8 @@ _NUMBERED = ("vp8", "vp9")
 _WEIGHTS = {"very-low": 0.5, "low": 1.0, "medium": 2.0, "high": 4.0}
 """RFC 8835, section 4.1: each step doubles the share."""
 
-_AUDIO_MIN_BPS = 32_000
-"""Served before pictures get anything."""
+_AUDIO_MIN_BPS = 40_000
+"""Served before pictures get anything: 24 kbit/s of speech, and headers."""
 
 _LAYER_MIN_BPS = ((4.0, 30_000), (2.0, 150_000), (1.0, 400_000))
 """Least bit rate with which a simulcast layer is worth sending, by how much it is scaled down."""
@@ -242,6 +242,8 @@ def _layer(
         limits=limits,
         scale_down_to=encoding.scale_down_to,
         ptime_ms=_ptime(encoding, section),
+        adaptive_ptime=encoding.adaptive_ptime,
+        max_ptime_ms=None if section.remote is None else section.remote.max_ptime_ms,
         red_payload_type=_red(section, codec) if is_audio else None,
     )
 

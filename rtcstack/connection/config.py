@@ -25,6 +25,7 @@ class ConnectionConfig:
         bundle_policy: see `BundlePolicy`.
         candidate_pool_size: agents that gather ahead of the first description, 0 to 255.
         always_negotiate_data_channels: offer the data section even without a channel.
+        requires_cryptex: descriptions of a peer that does not encrypt RTP's header extensions are refused.
         certificate: what identifies this end; None to make one when it is needed.
     """
 
@@ -33,4 +34,5 @@ class ConnectionConfig:
     bundle_policy: BundlePolicy = BundlePolicy.BALANCED
     candidate_pool_size: int = 0
     always_negotiate_data_channels: bool = False
+    requires_cryptex: bool = False
     certificate: Certificate | None = None

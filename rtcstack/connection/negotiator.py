@@ -125,6 +125,7 @@ class Negotiator:
             bundle_policy=config.bundle_policy,
             max_message_size=config.settings.max_message_size,
             ice_lite=ice.lite,
+            requires_cryptex=config.requires_cryptex,
             ice_options=("trickle", "ice2", *(("renomination",) if ice.renomination else ())),
         )
 

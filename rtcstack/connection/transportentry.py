@@ -321,6 +321,7 @@ class TransportEntry:
             else:
                 self._association = agreement.association
                 self.transport.restart_dtls(role, fingerprints)
+            self.transport.encrypt_headers(agreement.cryptex, required=self._owner.config.requires_cryptex)
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """A candidate of the peer's current generation."""

@@ -22,7 +22,7 @@ from pylibsrtp._binding import lib as _pylibsrtp_lib
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.refusals import Refusals
 
-__all__ = ["MAX_PACKET_BYTES", "MAX_REMOTE_SSRCS", "REPLAY_WINDOW", "SrtpContext"]
+__all__ = ["MAX_PACKET_BYTES", "MAX_REMOTE_SSRCS", "REPLAY_WINDOW", "SEND_WINDOW", "SrtpContext"]
 
 _ffi: Any = _pylibsrtp_ffi
 _lib: Any = _pylibsrtp_lib
@@ -33,7 +33,7 @@ MAX_PACKET_BYTES = 2048
 REPLAY_WINDOW = 1024
 """How far behind the newest packet of a source one may be and still be told from a replay."""
 
-_SEND_WINDOW = 8192
+SEND_WINDOW = 8192
 """How far back a packet may be sent again unchanged (a NACK answered without RTX)."""
 
 MAX_REMOTE_SSRCS = 1024
@@ -77,6 +77,7 @@ class SrtpContext:
         refusals: who is told of what is dropped.
 
     Attributes:
+        keys: see there.
         packets_protected, packets_unprotected: RTP and RTCP together.
         failures: packets that failed authentication or had no form that libsrtp takes.
         replays: packets that had been received before, or were too old to tell.
@@ -94,6 +95,7 @@ class SrtpContext:
         "_scratch",
         "_send",
         "failures",
+        "keys",
         "packets_protected",
         "packets_unprotected",
         "replays",
@@ -102,12 +104,13 @@ class SrtpContext:
     )
 
     def __init__(self, keys: SrtpKeys, refusals: Refusals | None = None) -> None:
+        self.keys = keys
         profile = _PROFILES[keys.profile.name]
         outbound = Policy(keys.local, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
         # The same bytes may leave twice; never other bytes under the same number, which AES-GCM
         # would not survive. The RTP engine repeats packets unchanged or under RTX's own numbers.
         outbound.allow_repeat_tx = True
-        outbound.window_size = _SEND_WINDOW
+        outbound.window_size = SEND_WINDOW
         inbound = Policy(keys.remote, Policy.SSRC_ANY_INBOUND, srtp_profile=profile)
         inbound.window_size = REPLAY_WINDOW
         self._outbound = Session(outbound)
@@ -187,6 +190,23 @@ class SrtpContext:
                 self._refusals.add("srtp", f"libsrtp's error {status}", packet)
         self.packets_unprotected += len(out)
         return out
+
+    def heard(self) -> set[bytes]:
+        """The sources of the peer that are known, each as four bytes."""
+        return self._heard | self._heard_before
+
+    def probe(self, packet: bytes, *, sent: bool) -> int:
+        """What libsrtp says of an RTP packet, counting nothing: 0 where it is taken, else its error.
+
+        Args:
+            packet: protected. Only one that is taken changes anything.
+            sent: ask about what we send, not about what the peer does.
+        """
+        scratch = self._scratch
+        scratch.view[0 : len(packet)] = packet
+        scratch.length[0] = len(packet)
+        status: int = _lib.srtp_unprotect(self._send if sent else self._receive, scratch.data, scratch.length)
+        return status
 
     def _hear(self, ssrc: bytes) -> None:
         if len(self._heard) >= MAX_REMOTE_SSRCS // 2:

@@ -5,6 +5,7 @@ Spec: RFC 3264, section 6; RFC 9429, section 5.11 (applying an answer).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rtcstack.errors import InvalidAccessError
@@ -13,7 +14,7 @@ from rtcstack.jsep.intents import Capabilities
 from rtcstack.jsep.session import Codec, HeaderExtension, MediaParameters, SctpParameters, Section
 from rtcstack.sdp import Direction, MaxMessageSize
 
-__all__ = ["agree", "reject"]
+__all__ = ["agree", "agree_on_cryptex", "reject"]
 
 DEFAULT_SCTP_PORT = 5000
 """What is assumed of a peer that leaves sctp-port out (RFC 8841 wants it, old peers do without)."""
@@ -34,6 +35,7 @@ def agree(
         remote=remote,
         rtcp_mux=local.rtcp_mux and remote.rtcp_mux,
         rtcp_rsize=local.rtcp_rsize and remote.rtcp_rsize,
+        cryptex=section.is_media and local.cryptex and remote.cryptex,
     )
     if section.kind == "application":
         return replace(section, sctp=_sctp(local, remote))
@@ -67,6 +69,20 @@ def agree(
     )
 
 
+def agree_on_cryptex(sections: Sequence[Section]) -> list[Section]:
+    """The sections of an exchange, with encrypted header extensions on all of a transport's or on none.
+
+    Without the MID it could not be told whose a packet is.
+
+    Spec: RFC 9335, section 4.
+    """
+    unwilling = {each.transport for each in sections if each.is_media and not each.cryptex}
+    return [
+        replace(each, cryptex=False) if each.cryptex and each.transport in unwilling else each
+        for each in sections
+    ]
+
+
 def reject(section: Section, local: MediaParameters | None, remote: MediaParameters | None) -> Section:
     """The section without anything that could still run."""
     return replace(
@@ -83,6 +99,7 @@ def reject(section: Section, local: MediaParameters | None, remote: MediaParamet
         send_extensions=(),
         rtcp_mux=False,
         rtcp_rsize=False,
+        cryptex=False,
         send_rids=(),
         receive_rids=(),
         sctp=None,

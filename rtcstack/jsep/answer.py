@@ -131,6 +131,7 @@ class _Answering:
             for mid, key in keys.items()
         }
         any_lines = next(iter(lines_by_key.values()), None)
+        encrypting = self._encrypting(accepted, groups)
         media = []
         for section, offered in zip(self.offered.sections, self.offer.media, strict=True):
             if section.mid not in accepted:
@@ -147,7 +148,14 @@ class _Answering:
                 media.append(self._data(offered, transport_lines, destination))
             else:
                 media.append(
-                    self._media(section, offered, transport_lines, destination, matches[section.mid] or [])
+                    self._media(
+                        section,
+                        offered,
+                        transport_lines,
+                        destination,
+                        matches[section.mid] or [],
+                        cryptex=section.mid in encrypting,
+                    )
                 )
         written = [Group("BUNDLE", members) for members in dict.fromkeys(groups.values())]
         written += self._lip_sync(accepted)
@@ -232,6 +240,15 @@ class _Answering:
         known = (self.offered.section(each) for each in self.offer.bundle_of(mid))
         return any(each is not None and each.transport is not None for each in known)
 
+    def _encrypting(self, accepted: frozenset[str], groups: dict[str, tuple[str, ...]]) -> frozenset[str]:
+        """The mids of the sections whose header extensions are encrypted: of a bundle, all or none."""
+        willing = {
+            section.mid
+            for section in self.offered.sections
+            if not section.is_media or (section.remote is not None and section.remote.cryptex)
+        }
+        return frozenset(mid for mid in accepted if willing.issuperset(groups.get(mid, (mid,))))
+
     # what is written
 
     def _transport_lines(self, key: str, tag: str, transport: LocalTransport) -> TransportLines:
@@ -267,6 +284,8 @@ class _Answering:
         transport_lines: TransportLines,
         destination: Destination,
         matches: Sequence[Match],
+        *,
+        cryptex: bool,
     ) -> MediaDescription:
         transceiver = self.intents.transceiver(section.transceiver)
         remote = section.remote
@@ -286,6 +305,7 @@ class _Answering:
             transport_lines=transport_lines,
             rtcp_mux=remote.rtcp_mux,
             rtcp_rsize=remote.rtcp_rsize,
+            cryptex=cryptex,
             send_rids=send_rids,
             receive_rids=receive_rids,
             simulcast=remote.simulcast and bool(send_rids or receive_rids),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from rtcstack.errors import InvalidAccessError
-from rtcstack.jsep.agree import agree, reject
+from rtcstack.jsep.agree import agree, agree_on_cryptex, reject
 from rtcstack.jsep.associate import (
     Association,
     associate_local_offer,
@@ -45,6 +45,7 @@ from rtcstack.jsep.verify import (
     is_supported,
     verify_answer,
     verify_content,
+    verify_cryptex,
     verify_offer,
     verify_transport_change,
 )
@@ -87,6 +88,8 @@ def advance(negotiation: Negotiation, side: Side, description: Description, inte
     assert description.parsed is not None
     is_answer = description.type is not SdpType.OFFER
     verify_content(description.parsed, side, is_answer=is_answer)
+    if side is Side.REMOTE and intents.requires_cryptex:
+        verify_cryptex(description.parsed)
     if is_answer:
         result = _set_answer(negotiation, side, description, intents, state)
     else:
@@ -369,9 +372,11 @@ class _Exchange:
             if key not in transports:
                 tag = groups.get(section.mid, (section.mid,))[0]
                 transports[key] = self._transport(key, tag)
-        sections = [
-            self._section(section, keys.get(section.mid), groups, intents) for section in answered_sections
-        ]
+        sections = agree_on_cryptex(
+            [self._section(section, keys.get(section.mid), groups, intents) for section in answered_sections]
+        )
+        encrypting = {each.transport for each in sections if each.cryptex}
+        transports = {key: replace(each, cryptex=key in encrypting) for key, each in transports.items()}
         if keep_unused:
             # a provisional answer frees nothing
             transports.update(

@@ -137,6 +137,7 @@ class Intents:
         sctp_init: our INIT chunk, base64 (SNAP), or None to leave it out.
         ice_lite: we only answer connectivity checks.
         ice_options: of ICE, that we offer.
+        requires_cryptex: descriptions of a peer that does not encrypt header extensions are refused.
     """
 
     capabilities: Capabilities
@@ -150,6 +151,7 @@ class Intents:
     sctp_init: str | None = None
     ice_lite: bool = False
     ice_options: tuple[str, ...] = ("trickle", "ice2")
+    requires_cryptex: bool = False
     _by_key: dict[int, TransceiverIntent] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -52,6 +52,7 @@ def read_media(
         rtcp_mux=media.rtcp_mux or (tagged is not None and tagged.rtcp_mux),
         rtcp_rsize=media.rtcp_rsize or (tagged is not None and tagged.rtcp_rsize),
         extmap_allow_mixed=media.extmap_allow_mixed,
+        cryptex=media.cryptex,
         ptime_ms=media.ptime_ms,
         max_ptime_ms=media.max_ptime_ms,
         bandwidth_bps=_bandwidth(media),

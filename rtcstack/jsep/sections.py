@@ -171,6 +171,7 @@ def media_section(
     bundle_only: bool = False,
     rtcp_mux: bool = True,
     rtcp_rsize: bool = True,
+    cryptex: bool = True,
     send_rids: Sequence[str] = (),
     receive_rids: Sequence[str] = (),
     simulcast: bool = False,
@@ -189,7 +190,7 @@ def media_section(
         transceiver: whose streams, tracks and sources are written if it means to send.
         transport_lines: of its transport.
         bundle_only: see RFC 9143, section 6.
-        rtcp_mux, rtcp_rsize: whether to write these.
+        rtcp_mux, rtcp_rsize, cryptex: whether to write these.
         send_rids, receive_rids: for a=rid.
         simulcast: write an a=simulcast line with these rids.
         before: what our last description said of the section.
@@ -212,6 +213,9 @@ def media_section(
         lines.append(Attribute("rtcp-mux-only"))
     if rtcp_rsize:
         lines.append(Attribute("rtcp-rsize"))
+    # of the transport, but in every section: RFC 9335, section 4
+    if cryptex:
+        lines.append(Attribute("cryptex"))
     for extension in extensions:
         suffix = None if extension.direction is Direction.SENDRECV else extension.direction
         lines.append(ExtMap(extension.id, extension.uri, suffix).attribute())

@@ -146,6 +146,7 @@ class MediaParameters:
         rtcp_mux: RTCP shares the component, by this section's word or its bundle's.
         rtcp_rsize: reduced-size RTCP.
         extmap_allow_mixed: one- and two-byte header extensions may be mixed.
+        cryptex: it takes packets with encrypted header extensions (RFC 9335).
         ptime_ms, max_ptime_ms: media per packet that it wants, and takes at most.
         bandwidth_bps: the limit that it puts on RTP sent to it (RFC 9429, section 5.10).
         sctp_port: None when not written.
@@ -164,6 +165,7 @@ class MediaParameters:
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
     extmap_allow_mixed: bool = False
+    cryptex: bool = False
     ptime_ms: float | None = None
     max_ptime_ms: float | None = None
     bandwidth_bps: int | None = None
@@ -239,6 +241,7 @@ class Transport:
         association: counts its DTLS associations from 0; a new number asks for a new handshake.
         disregarded: ICE credentials that the peer writes in answers though it cannot mean them.
         peer: counts from 0 the peers that have answered, each in place of one with a provisional answer.
+        cryptex: header extensions are encrypted (RFC 9335): all its media sections agree on it.
     """
 
     key: str
@@ -250,6 +253,7 @@ class Transport:
     association: int = 0
     disregarded: tuple[str, str] | None = None
     peer: int = 0
+    cryptex: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +280,7 @@ class Section:
         send_codecs: what we may send, with the peer's payload types and parameters, in its order.
         receive_extensions, send_extensions: header extensions, likewise.
         rtcp_mux, rtcp_rsize: agreed by both.
+        cryptex: header extensions are encrypted, here and wherever else its transport is used.
         send_rids: the simulcast streams that the peer agreed to take, in order; () is one stream.
         receive_rids: the simulcast streams that it may send.
         sctp: the association, or None.
@@ -298,6 +303,7 @@ class Section:
     send_extensions: tuple[HeaderExtension, ...] = ()
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
+    cryptex: bool = False
     send_rids: tuple[str, ...] = ()
     receive_rids: tuple[str, ...] = ()
     sctp: SctpParameters | None = None

@@ -18,6 +18,7 @@ __all__ = [
     "is_supported",
     "verify_answer",
     "verify_content",
+    "verify_cryptex",
     "verify_offer",
     "verify_transport_change",
 ]
@@ -80,6 +81,21 @@ def verify_content(description: SessionDescription, side: Side, *, is_answer: bo
             mux = media.rtcp_mux or (bool(members) and bundles[members[0]])
             _verify_rtp(media, name, side, mux=mux)
     _verify_numbers(description)
+
+
+def verify_cryptex(description: SessionDescription) -> None:
+    """Whether all its media may come with encrypted header extensions.
+
+    Raises:
+        InvalidAccessError: a section does without.
+
+    Spec: webrtc-extensions, RTCRtpHeaderEncryptionPolicy; RFC 9335, section 4.
+    """
+    for index, media in enumerate(description.media):
+        if in_use(media) and media.is_rtp and not media.cryptex:
+            raise InvalidAccessError(
+                f"m= section {index} ({media.kind}) lacks a=cryptex, which rtpHeaderEncryptionPolicy requires"
+            )
 
 
 def _verify_groups(description: SessionDescription, mids: frozenset[str]) -> None:

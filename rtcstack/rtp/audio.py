@@ -2,9 +2,12 @@
 
     empty -> filling -> playing -> (nothing came for long) -> filling
 
-Time is not stretched. The delay grows when the buffer runs dry, for what is late is still played
-once it comes, or by frames that are made up where the application wants more of it. It shrinks by
-leaving out a frame when far more is held than is needed.
+A player that can stretch time is asked to play frames in less time than they have, or in more: so the
+delay follows what the network needs. What is far too much is left out. The delay also grows when the buffer
+runs dry, for what is late is still played once it comes.
+
+For a player that cannot, it grows by frames that are made up where the application wants more of it, and
+shrinks by leaving out a frame when more is held than is needed.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from rtcstack.rtp.delay import DelayTarget
 from rtcstack.rtp.frames import AudioDepacketizer, EncodedFrame
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.playoutcounts import PlayoutCounts
+from rtcstack.rtp.playoutpace import AS_IT_IS, PlayoutPace, Stretched
 from rtcstack.serial import Unwrapper
 
 __all__ = [
@@ -40,6 +44,10 @@ MAX_FRAMES = 2400
 MAX_JUMP_S = 5.0
 """A timestamp further than this from its neighbours is a new beginning."""
 
+MAX_PACKET_S = 0.12
+"""What comes longer after the packet before it follows a silence: of Opus it is the longest (RFC 6716,
+section 3.2.5)."""
+
 MAX_DRY_S = 0.1
 """How long a dry buffer is concealed; after that there is silence until it has filled again."""
 
@@ -47,7 +55,12 @@ MAX_DELAY_S = 4.0
 """Bound of the delay (jitterBufferTarget allows as much)."""
 
 SLACK_S = 0.04
-"""How much more than the target may be held before a frame is left out."""
+"""How much more than the target may be held before a frame is left out, where time cannot be stretched."""
+
+BACKLOG = 4
+MIN_BACKLOG_S = 0.3
+"""Where it can, so many times the target may be held, and so much in any case, before frames are left out:
+it would take too long to catch up."""
 
 GROW_INTERVAL_S = 0.1
 """Between two frames that are made up to hold more: so half a second more takes two and a half."""
@@ -87,12 +100,15 @@ class Playout(NamedTuple):
             it carries a copy of it (in-band FEC), else None; it will come again as FRAME.
         duration: how much is to be played, in RTP ticks.
         skipped: frames that were left out before this one: fade across.
+        stretch: whether the frame is to be played in another time than its own; then
+            `AudioJitterBuffer.stretched` is to be told what came of it.
     """
 
     what: Pulled
     frame: EncodedFrame | None
     duration: int
     skipped: int = 0
+    stretch: Stretched = AS_IT_IS
 
 
 class AudioJitterBuffer(PlayoutCounts):
@@ -103,6 +119,7 @@ class AudioJitterBuffer(PlayoutCounts):
 
     Attributes:
         min_delay_s: least delay that is wanted (jitterBufferTarget), 0 to 4.
+        can_stretch: whether who plays can stretch time.
     """
 
     __slots__ = (
@@ -123,12 +140,14 @@ class AudioJitterBuffer(PlayoutCounts):
         "_newest",
         "_newest_index",
         "_next",
+        "_pace",
         "_playing",
         "_refusals",
         "_shrunk_at",
         "_unwrapper",
         "_waited",
         "_was_silent",
+        "can_stretch",
         "min_delay_s",
     )
 
@@ -137,6 +156,7 @@ class AudioJitterBuffer(PlayoutCounts):
         self._refusals = refusals if refusals is not None else Refusals()
         self._clock_rate = clock_rate
         self._delay = DelayTarget()
+        self._pace = PlayoutPace()
         self._unwrapper = Unwrapper(32)
         self._frames: dict[int, EncodedFrame] = {}
         self._next = 0  # timestamp to play next, while playing
@@ -158,6 +178,7 @@ class AudioJitterBuffer(PlayoutCounts):
         self._has_copies = False  # the newest packet that protects another has copies in full (RED)
         self._fec_used_of = -1  # number of the last packet whose in-band FEC was needed
         self.min_delay_s = 0.0
+        self.can_stretch = False
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -192,6 +213,7 @@ class AudioJitterBuffer(PlayoutCounts):
         self._was_silent = False
         self._unwrapper = Unwrapper(32)
         self._delay.reset()
+        self._pace.reset()
 
     # -- packets in -------------------------------------------------------------------------------
 
@@ -210,11 +232,13 @@ class AudioJitterBuffer(PlayoutCounts):
             return
         index, rate = packet.index, self._clock_rate
         timestamp = self._unwrapper.unwrap(packet.timestamp)
+        step = 0
         if self._newest >= 0:
             step = timestamp - self._newest
             is_absurd = abs(step) > MAX_JUMP_S * rate or (step <= 0 and index > self._newest_index)
             if is_absurd and index > self._newest_index:
                 self.reset()
+                step = 0
                 timestamp = self._unwrapper.unwrap(packet.timestamp)
             elif is_absurd:
                 self.discarded += 1
@@ -232,6 +256,8 @@ class AudioJitterBuffer(PlayoutCounts):
             has_fec = has_fec or unit.has_fec
             if unit.duration:
                 self._duration = min(unit.duration, rate)
+            elif index == self._newest_index + 1 and 0 < step <= MAX_PACKET_S * rate and not packet.marker:
+                self._duration = step  # of sound that was sealed only its time can be read
             if at in self._frames and (unit.redundant or not self._frames[at].retransmitted):
                 continue
             if self._playing and at < self._next:
@@ -305,6 +331,7 @@ class AudioJitterBuffer(PlayoutCounts):
             return Playout(Pulled.SILENCE, None, self._duration)
         if self._grows(now):
             return Playout(Pulled.CONCEAL, None, self._duration)
+        removed = self.removed
         skipped = self._shrink(now)
         frame = self._frames.pop(self._next, None)
         if frame is None and self._frames:
@@ -315,30 +342,57 @@ class AudioJitterBuffer(PlayoutCounts):
                 frame = self._frames.pop(first)
             else:
                 self._next += self._dry
-                self._dry = self._waited = 0
+                self._dry = 0
+                self._end_waiting(self._next - (self.removed - removed))
                 return self._bridge(self._frames[first], first)
         if frame is None:
             return self._run_dry()
         self._dry = 0
         self._concealing = False
-        if self._waited:
-            # what was played while nothing was there, and is not missing, came in between
-            missing = max(0, frame.timestamp - self._awaited)
-            self.inserted += min(max(0, self._waited - missing), round(MAX_JUMP_S * self._clock_rate))
-            self._waited = 0
+        self._end_waiting(frame.timestamp - (self.removed - removed))
         if self._events:
             self._events = {number: None for number in self._events if number > frame.sequence_number}
         if frame.has_fec and not self._has_copies:
             self.fec_discarded += frame.sequence_number != self._fec_used_of
         self._was_silent = len(frame.data) <= _SILENT_BYTES
         duration = frame.duration or self._duration
+        stretch = self._stretch(frame, duration, now) if self.can_stretch else AS_IT_IS
         self._next = frame.timestamp + duration
         self._last_index = frame.sequence_number
         self.emitted += duration
         self.delay_s += (now - frame.received_at) * duration
         self.target_delay_s += self.target_s * duration
         self.minimum_delay_s += self._delay.target_s * duration
-        return Playout(Pulled.FRAME, frame, duration, skipped)
+        return Playout(Pulled.FRAME, frame, duration, skipped, stretch)
+
+    def stretched(self, by: int, now: float) -> None:
+        """A frame that was to be stretched has been played.
+
+        Args:
+            by: ticks that were put in; negative: that were taken out; 0 where it could not be done.
+            now: monotonic seconds.
+        """
+        self.inserted += max(0, by)
+        self.removed += max(0, -by)
+        self._pace.done(by / self._clock_rate, now)
+
+    def _stretch(self, frame: EncodedFrame, duration: int, now: float) -> Stretched:
+        """Whether this frame is to be played in another time than it has."""
+        fastest_s = self._delay.fastest_s
+        if fastest_s is None:
+            return AS_IT_IS
+        # For so long the fastest packets are held.
+        excess_s = now - frame.timestamp / self._clock_rate - fastest_s - self.target_s
+        if excess_s > 0 and frame.timestamp + duration not in self._frames:
+            excess_s = 0.0  # what came is hardly enough for the time that this one has
+        return self._pace.next(excess_s, now)
+
+    def _end_waiting(self, timestamp: int) -> None:
+        """There is sound again, from here on: what was played without it, and is not missing, was put in."""
+        if self._waited:
+            missing = max(0, timestamp - self._awaited)
+            self.inserted += min(max(0, self._waited - missing), round(MAX_JUMP_S * self._clock_rate))
+            self._waited = 0
 
     def _may_start(self, now: float) -> bool:
         """Whether enough is held to begin."""
@@ -402,7 +456,7 @@ class AudioJitterBuffer(PlayoutCounts):
         Only where the application says so: what jitter asks for comes by itself, when the buffer runs dry.
         """
         wanted_s = min(self.min_delay_s, MAX_DELAY_S)
-        if wanted_s <= self._delay.target_s or now - self._grown_at < GROW_INTERVAL_S:
+        if self.can_stretch or wanted_s <= self._delay.target_s or now - self._grown_at < GROW_INTERVAL_S:
             return False
         frame = self._frames.get(self._next)
         if frame is None or now - frame.received_at + SLACK_S > wanted_s or self.level_s + SLACK_S > wanted_s:
@@ -417,20 +471,35 @@ class AudioJitterBuffer(PlayoutCounts):
         Returns:
             How many were left out.
         """
-        excess_s = self.level_s - self.target_s - self._duration / self._clock_rate
+        target_s = self.target_s
+        excess_s = self.level_s - target_s - self._duration / self._clock_rate
         if excess_s < SLACK_S:
+            return 0
+        if self.can_stretch and excess_s < max((BACKLOG - 1) * target_s, MIN_BACKLOG_S):
             return 0
         frame = self._frames.get(self._next)
         if frame is None:
             return 0
         silent = len(frame.data) <= _SILENT_BYTES or frame.audio_level == 127
-        hurried = excess_s > max(2 * SLACK_S, self.target_s)
+        hurried = excess_s > max(2 * SLACK_S, target_s)
         if not silent and not hurried and now - self._shrunk_at < SHRINK_INTERVAL_S:
             return 0
-        del self._frames[self._next]
         self._shrunk_at = now
-        duration = frame.duration or self._duration
-        self._next += duration
-        self._last_index = frame.sequence_number
-        self.removed += duration
-        return 1
+        left_out = 0
+        while frame is not None and excess_s > 0:
+            del self._frames[self._next]
+            duration = frame.duration or self._duration
+            self._next += duration
+            self._last_index = frame.sequence_number
+            self.removed += duration
+            excess_s -= duration / self._clock_rate
+            left_out += 1
+            if not self.can_stretch:
+                break
+            # all at once, over what is missing in between: one jump is less than many
+            if self._frames and self._next not in self._frames:
+                first = min(self._frames)
+                excess_s -= max(0, first - self._next) / self._clock_rate
+                self._next = first
+            frame = self._frames.get(self._next)
+        return left_out

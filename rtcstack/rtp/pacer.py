@@ -17,6 +17,7 @@ __all__ = [
     "MAX_QUEUED",
     "MAX_QUEUE_S",
     "PACE_MULTIPLIER",
+    "SMALL_BURST_S",
     "Lane",
     "Pacer",
     "Probe",
@@ -28,8 +29,9 @@ PACE_MULTIPLIER = 2.5
 RETRANSMISSION_WEIGHT = 2.0
 """Retransmissions go at a smaller multiple: they are asked for when the way is at its worst."""
 
-BURST_S = 0.04
-"""How much may leave at once, in time at the pacing rate."""
+BURST_S, SMALL_BURST_S = 0.04, 0.005
+"""How much may leave at once, in time at the pacing rate; and where packets are lost: a burst may be what a
+bottleneck has no room for."""
 
 MAX_QUEUE_S = 2.0
 """What would take longer than this to leave is sent faster."""
@@ -92,6 +94,7 @@ class Pacer:
 
     Attributes:
         rate_bps: pacing rate; None sends everything at once.
+        burst_s: how much of that may leave at once.
         dropped: retransmissions that found no place.
         refused: frames that found no place.
         queued_bytes: in all lanes.
@@ -103,6 +106,7 @@ class Pacer:
         "_pad",
         "_probes",
         "_updated_at",
+        "burst_s",
         "dropped",
         "queued_bytes",
         "rate_bps",
@@ -116,6 +120,7 @@ class Pacer:
         self._debt_bytes = 0.0
         self._updated_at = 0.0
         self.rate_bps: float | None = None
+        self.burst_s = BURST_S
         self.queued_bytes = 0
         self.dropped = 0
         self.refused = 0
@@ -205,7 +210,7 @@ class Pacer:
             start = len(out)
             self._take_probe(now, out)
             debt += sum(packet.size for packet in out[start:])
-        limit = rate_bps * BURST_S / 8
+        limit = rate_bps * self.burst_s / 8
         # Beside a probe nothing leaves: what is measured is its rate, and it takes what waits.
         if not self._probes:
             lane = lanes[1]
@@ -277,8 +282,8 @@ class Pacer:
                 return now
             # Wait until half a burst may leave, or what is left if that is less.
             rate_bps = self._hurried(self.rate_bps)
-            room = min(rate_bps * BURST_S / 16, self.queued_bytes)
-            excess = self._debt_bytes - (rate_bps * BURST_S / 8 - room)
+            room = min(rate_bps * self.burst_s / 16, self.queued_bytes)
+            excess = self._debt_bytes - (rate_bps * self.burst_s / 8 - room)
             paced = self._updated_at + max(0.0, excess) * 8 / rate_bps
             if due is None or paced < due:
                 due = paced

@@ -73,6 +73,9 @@ class SendStream:
         frames_sent, key_frames_sent, frames_refused: frames, and those for which there was no room.
         nack_count, pli_count, fir_count: requests received.
         bitrate_bps: its share of the estimate, None while there is no congestion control.
+        wanted_bps: the share that it can use, where it is known and the stream keeps to less: sound that is
+            encoded here; or None.
+        least_bps: the share below which that is of no use.
         active: an inactive stream gets no share and sends nothing.
         protection: parity against losses, where it was agreed.
         repairs: how much of what is sent repairs losses.
@@ -105,6 +108,7 @@ class SendStream:
         "frames_sent",
         "history",
         "key_frames_sent",
+        "least_bps",
         "nack_count",
         "name",
         "parameters",
@@ -114,6 +118,7 @@ class SendStream:
         "repairs",
         "rtt_s",
         "timestamp_offset",
+        "wanted_bps",
     )
 
     def __init__(
@@ -153,6 +158,8 @@ class SendStream:
         self.pli_count = 0
         self.fir_count = 0
         self.bitrate_bps: int | None = None
+        self.wanted_bps: int | None = None
+        self.least_bps = 0
         self.active = True
         self.protection = Protection()
         self.repairs = Repairs()

@@ -10,7 +10,7 @@ from rtcstack.rtp.bwe.gcc import GoogleCongestionControl
 from rtcstack.rtp.bwe.used import UsedRate
 from rtcstack.rtp.events import BitrateAllocated, KeyFrameRequested, RtpEvent
 from rtcstack.rtp.outgoing import Outgoing
-from rtcstack.rtp.pacer import Lane, Pacer
+from rtcstack.rtp.pacer import BURST_S, SMALL_BURST_S, Lane, Pacer
 from rtcstack.rtp.rtcp.transport_cc import TransportFeedback
 from rtcstack.rtp.send import SendStream
 
@@ -30,7 +30,8 @@ AUDIO_BPS = 64_000
 """What an audio stream without a bound is taken to want."""
 
 FLOOR_BPS = 30_000
-"""The estimate does not fall below this, however many streams there are: those that do not fit pause."""
+"""The estimate does not fall below this, however many streams there are: those that do not fit pause. That of
+sound alone falls to what it needs at least."""
 
 MIN_PACING_BPS = 8_000
 """Whatever an estimator says, what is queued leaves at this pace."""
@@ -89,6 +90,7 @@ class Sending:
         "_pauses",
         "_rest_bps",
         "_shared_bps",
+        "_sound_bps",
         "_streams",
         "_told",
         "_told_estimate",
@@ -111,6 +113,7 @@ class Sending:
         self._pauses: dict[SendStream, _Pause] = {}
         self._is_unsettled = False
         self._look_at: float | None = None  # when a pause may end
+        self._sound_bps: int | None = None  # what is wanted where sound is alone
         self._may_pad = False  # a stream has numbers for padding,
         self._can_pad = False  # and has sent what goes before it
         self.pacer = Pacer(self._pad)
@@ -152,8 +155,9 @@ class Sending:
             for stream in streams:
                 stream.bitrate_bps = None
             return
-        if self.estimator is None:
+        if self.estimator is None or self._outgrows_sound(streams):
             self.estimator = self._make()
+        self._sound_bps = _sound_alone(streams)
         active = [s for s in streams if s.active]
         padding = [s for s in active if s.parameters.kind == "video" and s.history.has_rtx]
         self._may_pad = bool(padding)
@@ -167,7 +171,7 @@ class Sending:
         most = sum(_most(s) for s in self._streams if s.active)
         if self._other is not None:
             most += OTHER_MAX_BPS
-        self.estimator.set_bounds(FLOOR_BPS, START_BPS, most)
+        self.estimator.set_bounds(_floor([s for s in self._streams if s.active]), START_BPS, most)
 
     def set_other_load(self, load: OtherLoad | None, now: float) -> None:
         """Data in bulk goes over this transport, or does no more: `other_bps` is its share from now on.
@@ -204,14 +208,25 @@ class Sending:
             self._has_enough = False
 
     def _is_controlled(self, streams: Sequence[SendStream]) -> bool:
-        """Whether an estimate is of use: the peer helps, and there is video, which follows it.
+        """Whether an estimate is of use: the peer helps, and there is what follows it.
 
-        Sound alone keeps to its bit rate; numbering it would only cost both sides feedback. An
-        estimator that the application brings is always asked.
+        That is video, and sound that is encoded here. Sound that comes encoded keeps its bit rate;
+        numbering it would only cost both sides feedback. An estimator that the application brings is always
+        asked.
         """
         if not any(s.parameters.transport_cc or s.parameters.remb for s in streams):
             return False
-        return self._make_estimator is not None or any(s.parameters.kind == "video" for s in streams)
+        return self._make_estimator is not None or any(
+            s.parameters.kind == "video" or s.wanted_bps is not None for s in streams
+        )
+
+    def _outgrows_sound(self, streams: Sequence[SendStream]) -> bool:
+        """Whether pictures come to sound that had all that it wants, of which nothing was learnt: then the
+        search for what there is begins as without it."""
+        before, estimate = self._sound_bps, self.estimate_bps
+        if before is None or estimate is None or self._make_estimator is not None:
+            return False
+        return _sound_alone(streams) is None and estimate >= before
 
     def _make(self) -> BandwidthEstimator:
         if self._make_estimator is not None:
@@ -292,6 +307,8 @@ class Sending:
             estimator.on_results(results, now)
             if estimator.interruptions != before:
                 self._begin_anew(now)
+            if isinstance(estimator, GoogleCongestionControl):
+                self.pacer.burst_s = SMALL_BURST_S if estimator.is_lossy else BURST_S
         else:
             estimator.on_results(results, now)
         self._is_unsettled = True
@@ -373,7 +390,8 @@ class Sending:
             pause = self._pauses.get(stream)
             margin = RESUME_MARGIN if pause is None or now >= pause.until else float("inf")
         urgent = parameters.kind == "audio"
-        return Demand(_least(stream), _bound(stream), parameters.priority, urgent, margin)
+        least = _least(stream)
+        return Demand(least, _bound(stream), parameters.priority, urgent, margin, takes_less=urgent)
 
     def _note_pause(self, stream: SendStream, before: int | None, share: int, now: float) -> None:
         """Remember when a stream began to pause, or came back."""
@@ -427,7 +445,7 @@ class Sending:
         if pictures:
             # One always has what there is: without it nothing would show that there is more.
             smallest = min(pictures, key=lambda i: demands[i].min_bps)
-            demands[smallest] = demands[smallest]._replace(min_bps=0, margin=1.0)
+            demands[smallest] = demands[smallest]._replace(margin=1.0, takes_less=True)
         if self._other is None:
             shares = allocate(estimate, demands)
         else:
@@ -442,14 +460,26 @@ class Sending:
                 self._events.append(BitrateAllocated(stream.name, share, estimate))
 
 
+def _sound_alone(streams: Sequence[SendStream]) -> int | None:
+    """What sound wants that keeps to less; None where there is anything else, or nothing."""
+    wanted = [s.wanted_bps for s in streams if s.wanted_bps is not None]
+    return sum(wanted) if wanted and len(wanted) == len(streams) else None
+
+
+def _floor(streams: Sequence[SendStream]) -> int:
+    return FLOOR_BPS if _sound_alone(streams) is None else sum(s.least_bps for s in streams)
+
+
 def _least(stream: SendStream) -> int:
     parameters = stream.parameters
-    bound = parameters.max_bitrate_bps
+    bound = _bound(stream)
     return parameters.min_bitrate_bps if bound is None else min(parameters.min_bitrate_bps, bound)
 
 
 def _bound(stream: SendStream) -> int | None:
     """What a stream can use, with what protects and repairs it."""
+    if stream.wanted_bps is not None:
+        return stream.wanted_bps
     bound = stream.parameters.max_bitrate_bps
     if bound is None:
         return AUDIO_BPS if stream.parameters.kind == "audio" else None

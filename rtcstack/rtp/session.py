@@ -283,6 +283,13 @@ class RtpSession:
         self._sent.set_active(stream, active)
         self._agree_on_streams()
 
+    def set_wanted(self, stream: SendStream, wanted_bps: int | None, least_bps: int = 0) -> None:
+        """Say what share of the bandwidth a stream can use that keeps to less, and needs; None of one that
+        does not."""
+        if (stream.wanted_bps, stream.least_bps) != (wanted_bps, least_bps):
+            stream.wanted_bps, stream.least_bps = wanted_bps, least_bps
+            self._agree_on_streams()
+
     def remove_send_stream(self, stream: SendStream) -> None:
         """Send a stream no more, and tell the peer so."""
         gone = self._sent.remove(stream)

@@ -48,6 +48,7 @@ T = TypeVar("T", bound=AttributeValue)
 
 INHERITED = frozenset(
     (
+        "cryptex",
         "extmap",
         "extmap-allow-mixed",
         "fingerprint",
@@ -324,6 +325,11 @@ class MediaDescription(AttributeHolder):
     def extmap_allow_mixed(self) -> bool:
         """One-byte and two-byte header extensions may be mixed in a stream (RFC 8285, section 6)."""
         return self.has("extmap-allow-mixed")
+
+    @property
+    def cryptex(self) -> bool:
+        """The writer takes RTP packets whose headers are encrypted (RFC 9335)."""
+        return self.has("cryptex")
 
     @property
     def msids(self) -> tuple[Msid, ...]:

@@ -110,6 +110,7 @@ _FLAGS = frozenset(
     (
         *Direction,
         "bundle-only",
+        "cryptex",
         "end-of-candidates",
         "ice-lite",
         "rtcp-mux",

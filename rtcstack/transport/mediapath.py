@@ -1,6 +1,6 @@
 """Media on a transport: the RTP session, and SRTP between it and the wire.
 
-Spec: RFC 5764 (keys from DTLS); RFC 5761 (RTP and RTCP on one port).
+Spec: RFC 5764 (keys from DTLS); RFC 5761 (RTP and RTCP on one port); RFC 9335 (encrypted headers).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
+from rtcstack.dtls.cryptex import CryptexContext
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SrtpKeys
 from rtcstack.engine import Run
@@ -70,6 +71,8 @@ class MediaPath:
 
     __slots__ = (
         "_early",
+        "_encrypts_headers",
+        "_requires_cryptex",
         "bytes_received",
         "bytes_sent",
         "early_dropped",
@@ -92,7 +95,8 @@ class MediaPath:
             make_estimator=make_estimator,
             refusals=self.refusals,
         )
-        self.srtp: SrtpContext | None = None
+        self.srtp: SrtpContext | CryptexContext | None = None
+        self._encrypts_headers = self._requires_cryptex = False
         self._early: list[bytes] = []
         self.early_dropped = 0
         self.inspector: tuple[Inspector, str] | None = None
@@ -103,7 +107,10 @@ class MediaPath:
 
     def connect(self, keys: SrtpKeys, now: float) -> None:
         """There are keys: from now on media flows. New keys replace the old ones."""
-        self.srtp = SrtpContext(keys, self.refusals)
+        if self._encrypts_headers:
+            self.srtp = CryptexContext(keys, self.refusals, required=self._requires_cryptex)
+        else:
+            self.srtp = SrtpContext(keys, self.refusals)
         self.session.start(now)
         early, self._early = self._early, []
         if early:
@@ -113,6 +120,19 @@ class MediaPath:
         """The keys are worth nothing: nothing leaves, and what comes waits, until there are others."""
         self.srtp = None
         self.session.pause()
+
+    def encrypt_headers(self, wanted: bool, *, required: bool) -> None:
+        """What was negotiated: RTP goes through libsrtp alone, until headers are to be encrypted.
+
+        Args:
+            wanted: whether they are.
+            required: see `CryptexContext`.
+        """
+        self._encrypts_headers, self._requires_cryptex = wanted, required
+        if isinstance(self.srtp, CryptexContext):
+            self.srtp.encrypt_headers(wanted)
+        elif self.srtp is not None and wanted:
+            self.srtp = CryptexContext(self.srtp.keys, self.refusals, required=required, before=self.srtp)
 
     def receive(self, packets: list[bytes], now: float, arrived: list[float] | None = None) -> None:
         """Take protected packets that were read together.

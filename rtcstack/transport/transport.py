@@ -116,6 +116,7 @@ class Transport:
         self.channels: DataChannels | None = None
         self.closed = False
         self.media: MediaPath | None = None
+        self._encrypts_headers = self._requires_cryptex = False
         self._sharing = Sharing()
         self._dtls_wanted: tuple[DtlsRole, tuple[Fingerprint, ...]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -203,10 +204,17 @@ class Transport:
             from rtcstack.transport.mediapath import MediaPath
 
             self.media = MediaPath(make_estimator, self.refusals)
+            self.media.encrypt_headers(self._encrypts_headers, required=self._requires_cryptex)
             if self._inspector is not None:
                 self.media.inspector = self._inspector, self.ice.name
             self._connect_media(monotonic())
         return self.media
+
+    def encrypt_headers(self, wanted: bool, *, required: bool) -> None:
+        """Whether RTP's header extensions are encrypted, as it was negotiated; see `MediaPath`."""
+        self._encrypts_headers, self._requires_cryptex = wanted, required
+        if self.media is not None:
+            self.media.encrypt_headers(wanted, required=required)
 
     def _connect_media(self, now: float) -> None:
         keys = self.dtls.srtp_keys

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rtcstack import (
+    CallbackSink,
     InvalidModificationError,
     InvalidStateError,
     RTCRtpScriptTransform,
@@ -76,6 +77,32 @@ async def test_sound_and_pictures_are_sealed_and_opened(suite: str) -> None:
         assert not seen
         for kind in ("video", "audio"):
             assert receiver(b, kind).transform.failures == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("packet_ms", [10, 20, 60])
+async def test_sealed_sound_of_any_packet_time_has_no_gaps(packet_ms: int) -> None:
+    async with pair() as (a, b):
+        sender = a.addTrack(ToneSource(440).track())
+        sender.transform = await sframe()
+        parameters = sender.getParameters()
+        parameters.encodings[0].ptime = packet_ms
+        await sender.setParameters(parameters)
+        await connected(a, b)
+        receiver(b, "audio").transform = await sframe()
+        heard: list[Any] = []
+        sink = CallbackSink(
+            receiver(b, "audio").track, lambda frame: heard.append(audio_to_numpy(frame)[:, 0])
+        )
+        await asyncio.sleep(2)  # what the beginning is like is not looked at
+        report = next(iter((await b.getStats()).of_type("inbound-rtp")))
+        heard.clear()
+        await asyncio.sleep(5)
+        after = next(iter((await b.getStats()).of_type("inbound-rtp")))
+        assert after["concealedSamples"] == report["concealedSamples"]
+        wave = np.concatenate(heard)
+        assert len(wave) == pytest.approx(5 * 48_000, abs=48_000 * packet_ms / 500)
+        assert loudest_hz(wave, 48_000) == pytest.approx(440, abs=1)
+        sink.stop()
 
 
 async def test_what_is_between_the_ends_is_sealed() -> None:

@@ -15,6 +15,7 @@ from rtcstack.codecs.payload.opus import OpusDepacketizer
 from rtcstack.codecs.payload.red import RedDepacketizer
 from rtcstack.codecs.payload.telephone_event import DtmfDetector
 from rtcstack.codecs.payload.vp9 import vp9_frame_size
+from rtcstack.dtls.cryptex import CryptexContext
 from rtcstack.dtls.srtp import SrtpContext
 from rtcstack.dtls.srtp_keys import SRTP_PROFILES, split_keys
 from rtcstack.errors import ParseError
@@ -374,19 +375,31 @@ _MATERIAL = random.Random(1).randbytes(200)
 
 def srtp(data: bytes) -> None:
     """Forged packets of every profile: counted and dropped, and the next good one is taken."""
+    _forged(data, SrtpContext)
+
+
+def cryptex(data: bytes) -> None:
+    """The same where header extensions are encrypted."""
+    _forged(data, CryptexContext)
+
+
+def _forged(data: bytes, kind: type[SrtpContext] | type[CryptexContext]) -> None:
+    extension = b"\xbe\xde\0\1" + bytes(4) if kind is CryptexContext else b""
+    first = b"\x90" if extension else b"\x80"
     for name, profile in SRTP_PROFILES.items():
-        if name not in _CONTEXTS:
+        if (kind, name) not in _CONTEXTS:
             material = _MATERIAL[: profile.material_bytes]
-            _CONTEXTS[name] = (
-                SrtpContext(split_keys(profile, material, is_client=True)),
-                SrtpContext(split_keys(profile, material, is_client=False)),
+            _CONTEXTS[kind, name] = (
+                kind(split_keys(profile, material, is_client=True)),
+                kind(split_keys(profile, material, is_client=False)),
                 [0],
             )
-        ours, theirs, count = _CONTEXTS[name]
+        ours, theirs, count = _CONTEXTS[kind, name]
         forged = [piece for piece in pieces(data) if piece]
         assert theirs.unprotect(forged) == []
         number = count[0] = count[0] + 1
-        good = b"\x80\x60" + (number & 0xFFFF).to_bytes(2, "big") + bytes(4) + b"\0\0\0\7" + b"payload"
+        head = first + b"\x60" + (number & 0xFFFF).to_bytes(2, "big") + bytes(4) + b"\0\0\0\7"
+        good = head + extension + b"payload"
         (sealed,) = ours.protect([good])
         damaged = bytearray(sealed)
         damaged[(len(data) * 7) % len(damaged)] ^= 1 + len(data) % 255
@@ -394,7 +407,8 @@ def srtp(data: bytes) -> None:
         assert theirs.unprotect([sealed]) == [good]
 
 
-_CONTEXTS: dict[str, tuple[SrtpContext, SrtpContext, list[int]]] = {}
+_Contexts = tuple[SrtpContext | CryptexContext, SrtpContext | CryptexContext, list[int]]
+_CONTEXTS: dict[tuple[type, str], _Contexts] = {}
 
 TARGETS: tuple[Callable[[bytes], None], ...] = (
     rtp_packet,
@@ -410,4 +424,5 @@ TARGETS: tuple[Callable[[bytes], None], ...] = (
     rtp_session,
     rtp_session_remb,
     srtp,
+    cryptex,
 )

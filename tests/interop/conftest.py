@@ -50,6 +50,9 @@ KINDS = {
     "chromium-mdns": Kind(
         lambda: start_chromium(mdns=True), lambda: chromium_program() is not None, "Chromium"
     ),
+    "chromium-experimental": Kind(
+        lambda: start_chromium(experimental=True), lambda: chromium_program() is not None, "Chromium"
+    ),
     "firefox": Kind(start_firefox, lambda: firefox_program() is not None, "Firefox"),
     "firefox-mdns": Kind(lambda: start_firefox(mdns=True), lambda: firefox_program() is not None, "Firefox"),
     "wrtc": Kind(lambda: start_python("wrtc"), lambda: find_spec("wrtc") is not None, "the package wrtc"),

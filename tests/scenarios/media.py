@@ -9,9 +9,13 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from rtcstack import CallbackSink, EncodedMedia, EncodedSource, MediaStreamTrack
+import av
+import numpy as np
 
-__all__ = ["Film", "Followed", "Numbered", "Speech", "Taken", "contents"]
+from rtcstack import CallbackSink, EncodedMedia, EncodedSource, MediaStreamTrack, audio_frame
+from rtcstack.media.testsources import TimedSource
+
+__all__ = ["Film", "Followed", "Numbered", "Speech", "Taken", "Talk", "contents"]
 
 OPUS_20_MS = 0x78
 """Configuration 15 of RFC 6716, section 3.1: one frame of 20 ms, mono."""
@@ -128,6 +132,29 @@ class Speech(Numbered):
         pts = round(self._ticks * self.interval_s * 48_000)
         data = bytes((OPUS_20_MS,)) + contents(number, self.size)
         return EncodedMedia("audio/opus", data, pts, Fraction(1, 48_000), duration=960)
+
+
+class Talk(TimedSource):
+    """Somebody speaks beside a tone of 440 Hz: an encoder needs its bits for one, a test finds the other."""
+
+    SECONDS = 10
+
+    def __init__(self) -> None:
+        super().__init__("audio", "talk", Fraction(1, 50))
+        at = np.arange(self.SECONDS * 48_000) / 48_000
+        pitch = 130 + 25 * np.sin(2 * np.pi * 0.9 * at) + 10 * np.sin(2 * np.pi * 3.1 * at)
+        phase = 2 * np.pi * np.cumsum(pitch) / 48_000
+        vowels = np.sum([np.sin(k * phase) / k**0.8 for k in range(1, 28)], axis=0)
+        consonants = np.random.default_rng(1).normal(0, 1, len(at))
+        beat = np.sin(4 * np.pi * at)
+        said = vowels / 3 * np.clip(beat + 0.5, 0, None) + 0.4 * consonants * np.clip(-beat - 0.3, 0, None)
+        sound = said / np.abs(said).max() * 9_000 + 5_000 * np.sin(2 * np.pi * 440 * at)
+        self._sound = sound.astype(np.int16)
+
+    def make(self, index: int) -> av.AudioFrame:
+        """The frame of that number."""
+        first = index * 960 % len(self._sound)
+        return audio_frame(self._sound[first : first + 960], pts=index * 960)
 
 
 class Taken:

@@ -152,6 +152,7 @@ async def test_what_is_counted_in_samples_is(codec: str, rate: int) -> None:
 
 async def test_sound_that_comes_too_late_is_discarded_and_makes_the_delay_grow() -> None:
     async with watched(ToneSource(440).track()) as it:
+        await asyncio.sleep(12)  # one interruption in so long a time is not prepared for
         before = await it.inbound("audio")
         usual_s = it.link.delay_s
         it.link.delay_s = usual_s + 0.4

@@ -39,16 +39,17 @@ def chromium_program() -> str | None:
     return find_program("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-async def start_chromium(*, mdns: bool = False) -> BrowserHost:
+async def start_chromium(*, mdns: bool = False, experimental: bool = False) -> BrowserHost:
     """Start a headless Chromium with a fresh profile.
 
     Args:
         mdns: hide the addresses of host candidates behind mDNS names, as a browser does for a
             page that has no camera or microphone.
+        experimental: with what pages are not given yet, encrypted header extensions among it.
     """
     program = chromium_program()
     assert program is not None
-    host = BrowserHost("chromium-mdns" if mdns else "chromium")
+    host = BrowserHost("chromium-mdns" if mdns else "chromium-experimental" if experimental else "chromium")
     url = await host.serve()
     profile = tempfile.mkdtemp(prefix="rtcstack-chromium-")
     extra = (
@@ -61,6 +62,8 @@ async def start_chromium(*, mdns: bool = False) -> BrowserHost:
             "--use-fake-ui-for-media-stream",
         ]
     )
+    if experimental:
+        extra.append("--enable-experimental-web-platform-features")
     # names and addresses outside of the machine resolve to nothing
     rules = " , ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {address}" for address in own_addresses())])
     extra.append(f"--host-resolver-rules={rules}")

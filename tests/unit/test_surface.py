@@ -53,7 +53,7 @@ INTERFACES = {
         onicecandidatepairadd onicecandidatepairremove onicecandidatepairnominate
     """,
     "RTCRtpTransceiver": """
-        mid sender receiver direction currentDirection stop setCodecPreferences
+        mid sender receiver direction currentDirection rtpHeaderEncryptionNegotiated stop setCodecPreferences
         getHeaderExtensionsToNegotiate setHeaderExtensionsToNegotiate getNegotiatedHeaderExtensions
         | kind
     """,
@@ -102,7 +102,7 @@ INTERFACES = {
 DICTIONARIES = {
     "RTCConfiguration": """
         iceServers iceTransportPolicy bundlePolicy rtcpMuxPolicy certificates iceCandidatePoolSize
-        alwaysNegotiateDataChannels targetLatency | settings
+        alwaysNegotiateDataChannels targetLatency rtpHeaderEncryptionPolicy | settings
     """,
     "RTCIceServer": "urls username credential",
     "RTCDataChannelInit": "ordered maxPacketLifeTime maxRetransmits protocol negotiated id priority",
@@ -157,6 +157,7 @@ ENUMERATIONS = {
     "RTCSdpType": "offer pranswer answer rollback",
     "RTCBundlePolicy": "balanced max-compat max-bundle",
     "RTCRtcpMuxPolicy": "require",
+    "RTCRtpHeaderEncryptionPolicy": "negotiate require",
     "RTCConfigurationTargetLatency": "lowest none",
     "RTCIceTransportPolicy": "relay all",
     "RTCRtpTransceiverDirection": "sendrecv sendonly recvonly inactive stopped",

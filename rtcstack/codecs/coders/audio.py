@@ -102,6 +102,17 @@ class AudioEncoder(Protocol):
     def set_packet_loss(self, percent: int) -> None:
         """Prepare for loss, where the codec can."""
 
+    def set_packet_time(self, ptime_ms: float) -> None:
+        """Put so much sound into each packet from now on, where that can be changed.
+
+        Args:
+            ptime_ms: milliseconds; see `AudioSettings`.
+        """
+
+    @property
+    def bitrate_bps(self) -> int | None:
+        """What it aims at, bits a second; None while that depends on sound that has not come yet."""
+
     def close(self) -> None:
         """Give the codec back."""
 
@@ -201,6 +212,15 @@ class SampleCutter:
         self._rest = bytearray()
         self._at: int | None = None
         self._converter: Converter | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Samples of each channel that are kept for the next piece."""
+        return len(self._rest) // (2 * (self.channels or 1))
+
+    def set_piece(self, samples: int) -> None:
+        """Make pieces of another length from now on; what is kept is part of the next."""
+        self._samples = samples
 
     def cut(self, frame: av.AudioFrame) -> list[tuple[int, bytes | memoryview]]:
         """The pieces that are complete with this frame.

@@ -90,6 +90,16 @@ class G711Encoder:
     def set_packet_loss(self, percent: int) -> None:
         """Without effect."""
 
+    def set_packet_time(self, ptime_ms: float) -> None:
+        """Put so much sound into each packet; see `AudioEncoder`."""
+        self._samples = max(1, int(ptime_ms * _RATE / 1000))
+        self._cutter.set_piece(self._samples)
+
+    @property
+    def bitrate_bps(self) -> int:
+        """The one that it has."""
+        return 8 * _RATE
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -177,6 +187,16 @@ class G722Encoder:
 
     def set_packet_loss(self, percent: int) -> None:
         """Without effect."""
+
+    def set_packet_time(self, ptime_ms: float) -> None:
+        """Put so much sound into each packet; see `AudioEncoder`."""
+        self._samples = max(2, int(ptime_ms * _G722_RATE / 1000) & ~1)
+        self._cutter.set_piece(self._samples)
+
+    @property
+    def bitrate_bps(self) -> int:
+        """The one that it has."""
+        return 4 * _G722_RATE
 
     def close(self) -> None:
         """Nothing to give back before the object goes."""

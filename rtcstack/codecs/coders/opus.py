@@ -18,7 +18,17 @@ from rtcstack.codecs.native.opus import (
 )
 from rtcstack.errors import OperationError, ParseError
 
-__all__ = ["AvOpusDecoder", "AvOpusEncoder", "OpusDecoder", "OpusEncoder", "opus_decoder", "opus_encoder"]
+__all__ = [
+    "DEFAULT_BITRATE_BPS",
+    "LEAST_BITRATE_BPS",
+    "AvOpusDecoder",
+    "AvOpusEncoder",
+    "OpusDecoder",
+    "OpusEncoder",
+    "opus_bitrates",
+    "opus_decoder",
+    "opus_encoder",
+]
 
 _RATE = 48_000
 _PTIMES_MS = (2.5, 5, 10, 20, 40, 60, 80, 100, 120)
@@ -28,8 +38,11 @@ _MAX_CONCEALED = 24_000
 _SILENT_BYTES = 2
 """A packet of this or less says that nothing need be sent (libopus, opus_encode)."""
 
-_DEFAULT_BITRATE = {1: 48_000, 2: 64_000}
+DEFAULT_BITRATE_BPS = {1: 48_000, 2: 64_000}
 """Bits a second by channels (RFC 7587, section 3.1.1)."""
+
+LEAST_BITRATE_BPS = {1: 8_000, 2: 12_000}
+"""Speech of narrow band needs so much (RFC 7587, section 3.1.1)."""
 
 
 def _check(settings: AudioSettings) -> None:
@@ -68,7 +81,7 @@ class OpusEncoder:
         settings = self._settings
         application = Application.VOIP if settings.content == "speech" else Application.AUDIO
         encoder = NativeOpusEncoder(_RATE, channels, application)
-        encoder.set_bitrate(self._bitrate_bps or _DEFAULT_BITRATE[channels])
+        encoder.set_bitrate(self._bitrate_bps or DEFAULT_BITRATE_BPS[channels])
         encoder.set_complexity(settings.complexity)
         encoder.set_variable_bitrate(settings.variable_bitrate)
         encoder.set_in_band_fec(settings.in_band_fec, self._loss)
@@ -106,7 +119,7 @@ class OpusEncoder:
         """Aim at another bit rate; None to choose by channels."""
         self._bitrate_bps = None if bitrate_bps is None else max(6_000, min(bitrate_bps, 510_000))
         if self._encoder is not None:
-            usual = _DEFAULT_BITRATE[self._cutter.channels or 1]
+            usual = DEFAULT_BITRATE_BPS[self._cutter.channels or 1]
             self._encoder.set_bitrate(self._bitrate_bps or usual)
 
     def set_packet_loss(self, percent: int) -> None:
@@ -114,6 +127,18 @@ class OpusEncoder:
         self._loss = max(0, min(percent, 100))
         if self._encoder is not None:
             self._encoder.set_in_band_fec(self._settings.in_band_fec, self._loss)
+
+    def set_packet_time(self, ptime_ms: float) -> None:
+        """Put so much sound into each packet; see `AudioEncoder`."""
+        if ptime_ms in _PTIMES_MS:
+            self._samples = int(ptime_ms * _RATE / 1000)
+            self._cutter.set_piece(self._samples)
+
+    @property
+    def bitrate_bps(self) -> int | None:
+        """What it aims at; see `AudioEncoder`."""
+        channels = self._cutter.channels
+        return self._bitrate_bps or (None if channels is None else DEFAULT_BITRATE_BPS[channels])
 
     def close(self) -> None:
         """Give libopus' memory back; the next frame takes it again."""
@@ -213,7 +238,7 @@ class AvOpusEncoder:
         context.sample_rate = _RATE
         context.layout = "mono" if channels == 1 else "stereo"
         context.format = "s16"
-        context.bit_rate = settings.bitrate_bps or _DEFAULT_BITRATE[channels]
+        context.bit_rate = settings.bitrate_bps or DEFAULT_BITRATE_BPS[channels]
         context.options = {
             "application": "voip" if settings.content == "speech" else "audio",
             "frame_duration": str(settings.ptime_ms),
@@ -259,6 +284,16 @@ class AvOpusEncoder:
 
     def set_packet_loss(self, percent: int) -> None:
         """Without effect: FFmpeg's wrapper reads it once."""
+
+    def set_packet_time(self, ptime_ms: float) -> None:
+        """Without effect, likewise."""
+
+    @property
+    def bitrate_bps(self) -> int | None:
+        """What it aims at; see `AudioEncoder`."""
+        channels = self._cutter.channels
+        wanted = self._settings.bitrate_bps
+        return wanted or (None if channels is None else DEFAULT_BITRATE_BPS[channels])
 
     def close(self) -> None:
         """Give the codec back; the next frame opens it again."""
@@ -313,6 +348,13 @@ class AvOpusDecoder:
 
     def close(self) -> None:
         """Nothing to give back before the object goes."""
+
+
+def opus_bitrates(settings: AudioSettings) -> tuple[int, int]:
+    """What the better encoder aims at with these settings, and the least that it is of use to tell it."""
+    channels = 2 if settings.stereo else 1
+    wanted = settings.bitrate_bps or DEFAULT_BITRATE_BPS[channels]
+    return wanted, min(wanted, LEAST_BITRATE_BPS[channels]) if available() else wanted
 
 
 def opus_encoder(settings: AudioSettings) -> OpusEncoder | AvOpusEncoder:

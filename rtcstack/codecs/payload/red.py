@@ -104,6 +104,11 @@ class RedPacketizer:
         self._payload_type = payload_type
         self._earlier: deque[tuple[int, bytes]] = deque(maxlen=depth)
 
+    @property
+    def depth(self) -> int:
+        """How many earlier frames a packet carries at most."""
+        return self._earlier.maxlen or 0
+
     def packetize(
         self, frame: bytes, timestamp: int, max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES
     ) -> bytes:

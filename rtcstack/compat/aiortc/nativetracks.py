@@ -11,6 +11,7 @@ import av
 from av.frame import Frame
 from av.packet import Packet
 
+from rtcstack.compat.aiortc.evensound import EvenSound
 from rtcstack.compat.aiortc.mediastreams import VIDEO_TIME_BASE, MediaStreamError, MediaStreamTrack
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.encodedsource import EncodedSource
@@ -120,6 +121,7 @@ class RemoteStreamTrack(MediaStreamTrack):
         self.native = native
         self._frames: asyncio.Queue[Frame | None] | None = None
         self._origin: int | None = None
+        self._sound = EvenSound()
         self.is_kept = True
         if native is not None:
             native.on("ended", self.finish)
@@ -138,9 +140,10 @@ class RemoteStreamTrack(MediaStreamTrack):
         queue = self._queue
         if not self.is_kept:
             return
-        if queue.qsize() >= MAX_WAITING[self.kind]:
-            queue.get_nowait()
-        queue.put_nowait(self._timed(frame))
+        for each in self._sound.cut(frame) if isinstance(frame, av.AudioFrame) else (frame,):
+            if queue.qsize() >= MAX_WAITING[self.kind]:
+                queue.get_nowait()
+            queue.put_nowait(self._timed(each))
 
     def track_ended(self) -> None:
         """For the native track: no more will come."""

@@ -146,7 +146,7 @@ def _add_remote_inbound(
 def _sent(outbound: AudioOutbound | VideoOutbound, now: float) -> Iterable[tuple[SendStream, dict[str, Any]]]:
     """Each stream, and what is special to its kind."""
     if isinstance(outbound, AudioOutbound):
-        return [(outbound.stream, {"targetBitrate": outbound.layer.max_bitrate_bps})]
+        return [(outbound.stream, {"targetBitrate": outbound.target_bps})]
     return [(layer.stream, _sent_video(layer, now)) for layer in outbound.layers]
 
 

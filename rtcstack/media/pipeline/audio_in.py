@@ -1,6 +1,7 @@
 """Receiving audio: the jitter buffer is played at the pace of the clock, while somebody listens.
 
     packets -> jitter buffer -> (pull, every 20 ms or so) -> (transform) -> [decoder on a thread] -> track
+                                  ^---------- by how much a frame was stretched ----------|
 
 Spec: webrtc-pc, section 5.3.
 """
@@ -9,19 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-from array import array
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
-
-import av
 
 from rtcstack.clock import NTP_EPOCH_S, monotonic, unix_time
-from rtcstack.codecs.coders.audio import AudioDecoder, make_frame
-from rtcstack.codecs.costs import playing_s
+from rtcstack.codecs.coders.stretching import can_stretch
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
-from rtcstack.codecs.registry import audio_decoder
 from rtcstack.errors import OperationError
 from rtcstack.media.frames import set_capture_time
+from rtcstack.media.pipeline.audio_decoding import AudioDecoding, AudioJob, PlayedSound, job_cost_s
 from rtcstack.media.pipeline.inbound import (
     Aside,
     EncodedReceiverSource,
@@ -30,15 +26,14 @@ from rtcstack.media.pipeline.inbound import (
     ReceiveTransform,
     SourceNotes,
     as_encoded,
-    time_base,
 )
-from rtcstack.media.pipeline.level import mean_power
-from rtcstack.media.playout.metronome import Metronome, metronome
+from rtcstack.media.playout.metronome import SLOT_S, Metronome, metronome, slot
 from rtcstack.media.playout.sync import PlayoutSync
-from rtcstack.rtp.audio import Playout, Pulled
+from rtcstack.rtp.audio import AudioJitterBuffer, Playout, Pulled
 from rtcstack.rtp.events import FrameReceived, PacketsReceived, StreamEnded, StreamStarted
 from rtcstack.rtp.frames import EncodedFrame
 from rtcstack.rtp.parameters import StreamName
+from rtcstack.rtp.playoutpace import AS_IT_IS, Stretch, Stretched
 from rtcstack.rtp.receive import ReceiveStream
 from rtcstack.serial import Unwrapper
 
@@ -48,110 +43,6 @@ _logger = logging.getLogger("rtcstack.media")
 
 _MAX_CATCH_UP = 10
 """Frames played at one tick: a loop that was held up for longer leaves the rest out."""
-
-_CROSSFADE_MS = 5
-"""Where a frame was left out, sound goes over from what would have followed to what follows."""
-
-
-class _Job(NamedTuple):
-    """What the decoder is to do; `frame` None is silence or concealment."""
-
-    what: Pulled
-    frame: EncodedFrame | None
-    duration: int
-    skipped: int
-    codec: ReceivedCodec
-    pulled_at: float
-
-
-def _cost_s(job: _Job) -> float:
-    return playing_s(job.duration, job.codec.clock_rate)
-
-
-class _Sound(NamedTuple):
-    frame: av.AudioFrame
-    encoded: EncodedFrame | None
-    power: float | None
-    spent_s: float
-    pulled_at: float
-
-
-class _Decoder:
-    """What belongs to the decoder's thread."""
-
-    __slots__ = ("_codec", "_decoder", "_format", "_position", "decode_time_s", "failures", "implementation")
-
-    def __init__(self) -> None:
-        self._codec: ReceivedCodec | None = None
-        self._decoder: AudioDecoder | None = None
-        self._format = (48_000, 1)
-        self._position = 0
-        self.failures = 0
-        self.decode_time_s = 0.0
-        self.implementation = ""
-
-    def play(self, job: _Job) -> _Sound:
-        """On the thread: the sound of one pull."""
-        began = monotonic()
-        if job.codec != self._codec:
-            self.close()
-            self._decoder = audio_decoder(job.codec.name, channels=job.codec.channels)
-            self.implementation = self._decoder.implementation
-            self._codec = job.codec
-        decoder = self._decoder
-        assert decoder is not None
-        sound: av.AudioFrame | None = None
-        if job.what is Pulled.FRAME and job.frame is not None:
-            bridge = decoder.conceal(job.duration) if job.skipped else None
-            sound = decoder.decode(job.frame.data)
-            if sound is None:
-                self.failures += 1
-                sound = decoder.conceal(job.duration)
-            elif bridge is not None:
-                _crossfade(bridge, sound)
-        elif job.what is Pulled.CONCEAL:
-            if job.frame is not None:
-                sound = decoder.decode_fec(job.frame.data, job.duration)
-            if sound is None:
-                sound = decoder.conceal(job.duration)
-        else:
-            rate, channels = self._format
-            sound = make_frame(max(1, job.duration * rate // job.codec.clock_rate), rate, channels)
-            plane = sound.planes[0]
-            plane.update(bytes(plane.buffer_size))
-        rate = sound.sample_rate
-        if rate != self._format[0]:
-            self._position = self._position * rate // self._format[0]
-        self._format = rate, sound.layout.nb_channels
-        sound.pts = self._position
-        sound.time_base = time_base(rate)
-        self._position += sound.samples
-        spent_s = monotonic() - began
-        self.decode_time_s += spent_s
-        encoded = job.frame if job.what is Pulled.FRAME else None
-        return _Sound(sound, encoded, mean_power(sound), spent_s, job.pulled_at)
-
-    def close(self) -> None:
-        """On the thread."""
-        if self._decoder is not None:
-            self._decoder.close()
-            self._decoder = None
-            self._codec = None
-
-
-def _crossfade(before: av.AudioFrame, after: av.AudioFrame) -> None:
-    """Let a frame begin as the one that it takes the place of."""
-    channels = after.layout.nb_channels
-    if before.layout.nb_channels != channels or before.sample_rate != after.sample_rate:
-        return
-    count = min(before.samples, after.samples, after.sample_rate * _CROSSFADE_MS // 1000)
-    old = array("h", bytes(before.planes[0]))
-    plane = after.planes[0]
-    new = array("h", bytes(plane))
-    for i in range(count * channels):
-        share = i // channels
-        new[i] = (old[i] * (count - share) + new[i] * share) // count
-    plane.update(new.tobytes())
 
 
 class AudioInbound:
@@ -208,10 +99,15 @@ class AudioInbound:
         self.next_at = math.inf
         self._receiving = False
         self._has_played = False
-        self._decoder: _Decoder | None = None
-        self._jobs: CoderStream[_Job, _Sound] | None = None
+        self._decoder: AudioDecoding | None = None
+        self._jobs: CoderStream[AudioJob, PlayedSound] | None = None
         self._metronome: Metronome | None = None
         self._codec: ReceivedCodec | None = None
+        self._asked: tuple[Stretched, AudioJitterBuffer | None] = (
+            AS_IT_IS,
+            None,
+        )  # of a frame in the transform
+        self._due_at = -math.inf  # when the next sound is to be played: `next_at` is a slot after it
         self._aside = Aside()
 
     @property
@@ -349,17 +245,25 @@ class AudioInbound:
         stream = self.stream
         buffer = None if stream is None else stream.playout
         if buffer is None or stream is None:
-            self.next_at = now + 0.02
+            self.next_at = self._due_at = now + 0.02
             return
         rate = stream.reception.clock_rate
+        buffer.can_stretch = can_stretch()
+        if self.next_at - self._due_at > SLOT_S:
+            self._due_at = self.next_at  # it begins
         for _ in range(_MAX_CATCH_UP):
             if self.next_at > now + 0.001:
                 return
             pulled = buffer.pop(now)
-            self.next_at += max(pulled.duration, 1) / rate
-            self._play(pulled, now)
+            self._go_on(max(pulled.duration, 1) / rate)
+            self._play(pulled, now, buffer)
         if self.next_at < now:
-            self.next_at = now + 0.01
+            self.next_at = self._due_at = now + 0.01
+
+    def _go_on(self, by_s: float) -> None:
+        """The next sound is to be played so much later than was thought."""
+        self._due_at += by_s
+        self.next_at = slot(self._due_at)
 
     def tick_failed(self, exc: Exception) -> None:
         """A fault of ours: there is silence from now on, and that is said."""
@@ -367,8 +271,9 @@ class AudioInbound:
         self._main.set_muted(True)
         self._tell_error(exc)
 
-    def _play(self, pulled: Playout, now: float) -> None:
+    def _play(self, pulled: Playout, now: float, buffer: AudioJitterBuffer) -> None:
         what, frame = pulled.what, pulled.frame
+        asked_by = None if pulled.stretch.what is Stretch.NONE else buffer
         if frame is not None:
             codec = self.codecs.get(frame.payload_type)
             if codec is None:
@@ -384,21 +289,26 @@ class AudioInbound:
             if frame.capture_time is not None:
                 self.played = frame.capture_time, now
             if self.transform is not None:
+                if asked_by is not None:
+                    self._asked = pulled.stretch, asked_by
                 self.transform.on_received(frame, self._codec, self)
                 return
-        self._submit(_Job(what, frame, pulled.duration, pulled.skipped, self._codec, now))
+        self._submit(
+            AudioJob(what, frame, pulled.duration, pulled.skipped, self._codec, now, pulled.stretch, asked_by)
+        )
 
     def take_encoded(self, frame: EncodedFrame) -> None:
         """A frame came out of the transform."""
         codec = self._codec
         if codec is not None:
             duration = frame.duration or codec.clock_rate // 50
-            self._submit(_Job(Pulled.FRAME, frame, duration, 0, codec, monotonic()))
+            (stretch, asked_by), self._asked = self._asked, (AS_IT_IS, None)
+            self._submit(AudioJob(Pulled.FRAME, frame, duration, 0, codec, monotonic(), stretch, asked_by))
 
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, job: AudioJob) -> None:
         jobs = self._jobs
         if jobs is None:
-            decoder = self._decoder = _Decoder()
+            decoder = self._decoder = AudioDecoding()
             jobs = self._jobs = self._pool.stream(
                 decoder.play,
                 self._played,
@@ -406,9 +316,18 @@ class AudioInbound:
                 finish=decoder.close,
                 limit=MAX_QUEUED_AUDIO,
                 urgent=True,
-                cost_of=_cost_s,
+                cost_of=job_cost_s,
             )
         jobs.submit(job)
+
+    def _was_stretched(self, buffer: AudioJitterBuffer, by: int) -> None:
+        """A frame was played in another time than its own, or could not be: what follows comes as much
+        later."""
+        buffer.stretched(by, monotonic())
+        stream, beat = self.stream, self._metronome
+        if by and beat is not None and stream is not None and stream.playout is buffer:
+            self._go_on(by / stream.reception.clock_rate)
+            beat.moved(self)
 
     def _failed(self, error: Exception) -> None:
         self._tell_error(error)
@@ -416,8 +335,10 @@ class AudioInbound:
             return  # one frame of sound is missing
         self._main.set_muted(True)
 
-    def _played(self, sound: _Sound) -> None:
-        frame, encoded, power, spent_s, pulled_at = sound
+    def _played(self, sound: PlayedSound) -> None:
+        frame, encoded, power, spent_s, pulled_at, buffer, by = sound
+        if buffer is not None:
+            self._was_stretched(buffer, by)
         self.samples += frame.samples
         self.output_delay_s += (monotonic() - pulled_at) * frame.samples
         seconds = frame.samples / frame.sample_rate

@@ -1,12 +1,14 @@
 """Sending audio: sound goes to the encoder in order, what comes out into packets.
 
     track -> [encoder on a thread, a second of queue] -> (transform) -> (RED) -> packets -> pacer
+                 ^---- bit rate and packet time, by the stream's share of the estimate ----|
 
 Spec: webrtc-pc, section 5.2; RFC 7587 (Opus), RFC 2198 (RED), RFC 4733 (telephone events).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -19,20 +21,27 @@ from rtcstack.codecs.coders.audio import AudioEncoder, AudioSettings, EncodedAud
 from rtcstack.codecs.costs import encoding_s
 from rtcstack.codecs.payload.red import RedPacketizer
 from rtcstack.codecs.pool import MAX_QUEUED_AUDIO, CoderPool, CoderStream
-from rtcstack.codecs.registry import audio_encoder, audio_settings
+from rtcstack.codecs.registry import audio_bitrates, audio_encoder, audio_settings, max_packet_time_ms
 from rtcstack.errors import ParseError
 from rtcstack.media.encoded import EncodedMedia
 from rtcstack.media.frames import Frame, capture_time
 from rtcstack.media.pipeline.clock import RtpClock
 from rtcstack.media.pipeline.level import VOICE_LEVEL, dbov, mean_power
 from rtcstack.media.pipeline.outbound import Layer, Outbound
+from rtcstack.media.pipeline.sound_adaptation import (
+    HEADER_BYTES,
+    PTIMES_MS,
+    LossSteps,
+    SoundAdaptation,
+    SoundNeeds,
+)
 from rtcstack.media.pipeline.transport import MediaTransport
 from rtcstack.rtp.send import SendStream
 
 __all__ = ["AudioCoder", "AudioOutbound", "AudioResult"]
 
-_REPORT_EVERY = 50
-"""Frames between looks at the loss that the peer reports: a second."""
+_LOOK_EVERY_S = 1.0
+"""Between looks at the loss that the peer reports, and at how long things have been as they are."""
 
 _MAX_AHEAD_S = 1.0
 """A frame is not this far from the beginning of the packet that it completes: its time says nothing."""
@@ -69,12 +78,15 @@ class AudioCoder:
     __slots__ = (
         "_encoder",
         "_loss",
+        "_ptime_ms",
         "_rate",
         "_settings",
         "bitrate_bps",
         "codec",
         "implementation",
         "loss_percent",
+        "ptime_ms",
+        "target_bps",
     )
 
     def __init__(self, codec: str, settings: AudioSettings) -> None:
@@ -82,6 +94,9 @@ class AudioCoder:
         self._settings = settings
         self._loss = -1
         self._rate: int | None = -1
+        self._ptime_ms = settings.ptime_ms
+        self.ptime_ms = settings.ptime_ms
+        self.target_bps: int | None = None
         self.codec = codec
         self.bitrate_bps: int | None = settings.bitrate_bps
         self.loss_percent = 0
@@ -93,15 +108,20 @@ class AudioCoder:
         if encoder is None:
             encoder = self._encoder = audio_encoder(self.codec, self._settings)
             self.implementation = encoder.implementation
-            self._loss, self._rate = -1, -1
+            self._loss, self._rate, self._ptime_ms = -1, -1, self._settings.ptime_ms
         if self.bitrate_bps != self._rate:
             self._rate = self.bitrate_bps
             encoder.set_bitrate(self.bitrate_bps)
         if self.loss_percent != self._loss:
             self._loss = self.loss_percent
             encoder.set_packet_loss(self._loss)
+        if self.ptime_ms != self._ptime_ms:
+            self._ptime_ms = self.ptime_ms
+            encoder.set_packet_time(self._ptime_ms)
         power, seconds = mean_power(frame), frame.samples / frame.sample_rate
-        return AudioResult(encoder.encode(frame), power, capture_time(frame), frame.time, seconds)
+        units = encoder.encode(frame)
+        self.target_bps = encoder.bitrate_bps
+        return AudioResult(units, power, capture_time(frame), frame.time, seconds)
 
     def close(self) -> None:
         """On the thread."""
@@ -143,12 +163,21 @@ class AudioOutbound(Outbound):
         self._jobs: CoderStream[av.AudioFrame, AudioResult] | None = None
         self._coder: AudioCoder | None = None
         self._hint = ""  # contentHint of the track that the encoder is made for
+        self._adaptation = SoundAdaptation()
+        self._loss = LossSteps()
+        self._reports = 0  # of loss, that were looked at
+        self._looked_at = 0.0
         self._red = self._make_red()
 
     @property
     def streams(self) -> list[SendStream]:
         """The one."""
         return [self.stream]
+
+    @property
+    def target_bps(self) -> int | None:
+        """What the encoder aims at; None while there is none."""
+        return None if self._coder is None else self._coder.target_bps
 
     @property
     def implementation(self) -> str:
@@ -171,7 +200,7 @@ class AudioOutbound(Outbound):
         if (old.codec, old.parameters, old.ptime_ms) != (layer.codec, layer.parameters, layer.ptime_ms):
             self.release()
         elif self._coder is not None:
-            self._coder.bitrate_bps = self._settings().bitrate_bps
+            self._adapt(monotonic())
         active = self._sending and layer.active
         if self.stream.active is not active:
             session.set_active(self.stream, active)
@@ -214,6 +243,7 @@ class AudioOutbound(Outbound):
     def _open(self) -> CoderStream[av.AudioFrame, AudioResult]:
         self._hint = self._wanted_hint
         coder = self._coder = AudioCoder(self.layer.codec, self._settings())
+        self._adapt(monotonic())
         self._jobs = self._pool.stream(
             coder.encode,
             self._encoded,
@@ -253,9 +283,48 @@ class AudioOutbound(Outbound):
                 self.transform.on_encoded(frame, timestamp, when, self.stream, self)
             else:
                 self._send(unit.data, timestamp, now, when, level, unit.starts_talk)
-        if self.frames_encoded % _REPORT_EVERY < len(units) and self._coder is not None:
-            self._coder.loss_percent = round(100 * self.stream.remote.fraction_lost)
+        if now - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = now
+            self._adapt(now)
         self.transport.wake()
+
+    # -- what the network carries -------------------------------------------------------------------
+
+    def _needs(self, settings: AudioSettings) -> SoundNeeds:
+        layer, counts = self.layer, self.stream.counts
+        wanted_bps, floor_bps = audio_bitrates(layer.codec, settings)
+        usual_ms = most_ms = settings.ptime_ms
+        if layer.adaptive_ptime:
+            most_ms = min(layer.max_ptime_ms or math.inf, max_packet_time_ms(layer.parameters), PTIMES_MS[-1])
+        # in steps: it must not change with every packet
+        header_bytes = -(-counts.header_bytes // counts.packets // 4) * 4 if counts.packets else HEADER_BYTES
+        return SoundNeeds(
+            wanted_bps,
+            floor_bps,
+            2 if settings.stereo else 1,
+            usual_ms,
+            most_ms,
+            header_bytes,
+            0 if self._red is None else self._red.depth,
+        )
+
+    def _adapt(self, now: float) -> None:
+        """Let the encoder follow the stream's share of the estimate, and the loss that the peer reports."""
+        coder = self._coder
+        if coder is None:
+            return
+        settings = self._settings()
+        needs = self._needs(settings)
+        self.transport.session.set_wanted(self.stream, needs.share_bps, needs.least_bps)
+        adaptation = self._adaptation
+        adaptation.look(self.stream.bitrate_bps, needs, now)
+        bitrate_bps = adaptation.bitrate_bps
+        coder.bitrate_bps = settings.bitrate_bps if bitrate_bps is None else bitrate_bps
+        coder.ptime_ms = adaptation.ptime_ms or settings.ptime_ms
+        remote = self.stream.remote
+        if remote.reports != self._reports:
+            self._reports = remote.reports
+            coder.loss_percent = self._loss.reported(remote.fraction_lost)
 
     def _send(
         self, data: bytes, timestamp: int, now: float, when: float, level: int | None, marker: bool
@@ -288,6 +357,7 @@ class AudioOutbound(Outbound):
                 ParseError(f"the track brings {frame.codec}, but {self.layer.mime_type} was negotiated")
             )
             return
+        self.transport.session.set_wanted(self.stream, None)  # it has the bit rate that it has
         timestamp, when = self._clock.map_captured(frame.ticks, frame.capture_time, monotonic())
         if self.transform is not None:
             self.transform.on_encoded(frame, timestamp, when, self.stream, self)
@@ -308,7 +378,8 @@ class AudioOutbound(Outbound):
         """Sound has none."""
 
     def on_bitrate(self, bitrate_bps: int) -> None:
-        """The encoder keeps to what was set: sound is the last thing to save on."""
+        """The share of the estimate has changed."""
+        self._adapt(monotonic())
 
     def rtp_time(self, now: float) -> int:
         """The timestamp of this moment, for telephone events."""

@@ -43,6 +43,8 @@ class Layer:
             the track's content.
         audio: how sound is to be encoded, as far as the application says.
         ptime_ms: audio in a packet that the application or the peer asks for, or None.
+        adaptive_ptime: whether that may grow where the network asks for it.
+        max_ptime_ms: audio in a packet that the peer takes at most, or None.
         red_payload_type: audio: put frames into redundant audio (RFC 2198) of this payload type.
         implementation: of the encoder, by PyAV's name, or None.
         max_payload_bytes: of a packet.
@@ -62,6 +64,8 @@ class Layer:
     degradation: str | None = None
     audio: AudioSettings = field(default_factory=AudioSettings)
     ptime_ms: float | None = None
+    adaptive_ptime: bool = False
+    max_ptime_ms: float | None = None
     red_payload_type: int | None = None
     implementation: str | None = None
     max_payload_bytes: int = DEFAULT_PAYLOAD_BYTES

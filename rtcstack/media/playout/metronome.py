@@ -10,13 +10,21 @@ from typing import Protocol
 from rtcstack.clock import monotonic
 from rtcstack.platform import one_for_loop
 
-__all__ = ["GRID_S", "Metronome", "Player", "metronome"]
+__all__ = ["GRID_S", "SLOT_S", "Metronome", "Player", "metronome", "slot"]
 
 GRID_S = 0.01
 """Players begin on multiples of this, so that those of equal pace share a wake-up for good."""
 
+SLOT_S = 0.005
+"""Those that have left it, because they stretch time, keep to multiples of this: see `slot`."""
+
 _EARLY_S = 0.001
 """Timers ring this much early at most."""
+
+
+def slot(at: float) -> float:
+    """The time, from this one on, at which a player that stretches time is to be called."""
+    return math.ceil(at / SLOT_S - 1e-6) * SLOT_S
 
 
 class Player(Protocol):
@@ -63,6 +71,11 @@ class Metronome:
             self._timer.cancel()
             self._timer = None
             self._due = math.inf
+
+    def moved(self, player: Player) -> None:
+        """A player has set its `next_at` outside of its `tick`."""
+        if player in self._players:
+            self._arm()
 
     def _arm(self) -> None:
         loop = self._loop()

@@ -9,7 +9,7 @@ from math import ceil, sqrt
 
 from rtcstack.rtp.bwe.delay import Usage
 
-__all__ = ["BACKOFF", "HEADROOM", "LOADED_HEADROOM", "AimdControl"]
+__all__ = ["BACKOFF", "HEADROOM", "LOADED_HEADROOM", "MULTIPLICATIVE_PER_S", "AimdControl"]
 
 BACKOFF = 0.85
 """What is left of the throughput when the bottleneck is overused."""
@@ -77,6 +77,8 @@ class AimdControl:
         rtt_s: round-trip time.
         headroom: how far the rate goes beyond what arrives.
         has_rest: whether media has all that it can use, and data the rest.
+        growth_per_s: what the rate is multiplied by in a second, far from what is known of the link.
+        step_bps_per_s: what is added to it near that; None for half a packet in a response time.
     """
 
     __slots__ = (
@@ -84,10 +86,12 @@ class AimdControl:
         "_increasing",
         "_link",
         "_updated_at",
+        "growth_per_s",
         "has_rest",
         "headroom",
         "rate_bps",
         "rtt_s",
+        "step_bps_per_s",
     )
 
     def __init__(self, start_bps: float) -> None:
@@ -95,6 +99,8 @@ class AimdControl:
         self.rtt_s = 0.2
         self.headroom = HEADROOM
         self.has_rest = False
+        self.growth_per_s = MULTIPLICATIVE_PER_S
+        self.step_bps_per_s: float | None = None
         self._link = _LinkCapacity()
         self._increasing = False
         self._updated_at: float | None = None
@@ -146,9 +152,9 @@ class AimdControl:
             per_s = max(MIN_INCREASE_BPS_PER_S, packet_bits / (self.rtt_s + REACTION_S))
             if self.has_rest:
                 per_s = max(per_s, REST_INCREASE_PER_S * self.rate_bps)
-            rate = self.rate_bps + per_s * elapsed
+            rate = self.rate_bps + (self.step_bps_per_s or per_s) * elapsed
         else:
-            per_s = REST_MULTIPLICATIVE_PER_S if self.has_rest else MULTIPLICATIVE_PER_S
+            per_s = REST_MULTIPLICATIVE_PER_S if self.has_rest else self.growth_per_s
             rate = max(self.rate_bps * per_s**elapsed, self.rate_bps + 1000 * elapsed)
         if throughput_bps is not None:
             # No further than what was sent can have tried.

@@ -8,19 +8,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from rtcstack.rtp.bwe.aimd import HEADROOM, LOADED_HEADROOM, AimdControl
+from rtcstack.rtp.bwe.aimd import HEADROOM, LOADED_HEADROOM, MULTIPLICATIVE_PER_S, AimdControl
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
 from rtcstack.rtp.bwe.doubt import ProbeDoubt
 from rtcstack.rtp.bwe.estimator import OtherLoad, PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import LossModel
 from rtcstack.rtp.bwe.probing import ProbeControl, ProbeResults
+from rtcstack.rtp.bwe.standing import StandingQueue
 from rtcstack.rtp.pacer import PACE_MULTIPLIER, Probe
 
 __all__ = ["GoogleCongestionControl"]
 
-MIN_BPS = 30_000
-"""Below this nothing useful can be sent."""
+MIN_BPS = 10_000
+"""Below this nothing useful can be sent, whatever bounds are set."""
+
+START_FLOOR_BPS = 30_000
+"""The floor until one is set."""
 
 THROUGHPUT_WINDOW_S = 0.5
 MIN_THROUGHPUT_SPAN_S = 0.1
@@ -34,6 +38,9 @@ LIMITED_START, LIMITED_STOP = 0.8, 0.5
 TICK_S = 0.5
 FEW_LOST = 0.02
 """Losses up to this do not forbid to try out more."""
+
+SMOOTH_LOSS, SMOOTH_PACE = 0.01, 1.5
+"""Losses above this may be of bursts; packets then leave at this multiple of the estimate."""
 
 QUIET_S = 3.0
 """Who did not overuse the bottleneck for so long may be far below what it gives: a probe will tell."""
@@ -62,6 +69,19 @@ RESTING_S = 2.0
 
 START_BPS = 300_000
 """A way of which nothing is known is given so much, if it gave as much before."""
+
+
+FEW_BPS = 300_000
+"""Whose streams can use no more than half of this has few packets: a full queue is told by their delays,"""
+
+FEW_GROWTH_PER_S = 1.25
+"""and nothing to probe with: what is free again is found by growing faster,"""
+
+FEW_STEP_BPS_PER_S = 2_000.0
+"""but slowly near the bottleneck, for a trend shows after twenty packets, which is a second;"""
+
+FEW_QUIET_S = 4.0
+"""and where it was not overused for so long, it is not what was thought."""
 
 
 class Throughput:
@@ -149,6 +169,7 @@ class GoogleCongestionControl:
         "_remote_bps",
         "_rtt_s",
         "_sent_at",
+        "_standing",
         "_tick_at",
         "_unanswered_since",
         "delay",
@@ -161,7 +182,7 @@ class GoogleCongestionControl:
 
     def __init__(self, start_bps: int = 300_000) -> None:
         self._aimd = AimdControl(start_bps)
-        self._bounds = (MIN_BPS, 5_000_000)
+        self._bounds = (START_FLOOR_BPS, 5_000_000)
         self._limit = LimitDetector()
         self._other_bps = 0.0  # what arrives beside media
         self._overused_at = 0.0
@@ -176,6 +197,7 @@ class GoogleCongestionControl:
         self._before_bps: float | None = None  # before silence let it fall
         self._interrupted_at: float | None = None
         self._is_loss_doubted = False
+        self._standing = StandingQueue()
         self.interruptions = 0
         self.delay = DelayDetector()
         self.doubt = ProbeDoubt()
@@ -228,8 +250,14 @@ class GoogleCongestionControl:
 
     @property
     def pacing_bps(self) -> float:
-        """How fast what has queued up may leave."""
-        return PACE_MULTIPLIER * self.estimate_bps
+        """How fast what has queued up may leave; not much faster where a burst may be what is lost."""
+        multiplier = SMOOTH_PACE if self.is_lossy else PACE_MULTIPLIER
+        return multiplier * self.estimate_bps
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether so much is lost that bursts may be the cause: bottlenecks may have no room for them."""
+        return self.loss.fraction > SMOOTH_LOSS
 
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
         """See `BandwidthEstimator`. Probing goes up to twice what the streams can use."""
@@ -237,6 +265,9 @@ class GoogleCongestionControl:
         if self._sent_at is None:
             self._aimd.rate_bps = float(start_bps)
         self._bounds = (low, max(2 * max_bps, low))
+        is_few = self._bounds[1] <= FEW_BPS
+        self._aimd.growth_per_s = FEW_GROWTH_PER_S if is_few else MULTIPLICATIVE_PER_S
+        self._aimd.step_bps_per_s = FEW_STEP_BPS_PER_S if is_few else None
         self._probes.raised_bound(2.0 * max_bps, self.estimate_bps, self._sent_at or 0.0)
 
     def on_sent(self, size: int, now: float) -> None:
@@ -289,13 +320,29 @@ class GoogleCongestionControl:
             self.loss.sent_anew(now)
             probes.give_up()
         before = aimd.rate_bps
-        aimd.update(delay.usage, arrived_bps, limited=self._limit.limited, now=now)
-        if delay.usage is Usage.OVER:
+        usage = self._usage(results, arrived_bps, now)
+        aimd.update(usage, arrived_bps, limited=self._limit.limited, now=now)
+        if usage is Usage.OVER:
             self._overused_at = now
             probes.dropped(before, aimd.rate_bps, now)
         elif probes.awaits_recovery and delay.usage is Usage.NORMAL:
             probes.recovered(aimd.rate_bps, now)
         self.doubt.changed(estimate_bps, self.estimate_bps, self.loss.fraction, now)
+
+    def _usage(self, results: Sequence[PacketResult], arrived_bps: float | None, now: float) -> Usage:
+        """What delays say of the bottleneck, and where there are few packets, delays and losses together."""
+        usage, standing = self.delay.usage, self._standing
+        if self._bounds[1] > FEW_BPS:
+            return usage
+        standing.count(results)
+        if usage is Usage.NORMAL and standing.is_full:
+            standing.drains()
+            return Usage.OVER
+        if usage is Usage.NORMAL and now - self._overused_at > FEW_QUIET_S:
+            self._aimd.forget_link()
+        if arrived_bps is not None and self.loss.fraction < FEW_LOST:
+            self.loss.showed(FEW_GROWTH_PER_S * arrived_bps)  # which would take few packets long to forget
+        return usage
 
     def _without_outage(self, results: Sequence[PacketResult], now: float) -> Sequence[PacketResult]:
         """What is left when packets are taken out that an interruption of the way has cost."""
@@ -332,6 +379,7 @@ class GoogleCongestionControl:
         self._unanswered_since = None
         self.delay.reset()
         self.doubt.forget()
+        self._standing.reset()
         self.loss = LossModel()
         self.reported_loss = LossControl()
         self._aimd.forget_link()
@@ -359,7 +407,7 @@ class GoogleCongestionControl:
         self._feedback_at = now
         self._remote_bps = bitrate_bps
         if not self.throughput.has_arrivals:  # the peer does the estimating
-            self._aimd.set_estimate(min(max(bitrate_bps, MIN_BPS), self._bounds[1]), now)
+            self._aimd.set_estimate(min(max(bitrate_bps, self._bounds[0]), self._bounds[1]), now)
 
     def handle_timeout(self, now: float) -> None:
         """See `BandwidthEstimator`."""
@@ -371,10 +419,12 @@ class GoogleCongestionControl:
             self._tick_at = None  # nothing is sent: nothing to do until something is
             return
         self._limit.sent(0, self.estimate_bps, now)
+        if self._bounds[1] <= FEW_BPS and not self.throughput.has_arrivals:
+            return  # a peer that has agreed on feedback for sound, and gives none
         if feedback_at is not None and now - feedback_at > SILENCE_S:
             if self._before_bps is None:
                 self._before_bps = self._aimd.rate_bps
-            self._aimd.rate_bps = max(self._aimd.rate_bps * SILENCE_FACTOR, MIN_BPS)
+            self._aimd.rate_bps = max(self._aimd.rate_bps * SILENCE_FACTOR, self._bounds[0])
             return
         if self._probes.waiting:
             return  # there is nothing to probe with yet

@@ -267,7 +267,7 @@ def test_shares_keep_their_bounds(estimate: int, wanted: list[Demand]) -> None:
     shares = allocate(estimate, wanted)
     assert sum(shares) <= estimate
     for share, demand in zip(shares, wanted, strict=True):
-        assert share == 0 or share >= demand.min_bps
+        assert share == 0 or share >= demand.min_bps or demand.takes_less
         bound = demand.max_bps
         assert bound is None or share <= max(bound, demand.min_bps)
     if wanted and all(d.max_bps is None and not d.min_bps for d in wanted):
@@ -278,6 +278,31 @@ def test_by_weight() -> None:
     assert allocate(900, [Demand(0, None, 1.0), Demand(0, None, 2.0)]) == [300, 600]
     assert allocate(900, [Demand(0, 100, 2.0), Demand(0, None, 1.0)]) == [100, 800]
     assert allocate(150, [Demand(100, None, 1.0), Demand(100, None, 2.0)]) == [0, 150]
+
+
+SOUND = Demand(40, 60, 1.0, urgent=True, takes_less=True)
+PICTURES = Demand(30, None, 1.0, takes_less=True)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "shares"),
+    [
+        (200, [60, 140]),
+        (90, [60, 30]),  # pictures have given way as far as they can,
+        (80, [50, 30]),  # now sound does,
+        (70, [40, 30]),
+        (50, [40, 10]),  # until speech is only just good; then pictures pause,
+        (40, [40, 0]),
+        (25, [25, 0]),  # and sound has all that there is
+    ],
+)
+def test_who_gives_way_to_whom(estimate: int, shares: list[int]) -> None:
+    assert allocate(estimate, [SOUND, PICTURES]) == shares
+
+
+def test_what_has_less_than_its_minimum_is_not_what_pauses() -> None:
+    large, small = Demand(400, None, 1.0), Demand(30, None, 1.0, takes_less=True)
+    assert allocate(60, [SOUND, large, small]) == [40, 0, 20]
 
 
 # -- the receiver's own estimate ------------------------------------------------------------------

@@ -215,11 +215,14 @@ def test_what_a_short_dip_took_comes_back() -> None:
     ("loss", "least_bps"), [(0.015, 0.8e6), (0.05, 0.8e6), (0.1, 0.75e6), (0.15, 0.5e6), (0.3, 0.2e6)]
 )
 def test_random_losses_slow_it_down_only_when_they_are_heavy(loss: float, least_bps: float) -> None:
-    call = Adaptive(1e6, forth={"loss": loss})
-    call.film(20)
-    call.run(22)
-    assert call.mean(5, 20) > least_bps
-    assert len(call.frames) > 0.9 * call.number
+    means = []
+    for seed in range(4):
+        call = Adaptive(1e6, forth={"loss": loss, "seed": seed})
+        call.film(20)
+        call.run(22)
+        means.append(call.mean(5, 20))
+        assert len(call.frames) > 0.9 * call.number
+    assert sum(means) / len(means) > least_bps
 
 
 def test_losses_of_a_bottleneck_without_a_queue_are_not_taken_for_random() -> None:
