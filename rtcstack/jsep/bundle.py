@@ -108,7 +108,9 @@ def transport_keys(
     """
     keys: dict[str, str] = {}
     sections = tuple(sections)
-    free = {each.key for each in before.transports} - {each.transport for each in sections}
+    # of what the offer keeps and the answer refuses; what the offer itself ends takes its transport along
+    free = {each.transport for each in before.sections if not each.rejected}
+    free -= {each.transport for each in sections}
     for section in sections:
         members = groups.get(section.mid, (section.mid,))
         tag = members[0]

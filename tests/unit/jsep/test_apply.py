@@ -136,6 +136,24 @@ def test_a_bundle_goes_on_when_the_section_that_carried_it_is_refused() -> None:
         assert (mine.remote.ice_ufrag, mine.remote.ice_pwd) == (theirs.local.ice_ufrag, theirs.local.ice_pwd)
 
 
+def test_a_section_that_the_offer_ends_leaves_its_transport_to_nobody() -> None:
+    # what was to join it by an offer that another has replaced comes with a transport of its own
+    a, b = pair("audio")
+    (before,) = a.negotiation.session.transports
+    a.add("video")
+    for _ in range(2):
+        offer = a.offer()
+        a.set_local(offer)
+        b.set_remote(offer)
+        a.stop(0)
+    answer = b.answer()
+    b.set_local(answer)
+    a.set_remote(answer)
+    for peer in (a, b):
+        assert [each.rejected for each in peer.negotiation.session.sections] == [True, False]
+        assert before.key not in [each.key for each in peer.negotiation.session.transports]
+
+
 def test_a_peer_that_rejects_stops_our_transceiver() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
