@@ -49,5 +49,16 @@ def test_what_is_negotiated_is_what_arrives(first: int, kind: str) -> None:
         walk(seed, kind)
 
 
+@pytest.mark.parametrize(
+    ("seed", "kind"),
+    [
+        (2002, "codecs"),  # a section that an answer has refused comes back, and is rolled back
+        (2052, "codecs"),  # credentials that a restart is to replace come again, with a new transport
+    ],
+)
+def test_seeds_that_failed(seed: int, kind: str) -> None:
+    walk(seed, kind)
+
+
 if __name__ == "__main__":
     walk(int(sys.argv[1]), *sys.argv[2:])

@@ -93,6 +93,7 @@ class Both:
         self.is_honest = True
         self.is_lite = False
         self.has_media = False
+        self._refused: set[int] = set()
         self._waiting: list[tuple[str, Call, Operation]] = []
         self._parameters: list[tuple[str, Call, list[str]]] = []
         self.channels: list[tuple[Any, Channel]] = []
@@ -222,13 +223,28 @@ class Both:
                     f"{self.name}: transceiver {each.number} is {each.fired_direction} and not muted"
                 )
 
+    def _note_refused(self) -> None:
+        """Transceivers that outlive the answer which refused their sections: whether they show a transport
+        that is closed, and whether a rollback gives it back, is not looked at from then on."""
+        slots = self.model.slots
+        described = [each[1] for each in (slots.current_local, slots.current_remote) if each is not None]
+        self._refused |= {
+            each.number
+            for each in slots.transceivers
+            if not each.stopped
+            and any((m := text.of_mid(each.mid)) is not None and m.rejected for text in described)
+        }
+
     def _same_shown(self, when: str, got: Any, expected: Any) -> None:
         if got is None or expected is None:
             return
-        if self.has_media:
-            for transceivers in (got["transceivers"], expected["transceivers"]):
-                for transceiver in transceivers.values():
+        self._note_refused()
+        for transceivers in (got["transceivers"], expected["transceivers"]):
+            for number, transceiver in transceivers.items():
+                if self.has_media:
                     transceiver.pop("muted", None)
+                if number in self._refused:
+                    transceiver.pop("transport", None)
         got["streams"] = {name: sorted(got["streams"][name]) for name in sorted(got["streams"])}
         for key, value in expected.items():
             if key == "transceivers":
