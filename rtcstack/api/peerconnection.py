@@ -330,9 +330,15 @@ class RTCPeerConnection(Resident, EventTarget):
             InvalidModificationError: what must not change would.
             TypeError, SyntaxError, InvalidAccessError: see `RTCConfiguration`.
         """
+        try:
+            new = validated(configuration)
+        except TypeError:
+            raise  # what is no RTCConfiguration is none in any state (Web IDL)
+        except Exception:
+            if not self._home.is_closed:
+                raise
         if self._home.is_closed:
             raise InvalidStateError("setConfiguration on a connection that is closed")
-        new = validated(configuration)
         described = self._connection.negotiation.local_description is not None
         check_modification(self._configuration, new, described=described)
         new.certificates = self._configuration.certificates

@@ -257,11 +257,14 @@ class Negotiator:
             for transceiver in self._transceivers.all:
                 transceiver.sender.settle()
             if self._credentials_to_replace and new.stable is not old.stable:
-                self._credentials_to_replace &= {
+                # all or none: some that are used no more may come again, with a transport that is new
+                used = {
                     (t.local.ice_ufrag, t.local.ice_pwd)
                     for t in new.session.transports
                     if t.local is not None
                 }
+                if self._credentials_to_replace.isdisjoint(used):
+                    self._credentials_to_replace = frozenset()
         if plan.description.type is not SdpType.ROLLBACK:
             happened += self._tracks.described(plan.side, plan.description.type, new.session.sections)
         elif old.state is SignalingState.HAVE_REMOTE_OFFER:

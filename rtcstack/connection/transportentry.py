@@ -278,7 +278,8 @@ class TransportEntry:
         if local is not None and (local.ice_ufrag, local.ice_pwd) == self.restart_credentials:
             self.restart_credentials = None
             self.remote_candidates = []
-            self._stale_remote_ufrag = ice.remote_ufrag
+            if ice.remote_ufrag is not None:  # else a restart takes the place of one that was not answered
+                self._stale_remote_ufrag = ice.remote_ufrag
             ice.configure(self._owner.config.ice)
             ice.restart(local.ice_ufrag, local.ice_pwd)
         elif local is not None and local.ice_ufrag != ice.ufrag:

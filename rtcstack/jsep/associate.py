@@ -85,11 +85,10 @@ def associate_remote_offer(description: Description, before: Session, intents: I
     assert description.parsed is not None
     media_sections = description.parsed.media
     kept = {each.transceiver for each in before.sections if each.transceiver is not None}
-    waiting = [
+    candidates = [
         each
         for each in intents.transceivers
-        if (each.created_by_add_track or each.fits_any_offer)
-        and not (each.stopped or each.stopping or each.key in kept)
+        if (each.created_by_add_track or each.fits_any_offer) and not (each.stopped or each.stopping)
     ]
     taken = {media.mid for media in media_sections} | {each.mid for each in before.sections}
     sections: list[Section] = []
@@ -109,10 +108,16 @@ def associate_remote_offer(description: Description, before: Session, intents: I
         if old is not None and (same or (old.mid == mid and rejected)):
             sections.append(replace(old, rejected=rejected, protocol=media.protocol, kind=media.kind))
             continue
+        if old is not None and old.transceiver is not None:
+            # whose section is recycled is free from now on: the next may be its own
+            kept.discard(old.transceiver)
         key: int | None = None
         if media.kind in ("audio", "video") and not rejected:
+            waiting = [each for each in candidates if each.key not in kept]
             key = _take(waiting, media.kind, receives=media.direction.recv)
-            if key is None:
+            if key is not None:
+                kept.add(key)
+            else:
                 key, next_key = next_key, next_key + 1
                 created.append((key, mid, media.kind))
         sections.append(Section(index, mid, media.kind, media.protocol, key, rejected))

@@ -96,9 +96,10 @@ def transport_keys(
 ) -> dict[str, str]:
     """The key of the transport of each section that is in use, once an answer has grouped them.
 
-    A bundle keeps the transport of its tagged section, else of any member that has one; a new
-    one is named by the mid of its tagged section. Transports outlive the section they were made
-    for, so a section that leaves cannot take along the one that others use.
+    A bundle keeps the transport of its tagged section, else of any member that has one, else the one that
+    the offer put a new member on; a new one is named by the mid of its tagged section. Transports outlive
+    the section they were made for, so a section that leaves, or is rejected, cannot take along the one that
+    others use.
 
     Args:
         sections: the ones in use.
@@ -106,12 +107,17 @@ def transport_keys(
         before: the session as the offer left it.
     """
     keys: dict[str, str] = {}
+    sections = tuple(sections)
+    # of what the offer keeps and the answer refuses; what the offer itself ends takes its transport along
+    free = {each.transport for each in before.sections if not each.rejected}
+    free -= {each.transport for each in sections}
     for section in sections:
         members = groups.get(section.mid, (section.mid,))
         tag = members[0]
         if tag not in keys:
-            known = (before.section(mid) for mid in members)
-            inherited = (each.transport for each in known if each is not None and each.transport is not None)
+            known = [each for mid in members if (each := before.section(mid)) is not None]
+            inherited = [each.transport for each in known if each.transport is not None]
+            inherited += [p for each in known if (p := each.proposed_transport) in free and p is not None]
             taken = set(keys.values())
             key = next((each for each in inherited if each not in taken), None)
             taken.update(each.key for each in before.transports)

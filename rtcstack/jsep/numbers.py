@@ -6,8 +6,9 @@ Spec: RFC 9143, sections 9.1 and 9.2; RFC 3264, section 8.3.2; RFC 8285, section
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from rtcstack.jsep.codecs import same_codec
 from rtcstack.jsep.session import Codec, HeaderExtension
@@ -35,13 +36,22 @@ _TWO_BYTE_IDS = range(16, 256)
 
 
 class PayloadTypes:
-    """Hands out payload types for the sections of one offer."""
+    """Hands out payload types for the sections of one offer.
 
-    __slots__ = ("_last", "_meaning")
+    A number keeps its meaning. Only where all are used up, those give way that nothing is sent or received
+    with: a peer may have spent them on formats that nobody knows.
 
-    def __init__(self, formats: Iterable[Codec]) -> None:
-        """Args: formats: what the session has given numbers to."""
+    Args:
+        formats: what the session has given numbers to.
+        agreed: numbers of what may be sent or received now.
+    """
+
+    __slots__ = ("_agreed", "_given", "_last", "_meaning")
+
+    def __init__(self, formats: Iterable[Codec], agreed: Collection[int] = ()) -> None:
         self._meaning: dict[int, Codec] = {codec.payload_type: codec for codec in formats}
+        self._agreed = agreed
+        self._given: set[int] = set()  # in this offer
         self._last: tuple[Sequence[Codec], tuple[Codec, ...]] | None = None
 
     def assign(self, codecs: Sequence[Codec], used: Sequence[Codec] = ()) -> tuple[Codec, ...]:
@@ -64,6 +74,7 @@ class PayloadTypes:
             if number is not None:
                 numbers[codec.payload_type] = number
                 given[place] = taken[number] = self._meaning[number] = replace(wanted, payload_type=number)
+                self._given.add(number)
         result = tuple(given[place] for place in sorted(given))
         if not used:
             self._last = codecs, result
@@ -74,8 +85,10 @@ class PayloadTypes:
             for each in known:
                 if each.payload_type not in taken and _same_meaning(each, codec):
                     return each.payload_type
-        candidates: Iterator[int] = iter((codec.payload_type, *_DYNAMIC))
-        return next((each for each in candidates if each not in self._meaning and each not in taken), None)
+        candidates = (codec.payload_type, *_DYNAMIC)
+        free = (each for each in candidates if each not in self._meaning and each not in taken)
+        idle = (each for each in candidates if each not in self._agreed and each not in self._given)
+        return next(chain(free, idle), None)
 
 
 def _depends(codec: Codec) -> bool:

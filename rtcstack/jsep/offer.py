@@ -81,7 +81,8 @@ def create_offer(
     latest = None if negotiation.local_description is None else negotiation.local_description.parsed
     we_offered = negotiation.current_local is not None and negotiation.current_local.type is SdpType.OFFER
     plan = _Plan(slots, before, stable, intents)
-    payload_types = PayloadTypes(before.formats)
+    agreed = {c.payload_type for each in before.sections for c in (*each.send_codecs, *each.receive_codecs)}
+    payload_types = PayloadTypes(before.formats, agreed)
     numbers = ExtensionNumbers(before.extensions, allow_two_byte=True)
     keys = plan.transport_keys()
     local = {key: transports(key) for key in keys.values()}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import cast
 
 from rtcstack.refusals import Refusals
+from rtcstack.rtp.arriving import ArrivingSound
 from rtcstack.rtp.audio import AudioJitterBuffer
 from rtcstack.rtp.capture import HeaderReader
 from rtcstack.rtp.correction import PARITY_WAIT_S, Correction
@@ -87,6 +88,7 @@ class ReceiveStream:
     """
 
     __slots__ = (
+        "_arriving",
         "_codecs",
         "_early",
         "_frame_made",
@@ -187,6 +189,7 @@ class ReceiveStream:
         self._restarts = 0
         self._last_timestamp = -1
         self._early: set[int] | None = None
+        self._arriving = ArrivingSound(self.refusals)
         self._reader = HeaderReader(extension_ids, codec.clock_rate)
         self.correction = Correction(self.refusals)
         self._codecs: dict[int, ReceiveCodec] = {}
@@ -379,6 +382,7 @@ class ReceiveStream:
             self.nack.clear()
             self._early = None
             self.correction.clear()
+            self._arriving.reset()
             if self.assembler is not None:
                 self.assembler.reset(now)
             return True
@@ -455,16 +459,12 @@ class ReceiveStream:
 
     def _pass_on(self, packet: RtpPacket, codec: ReceiveCodec, now: float) -> None:
         """Audio frames as they arrive."""
-        if codec.depacketizer is None or not packet.payload_bytes:
+        depacketizer = self._sound_in.get(codec.payload_type)
+        if depacketizer is None or not packet.payload_bytes:
             return
-        frame = EncodedFrame(packet.payload, packet.timestamp, packet.payload_type, self.ssrc, now)
-        frame.mid, frame.rid = self.section.mid, self.rid
-        frame.marker = packet.marker
-        frame.sequence_number = packet.index
-        frame.first_received_at = now
-        frame.retransmitted = packet.retransmitted
-        self._reader.describe(frame, packet, packet)
-        self._emit(frame)
+        for frame in self._arriving.frames(packet, depacketizer, self._reader, now):
+            frame.mid, frame.rid = self.section.mid, self.rid
+            self._emit(frame)
 
     def _emit(self, frame: EncodedFrame) -> None:
         self._frame_made(self, frame)

@@ -15,6 +15,7 @@ from rtcstack import (
     IceSettings,
     InvalidAccessError,
     InvalidModificationError,
+    InvalidStateError,
     NotSupportedError,
     RTCCertificate,
     RTCConfiguration,
@@ -281,3 +282,13 @@ def test_an_empty_username_is_not_a_missing_one() -> None:
             RTCPeerConnection({"iceServers": [given]})
     with pytest.raises(TypeError, match="iceServers"):
         RTCPeerConnection({"iceServers": None})
+
+
+async def test_a_closed_connection_refuses_what_is_no_configuration_as_a_type_error() -> None:
+    async with pair() as (a, _):
+        await a.close()
+        for given in (RTCConfiguration(), RTCConfiguration(iceServers=[{"urls": "no:url"}])):
+            with pytest.raises(InvalidStateError):
+                a.setConfiguration(given)
+        with pytest.raises(TypeError):
+            a.setConfiguration(RTCConfiguration(targetLatency="middling"))

@@ -34,6 +34,7 @@ from tests.conformance.media import (
     receiver,
     until_true,
 )
+from tests.scenarios.media import Speech, Taken
 from tests.support.insides import inbound_of, outbound_of
 
 
@@ -226,3 +227,25 @@ async def test_encoded_frames_of_another_codec_are_told_and_dropped() -> None:
         source.push_encoded(EncodedMedia("audio/G722", bytes(160), 0, Fraction(1, 8000)))
         event = await told
         assert "G722" in str(event.error)
+
+
+async def test_encoded_sound_comes_out_of_red() -> None:
+    async with pair() as (a, b):
+        speech = Speech()
+        a.addTrack(speech.start())
+        known = RTCRtpSender.getCapabilities("audio")
+        assert known is not None
+        chosen = [each for each in known.codecs if each.mimeType in ("audio/red", "audio/opus")]
+        a.getTransceivers()[0].setCodecPreferences(
+            sorted(chosen, key=lambda each: each.mimeType, reverse=True)
+        )
+        await connected(a, b)
+        taken = Taken(receiver(b, "audio").encodedTrack)
+        await until_true(lambda: len(taken.numbers) >= 30)
+        stats = await receiver(b, "audio").getStats()
+        (inbound,) = stats.of_type("inbound-rtp")
+        assert stats[inbound["codecId"]]["mimeType"] == "audio/red"
+        assert taken.broken == 0
+        assert taken.numbers == list(range(taken.numbers[0], taken.numbers[-1] + 1))
+        taken.stop()
+        speech.stop()

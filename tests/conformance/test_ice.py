@@ -212,6 +212,32 @@ async def test_a_restart_that_is_rolled_back() -> None:
         assert (await happens(theirs, "message")).data == "still here"
 
 
+async def test_a_restart_takes_the_place_of_one_that_was_not_answered() -> None:
+    async with pair() as (a, b):
+        mine, theirs = await open_channels(a, b)
+        assert a.sctp is not None
+        ice = a.sctp.transport.iceTransport
+        for pc in (a, b):
+            pc.remove_all_listeners("icecandidate")  # they stand in the descriptions
+        for _ in range(2):
+            a.restartIce()
+            await a.setLocalDescription()
+            await asyncio.sleep(0.05)
+        assert a.localDescription is not None
+        await b.setRemoteDescription(a.localDescription)
+        await b.setLocalDescription()
+        await asyncio.sleep(0.05)
+        assert b.localDescription is not None
+        changed = asyncio.ensure_future(happens(ice, "selectedcandidatepairchange"))
+        await asyncio.sleep(0)
+        await a.setRemoteDescription(b.localDescription)
+        await changed
+        await asyncio.sleep(30)
+        assert [a.connectionState, b.connectionState] == ["connected", "connected"]
+        mine.send("still here")
+        assert (await happens(theirs, "message")).data == "still here"
+
+
 async def test_relay_policy_without_a_relay_gathers_nothing() -> None:
     async with pair(RTCConfiguration(iceTransportPolicy="relay")) as (a, _):
         a.createDataChannel("x")

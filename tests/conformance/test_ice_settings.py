@@ -73,6 +73,27 @@ async def test_a_lite_server(lite_offers: bool) -> None:
         assert full.sctp.transport.iceTransport.role == "controlling"
 
 
+@pytest.mark.needs(IceFeature.LITE)
+async def test_a_lite_server_whose_answer_comes_late_was_nominated_before() -> None:
+    settings = Settings(ice=IceSettings(lite=True))
+    async with pair(RTCConfiguration(settings=settings), RTCConfiguration()) as (lite, full):
+        for pc in (lite, full):
+            pc.remove_all_listeners("icecandidate")  # they stand in the descriptions
+        channel = lite.createDataChannel("x")
+        await lite.setLocalDescription()
+        await asyncio.sleep(0.05)
+        assert lite.localDescription is not None
+        await full.setRemoteDescription(lite.localDescription)
+        await full.setLocalDescription()
+        await asyncio.sleep(5)
+        assert full.iceConnectionState == "completed"
+        assert full.localDescription is not None
+        opened = asyncio.ensure_future(happens(channel, "open"))
+        await asyncio.sleep(0)
+        await lite.setRemoteDescription(full.localDescription)
+        await opened
+
+
 @pytest.mark.needs(IceFeature.ADDRESS_RULES)
 async def test_rules_reach_the_description() -> None:
     rules = (AddressRule(external=("203.0.113.7",), protocols=("udp4",)),)

@@ -2,7 +2,7 @@
 
 The model is `tests/support/model`: webrtc-pc's algorithms, executable. ``WALKS`` in the environment says how
 many walks there are (`make properties`: thousands); a seed that failed is run again by
-``python -m tests.properties.test_walks SEED [wild]``.
+``python -m tests.properties.test_walks SEED [KIND]``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ HONEST = int(os.environ.get("WALKS", "120"))
 WILD = 3 * HONEST
 """Walks in which whatever was ever described is set anywhere, as anything. They are much shorter."""
 
+MEDIA = HONEST // 4
+"""Walks of each kind with media, which cost more."""
+
+MEDIA_CHUNK = 10
+
 CHUNK = 20
 
 BEGIN = int(os.environ.get("WALKS_FROM", "0"))
@@ -34,8 +39,26 @@ def test_connections_do_as_the_model_and_agree_in_the_end(first: int) -> None:
 @pytest.mark.parametrize("first", range(BEGIN, BEGIN + WILD, 3 * CHUNK))
 def test_connections_do_as_the_model_whatever_is_described(first: int) -> None:
     for seed in range(first, first + 3 * CHUNK):
-        walk(seed, honest=False)
+        walk(seed, "wild")
+
+
+@pytest.mark.parametrize("kind", ["media", "codecs", "lite"])
+@pytest.mark.parametrize("first", range(BEGIN, BEGIN + MEDIA, MEDIA_CHUNK))
+def test_what_is_negotiated_is_what_arrives(first: int, kind: str) -> None:
+    for seed in range(first, first + MEDIA_CHUNK):
+        walk(seed, kind)
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind"),
+    [
+        (2002, "codecs"),  # a section that an answer has refused comes back, and is rolled back
+        (2052, "codecs"),  # credentials that a restart is to replace come again, with a new transport
+    ],
+)
+def test_seeds_that_failed(seed: int, kind: str) -> None:
+    walk(seed, kind)
 
 
 if __name__ == "__main__":
-    walk(int(sys.argv[1]), honest="wild" not in sys.argv)
+    walk(int(sys.argv[1]), *sys.argv[2:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtcstack.errors import ParseError
 from rtcstack.ice.engine.checklist import Checklist
@@ -284,9 +284,15 @@ class Generation:
     # -- the peer's checks ------------------------------------------------------------------------
 
     def hold_early(self, path: Path, remote: Address, request: Request) -> None:
-        """Keep a check until the answer of whoever sends it is known."""
-        if len(self._early) < MAX_EARLY_CHECKS or (path.id, remote) in self._early:
-            self._early[path.id, remote] = _EarlyCheck(path, remote, request)
+        """Keep a check until the answer of whoever sends it is known, and that there was a nomination among
+        those before it: it is not made again."""
+        before = self._early.get((path.id, remote))
+        if before is None and len(self._early) >= MAX_EARLY_CHECKS:
+            return
+        if before is not None and before.request.use_candidate and before.request.ufrag == request.ufrag:
+            nomination = max(before.request.nomination, request.nomination)
+            request = replace(request, use_candidate=True, nomination=nomination)
+        self._early[path.id, remote] = _EarlyCheck(path, remote, request)
 
     def on_request(self, path: Path, remote_address: Address, request: Request, now: float) -> None:
         """An authentic check has come and was answered (RFC 8445, sections 7.3.1.3 to 7.3.1.5)."""

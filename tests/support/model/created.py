@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.support.model.errors import DivergenceError
 from tests.support.model.slots import Slots
-from tests.support.model.text import SEND, Media, Text, intersect, reverse
+from tests.support.model.text import AUXILIARY, SEND, Media, Text, intersect, reverse
 from tests.support.model.transceiver import Transceiver
 
 __all__ = ["check_answer", "check_offer"]
@@ -102,12 +102,35 @@ def _check_section(media: Media, transceiver: Transceiver, direction: str, text:
     else:
         _expect(not media.msids, f"section {media.mid} has msids", text)
     if transceiver.preferences:
-        places = [_place(transceiver.preferences, codec) for codec in media.codecs]
-        _expect(None not in places, f"section {media.mid} has codecs beside the preferred ones", text)
+        beside = set(media.codecs) - set(transceiver.preferences)
+        _expect(not beside, f"section {media.mid} has codecs beside the preferred ones: {beside}", text)
+        wanted = [each for each in _preferred(transceiver) if each in media.media_codecs]
+        _expect(media.media_codecs == wanted, f"section {media.mid} has not the order {wanted}", text)
 
 
-def _place(preferences: list[str], codec: str) -> int | None:
-    return preferences.index(codec) if codec in preferences else None
+def _preferred(transceiver: Transceiver) -> list[str]:
+    """The codecs that are preferred and carry media, in order."""
+    names = [each for each in transceiver.preferences if each.split("/")[0] not in AUXILIARY]
+    return list(dict.fromkeys(names))
+
+
+def _common(slots: Slots, offered: Media, transceiver: Transceiver) -> list[str]:
+    """The codecs of an answer: what is offered and known, in the order of the preferences or the offer."""
+    wanted = _preferred(transceiver)
+    known = [each for each in offered.media_codecs if each in slots.known_codecs]
+    return [each for each in wanted if each in known] if wanted else known
+
+
+def _check_rejected(slots: Slots, offer: Text, offered: Media, text: Text) -> None:
+    """5.3.1: what may have a section rejected."""
+    transceiver = slots.of_mid(offered.mid)
+    if offered.rejected or transceiver is None or transceiver.stopping or transceiver.stopped:
+        return
+    if not _common(slots, offered, transceiver):
+        return
+    group = next((each for each in offer.bundle if offered.mid in each), [])
+    tag = text.of_mid(group[0]) if group else None
+    _expect(tag is not None and tag.rejected, f"section {offered.mid} is rejected for no reason", text)
 
 
 def check_answer(slots: Slots, text: Text) -> None:
@@ -119,7 +142,10 @@ def check_answer(slots: Slots, text: Text) -> None:
         _expect((media.mid, media.kind) == (offered.mid, offered.kind), "a section is another one", text)
         if offered.rejected:
             _expect(media.rejected, f"section {media.mid} was rejected by the offer", text)
-        if media.rejected or media.kind == "application":
+        if media.kind == "application":
+            continue
+        if media.rejected:
+            _check_rejected(slots, offer, offered, text)
             continue
         transceiver = slots.of_mid(media.mid)
         _expect(transceiver is not None, f"section {media.mid} has no transceiver", text)
@@ -130,7 +156,11 @@ def check_answer(slots: Slots, text: Text) -> None:
         configured = [each.rid for each in transceiver.encodings] if len(transceiver.encodings) > 1 else []
         sent = [rid for rid in offered.recv_rids if rid in configured] if direction in SEND else []
         _expect(media.send_rids == sent, f"section {media.mid} has not the layers {sent}", text)
-        rejects = transceiver.stopped
-        _expect(not rejects, f"section {media.mid} has a stopped transceiver", text)
+        _expect(not transceiver.stopped, f"section {media.mid} has a stopped transceiver", text)
+        common = _common(slots, offered, transceiver)
+        _expect(sorted(media.media_codecs) == sorted(common), f"section {media.mid} has not {common}", text)
+        # Departure: what a track is encoded with already comes first.
+        if transceiver.track is None or transceiver.preferences:
+            _expect(media.media_codecs == common, f"section {media.mid} has not the order {common}", text)
     for each in text.bundle:
         _expect(any(set(each) <= set(group) for group in offer.bundle), "more is bundled than offered", text)

@@ -22,11 +22,17 @@ def is_negotiation_needed(slots: Slots) -> bool:
     if slots.credentials_to_replace:
         return True
     # 3. and 4.
-    description = slots.current_local
-    if slots.has_created_channels and (description is None or description[1].data is None):
+    if slots.has_created_channels and not _has_data(slots):
         return True
     # 5.
     return any(_is_needed(slots, each) for each in slots.transceivers)
+
+
+def _has_data(slots: Slots) -> bool:
+    """Departure: a section for data that was rejected has not been negotiated."""
+    descriptions = slots.current_local, slots.current_remote
+    data = [None if each is None else each[1].data for each in descriptions]
+    return all(each is not None and not each.rejected for each in data)
 
 
 def _is_needed(slots: Slots, transceiver: Transceiver) -> bool:

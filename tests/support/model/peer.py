@@ -386,12 +386,8 @@ class Peer:
     def restart_ice(self) -> None:
         """restartIce."""
         slots = self.slots
-        slots.credentials_to_replace = {
-            each
-            for described in (slots.current_local, slots.pending_local)
-            if described is not None
-            for each in described[1].credentials
-        }
+        pending = set() if slots.pending_local is None else slots.pending_local[1].credentials
+        slots.credentials_to_replace = slots.used_credentials | pending
         self.update_needed()
 
     def create_channel(self, label: str, negotiated_id: int | None) -> Channel:

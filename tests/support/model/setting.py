@@ -54,6 +54,7 @@ class Setting:
         """
         slots = self.slots
         before = slots.signaling_state
+        earlier = slots.current_local if slots.pending_local is None else slots.pending_local
         if self.kind == "offer" and before == "stable":
             self._note_stable()
         self._set_slots()
@@ -67,12 +68,17 @@ class Setting:
         if self.kind == "rollback":
             self._roll_back(before)
         else:
-            for media in self.text.media:
+            before_media = [] if earlier is None else earlier[1].media
+            for index, media in enumerate(self.text.media):
+                if self.kind == "offer" and index < len(before_media):
+                    self._disassociate(before_media[index], media)
                 if self.remote:
                     self._remote_media(media)
                 elif media.kind in ("audio", "video"):
                     self._local_media(media)
         if self.kind == "answer":
+            for each in slots.transceivers:
+                each.lost_section = None
             self._remove_stopped()
         return slots.signaling_state != before
 
@@ -132,8 +138,7 @@ class Setting:
                 slots.pending_local = slots.pending_remote = None
                 slots.last_created_offer = slots.last_created_answer = ""
                 slots.signaling_state = "stable"
-                assert slots.current_local is not None
-                if not slots.credentials_to_replace & slots.current_local[1].credentials:
+                if not slots.credentials_to_replace & slots.used_credentials:
                     slots.credentials_to_replace = set()
 
     def _negotiate_dtls_role(self, data: Media) -> None:
@@ -163,7 +168,10 @@ class Setting:
             transceiver.has_transport = not media.rejected
         if transceiver.stopped:
             return
+        # Departure: what an answer has refused gets one again with the offer that brings it back.
+        transceiver.has_transport = transceiver.has_transport or (self.kind == "offer" and not media.rejected)
         direction = media.direction
+        transceiver.receptive = direction in RECV
         if self.is_answer:
             if len(transceiver.encodings) > 1 and self._offered(media.mid).recv_rids:
                 _narrow(transceiver, media.send_rids)
@@ -209,6 +217,20 @@ class Setting:
         transceiver.is_rejected = rejected
         if rejected and not transceiver.stopped:
             self.stop(transceiver)
+
+    def _disassociate(self, old: Media, media: Media) -> None:
+        """RFC 9429, section 5.10: a section that is recycled is nobody's any more.
+
+        Departure: who had it is without current direction and transport, as what never had one.
+        """
+        transceiver = self.slots.of_mid(old.mid) if old.mid != media.mid else None
+        if transceiver is None:
+            return
+        transceiver.lost_section = transceiver.mid, transceiver.current_direction
+        transceiver.jsep_mid = None
+        if not transceiver.stopped:
+            transceiver.mid = transceiver.current_direction = None
+            transceiver.has_transport = False
 
     def _find(self, media: Media) -> Transceiver | None:
         """RFC 9429, section 5.10: what is associated, or may be."""
@@ -272,8 +294,10 @@ class Setting:
         self._set_remote_streams(transceiver, msids, self.add_list)
         if (direction in RECV and transceiver.fired_direction not in RECV) or len(self.add_list) > added:
             self.track_events.append((transceiver, tuple(transceiver.remote_streams)))
-        if direction in ("sendonly", "inactive") and transceiver.fired_direction in RECV:
-            self._process_removal(transceiver)
+        if direction in ("sendonly", "inactive"):
+            transceiver.receptive = False
+            if transceiver.fired_direction in RECV:
+                self._process_removal(transceiver)
         transceiver.fired_direction = direction
 
     def _process_removal(self, transceiver: Transceiver) -> None:
@@ -297,6 +321,11 @@ class Setting:
                 each.jsep_mid = each.mid = None
             each.has_transport = each.last_stable_has_transport
             each.is_rejected = False
+            if each.lost_section is not None:
+                # Departure: it has its section again, as before; the transport is closed for good.
+                each.mid, each.current_direction = each.lost_section
+                each.jsep_mid, each.lost_section = each.mid, None
+                each.has_transport = each.has_transport and each.stopped
             if each.last_stable_ridless is not None and any(e.rid is not None for e in each.encodings):
                 each.encodings = list(each.last_stable_ridless)
             if before == "have-remote-offer":

@@ -39,6 +39,8 @@ class Slots:
     """What a connection is."""
 
     is_closed: bool = False
+    known_codecs: frozenset[str] = frozenset()
+    """What the implementation can send and receive: names, clock rates and channels, in lower case."""
     needed: bool = False
     """[[NegotiationNeeded]]"""
     signaling_state: str = "stable"
@@ -78,6 +80,21 @@ class Slots:
     def remote(self) -> Described | None:
         """remoteDescription."""
         return self.pending_remote or self.current_remote
+
+    @property
+    def used_credentials(self) -> set[tuple[str | None, str | None]]:
+        """ICE credentials in the current local description.
+
+        Departure: not those of what the peer's answer rejects; nothing uses them, so nothing replaces them.
+        """
+        if self.current_local is None or self.current_remote is None:
+            return set()
+        dead = {each.mid for each in self.current_remote[1].media if each.rejected}
+        return {
+            (each.ufrag, each.pwd)
+            for each in self.current_local[1].media
+            if each.mid not in dead and not each.rejected and each.ufrag is not None
+        }
 
     @property
     def can_trickle(self) -> bool | None:

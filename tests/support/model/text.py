@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["RECV", "SEND", "Media", "Text", "intersect", "reverse"]
+__all__ = ["AUXILIARY", "RECV", "SEND", "Media", "Text", "intersect", "reverse"]
 
 SEND = {"sendrecv", "sendonly"}
 RECV = {"sendrecv", "recvonly"}
+
+AUXILIARY = {"rtx", "red", "ulpfec", "flexfec-03", "cn", "telephone-event"}
+"""Formats that go with others, and carry no media by themselves."""
 
 _REVERSED = {"sendonly": "recvonly", "recvonly": "sendonly"}
 
@@ -39,7 +42,10 @@ class Media:
     ufrag: str | None = None
     pwd: str | None = None
     setup: str | None = None
-    codecs: list[str] = field(default_factory=list)
+    formats: list[str] = field(default_factory=list)
+    """Payload types, in the order of the m= line."""
+    named: dict[str, str] = field(default_factory=dict)
+    """What a=rtpmap says of them."""
     send_rids: list[str] = field(default_factory=list)
     """Of a=simulcast; the first of alternatives."""
     recv_rids: list[str] = field(default_factory=list)
@@ -48,6 +54,17 @@ class Media:
     @property
     def rejected(self) -> bool:
         return self.port == 0 and not self.bundle_only
+
+    @property
+    def codecs(self) -> list[str]:
+        """Names, clock rates and channels of the formats, in their order."""
+        return [self.named[each] for each in self.formats if each in self.named]
+
+    @property
+    def media_codecs(self) -> list[str]:
+        """Likewise of those that carry media by themselves, each once, whatever its parameters."""
+        names = [each for each in self.codecs if each.split("/")[0] not in AUXILIARY]
+        return list(dict.fromkeys(names))
 
     @property
     def streams(self) -> list[str]:
@@ -72,7 +89,8 @@ class Media:
             case "setup":
                 self.setup = value
             case "rtpmap":
-                self.codecs.append(value.split(" ", 1)[1].lower())
+                number, name = value.split(" ", 1)
+                self.named[number] = name.lower()
             case "simulcast":
                 words = value.split(" ")
                 for way, streams in zip(words[::2], words[1::2], strict=True):
@@ -102,8 +120,8 @@ class Text:
         self.is_lite = False
         for line in sdp.splitlines():
             if line.startswith("m="):
-                kind, port, protocol = line[2:].split(" ")[:3]
-                self.media.append(Media(kind, int(port.split("/")[0]), protocol))
+                kind, port, protocol, *formats = line[2:].split(" ")
+                self.media.append(Media(kind, int(port.split("/")[0]), protocol, formats=formats))
             elif line.startswith("a="):
                 name, _, value = line[2:].partition(":")
                 if name == "ice-options" and "trickle" in value.split(" "):

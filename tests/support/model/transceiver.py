@@ -42,6 +42,8 @@ class Transceiver:
     """Whether [[CurrentDirection]] has ever had a value with "send"."""
     mid: str | None = None
     jsep_mid: str | None = None
+    lost_section: tuple[str | None, str | None] | None = None
+    """Its mid and [[CurrentDirection]] before a pending offer has recycled its section."""
     was_associated: bool = False
     """Whether it had a media description before the pending description was set."""
     made_by_pending: bool = False
@@ -57,6 +59,8 @@ class Transceiver:
     last_stable_has_transport: bool = False
     is_rejected: bool = False
     """Whether the remote description that is set rejects its section."""
+    receptive: bool = False
+    """[[Receptive]]: whether what arrives unmutes the track."""
     muted: bool = True
     ended: bool = False
     number: int = 0

@@ -40,7 +40,7 @@ def _mirror(a: Both, b: Both) -> None:
         return {
             each.mid: (each.kind, each.currentDirection and str(each.currentDirection.value))
             for each in side.pc.getTransceivers()
-            if each.mid is not None and each.currentDirection is not None
+            if each.mid is not None and each.currentDirection is not None and not _is_rejected(side, each.mid)
         }
 
     mine = shown(a)
@@ -52,10 +52,22 @@ def _mirror(a: Both, b: Both) -> None:
             raise DivergenceError(f"{side.name} is not stable")
 
 
+def _is_rejected(side: Both, mid: str) -> bool:
+    """Whether the answer rejects a section: the offerer's transceiver is gone, the answerer's is not."""
+    current = side.model.slots.current_local, side.model.slots.current_remote
+    return any((media := each[1].of_mid(mid)) is not None and media.rejected for each in current if each)
+
+
 async def _flows(a: Both, b: Both) -> None:
     """Transports connect, and channels open at both ends."""
     with_transport = [
-        side for side in (a, b) if any(t.sender.transport for t in side.pc.getTransceivers()) or side.pc.sctp
+        side
+        for side in (a, b)
+        if side.pc.sctp
+        or any(
+            t.sender.transport and t.mid is not None and not _is_rejected(side, t.mid)
+            for t in side.pc.getTransceivers()
+        )
     ]
     if not with_transport:
         return
@@ -63,6 +75,10 @@ async def _flows(a: Both, b: Both) -> None:
     roles = {_role(side) for side in (a, b)}
     if roles != {"controlling", "controlled"}:
         raise DivergenceError(f"ICE roles are {roles}")
+    for side in (a, b):
+        # RFC 8445, section 6.1.1: a lite agent whose peer is none is controlled, whoever offers
+        if side.is_lite and _role(side) != "controlled":
+            raise DivergenceError(f"{side.name} is an ICE lite agent, and controlling")
     for side, other in ((a, b), (b, a)):
         if side.pc.iceGatheringState != "complete":
             raise DivergenceError(f"{side.name} is still gathering")

@@ -6,15 +6,28 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rtcstack import RTCPeerConnection
+from rtcstack import RTCPeerConnection, RTCRtpReceiver
 from tests.support.model.errors import DivergenceError, RefusedError
 from tests.support.model.peer import Peer
 from tests.support.model.slots import Channel
 from tests.support.model.tasks import Operation, Step
+from tests.support.model.text import RECV
 from tests.support.model.transceiver import Transceiver
 from tests.support.walk.watched import Call, Watched, error_name
 
 __all__ = ["Both"]
+
+
+def known_codecs() -> frozenset[str]:
+    """What can be received; all of it can be sent, too."""
+    found: set[str] = set()
+    for kind in ("audio", "video"):
+        known = RTCRtpReceiver.getCapabilities(kind)
+        assert known is not None
+        for each in known.codecs:
+            channels = f"/{each.channels}" if (each.channels or 1) > 1 else ""
+            found.add(f"{each.mimeType.split('/')[1]}/{each.clockRate}{channels}".lower())
+    return frozenset(found)
 
 
 def shown_model(peer: Peer) -> dict[str, Any]:
@@ -67,14 +80,20 @@ class Both:
         model: its model.
         story: what was called, for whoever reads a failure.
         is_honest: whether it gets the peer's descriptions as they were made.
+        is_lite: whether it is an ICE lite agent.
+        has_media: whether media may arrive, and unmute tracks when it does.
     """
 
     def __init__(self, name: str, pc: RTCPeerConnection, story: list[str]) -> None:
         self.name = name
         self.watched = Watched(pc)
         self.model = Peer()
+        self.model.slots.known_codecs = known_codecs()
         self.story = story
         self.is_honest = True
+        self.is_lite = False
+        self.has_media = False
+        self._refused: set[int] = set()
         self._waiting: list[tuple[str, Call, Operation]] = []
         self._parameters: list[tuple[str, Call, list[str]]] = []
         self.channels: list[tuple[Any, Channel]] = []
@@ -173,11 +192,16 @@ class Both:
         self._waiting.clear()
         self._parameters.clear()
         # when a track ends is told in a task of its own, and setLocalDescription may take one or two
+        got, expected = self.watched.events, self.model.slots.events
+        if self.has_media:
+            # whether a track is muted before a description mutes it is a matter of what has arrived
+            self._check_muted()
+            got = [each for each in got if each[0] != "mute"]
         for is_end in (False, True):
             self._same(
                 "events",
-                [each for each in self.watched.events if (each[0] == "ended") is is_end],
-                [each for each in self.model.slots.events if (each[0] == "ended") is is_end],
+                [each for each in got if (each[0] == "ended") is is_end],
+                [each for each in expected if (each[0] == "ended") is is_end],
             )
         self._same_shown("now", self.watched.shown(), shown_model(self.model))
         for channel, made in self.channels:
@@ -189,9 +213,38 @@ class Both:
             if made.state == "closed" or (made.is_closing and self.pc.sctp is None):
                 self._same("state", str(channel.readyState), "closed")
 
+    def _check_muted(self) -> None:
+        """A track of which a description has said that nothing comes is muted."""
+        for each in self.model.slots.transceivers:
+            track = self.face(each).receiver.track
+            is_told = each.receptive or each.fired_direction in RECV
+            if not each.stopping and not is_told and not track.muted:
+                raise DivergenceError(
+                    f"{self.name}: transceiver {each.number} is {each.fired_direction} and not muted"
+                )
+
+    def _note_refused(self) -> None:
+        """Transceivers that outlive the answer which refused their sections: whether they show a transport
+        that is closed, and whether a rollback gives it back, is not looked at from then on."""
+        slots = self.model.slots
+        described = [each[1] for each in (slots.current_local, slots.current_remote) if each is not None]
+        self._refused |= {
+            each.number
+            for each in slots.transceivers
+            if not each.stopped
+            and any((m := text.of_mid(each.mid)) is not None and m.rejected for text in described)
+        }
+
     def _same_shown(self, when: str, got: Any, expected: Any) -> None:
         if got is None or expected is None:
             return
+        self._note_refused()
+        for transceivers in (got["transceivers"], expected["transceivers"]):
+            for number, transceiver in transceivers.items():
+                if self.has_media:
+                    transceiver.pop("muted", None)
+                if number in self._refused:
+                    transceiver.pop("transport", None)
         got["streams"] = {name: sorted(got["streams"][name]) for name in sorted(got["streams"])}
         for key, value in expected.items():
             if key == "transceivers":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.walk.both import Both
@@ -23,6 +25,8 @@ class Exchange:
         stage: "offered", "delivered" (the other side has set it), "provisional" (it has set a provisional
             answer), "answered" (it has set its answer).
         created: what createOffer or createAnswer gave last, by side and type.
+        carry: what a description becomes on its way.
+        wait_s: how long it waits for its candidates before that.
     """
 
     def __init__(self, sides: tuple[Both, Both], dice: random.Random) -> None:
@@ -31,6 +35,8 @@ class Exchange:
         self.offerer: Both | None = None
         self.stage = ""
         self.created: dict[tuple[str, str], Call] = {}
+        self.carry: Callable[[str], str] = lambda sdp: sdp
+        self.wait_s = 0.0
         self._texts: list[str] = []
 
     def other(self, side: Both) -> Both:
@@ -126,13 +132,18 @@ class Exchange:
                 self.set_local(side)
         await side.settle()
 
+    async def _wait(self) -> None:
+        if self.wait_s:
+            await asyncio.sleep(self.wait_s)
+
     async def deliver(self) -> None:
         """The offer reaches the other side."""
         assert self.offerer is not None
+        await self._wait()
         description = self.offerer.pc.localDescription
         assert description is not None
         side = self.other(self.offerer)
-        self.set_remote(side, "offer", description.sdp)
+        self.set_remote(side, "offer", self.carry(description.sdp))
         await side.settle()
         self.stage = "delivered"
 
@@ -148,9 +159,10 @@ class Exchange:
         await side.settle()
         assert self.offerer is not None
         if kind == "pranswer":
+            await self._wait()
             description = side.pc.localDescription
             assert description is not None
-            self.set_remote(self.offerer, "pranswer", description.sdp)
+            self.set_remote(self.offerer, "pranswer", self.carry(description.sdp))
             await self.offerer.settle()
             self.stage = "provisional"
         else:
@@ -159,9 +171,10 @@ class Exchange:
     async def finish(self) -> None:
         """The answer reaches the offerer."""
         assert self.offerer is not None
+        await self._wait()
         description = self.other(self.offerer).pc.currentLocalDescription
         assert description is not None
-        self.set_remote(self.offerer, "answer", description.sdp)
+        self.set_remote(self.offerer, "answer", self.carry(description.sdp))
         await self.offerer.settle()
         self.offerer, self.stage = None, ""
 

@@ -13,6 +13,7 @@ from rtcstack import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpCodec,
     RTCRtpEncodingParameters,
     RTCRtpReceiver,
 )
@@ -248,18 +249,10 @@ class Moves:
         )
 
     def set_codec_preferences(self) -> None:
-        both, found, dice = self.both, self._transceiver(), self.dice
+        both, found = self.both, self._transceiver()
         if found is None:
             return
-        known = RTCRtpReceiver.getCapabilities(found.kind)
-        assert known is not None
-        codecs = [each for each in known.codecs if dice.random() < 0.7]
-        dice.shuffle(codecs)
-        # both sides always have these, so no section is refused for want of a codec
-        always = "audio/opus" if found.kind == "audio" else "video/VP8"
-        codecs += [each for each in known.codecs if each.mimeType == always and each not in codecs]
-        if dice.random() < 0.2:
-            codecs = []
+        codecs, error = self._preferences(found.kind)
         names = [
             f"{each.mimeType.split('/')[1]}/{each.clockRate}"
             + (f"/{each.channels}" if (each.channels or 1) > 1 else "")
@@ -267,13 +260,38 @@ class Moves:
         ]
 
         def model() -> None:
+            if error is not None:
+                raise RefusedError(error)
             found.preferences = [each.lower() for each in names]
 
         both.call(
-            f"setCodecPreferences({found.number}, {len(codecs)})",
+            f"setCodecPreferences({found.number}, {error or list(dict.fromkeys(names))})",
             lambda: both.face(found).setCodecPreferences(codecs),
             model,
         )
+
+    @staticmethod
+    def _known(kind: str) -> list[RTCRtpCodec]:
+        known = RTCRtpReceiver.getCapabilities(kind)
+        assert known is not None
+        return list(known.codecs)
+
+    @staticmethod
+    def _forms(known: list[RTCRtpCodec], names: list[str]) -> list[RTCRtpCodec]:
+        """All forms of these codecs, in this order: some may be received only."""
+        return [each for name in names for each in known if each.mimeType == name]
+
+    def _preferences(self, kind: str) -> tuple[list[RTCRtpCodec], str | None]:
+        """What is preferred, and the error that it leads to."""
+        dice, known = self.dice, self._known(kind)
+        # both sides always have these, so no section is refused for want of a codec
+        always = "audio/opus" if kind == "audio" else "video/VP8"
+        names = list(dict.fromkeys(each.mimeType for each in known))
+        dice.shuffle(names)
+        codecs = self._forms(known, [each for each in names if each == always or dice.random() < 0.7])
+        if dice.random() < 0.2:
+            codecs = []
+        return codecs, None
 
     # -- the rest ---------------------------------------------------------------------------------
 

@@ -21,7 +21,9 @@ from rtcstack.jsep import (
     TransportChanged,
     TransportRemoved,
 )
+from rtcstack.jsep.defaults import default_capabilities
 from rtcstack.jsep.diff import diff
+from rtcstack.jsep.session import CodecFormat
 from rtcstack.sdp import Direction
 from tests.unit.jsep.peer import Peer, exchange, lines, pair
 from tests.unit.jsep.test_answer import audio, data, sdp, video
@@ -29,6 +31,11 @@ from tests.unit.jsep.test_answer import audio, data, sdp, video
 
 def kinds(peer: Peer) -> list[str]:
     return [type(effect).__name__ for effect in peer.effects]
+
+
+def some_codecs(*mime_types: str) -> tuple[CodecFormat, ...]:
+    known = default_capabilities().of(mime_types[0].partition("/")[0]).receive
+    return tuple(each for each in known if each.mime_type.lower() in mime_types)
 
 
 def refuses(peer: Peer, text: str, message: str, sdp_type: str = "offer") -> None:
@@ -95,6 +102,56 @@ def test_a_recycled_section_gets_a_transceiver_of_its_own() -> None:
     changes = [effect for effect in b.effects if isinstance(effect, SectionChanged)]
     assert [(c.old and c.old.mid, c.new and c.new.mid) for c in changes][:2] == [("0", None), (None, "2")]
     assert b.mids() == ["1", "2"]
+
+
+def test_whose_section_is_recycled_may_take_it_again() -> None:
+    # addTrack made it, and its section was refused, for want of a codec perhaps (RFC 9429, section 5.10)
+    a, b = Peer("a"), Peer("b")
+    a.add("audio", codec_preferences=some_codecs("audio/pcmu"))
+    tracked = b.add_track("audio", codec_preferences=some_codecs("audio/opus"))
+    exchange(a, b)
+    assert b.negotiation.mid_of(tracked) == "0"
+    a.add("audio")
+    offer = a.offer()
+    a.set_local(offer)
+    b.set_remote(offer)
+    assert [each.mid for each in b.sections] == ["1"]
+    assert b.negotiation.mid_of(tracked) == "1"
+    assert len(b.intents.transceivers) == 1
+
+
+def test_a_bundle_goes_on_when_the_section_that_carried_it_is_refused() -> None:
+    # what is new stands on the transport that the offer put it on; the other side goes on with that, too
+    a, b = pair("audio")
+    kept = [each.key for each in b.negotiation.session.transports]
+    a.change(0, codec_preferences=some_codecs("audio/pcmu"))
+    b.change(0, codec_preferences=some_codecs("audio/opus"))
+    a.add("video")
+    a.restart()
+    exchange(a, b)
+    assert [each.rejected for each in b.negotiation.session.sections] == [True, False]
+    assert [each.key for each in b.negotiation.session.transports] == kept
+    for peer, other in ((a, b), (b, a)):
+        (mine,), (theirs,) = peer.negotiation.session.transports, other.negotiation.session.transports
+        assert (mine.remote.ice_ufrag, mine.remote.ice_pwd) == (theirs.local.ice_ufrag, theirs.local.ice_pwd)
+
+
+def test_a_section_that_the_offer_ends_leaves_its_transport_to_nobody() -> None:
+    # what was to join it by an offer that another has replaced comes with a transport of its own
+    a, b = pair("audio")
+    (before,) = a.negotiation.session.transports
+    a.add("video")
+    for _ in range(2):
+        offer = a.offer()
+        a.set_local(offer)
+        b.set_remote(offer)
+        a.stop(0)
+    answer = b.answer()
+    b.set_local(answer)
+    a.set_remote(answer)
+    for peer in (a, b):
+        assert [each.rejected for each in peer.negotiation.session.sections] == [True, False]
+        assert before.key not in [each.key for each in peer.negotiation.session.transports]
 
 
 def test_a_peer_that_rejects_stops_our_transceiver() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from rtcstack.errors import InvalidStateError
 from rtcstack.jsep import BundlePolicy, CodecFormat, HeaderExtension, SendEncoding
 from rtcstack.sdp import Candidate, Direction, SetupRole, parse_session
 from tests.unit.jsep.peer import Peer, exchange, lines, pair
+from tests.unit.jsep.test_answer import carried, sdp
 
 
 def parsed(peer: Peer):  # type: ignore[no-untyped-def]
@@ -522,3 +524,30 @@ def test_an_ice_restart_is_new_credentials() -> None:
     assert new.local.ice_ufrag != old.local.ice_ufrag
     assert new.remote.ice_ufrag != old.remote.ice_ufrag
     assert (new.key, new.dtls_role, new.ice_controlling) == (old.key, old.dtls_role, old.ice_controlling)
+
+
+def test_a_peer_that_uses_up_all_payload_types_leaves_some_for_our_next_section() -> None:
+    unknown = [*range(96, 128), *range(35, 64)]
+    b = Peer("b")
+    media = f"m=audio 9 UDP/TLS/RTP/SAVPF 0 {' '.join(map(str, unknown))}"
+    b.set_remote(
+        sdp(
+            [
+                media,
+                *carried("0", "a=rtcp-mux"),
+                *(f"a=rtpmap:{number} none-{number}/8000" for number in unknown),
+            ]
+        )
+    )
+    b.set_local(b.answer())
+    b.add("video")
+    offer = b.offer()
+    assert offer.parsed is not None
+    first, second = offer.parsed.media
+    assert "0" in first.formats
+    assert not set(first.formats) & set(second.formats)
+    assert len(set(second.formats)) == len(second.formats)
+    for name in ("VP8/90000", "H264/90000", "AV1/90000"):
+        assert re.search(rf"a=rtpmap:({'|'.join(second.formats)}) {name}\r\n", offer.sdp)
+    b.set_local(offer)
+    assert b.offer().parsed.media[1].formats == second.formats
