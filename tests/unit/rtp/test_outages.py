@@ -270,9 +270,9 @@ def test_a_repetition_that_waits_is_not_queued_again() -> None:
     numbers = [p.sequence_number for p in sender.send(5)]
     pacer = sender.session.sending.pacer
     pacer.rate_bps = 1.0
-    pacer._debt_bytes, pacer._updated_at = 1e9, sender.now
     for _ in range(10):
         sender.now += 0.5
+        pacer._debt_bytes, pacer._updated_at = 1e9, sender.now
         assert sender.nack(*numbers) == []
     assert len(pacer) == 5
     pacer.rate_bps = None
