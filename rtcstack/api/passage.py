@@ -57,14 +57,13 @@ class Passage(ABC):
 
     Attributes:
         is_opaque: nothing can be read in frames before they have passed.
-        sends: whether it is a sender's; None while it is nobody's.
+        sends: whether it is, or was, a sender's; None while it has been nobody's.
     """
 
     is_opaque = False
 
     def __init__(self) -> None:
         self.sends: bool | None = None
-        self._is_used = False
         self._counter = 0  # [[lastEnqueuedFrameCounter]]
 
     def attach(
@@ -79,9 +78,8 @@ class Passage(ABC):
         Raises:
             InvalidStateError: it is, or was, in use.
         """
-        if self._is_used:
+        if self.sends is not None:
             raise InvalidStateError("a transform serves one sender or receiver, once")
-        self._is_used = True
         self.sends = sends
         self.attached(sender, receiver)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +28,7 @@ from rtcstack.events import Event, EventTarget, HandlerAttribute
 from rtcstack.media.pipeline.inbound import ReceivedCodec
 from rtcstack.promises import Operation, promise
 from rtcstack.rtp.frames import EncodedFrame
-from rtcstack.sframe import CipherSuite, Opener, Sealer, SFrameError, SFrameFault
+from rtcstack.sframe import MAX_VALUE, CipherSuite, Opener, Sealer, SFrameError, SFrameFault
 
 __all__ = [
     "SFrameCipherSuite",
@@ -41,8 +42,6 @@ __all__ = [
 
 SFrameCipherSuite = CipherSuite
 SFrameTransformErrorEventType = SFrameFault
-
-MAX_KEY_ID = (1 << 64) - 1
 
 _WHOLE = frozenset(("video/vp8", "video/vp9"))
 """Formats that carry any bytes as a frame; others are cut at units that must stay readable."""
@@ -141,7 +140,7 @@ class SFrameKeyManagement(EventTarget):
                 raise TypeError(f"a key is bytes, not {type(key).__name__}")
             if isinstance(keyID, bool) or not isinstance(keyID, int):
                 raise TypeError(f"keyID is an integer, not {type(keyID).__name__}")
-            if not 0 <= keyID <= MAX_KEY_ID:
+            if not 0 <= keyID <= MAX_VALUE:
                 raise ValueError(f"keyID is 0 to 2^64 - 1, not {keyID}")
             base_key = bytes(key)
 
@@ -224,18 +223,14 @@ class _SFramePassage(Passage):
         self._seal = seal
         self._open = open_
         self._receiver: VideoReceiver | None = None
-        self._is_set = False
         self._awaits_key_frame = True
-        self._last = 0
 
     def attached(self, sender: VideoSender | None, receiver: VideoReceiver | None) -> None:
         """See `Passage.attached`."""
         self._receiver = receiver
-        self._is_set = True
 
     def detach(self) -> None:
-        """See `Passage.detach`."""
-        self._is_set = False
+        """Nothing waits in it."""
 
     def on_key_frame_made(self, rid: str | None) -> None:
         """Nobody waits for it."""
@@ -247,10 +242,9 @@ class _SFramePassage(Passage):
             self._miss()
             return
         frame.data = data
-        taken = taken_out(frame, self, self._last) if self._is_set else None
+        taken = taken_out(frame, self, 0)
         if taken is not None:
-            self._last, send = taken
-            send()
+            taken[1]()
 
     def _miss(self) -> None:
         """A picture is missing: nothing is decoded before a key frame."""
@@ -275,7 +269,20 @@ class _SFramePassage(Passage):
         return frame
 
 
-class SFrameEncrypterStream(SFrameKeyManagement):
+class _SFrameStream(SFrameKeyManagement, ABC):
+    """What both streams share."""
+
+    def __init__(self, options: SFrameTransformOptions | Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        self.readable = ThroughReadable()
+        self.writable = ThroughWritable(self.readable, self._pass)
+
+    @abstractmethod
+    def _pass(self, chunk: object) -> object:
+        """What becomes of a chunk; None to drop it."""
+
+
+class SFrameEncrypterStream(_SFrameStream):
     """Seals what is written, for whoever reads: bytes, or the encoded frames of a transform.
 
         await transformer.readable.pipeThrough(stream).pipeTo(transformer.writable)
@@ -293,27 +300,17 @@ class SFrameEncrypterStream(SFrameKeyManagement):
     Spec: webrtc-encoded-transform, section 6.
     """
 
-    def __init__(self, options: SFrameTransformOptions | Mapping[str, Any] | None = None) -> None:
-        super().__init__(options)
-        self.readable = ThroughReadable()
-        self.writable = ThroughWritable(self.readable, self._pass)
-
     def _pass(self, chunk: object) -> object:
         return _changed(chunk, self._sealed)
 
 
-class SFrameDecrypterStream(SFrameKeyManagement):
+class SFrameDecrypterStream(_SFrameStream):
     """Opens what is written, for whoever reads. What cannot be opened is told by an error event, and dropped.
 
     Args, attributes and errors: see `SFrameEncrypterStream`.
 
     Spec: webrtc-encoded-transform, section 6.
     """
-
-    def __init__(self, options: SFrameTransformOptions | Mapping[str, Any] | None = None) -> None:
-        super().__init__(options)
-        self.readable = ThroughReadable()
-        self.writable = ThroughWritable(self.readable, self._pass)
 
     def _pass(self, chunk: object) -> object:
         return _changed(chunk, lambda data: self._open(data, chunk))

@@ -5,11 +5,12 @@ Spec: RFC 9605.
 
 from rtcstack.sframe.cipher import CipherSuite, FrameKey
 from rtcstack.sframe.errors import SFrameError, SFrameFault
-from rtcstack.sframe.header import parse_header, write_header
+from rtcstack.sframe.header import MAX_VALUE, parse_header, write_header
 from rtcstack.sframe.keys import MAX_KEYS, Opener, Sealer
 
 __all__ = [
     "MAX_KEYS",
+    "MAX_VALUE",
     "CipherSuite",
     "FrameKey",
     "Opener",

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.hashes import SHA256, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from rtcstack.sframe.header import write_header
 
@@ -37,18 +39,18 @@ class _Constants(NamedTuple):
     """Table 1 of RFC 9605, and table 3's numbers."""
 
     number: int
-    hash: str
+    hash: HashAlgorithm
     key_bytes: int
     tag_bytes: int
     is_gcm: bool
 
 
 _CONSTANTS = {
-    CipherSuite.AES_128_CTR_HMAC_SHA256_80: _Constants(1, "sha256", 48, 10, is_gcm=False),
-    CipherSuite.AES_128_CTR_HMAC_SHA256_64: _Constants(2, "sha256", 48, 8, is_gcm=False),
-    CipherSuite.AES_128_CTR_HMAC_SHA256_32: _Constants(3, "sha256", 48, 4, is_gcm=False),
-    CipherSuite.AES_128_GCM_SHA256_128: _Constants(4, "sha256", 16, 16, is_gcm=True),
-    CipherSuite.AES_256_GCM_SHA512_128: _Constants(5, "sha512", 32, 16, is_gcm=True),
+    CipherSuite.AES_128_CTR_HMAC_SHA256_80: _Constants(1, SHA256(), 48, 10, is_gcm=False),
+    CipherSuite.AES_128_CTR_HMAC_SHA256_64: _Constants(2, SHA256(), 48, 8, is_gcm=False),
+    CipherSuite.AES_128_CTR_HMAC_SHA256_32: _Constants(3, SHA256(), 48, 4, is_gcm=False),
+    CipherSuite.AES_128_GCM_SHA256_128: _Constants(4, SHA256(), 16, 16, is_gcm=True),
+    CipherSuite.AES_256_GCM_SHA512_128: _Constants(5, SHA512(), 32, 16, is_gcm=True),
 }
 
 
@@ -112,10 +114,10 @@ class FrameKey:
         constants = _CONSTANTS[suite]
         self.key_id = key_id
         self.tag_bytes = constants.tag_bytes
-        secret = hmac.digest(b"", base_key, constants.hash)  # HKDF-Extract without a salt
         use = key_id.to_bytes(8, "big") + constants.number.to_bytes(2, "big")
-        key = _expand(secret, b"SFrame 1.0 Secret key " + use, constants.key_bytes, constants.hash)
-        salt = _expand(secret, b"SFrame 1.0 Secret salt " + use, NONCE_BYTES, constants.hash)
+        key_info, salt_info = b"SFrame 1.0 Secret key " + use, b"SFrame 1.0 Secret salt " + use
+        key = HKDF(constants.hash, constants.key_bytes, None, key_info).derive(base_key)
+        salt = HKDF(constants.hash, NONCE_BYTES, None, salt_info).derive(base_key)
         self._salt = int.from_bytes(salt, "big")
         self._aead: _Aead = AESGCM(key) if constants.is_gcm else _CtrHmac(key, constants.tag_bytes)
 
@@ -146,13 +148,3 @@ class FrameKey:
 
     def _nonce(self, counter: int) -> bytes:
         return (self._salt ^ counter).to_bytes(NONCE_BYTES, "big")
-
-
-def _expand(secret: bytes, info: bytes, size: int, hash_name: str) -> bytes:
-    """HKDF-Expand (RFC 5869, section 2.3)."""
-    made, block, number = b"", b"", 0
-    while len(made) < size:
-        number += 1
-        block = hmac.digest(secret, block + info + bytes((number,)), hash_name)
-        made += block
-    return made[:size]
