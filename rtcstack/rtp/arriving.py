@@ -58,15 +58,7 @@ class ArrivingSound:
                 continue
             if is_next or self._newest is None:
                 self._newest = at
-            frame = EncodedFrame(unit.data, at, packet.payload_type, packet.ssrc, now)
-            frame.duration = unit.duration
-            frame.marker = packet.marker
-            frame.sequence_number = packet.index
-            frame.first_received_at = now
-            frame.has_fec = unit.has_fec
-            frame.retransmitted = packet.retransmitted or unit.redundant
-            reader.describe(frame, packet, packet)
-            found.append(frame)
+            found.append(reader.sound_frame(unit, at, packet, now))
         return found
 
     def reset(self) -> None:

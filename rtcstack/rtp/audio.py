@@ -272,16 +272,7 @@ class AudioJitterBuffer(PlayoutCounts):
                 continue
             if unit.redundant and (at <= timestamp - MAX_JUMP_S * rate or self._is_before_all(at)):
                 continue
-            frame = EncodedFrame(unit.data, at, packet.payload_type, packet.ssrc, now)
-            frame.duration = unit.duration
-            frame.marker = packet.marker
-            frame.sequence_number = index
-            frame.first_received_at = now
-            frame.has_fec = unit.has_fec
-            # A copy counts as one that came again, which the original replaces.
-            frame.retransmitted = packet.retransmitted or unit.redundant
-            reader.describe(frame, packet, packet)
-            self._frames[at] = frame
+            self._frames[at] = reader.sound_frame(unit, at, packet, now)
             copies_kept += unit.redundant
             if at > self._newest:
                 self._newest = at

@@ -15,7 +15,7 @@ from rtcstack.rtp.extensions import (
     read_mixer_levels,
     read_video_orientation,
 )
-from rtcstack.rtp.frames import EncodedFrame
+from rtcstack.rtp.frames import AudioUnit, EncodedFrame
 from rtcstack.rtp.layers_allocation import read_layers_allocation
 from rtcstack.rtp.packet import RtpPacket
 from rtcstack.rtp.rtcp.reports import SenderReport
@@ -123,6 +123,26 @@ class HeaderReader:
     def set_clock_rate(self, clock_rate: int) -> None:
         """The codec changed to one with another RTP clock: reckon anew."""
         self.clock = CaptureClock(clock_rate)
+
+    def sound_frame(self, unit: AudioUnit, timestamp: int, packet: RtpPacket, now: float) -> EncodedFrame:
+        """The frame of one of a packet's units of sound.
+
+        Args:
+            unit: as it was cut out of the payload.
+            timestamp: its own.
+            packet: that brought it.
+            now: monotonic seconds.
+        """
+        frame = EncodedFrame(unit.data, timestamp, packet.payload_type, packet.ssrc, now)
+        frame.duration = unit.duration
+        frame.marker = packet.marker
+        frame.sequence_number = packet.index
+        frame.first_received_at = now
+        frame.has_fec = unit.has_fec
+        # a copy counts as one that came again, which the original replaces
+        frame.retransmitted = packet.retransmitted or unit.redundant
+        self.describe(frame, packet, packet)
+        return frame
 
     def describe(self, frame: EncodedFrame, first: RtpPacket, last: RtpPacket) -> None:
         """Complete a frame.

@@ -92,15 +92,20 @@ class Protection:
         self._loss += (fraction_lost - self._loss) * _SMOOTHING
         self._rtt_s = rtt_s
         self._quiet_reports = 0 if fraction_lost else self._quiet_reports + 1
-        if rtt_s <= _FAR_RTT_S:
+        if not self._is_far:
             begin, is_over = _BEGIN_LOSS, rtt_s < _MIN_RTT_S or self._loss < _END_LOSS
         else:
             begin, is_over = _FAR_BEGIN_LOSS, self._quiet_reports > _FAR_QUIET_REPORTS
         if is_over:
             self.stop()
         elif self.overhead or self._loss >= begin:
-            per_loss = _PER_LOSS if rtt_s <= _FAR_RTT_S else _FAR_PER_LOSS
+            per_loss = _FAR_PER_LOSS if self._is_far else _PER_LOSS
             self.overhead = min(per_loss * self._loss, MAX_OVERHEAD)
+
+    @property
+    def _is_far(self) -> bool:
+        """Whether what is sent again comes late."""
+        return self._rtt_s > _FAR_RTT_S
 
     def stop(self) -> None:
         """Send none until losses are reported again."""
@@ -167,7 +172,7 @@ class Protection:
     def _is_urgent(self, now: float) -> bool:
         """Whether the next frame's parity would come hardly sooner than what is sent again, or for too many
         packets: of which it brings only one back."""
-        if self._rtt_s <= _FAR_RTT_S or self._tokens < 1:
+        if not self._is_far or self._tokens < 1:
             return False
         if len(self._group) * self._loss > _LIKELY_LOST:
             return True

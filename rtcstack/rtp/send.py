@@ -174,6 +174,11 @@ class SendStream:
         """Of the media."""
         return self.parameters.ssrc
 
+    @property
+    def media_share(self) -> float:
+        """Of what it sends, what is media, and not sent again or parity: more than 0, to 1."""
+        return (1 - self.repairs.share) / (1 + self.protection.overhead)
+
     def update(self, parameters: SendParameters, extension_ids: ExtensionIds) -> None:
         """Bind the stream to what is agreed now: the payload type may change, the SSRC may not."""
         self.parameters = parameters

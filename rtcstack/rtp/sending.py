@@ -483,7 +483,7 @@ def _bound(stream: SendStream) -> int | None:
     bound = stream.parameters.max_bitrate_bps
     if bound is None:
         return AUDIO_BPS if stream.parameters.kind == "audio" else None
-    return int(bound * (1 + stream.protection.overhead) / (1 - stream.repairs.share))
+    return int(bound / stream.media_share)
 
 
 def _most(stream: SendStream) -> int:

@@ -176,8 +176,7 @@ class VideoLayer:
         share = self._share_bps
         if share is None:
             return bound if bound is not None else _START_BPS
-        stream = self.stream
-        wanted = int(share * _HEADERS_SHARE * (1 - stream.repairs.share) / (1 + stream.protection.overhead))
+        wanted = int(share * _HEADERS_SHARE * self.stream.media_share)
         return wanted if bound is None else min(wanted, bound)
 
     def as_sent(self, now: float) -> SentStream:

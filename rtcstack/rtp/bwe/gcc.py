@@ -221,6 +221,11 @@ class GoogleCongestionControl:
         """See `LoadAware`."""
         return int(min(max(self._aimd.rate_bps, self._bounds[0]), self._bounds[1]))
 
+    @property
+    def _is_few(self) -> bool:
+        """Whether all that can be used is few packets: see `FEW_BPS`."""
+        return self._bounds[1] <= FEW_BPS
+
     def is_live(self, now: float) -> bool:
         """See `LoadAware`."""
         sent_at, feedback_at = self._sent_at, self._feedback_at
@@ -265,9 +270,8 @@ class GoogleCongestionControl:
         if self._sent_at is None:
             self._aimd.rate_bps = float(start_bps)
         self._bounds = (low, max(2 * max_bps, low))
-        is_few = self._bounds[1] <= FEW_BPS
-        self._aimd.growth_per_s = FEW_GROWTH_PER_S if is_few else MULTIPLICATIVE_PER_S
-        self._aimd.step_bps_per_s = FEW_STEP_BPS_PER_S if is_few else None
+        self._aimd.growth_per_s = FEW_GROWTH_PER_S if self._is_few else MULTIPLICATIVE_PER_S
+        self._aimd.step_bps_per_s = FEW_STEP_BPS_PER_S if self._is_few else None
         self._probes.raised_bound(2.0 * max_bps, self.estimate_bps, self._sent_at or 0.0)
 
     def on_sent(self, size: int, now: float) -> None:
@@ -332,7 +336,7 @@ class GoogleCongestionControl:
     def _usage(self, results: Sequence[PacketResult], arrived_bps: float | None, now: float) -> Usage:
         """What delays say of the bottleneck, and where there are few packets, delays and losses together."""
         usage, standing = self.delay.usage, self._standing
-        if self._bounds[1] > FEW_BPS:
+        if not self._is_few:
             return usage
         standing.count(results)
         if usage is Usage.NORMAL and standing.is_full:
@@ -419,7 +423,7 @@ class GoogleCongestionControl:
             self._tick_at = None  # nothing is sent: nothing to do until something is
             return
         self._limit.sent(0, self.estimate_bps, now)
-        if self._bounds[1] <= FEW_BPS and not self.throughput.has_arrivals:
+        if self._is_few and not self.throughput.has_arrivals:
             return  # a peer that has agreed on feedback for sound, and gives none
         if feedback_at is not None and now - feedback_at > SILENCE_S:
             if self._before_bps is None:

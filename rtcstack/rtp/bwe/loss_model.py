@@ -78,7 +78,6 @@ class LossModel:
     __slots__ = (
         "_bytes",
         "_first_sent",
-        "_last_sent",
         "_lost",
         "_observations",
         "_packets",
@@ -94,7 +93,7 @@ class LossModel:
         self._packets = 0
         self._lost = 0
         self._bytes = 0
-        self._first_sent = self._last_sent = 0.0
+        self._first_sent = 0.0
         self._since = 0.0  # what was sent before counts no more
 
     def count(
