@@ -13,6 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from math import sqrt
 
+from rtcstack.sctp.congestion import Acknowledgement
+
 __all__ = ["DelayController", "allowance_s"]
 
 ALLOWANCE_FLOOR_S = 0.004
@@ -150,6 +152,20 @@ class DelayController(ABC):
             now: the time.
             limited: whether the window was what limited it.
         """
+
+    def _count(self, ack: Acknowledgement) -> None:
+        """What an acknowledgement tells of the round, beside losses."""
+        self._round_acked += ack.acked_bytes
+        if ack.window_limited:
+            self._round_limited = True
+        rtt_s = ack.rtt_s
+        if rtt_s is not None:
+            self._rtt_sum_s += rtt_s
+            self._rtt_count += 1
+            if self._startup:
+                self._watch_startup(rtt_s)
+        if self._startup and ack.window_limited:
+            self.window_bytes += ack.acked_bytes
 
     def _set_window(self, window_bytes: int) -> None:
         self.window_bytes = max(window_bytes, self._least_window_bytes)

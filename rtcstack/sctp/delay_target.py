@@ -39,18 +39,8 @@ class DelayTarget(DelayController):
 
     def on_ack(self, ack: Acknowledgement) -> None:
         """Measure; at the end of a round move the window."""
-        self._round_acked += ack.acked_bytes
+        self._count(ack)
         self._round_lost += ack.lost_bytes
-        if ack.window_limited:
-            self._round_limited = True
-        rtt_s = ack.rtt_s
-        if rtt_s is not None:
-            self._rtt_sum_s += rtt_s
-            self._rtt_count += 1
-            if self._startup:
-                self._watch_startup(rtt_s)
-        if self._startup and ack.window_limited:
-            self.window_bytes += ack.acked_bytes
         if ack.sent_at >= self._round_at:
             self._end_round(ack.now)
 

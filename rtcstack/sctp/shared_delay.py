@@ -86,21 +86,11 @@ class SharedDelay(DelayController):
 
     def on_ack(self, ack: Acknowledgement) -> None:
         """Measure; at the end of a round move the window."""
-        self._round_acked += ack.acked_bytes
-        if ack.window_limited:
-            self._round_limited = True
+        self._count(ack)
         gap_s = ack.now - self._ack_at
         self._ack_at = ack.now
         if gap_s > self._round_gap_s:
             self._round_gap_s = gap_s
-        rtt_s = ack.rtt_s
-        if rtt_s is not None:
-            self._rtt_sum_s += rtt_s
-            self._rtt_count += 1
-            if self._startup:
-                self._watch_startup(rtt_s)
-        if self._startup and ack.window_limited:
-            self.window_bytes += ack.acked_bytes
         if ack.lost_bytes:
             self._round_lost += ack.lost_bytes
             if self._competition.is_on or self._round_lost > HEAVY_LOST_PACKETS * self._mtu:
