@@ -8,11 +8,7 @@ from __future__ import annotations
 from rtcstack.api.description import RTCIceCandidate
 from rtcstack.events import Event
 
-__all__ = [
-    "RTCPeerConnectionIceErrorEvent",
-    "RTCPeerConnectionIceEvent",
-    "server_error",
-]
+__all__ = ["RTCPeerConnectionIceErrorEvent", "RTCPeerConnectionIceEvent", "server_error"]
 
 
 class RTCPeerConnectionIceEvent(Event):

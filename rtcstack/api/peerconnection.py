@@ -330,15 +330,17 @@ class RTCPeerConnection(Resident, EventTarget):
             InvalidModificationError: what must not change would.
             TypeError, SyntaxError, InvalidAccessError: see `RTCConfiguration`.
         """
+        closed = InvalidStateError("setConfiguration on a connection that is closed")
         try:
             new = validated(configuration)
         except TypeError:
             raise  # what is no RTCConfiguration is none in any state (Web IDL)
-        except Exception:
-            if not self._home.is_closed:
-                raise
+        except Exception:  # the caller's: where nothing can be set, that is what it is told
+            if self._home.is_closed:
+                raise closed from None
+            raise
         if self._home.is_closed:
-            raise InvalidStateError("setConfiguration on a connection that is closed")
+            raise closed
         described = self._connection.negotiation.local_description is not None
         check_modification(self._configuration, new, described=described)
         new.certificates = self._configuration.certificates

@@ -111,7 +111,7 @@ class _Chunks(ABC):
         try:
             async for chunk in reader:
                 await writable.write(chunk)
-        except BaseException:
+        except BaseException:  # the writer's, or the task's end: whoever pipes has it, and none waits
             self.cancel()
             raise
         await writable.close()

@@ -5,6 +5,7 @@ All that is random comes from seeds, so a run is the same each time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,7 @@ class Link:
         self.rate_bytes_per_s = rate_bytes_per_s
         self.queue_bytes = queue_bytes
         self.bucket_bytes = bucket_bytes
-        self._tokens: float | None = None  # bytes of the bucket that are left, at a time
+        self._tokens = math.inf  # bytes of the bucket that are left, at a time; it begins full
         self._tokens_at = 0.0
         self.loss = loss
         self.burst = burst
@@ -185,10 +186,7 @@ class Link:
     def _fits_into_bucket(self, size: int, now: float) -> bool:
         assert self._bucket_bytes is not None
         assert self._rate_bytes_per_s is not None
-        if self._tokens is None:
-            tokens = float(self._bucket_bytes)
-        else:
-            tokens = min(self._tokens + (now - self._tokens_at) * self._rate_bytes_per_s, self._bucket_bytes)
+        tokens = min(self._tokens + (now - self._tokens_at) * self._rate_bytes_per_s, self._bucket_bytes)
         fits = tokens >= size
         self._tokens, self._tokens_at = tokens - size * fits, now
         return fits

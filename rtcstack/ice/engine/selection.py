@@ -179,7 +179,7 @@ class Selection:
             return
         if settled and self._pinned is selected:
             return
-        if settled and (selected is best or (selected is not None and best.priority <= selected.priority)):
+        if settled and selected is not None and best.priority <= selected.priority:
             return
         if best.nominated and selected is best:
             return

@@ -103,10 +103,8 @@ class AudioInbound:
         self._jobs: CoderStream[AudioJob, PlayedSound] | None = None
         self._metronome: Metronome | None = None
         self._codec: ReceivedCodec | None = None
-        self._asked: tuple[Stretched, AudioJitterBuffer | None] = (
-            AS_IT_IS,
-            None,
-        )  # of a frame in the transform
+        # what was asked for of the frame that is in the transform
+        self._asked: tuple[Stretched, AudioJitterBuffer | None] = AS_IT_IS, None
         self._due_at = -math.inf  # when the next sound is to be played: `next_at` is a slot after it
         self._aside = Aside()
 
