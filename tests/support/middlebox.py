@@ -14,7 +14,7 @@ from typing import Any
 
 from rtcstack.sctp.cubic import Cubic
 from tests.support.peers import Candidate, Description, Peer
-from tests.support.road import Flow, Road, RoadSettings
+from tests.support.road import PACKET_BYTES, Flow, Road, RoadSettings
 
 __all__ = ["Behind", "Link", "Middlebox"]
 
@@ -61,9 +61,6 @@ class _Bottleneck(Road):
             delay_s=link.delay_s,
         )
         super().__init__(settings, seed)
-        self._busy_until = self._loop.time()
-        self._filled_at = self._busy_until
-        self._bucket = float(link.bucket_bytes)
         self.dropped = 0
 
     @property
@@ -77,29 +74,10 @@ class _Bottleneck(Road):
     def at(self, time: float, action: Any, argument: Any) -> None:
         self._loop.call_at(time, action, argument)
 
-    def pass_through(self) -> float:
-        leaves = self.leaves_at(1191)
-        return -1.0 if leaves is None else leaves
-
-    def leaves_at(self, size: int) -> float | None:
-        """When a packet that comes now is through; None if it is dropped."""
-        settings, now = self.settings, self.now
-        if settings.bucket_bytes:
-            filled = self._bucket + (now - self._filled_at) * settings.rate
-            self._bucket, self._filled_at = min(filled, settings.bucket_bytes), now
-            if self._bucket < size:
-                self.dropped += 1
-                return None
-            self._bucket -= size
-            return now
-        wait = max(0.0, self._busy_until - now)
-        if wait * settings.rate + size > settings.buffer_bytes:
-            self.dropped += 1
-            return None
-        self.queue_sum_s += wait
-        self.queue_count += 1
-        self._busy_until = now + wait + size / settings.rate
-        return self._busy_until
+    def pass_through(self, size: int = PACKET_BYTES) -> float:
+        leaves = super().pass_through(size)
+        self.dropped += leaves < 0
+        return leaves
 
 
 class _Port(asyncio.DatagramProtocol):
@@ -156,7 +134,7 @@ class Middlebox:
     @property
     def cubic_bps(self) -> float:
         """What the other flow has delivered, in bits, in all."""
-        return 0.0 if self._flow is None else self._flow.delivered * 1191 * 8
+        return 0.0 if self._flow is None else self._flow.delivered * PACKET_BYTES * 8
 
     def compete(self) -> None:
         """Let the other flow begin, if there is to be one."""
@@ -182,13 +160,13 @@ class Middlebox:
         """A datagram has come to a port: it is for the address that this stands for."""
         loop, link = asyncio.get_running_loop(), self._link
         now = loop.time()
-        leaves: float | None = now
+        leaves = now
         if port.side == 1:
             if link.loss and self._random.random() < link.loss:
                 self.lost += 1
                 return
-            leaves = self._bottleneck.leaves_at(len(data) + 28)
-        if leaves is None:
+            leaves = self._bottleneck.pass_through(len(data) + 28)
+        if leaves < 0:
             return
         arrives = leaves + link.delay_s
         if link.jitter_s and port.side == 1:

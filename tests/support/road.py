@@ -85,23 +85,23 @@ class Road:
             self._free_at = self.now + (self._free_at - self.now) * self.rate / rate
         self.rate = rate
 
-    def pass_through(self) -> float:
+    def pass_through(self, size: int = PACKET_BYTES) -> float:
         """When the packet that enters now leaves the bottleneck; -1.0 if it is dropped."""
         settings, now = self.settings, self.now
         if settings.bucket_bytes:
             tokens = self._tokens + (now - self._tokens_at) * self.rate
             self._tokens = min(tokens, settings.bucket_bytes)
             self._tokens_at = now
-            if self._tokens < PACKET_BYTES:
+            if self._tokens < size:
                 return -1.0
-            self._tokens -= PACKET_BYTES
+            self._tokens -= size
             return now
         wait = self._free_at - now
         if wait < 0:
             wait = 0.0
-        if wait * self.rate + PACKET_BYTES > settings.buffer_bytes:
+        if wait * self.rate + size > settings.buffer_bytes:
             return -1.0
-        self._free_at = now + wait + PACKET_BYTES / self.rate
+        self._free_at = now + wait + size / self.rate
         self.queue_sum_s += wait
         self.queue_count += 1
         return self._free_at

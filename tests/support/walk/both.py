@@ -6,16 +6,27 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rtcstack import RTCPeerConnection, RTCRtpReceiver
+from rtcstack import RTCPeerConnection, RTCRtpCodec, RTCRtpReceiver
 from tests.support.model.errors import DivergenceError, RefusedError
 from tests.support.model.peer import Peer
 from tests.support.model.slots import Channel
 from tests.support.model.tasks import Operation, Step
-from tests.support.model.text import RECV
+from tests.support.model.text import AUXILIARY, RECV
 from tests.support.model.transceiver import Transceiver
 from tests.support.walk.watched import Call, Watched, error_name
 
 __all__ = ["Both"]
+
+
+def name_of(codec: RTCRtpCodec) -> str:
+    """As a=rtpmap has it: name, clock rate and channels, in lower case."""
+    channels = f"/{codec.channels}" if (codec.channels or 1) > 1 else ""
+    return f"{codec.mimeType.split('/')[1]}/{codec.clockRate}{channels}".lower()
+
+
+def is_auxiliary(codec: RTCRtpCodec) -> bool:
+    """Whether it goes with others, and carries no media by itself."""
+    return name_of(codec).split("/")[0] in AUXILIARY
 
 
 def known_codecs() -> frozenset[str]:
@@ -24,9 +35,7 @@ def known_codecs() -> frozenset[str]:
     for kind in ("audio", "video"):
         known = RTCRtpReceiver.getCapabilities(kind)
         assert known is not None
-        for each in known.codecs:
-            channels = f"/{each.channels}" if (each.channels or 1) > 1 else ""
-            found.add(f"{each.mimeType.split('/')[1]}/{each.clockRate}{channels}".lower())
+        found.update(name_of(each) for each in known.codecs)
     return frozenset(found)
 
 

@@ -14,7 +14,7 @@ from tests.support.model.errors import DivergenceError
 from tests.support.model.slots import Slots
 from tests.support.model.text import AUXILIARY, RECV
 from tests.support.model.transceiver import Transceiver
-from tests.support.walk.both import Both
+from tests.support.walk.both import Both, is_auxiliary, name_of
 
 __all__ = ["RECEIVED", "SENT", "check_codecs", "negotiated", "without"]
 
@@ -109,14 +109,7 @@ def check_codecs(side: Both) -> None:
             (SENT, face.sender.getParameters()),
             (RECEIVED, face.receiver.getParameters()),
         ):
-            shown = [
-                f"{c.mimeType.split('/')[1]}/{c.clockRate}"
-                + (f"/{c.channels}" if (c.channels or 1) > 1 else "")
-                for c in parameters.codecs
-            ]
-            got = list(
-                dict.fromkeys(name.lower() for name in shown if name.split("/")[0].lower() not in AUXILIARY)
-            )
+            got = list(dict.fromkeys(name_of(c) for c in parameters.codecs if not is_auxiliary(c)))
             wanted = negotiated(side.model.slots, each, way)
             if got != wanted:
                 raise DivergenceError(

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from rtcstack import MediaStreamTrack, RTCRtpCodec
-from tests.support.model.text import AUXILIARY
 from tests.support.model.transceiver import Encoding
-from tests.support.walk.both import Both
+from tests.support.walk.both import Both, is_auxiliary
 from tests.support.walk.moves import Moves
 from tests.support.walk.studio import CLOCK_RATES, Studio
 
@@ -51,21 +50,21 @@ class MediaMoves(Moves):
         """End a track; its sender keeps it."""
         if self.dice.random() < 0.5:
             return
-        sent = [each for each in self.both.pc.getSenders() if each.track is not None]
-        if sent:
-            track = self.dice.choice(sent).track
-            assert track is not None
+        track = self._sent_track()
+        if track is not None:
             self.both.story.append(f"{self.both.name}: track {self._number(track)} stops")
             track.stop()
 
     def set_enabled(self) -> None:
         """Disable a track, or enable it again."""
-        sent = [each for each in self.both.pc.getSenders() if each.track is not None]
-        if sent:
-            track = self.dice.choice(sent).track
-            assert track is not None
+        track = self._sent_track()
+        if track is not None:
             track.enabled = self.dice.random() < 0.6
             self.both.story.append(f"{self.both.name}: track {self._number(track)} enabled {track.enabled}")
+
+    def _sent_track(self) -> MediaStreamTrack | None:
+        sent = [each.track for each in self.both.pc.getSenders() if each.track is not None]
+        return self.dice.choice(sent) if sent else None
 
     def _number(self, track: MediaStreamTrack) -> int:
         return self.studio.productions[track.id].number
@@ -91,12 +90,10 @@ class CodecMoves(MediaMoves):
             case 1:
                 return [replace(known[0], clockRate=12_345)], MODIFICATION
             case 2:
-                return [
-                    each for each in known if each.mimeType.split("/")[1].lower() in AUXILIARY
-                ], MODIFICATION
+                return [each for each in known if is_auxiliary(each)], MODIFICATION
         names = list(dict.fromkeys(each.mimeType for each in known))
         chosen = self._forms(known, dice.sample(names, dice.choice((0, 1, 2, 3, len(names)))))
-        if all(each.mimeType.split("/")[1].lower() in AUXILIARY for each in chosen):
+        if all(is_auxiliary(each) for each in chosen):
             return [], None
         return chosen, None
 

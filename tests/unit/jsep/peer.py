@@ -158,11 +158,17 @@ class Peer:
         return [self.negotiation.mid_of(each.key) for each in self.intents.transceivers]
 
 
-def exchange(offerer: Peer, answerer: Peer) -> tuple[SessionDescription, SessionDescription]:
-    """A whole offer and answer; returns both as values."""
+def propose(offerer: Peer, answerer: Peer) -> Description:
+    """An offer, set at both ends; returns it."""
     offer = offerer.offer()
     offerer.set_local(offer)
     answerer.set_remote(offer)
+    return offer
+
+
+def exchange(offerer: Peer, answerer: Peer) -> tuple[SessionDescription, SessionDescription]:
+    """A whole offer and answer; returns both as values."""
+    offer = propose(offerer, answerer)
     answer = answerer.answer()
     answerer.set_local(answer)
     offerer.set_remote(answer)

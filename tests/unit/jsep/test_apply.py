@@ -25,7 +25,7 @@ from rtcstack.jsep.defaults import default_capabilities
 from rtcstack.jsep.diff import diff
 from rtcstack.jsep.session import CodecFormat
 from rtcstack.sdp import Direction
-from tests.unit.jsep.peer import Peer, exchange, lines, pair
+from tests.unit.jsep.peer import Peer, exchange, lines, pair, propose
 from tests.unit.jsep.test_answer import audio, data, sdp, video
 
 
@@ -71,9 +71,7 @@ def test_remote_offers_take_what_fits_any_of_them(theirs: Direction) -> None:
     a.add("audio", direction=theirs)
     b.add("audio")
     fitting = b.add("audio", fits_any_offer=True)
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     assert b.negotiation.session.sections[0].transceiver == fitting
 
 
@@ -96,9 +94,7 @@ def test_a_recycled_section_gets_a_transceiver_of_its_own() -> None:
     a.stop(0)
     exchange(a, b)
     a.add("video")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     changes = [effect for effect in b.effects if isinstance(effect, SectionChanged)]
     assert [(c.old and c.old.mid, c.new and c.new.mid) for c in changes][:2] == [("0", None), (None, "2")]
     assert b.mids() == ["1", "2"]
@@ -112,9 +108,7 @@ def test_whose_section_is_recycled_may_take_it_again() -> None:
     exchange(a, b)
     assert b.negotiation.mid_of(tracked) == "0"
     a.add("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     assert [each.mid for each in b.sections] == ["1"]
     assert b.negotiation.mid_of(tracked) == "1"
     assert len(b.intents.transceivers) == 1
@@ -142,9 +136,7 @@ def test_a_section_that_the_offer_ends_leaves_its_transport_to_nobody() -> None:
     (before,) = a.negotiation.session.transports
     a.add("video")
     for _ in range(2):
-        offer = a.offer()
-        a.set_local(offer)
-        b.set_remote(offer)
+        propose(a, b)
         a.stop(0)
     answer = b.answer()
     b.set_local(answer)
@@ -158,9 +150,7 @@ def test_a_peer_that_rejects_stops_our_transceiver() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
     a.add("video")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     b.change(0, stopped=True, stopping=True)
     answer = b.answer()
     b.set_local(answer)
@@ -185,9 +175,7 @@ def test_descriptions_move_as_webrtc_pc_has_it() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
     assert a.negotiation.local_description is None
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    offer = propose(a, b)
     assert (a.negotiation.state, b.negotiation.state) == ("have-local-offer", "have-remote-offer")
     assert a.negotiation.pending_local == a.negotiation.local_description == offer
     assert b.negotiation.pending_remote == b.negotiation.remote_description
@@ -228,9 +216,7 @@ def test_rollback_restores_everything() -> None:
     before = a.negotiation, b.negotiation
     a.add("video")
     a.restart()
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     assert a.negotiation.mid_of(1) == "2"
     a.rollback()
     b.rollback()
@@ -279,9 +265,7 @@ def test_provisional_answers_free_nothing() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
     a.add("video")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    offer = propose(a, b)
     answer = b.answer()
     a.set_remote(answer.as_type(SdpType.PRANSWER))
     assert a.negotiation.state == "have-remote-pranswer"
@@ -322,9 +306,7 @@ def test_another_peer_may_answer_after_a_provisional_answer() -> None:
 def test_a_peer_that_restarts_between_its_answers_keeps_its_association() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     a.set_remote(b.answer().as_type(SdpType.PRANSWER))
     b.restart("0")
     a.set_remote(b.answer())
@@ -335,9 +317,7 @@ def test_a_peer_that_restarts_between_its_answers_keeps_its_association() -> Non
 def test_another_certificate_needs_other_credentials_than_in_the_provisional_answer() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     a.set_remote(b.answer().as_type(SdpType.PRANSWER))
     before = a.negotiation
     b.certificate = "another"
@@ -448,9 +428,7 @@ def offered(*, simulcast: bool = False) -> tuple[Peer, str]:
     a.add("audio")
     a.add("video", send_encodings=(SendEncoding("q"), SendEncoding("h")) if simulcast else ())
     a.want_data()
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     return a, b.answer().sdp
 
 
@@ -501,18 +479,14 @@ def test_bundle_only_sections_cannot_be_answered_alone() -> None:
     a, b = Peer("a", bundle_policy="max-bundle"), Peer("b")
     a.add("audio")
     a.add("video")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     refuses(a, b.answer().sdp.replace("a=group:BUNDLE 0 1\r\n", ""), "for bundling only", "answer")
 
 
 def test_answers_with_nothing_in_common() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("video")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     refuses(a, b.answer().sdp.replace("/90000", "/1234"), "none of the formats", "answer")
 
 
@@ -530,9 +504,7 @@ def test_answers_that_take_fewer_streams() -> None:
 def test_an_answer_that_accepts_what_was_rejected_changes_nothing() -> None:
     a, b = pair("audio", "video")
     a.stop(0)
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     answer = b.answer().sdp
     stubborn = answer.replace("m=audio 0", "m=audio 9").replace("BUNDLE 1", "BUNDLE 0 1")
     a.set_remote(stubborn, "answer")
@@ -545,9 +517,7 @@ def test_an_answer_that_accepts_what_was_rejected_changes_nothing() -> None:
 
 def test_an_answer_must_restart_when_the_offer_does_and_only_then() -> None:
     a, b = pair("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    offer = propose(a, b)
     b.restart()
     refuses(a, b.answer().sdp, "which the offer did not", "answer")
 
@@ -582,9 +552,7 @@ def test_restarts_reach_both_ends_as_effects() -> None:
 
 def test_a_new_certificate_needs_an_ice_restart() -> None:
     a, b = pair("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     b.certificate = "another"
     refuses(a, b.answer().sdp, "fingerprint without an ICE restart", "answer")
 
@@ -604,9 +572,7 @@ def test_a_new_tls_id_needs_an_ice_restart() -> None:
 def test_made_up_credentials_of_another_tagged_section_are_passed_over() -> None:
     a, b = pair("audio", "video")
     a.stop(0)
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     answer = b.answer()
     b.set_local(answer)
     before = a.negotiation.session.transports[0].remote
@@ -618,9 +584,7 @@ def test_made_up_credentials_of_another_tagged_section_are_passed_over() -> None
     old = a.negotiation.session.transports[0].remote
     assert old is not None
     a.add("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     answer = b.answer().sdp
 
     def made_up(answer: str) -> str:
@@ -632,9 +596,7 @@ def test_made_up_credentials_of_another_tagged_section_are_passed_over() -> None
     assert now.ice_ufrag == old.ice_ufrag
     # the peer goes on writing them, in its answers
     b.set_local(b.answer())
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     a.set_remote(made_up(b.answer().sdp), "answer")
     (transport,) = a.negotiation.session.transports
     assert transport.remote is not None

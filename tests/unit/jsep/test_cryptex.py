@@ -10,7 +10,7 @@ import pytest
 from rtcstack.errors import InvalidAccessError, ParseError
 from rtcstack.jsep import BundlePolicy, Description, SdpType
 from rtcstack.sdp import MediaDescription, parse_session
-from tests.unit.jsep.peer import Peer, exchange, pair
+from tests.unit.jsep.peer import Peer, exchange, pair, propose
 from tests.unit.jsep.test_answer import audio, data, sdp, video
 
 
@@ -118,9 +118,7 @@ def test_it_takes_no_value() -> None:
 def test_nothing_is_agreed_before_an_answer_and_a_rollback_gives_back_what_was() -> None:
     a, b = Peer("a"), Peer("b")
     a.add("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     assert agreed(a)[0] == agreed(b)[0] == [False]
     b.set_local(b.answer())
     assert agreed(b)[0] == [True]

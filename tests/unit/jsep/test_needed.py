@@ -6,7 +6,7 @@ import pytest
 
 from rtcstack.jsep import Negotiation, negotiation_needed
 from rtcstack.sdp import Direction
-from tests.unit.jsep.peer import Peer, exchange, pair
+from tests.unit.jsep.peer import Peer, exchange, pair, propose
 
 
 def test_nothing_wanted_nothing_needed() -> None:
@@ -58,9 +58,7 @@ def test_the_offerers_direction(agreed: Direction, wanted: Direction) -> None:
     """Needed unless what it wants is what it offered, or what was answered."""
     a, b = Peer("a"), Peer("b")
     a.add("audio")
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     b.change(0, direction=agreed, msids=(("s", "t"),))
     answer = b.answer()
     b.set_local(answer)
@@ -76,9 +74,7 @@ def test_the_answerers_direction(offered: Direction, answered: Direction, wanted
     """Needed unless what it wants would make the same answer."""
     a, b = Peer("a"), Peer("b")
     a.add("audio", direction=offered)
-    offer = a.offer()
-    a.set_local(offer)
-    b.set_remote(offer)
+    propose(a, b)
     b.change(0, direction=answered, msids=(("s", "t"),))
     b.set_local(b.answer())
     b.change(0, direction=wanted)

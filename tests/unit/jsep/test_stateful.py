@@ -19,7 +19,7 @@ from rtcstack.errors import DOMException, InvalidStateError
 from rtcstack.jsep import BundlePolicy, Description, SdpType, Session, Side, TransceiverIntent
 from rtcstack.jsep.diff import diff
 from rtcstack.sdp import Direction, parse_session
-from tests.unit.jsep.peer import Peer
+from tests.unit.jsep.peer import Peer, propose
 
 PEERS = st.sampled_from((0, 1))
 KINDS = st.sampled_from(("audio", "video"))
@@ -139,9 +139,7 @@ class TwoPeers(RuleBasedStateMachine):
     def offer_and_roll_back(self, offerer: Peer, answerer: Peer) -> None:
         before = offerer.negotiation, answerer.negotiation
         intents = answerer.intents
-        offer = offerer.offer()
-        offerer.set_local(offer)
-        answerer.set_remote(offer)
+        propose(offerer, answerer)
         forward = answerer.effects
         there = answerer.negotiation.session
         offerer.rollback()
