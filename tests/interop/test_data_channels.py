@@ -12,7 +12,7 @@ import pytest
 
 from rtcstack.config import Settings
 from tests.interop.conftest import Hosts, Pair, start_host
-from tests.support.peers import Channel, ChannelOptions, Description, Message, connect
+from tests.support.peers import Channel, ChannelOptions, Description, Message, connect, pause_trickling
 from tests.support.rtcstack_peer import RtcstackPeer
 from tests.support.w3c_peer import W3CChannel
 
@@ -271,6 +271,7 @@ async def test_closing_the_connection_closes_the_channels_of_the_other_side(pair
         other = await pair.answerer.next_channel()
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
         await exchange(ours, theirs)
+        await pause_trickling(pair.local)
         await (pair.local if closer == "local" else pair.remote).close()
         await (theirs if closer == "local" else ours).closed()
 
@@ -282,6 +283,7 @@ async def test_our_channel_closes_when_the_page_is_gone(pair: Pair) -> None:
         other = await pair.answerer.next_channel()
         ours, theirs = await pair.opened(created, other, by=pair.offerer)
         await exchange(ours, theirs)
+        await pause_trickling(pair.local)
         await pair.remote.vanish()
         await ours.closed()
 

@@ -10,7 +10,7 @@ import pytest
 from tests.interop.conftest import Pair
 from tests.interop.media import add_audio, add_video, together
 from tests.support.media import Transceiver
-from tests.support.peers import ChannelOptions
+from tests.support.peers import ChannelOptions, pause_trickling
 from tests.support.rtcstack_peer import RtcstackPeer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("sound_card")]
@@ -43,6 +43,7 @@ async def test_we_are_told_when_the_other_side_hangs_up(pair: Pair) -> None:
         sctp = pc.sctp
         assert sctp is not None
         assert not left
+        await pause_trickling(local)
         await pair.remote.close()
         began = time.monotonic()
         while not left and time.monotonic() - began < TOLD_S:

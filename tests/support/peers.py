@@ -31,6 +31,7 @@ __all__ = [
     "Trickle",
     "connect",
     "pattern",
+    "pause_trickling",
 ]
 
 Message = str | bytes
@@ -236,19 +237,27 @@ class Trickle:
         self._target = target
         self._gate = asyncio.Event()
         self._ends = asyncio.Semaphore(0)
+        self._passing = asyncio.Lock()
         self.task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
             candidate = await self._source.next_candidate()
             await self._gate.wait()
-            await self._target.add_candidate(candidate)
+            async with self._passing:
+                await self._target.add_candidate(candidate)
             if candidate is None:
                 self._ends.release()
 
     def hold(self) -> None:
         """Let candidates wait."""
         self._gate.clear()
+
+    async def pause(self) -> None:
+        """Let candidates wait; what is on its way has arrived then."""
+        self.hold()
+        async with self._passing:
+            pass
 
     def go_on(self) -> None:
         """The descriptions have been applied."""
@@ -261,6 +270,12 @@ class Trickle:
 
 TRICKLES: WeakKeyDictionary[Peer, list[Trickle]] = WeakKeyDictionary()
 """Both directions, by either peer, inside `connect`."""
+
+
+async def pause_trickling(peer: Peer) -> None:
+    """Before one of both goes, inside `connect`: no candidate is given any more to who is not there."""
+    for trickle in TRICKLES[peer]:
+        await trickle.pause()
 
 
 @asynccontextmanager
