@@ -1,27 +1,39 @@
 """Beside flows that fill the buffer: a share is had only by filling it, too.
 
-While a queue stands that is more than flows of our kind would make, the window grows and shrinks as CUBIC's.
-At each sign that somebody has given way, and every few seconds, it is cut for two rounds to what a delay
-target would keep: if the queue is then as short as our own kind leaves it, the others are gone, or were
-of our kind, who have seen the same sign and have done the same.
+Those of our kind lose nothing in a deep buffer. So a loss, and a queue that falls by much within a second of
+it, are of a flow that has filled the buffer and given way; a queue that stands for long is, too. Then the
+window grows and shrinks as CUBIC's. At each sign that somebody has given way, and every few seconds, it is
+cut for two rounds to half of what a delay target would keep: if the queue is gone then, the others are, or
+were of our kind, who have seen the same sign and have done the same.
 
 docs/decisions/sctp-congestion-control.md has figures.
 """
 
 from __future__ import annotations
 
+from math import inf
+
 from rtcstack.sctp.cubic import CubicGrowth
 
 __all__ = ["Competition"]
 
+FALL_S = 0.055
+FALL_WITHIN_S = 1.0
+FALL_WITHIN_ROUNDS = 2
+"""A queue that falls by so much, so soon after a loss of ours, was a full buffer's: flows that go by CUBIC
+leave 0.7 of their windows. In buffers that are less deep nobody is starved without competing."""
+
 FOREIGN_QUEUE_S = 0.015
-FOREIGN_AFTER_S = 8.0
+FOREIGN_AFTER_S = 20.0
 FOREIGN_AGAIN_S = 1.0
-"""A queue that exceeds the allowance by this, for so long, is held by others."""
+"""A queue that exceeds the allowance by this, for so long, is held by others: beside them one may have so
+little that one loses nothing. Eight flows of our kind take up to 15 s until they agree."""
 
 MEMORY_S = 10.0
+KEPT_SHARE = 0.7
 """For so long after a competition the allowance is that of the rate at its end: who is being starved
-would otherwise take the queue for that of many flows of its kind."""
+would otherwise take the queue for that of many flows of its kind. A competition that was ended by mistake
+goes on with this share of its window: as after a loss."""
 
 TRIAL_ROUNDS = 2
 TRIAL_EVERY_S = 5.0
@@ -30,7 +42,8 @@ TRIAL_FALL = 0.8
 """A trial comes with a loss, when the queue has fallen to this share of its top, and so often."""
 
 OWN_QUEUE_S = 0.005
-"""What a queue may have above the allowance and count as one of our kind."""
+OWN_QUEUE_SHARE = 0.3
+"""What a trial may leave of a queue, beside such a share of the allowance, when all are of our kind."""
 
 
 class Competition:
@@ -41,7 +54,10 @@ class Competition:
     """
 
     __slots__ = (
+        "_before_us_s",
         "_foreign_since",
+        "_full_at",
+        "_full_rtt_s",
         "_growth",
         "_left_at",
         "_left_rate",
@@ -56,7 +72,10 @@ class Competition:
     def __init__(self) -> None:
         self.is_on = False
         self._growth = CubicGrowth()
-        self._foreign_since = 0.0
+        self._full_rtt_s = 0.0  # the longest round-trip time of a round with losses
+        self._full_at = 0.0
+        self._before_us_s = inf
+        self._foreign_since = inf
         self._left_at = -1e9
         self._left_rate = 0.0
         self._rate = 0.0  # before the trial
@@ -69,24 +88,45 @@ class Competition:
         """The rate whose allowance a queue is judged by."""
         return max(rate, self._left_rate) if now - self._left_at < MEMORY_S else rate
 
-    def watch(self, excess_s: float, packets: float, now: float) -> bool:
+    def on_losses(self, rtt_s: float, before_us_s: float, now: float) -> None:
+        """A round with losses and without competition is over: the buffer may have been full.
+
+        Args:
+            rtt_s: its mean round-trip time.
+            before_us_s: what it must fall below, if we may have filled the buffer ourselves.
+            now: monotonic time.
+        """
+        if rtt_s > self._full_rtt_s:
+            self._full_rtt_s = rtt_s
+            self._before_us_s = before_us_s
+            self._full_at = now
+
+    def forget_losses(self) -> None:
+        """What falls now, falls because of us."""
+        self._full_rtt_s = 0.0
+
+    def watch(self, rtt_s: float, excess_s: float, packets: float, now: float) -> bool:
         """A round without competition. Returns whether one has begun.
 
         Args:
+            rtt_s: its mean round-trip time.
             excess_s: what the queue has above the allowance.
             packets: the window.
             now: monotonic time.
         """
-        if excess_s < FOREIGN_QUEUE_S:
+        if now - self._full_at > FALL_WITHIN_S + FALL_WITHIN_ROUNDS * rtt_s:
+            self._full_rtt_s = 0.0
+        if excess_s < FOREIGN_QUEUE_S or now < self._foreign_since:
             self._foreign_since = now
-        elif now - self._foreign_since > (
-            FOREIGN_AGAIN_S if now - self._left_at < MEMORY_S else FOREIGN_AFTER_S
-        ):
+        has_fallen = rtt_s < self._full_rtt_s - FALL_S and rtt_s < self._before_us_s
+        is_again = now - self._left_at < MEMORY_S
+        if has_fallen or now - self._foreign_since > (FOREIGN_AGAIN_S if is_again else FOREIGN_AFTER_S):
             self.is_on = True
-            self._growth.start(packets)
+            self._growth.start(max(packets, KEPT_SHARE * self._growth.window) if is_again else packets)
             self._trial = 0
             self._trial_at = now
             self._top_s = 0.0
+            self._full_rtt_s = 0.0
         return self.is_on
 
     def on_loss(self, rate: float) -> bool:
@@ -138,7 +178,7 @@ class Competition:
         """A round of a trial is over. Returns whether the competition is, too."""
         if queue_s is not None and queue_s < self._trial_queue_s:
             self._trial_queue_s = queue_s
-        if self._trial_queue_s < allowance_s + OWN_QUEUE_S:
+        if self._trial_queue_s < OWN_QUEUE_SHARE * allowance_s + OWN_QUEUE_S:
             self._trial = 0
             self.is_on = False
             self._left_at = self._foreign_since = now

@@ -9,6 +9,8 @@ docs/decisions/sctp-congestion-control.md has the model, what else was tried, an
 
 from __future__ import annotations
 
+from math import inf
+
 from rtcstack.sctp.competition import Competition
 from rtcstack.sctp.congestion import Acknowledgement
 from rtcstack.sctp.delay_controller import BASE_AGE_S, HEAVY_LOST_PACKETS, DelayController, allowance_s
@@ -33,11 +35,15 @@ FIRST_GUESS = 0.97
 LEAST_AGE_S = 60.0
 """The queue is what lies above the least round-trip time of so long: a drain beside others ends in theirs."""
 
-TRIAL_SHARE = 0.7
+TRIAL_SHARE = 0.5
 """What a competition's trial leaves of a delay target's window: others of our kind must see it."""
 
 FOREIGN_QUEUE_SHARE = 0.18
 """A queue that outlasts a drain is held by others: this share of it is added to the allowance."""
+
+OWN_ROUNDS = 4
+"""What is lost so soon after startup was sent in it. The queue that falls then is ours, unless it becomes
+shorter than it was before we came."""
 
 COLLAPSE_ROUNDS = 2
 """A round with heavy losses is not waited for: the rate is that of what has come of it. What is lost until
@@ -54,12 +60,14 @@ class SharedDelay(DelayController):
 
     __slots__ = (
         "_ack_at",
+        "_before_us_s",
         "_burst_s",
         "_collapsed",
         "_competition",
         "_gap_s",
         "_knee",
         "_longest_queue_s",
+        "_own_rounds",
         "_peak_at",
         "_peak_before_s",
         "_peak_s",
@@ -75,11 +83,13 @@ class SharedDelay(DelayController):
         )
         self._peak_s = self._peak_before_s = self._peak_at = 0.0
         self._longest_queue_s = 0.0
-        self._ack_at = 0.0
+        self._ack_at = inf  # nothing came before the first
         self._round_gap_s = 0.0
         self._gap_s = 0.0
         self._burst_s = 0.0  # what acknowledgements are late by because they come in bursts
         self._collapsed = 0
+        self._own_rounds = 0
+        self._before_us_s = 0.0  # the round-trip time
         # What there is beside the model.
         self._knee: KneeSearch | None = None
         self._competition = Competition()
@@ -113,6 +123,7 @@ class SharedDelay(DelayController):
                 self._startup = False
                 self._set_window(self.window_bytes // 2)
                 return
+            self._competition.forget_losses()
             self._drain_until = 0.0
             rate = self._round_acked / elapsed_s
             self._rates = [rate]
@@ -132,6 +143,7 @@ class SharedDelay(DelayController):
             self._rates = [rate]
         else:
             self._measure(acked, lost, rate, limited=limited)
+        self._look_for_others(lost, rtt_s, now)
         if not self._rates:
             return
         burst_s = self._gap_s - USUAL_GAP_S - USUAL_GAP_PACKETS * self._mtu / (rate + 1.0)
@@ -146,6 +158,16 @@ class SharedDelay(DelayController):
         else:
             self._move_window(rate, rtt_s, now, limited=limited)
         self._pace(rtt_s)
+
+    def _look_for_others(self, lost: int, rtt_s: float, now: float) -> None:
+        """A buffer that was full may have been filled by somebody else."""
+        if self._startup:
+            self._own_rounds = OWN_ROUNDS
+            self._before_us_s = self._base_rtt_s
+        elif self._own_rounds:
+            self._own_rounds -= 1
+        if lost and not self._competition.is_on:
+            self._competition.on_losses(rtt_s, self._before_us_s if self._own_rounds else inf, now)
 
     def _update_base(self, rtt_s: float, now: float) -> None:
         super()._update_base(rtt_s, now)
@@ -169,10 +191,11 @@ class SharedDelay(DelayController):
     def _move_window(self, rate: float, rtt_s: float, now: float, *, limited: bool) -> None:
         if self._drain_until:
             self._go_on_draining(now)
+            self._competition.forget_losses()
             return
         usual_s = allowance_s(self._competition.reference_rate(rate, now)) + self._burst_s
         excess_s = rtt_s - self._least_rtt_s - usual_s if rtt_s else 0.0
-        if self._competition.watch(excess_s, self.window_bytes / self._mtu, now):
+        if self._competition.watch(rtt_s or inf, excess_s, self.window_bytes / self._mtu, now):
             return
         if limited and self._loss > SHALLOW_LOSS and self._longest_queue_s < NO_QUEUE_S:
             self._knee = KneeSearch(self._mtu)

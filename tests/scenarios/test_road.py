@@ -7,15 +7,16 @@ import random
 import pytest
 
 from rtcstack.sctp.association import SctpAssociation
-from rtcstack.sctp.congestion import CongestionController
+from rtcstack.sctp.congestion import CongestionController, Reno
 from rtcstack.sctp.cubic import Cubic
+from rtcstack.sctp.delay_target import DelayTarget
 from rtcstack.sctp.events import StreamMessage
 from rtcstack.sctp.options import SctpOptions
 from rtcstack.sctp.shared_delay import SharedDelay
 from rtcstack.testing import Link
 from rtcstack.testing.engines import Simulation
 from tests.support.road import Controller, Flow, Road, RoadSettings
-from tests.support.road_rows import ROWS, alone, beside
+from tests.support.road_rows import ROWS, alone, beside, buffer_of
 
 RATE = 1_250_000
 BY_NAME = {row.name: row for row in ROWS}
@@ -27,10 +28,12 @@ BY_NAME = {row.name: row for row in ROWS}
         ("beside CUBIC, 10 packets, first", 0.5, 2.0),
         ("beside CUBIC, 50 ms, late", 0.4, 2.0),
         ("beside CUBIC, 200 ms, first", 0.4, 2.0),
+        ("beside CUBIC, 200 ms, late", 0.33, 2.0),
         ("beside Reno, 10 packets, late", 0.4, 2.6),
         ("own loss, 10 packets, 1", 0.0, 0.013),
         ("own loss, 10 packets, 4", 0.0, 0.027),
         ("least share of 4, 10 packets", 0.5, 1.0),
+        ("mean queue of eight, 1 s", 0.0, 100.0),
         ("random loss 5 %", 0.8, 1.0),
         ("policer of 10 packets: drops", 0.0, 0.02),
         ("policer of 10 packets: used", 0.7, 1.0),
@@ -67,6 +70,37 @@ def test_it_competes_no_longer_than_there_is_somebody_to_compete_with() -> None:
     road.queue_count = 0
     road.run(55.0)
     assert road.queue_sum_s < 0.03 * road.queue_count
+
+
+def test_a_link_that_becomes_slower_is_competed_with_for_a_moment_only() -> None:
+    """Its queue falls after losses, too, but nobody else has filled it."""
+    road = Road(RoadSettings(rate=2 * RATE, buffer_bytes=250_000, loss=0.01), 1)
+    flow = Flow(road, SharedDelay)
+    for change in range(10):
+        road.run(5.0 + 2 * change)
+        road.set_rate(0.4 * RATE if change % 2 == 0 else 2 * RATE)
+    road.run(28.0)
+    road.queue_sum_s = 0.0
+    road.queue_count = 0
+    before = flow.delivered
+    road.run(33.0)
+    assert road.queue_sum_s < 0.02 * road.queue_count
+    assert flow.delivered - before > 0.9 * 5 * 2 * RATE / 1191
+
+
+@pytest.mark.parametrize("controller", [SharedDelay, DelayTarget, Cubic, Reno])
+@pytest.mark.parametrize(("buffer_s", "late_s"), [(0.0, 0.0), (0.2, 2.0)])
+def test_what_the_clock_says_when_a_flow_begins_is_nothing_to_it(
+    controller: Controller, buffer_s: float, late_s: float
+) -> None:
+    delivered = []
+    for epoch_s in (0.0, 7_000_000.0):
+        road = Road(RoadSettings(buffer_bytes=buffer_of(buffer_s)), 1, epoch_s=epoch_s)
+        Flow(road, Cubic)
+        flow = Flow(road, controller, late_s)
+        road.run(5.0)
+        delivered.append(flow.delivered)
+    assert delivered[0] == pytest.approx(delivered[1], rel=0.03)
 
 
 def test_its_least_window_is_bounded_whatever_is_lost() -> None:

@@ -53,10 +53,22 @@ class RoadSettings:
 
 
 class Road:
-    """The bottleneck and the clock. Attributes: now; rate; queue_sum_s, queue_count: waits of packets."""
+    """The bottleneck and the clock.
 
-    def __init__(self, settings: RoadSettings, seed: int) -> None:
+    Args:
+        settings: see there.
+        seed: of its chances.
+        epoch_s: what controllers are told for the time 0: no machine's clock is there when a flow begins.
+
+    Attributes:
+        now: seconds from the beginning.
+        rate: of the bottleneck, bytes per second.
+        queue_sum_s, queue_count: waits of packets.
+    """
+
+    def __init__(self, settings: RoadSettings, seed: int, *, epoch_s: float = 100_000.0) -> None:
         self.settings = settings
+        self.epoch_s = epoch_s
         self.now = 0.0
         self.rate = settings.rate
         self.random = random.Random(seed)
@@ -280,11 +292,11 @@ class Flow:
     def _tell(self, acked: int, lost: int, rtt_s: float | None, sent_at: float, before: int) -> None:
         if acked or lost:
             ack = self._ack
-            ack.now = self.road.now
+            ack.now = self.road.epoch_s + self.road.now
             ack.acked_bytes = acked * PACKET_BYTES
             ack.lost_bytes = lost * PACKET_BYTES
             ack.rtt_s = rtt_s
-            ack.sent_at = sent_at
+            ack.sent_at = self.road.epoch_s + sent_at if sent_at >= 0 else -1.0
             ack.highest_tsn = self._highest
             ack.next_tsn = self.sent
             ack.flight_bytes = before * PACKET_BYTES

@@ -158,8 +158,8 @@ def _least(count: int, buffer_s: float) -> Callable[[Controller, int], float]:
     return lambda controller, seed: least_share(controller, seed, count, buffer_s)
 
 
-def _queue(count: int) -> Callable[[Controller, int], float]:
-    return lambda controller, seed: 1000 * alone(controller, seed, count=count).queue_s
+def _queue(count: int, buffer_s: float = 0.1) -> Callable[[Controller, int], float]:
+    return lambda controller, seed: 1000 * alone(controller, seed, count=count, buffer_s=buffer_s).queue_s
 
 
 def _policer(bucket: int, drops: bool) -> Callable[[Controller, int], float]:
@@ -242,6 +242,8 @@ def _rows() -> list[Row]:
         Row("step up by ten: 90 % after", "3 s", time_up, lambda value: value <= 3, unit=" s"),
         Row("mean queue alone", "20 ms", _queue(1), lambda value: value <= 20, unit=" ms"),
         Row("mean queue of four", "50 ms", _queue(4), lambda value: value <= 50, unit=" ms"),
+        Row("mean queue of eight, 1 s", "100 ms", _queue(8, 1.0), lambda value: value <= 100, unit=" ms"),
+        Row("least share of 8, 1 s", "0.6", _least(8, 1.0), lambda value: value >= 0.6),
         Row("alone, 100 ms: used", "0.95", _used(), lambda value: value >= 0.95),
         Row("SACKs in bursts of 50 ms", "0.9", _used(sack_burst_s=0.05), lambda value: value >= 0.9),
         Row("5 % reordering", "0.9", _used(reorder=0.05), lambda value: value >= 0.9),
