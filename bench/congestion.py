@@ -38,7 +38,7 @@ def write_table(lines: list[str], begin: str, end: str) -> None:
 def main() -> None:
     """Measure and print; write if asked to."""
     parser = argparse.ArgumentParser(prog="python -m bench.congestion", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=15)
     parser.add_argument("--only", default="", help="rows with this in their names")
     parser.add_argument("--controllers", nargs="+", choices=CONTROLLERS, default=list(CONTROLLERS))
     parser.add_argument("--docs", action="store_true", help="write the table into the decision's page")

@@ -29,7 +29,6 @@ from rtcstack.connection.happened import (
 )
 from rtcstack.errors import InvalidModificationError, InvalidStateError
 from rtcstack.events import Event, EventTarget
-from rtcstack.jsep.altered import altered
 from rtcstack.jsep.states import SdpType, Side, SignalingState, next_state
 from rtcstack.promises import OperationsChain, Steps, Task, Then
 
@@ -131,7 +130,7 @@ class Signaling:
         # 2. and 3. A text that was not the last created is refused.
         last = negotiator.last(sdp_type)
         if text and last is not None and text != last.sdp and may_be_altered:
-            last = altered(last, text)
+            last = jsep.take_altered(last, text)
         elif text and (last is None or text != last.sdp):
             made_by = "createOffer" if sdp_type is SdpType.OFFER else "createAnswer"
             raise InvalidModificationError(

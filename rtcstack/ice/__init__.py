@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     )
     from rtcstack.ice.contract import (
         AnyIceAgent,
-        GatheringState,
         IceObserver,
         IceReport,
-        IceState,
         LocalCandidate,
         PairKey,
         PairNews,
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from rtcstack.ice.factory import make_agent
     from rtcstack.ice.features import FEATURES, IceFeature, check_features, lacking
     from rtcstack.ice.mux import UdpMux
+    from rtcstack.ice.states import GatheringState, IceState
     from rtcstack.ice.tcp import TcpMux
 
 __all__ = [
@@ -63,13 +62,13 @@ _HOMES = {
     "Address": "rtcstack.engine",
     "AnyIceAgent": "rtcstack.ice.contract",
     "GatherPolicy": "rtcstack.ice.config",
-    "GatheringState": "rtcstack.ice.contract",
+    "GatheringState": "rtcstack.ice.states",
     "IceConfig": "rtcstack.ice.config",
     "IceFeature": "rtcstack.ice.features",
     "IceObserver": "rtcstack.ice.contract",
     "IceReport": "rtcstack.ice.contract",
     "IceServer": "rtcstack.ice.config",
-    "IceState": "rtcstack.ice.contract",
+    "IceState": "rtcstack.ice.states",
     "LocalCandidate": "rtcstack.ice.contract",
     "PairKey": "rtcstack.ice.contract",
     "PairNews": "rtcstack.ice.contract",

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from rtcstack.engine import Address, Run
 from rtcstack.ice.config import IceConfig, IceServer
-from rtcstack.ice.engine.events import GatheringState, IceState
 from rtcstack.ice.features import IceFeature
+from rtcstack.ice.states import GatheringState, IceState
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 

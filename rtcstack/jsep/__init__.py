@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rtcstack.lazynames import lazy_names
 
 if TYPE_CHECKING:
+    from rtcstack.jsep.altered import take_altered
     from rtcstack.jsep.answer import create_answer, restarted_transports
     from rtcstack.jsep.apply import Advanced, advance, rollback
     from rtcstack.jsep.candidates import RemoteCandidate, with_local_candidates, with_remote_candidate
@@ -97,6 +98,7 @@ __all__ = [
     "restarted_transports",
     "rollback",
     "same_codec",
+    "take_altered",
     "with_local_candidates",
     "with_remote_candidate",
 ]
@@ -146,6 +148,7 @@ _HOMES = {
     "restarted_transports": "rtcstack.jsep.answer",
     "rollback": "rtcstack.jsep.apply",
     "same_codec": "rtcstack.jsep.codecs",
+    "take_altered": "rtcstack.jsep.altered",
     "with_local_candidates": "rtcstack.jsep.candidates",
     "with_remote_candidate": "rtcstack.jsep.candidates",
 }

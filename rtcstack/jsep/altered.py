@@ -11,10 +11,10 @@ from dataclasses import replace
 from rtcstack.errors import InvalidModificationError
 from rtcstack.jsep.negotiation import Description
 
-__all__ = ["altered"]
+__all__ = ["take_altered"]
 
 
-def altered(made: Description, text: str) -> Description:
+def take_altered(made: Description, text: str) -> Description:
     """A description of ours after the application has changed its text.
 
     Args:

@@ -233,7 +233,7 @@ def test_no_double_underscore_privates(path: Path) -> None:
 def test_the_engine_of_ice_is_one(path: Path) -> None:
     modules = set(imports(path.read_text(), package_of(path)))
     assert not {m.partition(".")[0] for m in modules} & (NOT_IN_ENGINES | {"aioice"})
-    inside = ("engine", "turn", "stun", "transactions", "unfinished", "rewriting", "config")
+    inside = ("engine", "turn", "stun", "transactions", "unfinished", "rewriting", "config", "states")
     for module in modules:
         if module.startswith("rtcstack.ice."):
             assert module.split(".")[2] in inside, module

@@ -27,6 +27,8 @@ WATCHED = {
         "rtcstack.network.multicast",
         "rtcstack.sdp.parser",
         "rtcstack.jsep.offer",
+        "rtcstack.jsep.session",
+        "rtcstack.ice.engine.pair",
     ),
 }
 """Packages and modules that take long, or that not every application needs."""
@@ -113,13 +115,15 @@ run(call())
 look("call")
 """
     )
-    engine = {"rtcstack.ice.agent", "rtcstack.ice.engine.engine"}
+    engine = {"rtcstack.ice.agent", "rtcstack.ice.engine.engine", "rtcstack.ice.engine.pair"}
     described = {"rtcstack.sdp.parser", "rtcstack.jsep.offer"}
     secured = {"cryptography", "OpenSSL", "rtcstack.dtls.engine", "rtcstack.transport"}
     assert steps["package"] == set()
     assert steps["descriptions"] == set()
     assert steps["name"] == {"rtcstack.api", "rtcstack.connection"}
-    assert steps["connection"] | steps["channel"] | steps["turn"] == {"rtcstack.sctp", "google_crc32c"}
+    assert steps["connection"] | steps["channel"] | steps["turn"] == {
+        *("rtcstack.sctp", "google_crc32c", "rtcstack.jsep.session"),
+    }
     assert steps["closed"] == set()
     assert steps["call"] | steps["testing"] <= engine | described | secured | {"ifaddr"}
 

@@ -6,11 +6,11 @@ Spec: webrtc-pc, section 5.6 (states); RFC 8445.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 from rtcstack.ice.config import IceServer
 from rtcstack.ice.engine.pair import Pair
+from rtcstack.ice.states import GatheringState, IceState
 from rtcstack.ice.stun import Address
 from rtcstack.sdp.candidate import Candidate
 
@@ -36,27 +36,6 @@ __all__ = [
     "StateChanged",
     "Transmit",
 ]
-
-
-class GatheringState(StrEnum):
-    """RTCIceGathererState; "closed" is ORTC's."""
-
-    NEW = "new"
-    GATHERING = "gathering"
-    COMPLETE = "complete"
-    CLOSED = "closed"
-
-
-class IceState(StrEnum):
-    """RTCIceTransportState."""
-
-    NEW = "new"
-    CHECKING = "checking"
-    CONNECTED = "connected"
-    COMPLETED = "completed"
-    DISCONNECTED = "disconnected"
-    FAILED = "failed"
-    CLOSED = "closed"
 
 
 class Arrival(NamedTuple):
