@@ -11,6 +11,8 @@ STAMPS := $(VENV)/.stamps
 
 # Tests that run at the same time.
 JOBS ?= 2
+# The same of tests that wait for this machine's clock.
+WAITING ?= 4
 
 # What mypy reads beside the package; each is strict.
 TYPED := tests/support tests/interop tests/scenarios tests/unit/test_imports.py bench examples tools
@@ -74,7 +76,7 @@ properties: install ## Random calls beside a model of webrtc-pc, for many seeds 
 	GLARE_EVERY_S=3 WALKS=$(or $(WALKS),5000) WALKS_FROM=$(or $(WALKS_FROM),0) $(PYTHON) -m pytest tests/properties --timeout 600 $(ARGS)
 
 portable: install ## The same over the portable form of the network, which Windows' loop has
-	$(PYTHON) -m pytest tests/conformance --network=portable $(ARGS)
+	$(PYTHON) -m pytest -n $(WAITING) tests/conformance --network=portable $(ARGS)
 
 second-agent: install ## Conformance, relays and Chromium once more, over aioice's ICE
 	$(PYTHON) -m pytest tests/conformance tests/interop/test_turn.py --agent=aioice $(ARGS)

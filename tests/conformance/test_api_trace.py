@@ -34,7 +34,7 @@ async def call(a: RTCPeerConnection, b: RTCPeerConnection) -> None:
 
 async def test_a_call_is_told_in_order_as_webrtc_internals_names_it() -> None:
     trace = ApiTrace(stats_interval_s=None)
-    async with traced(trace) as a, RTCPeerConnection() as b:
+    async with RTCPeerConnection() as b, traced(trace) as a:
         await call(a, b)
     others = (  # when these come is ICE's own affair
         *("icecandidate", "addIceCandidate", "addIceCandidateOnSuccess"),

@@ -15,6 +15,7 @@ import pytest
 
 from rtcstack import RTCPeerConnection
 from rtcstack.ice import IceFeature
+from rtcstack.testing import VirtualLoop
 from tests.support.docsworld import World, world
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +75,14 @@ def asked(example: Example) -> list[pytest.MarkDecorator]:
     return [pytest.mark.needs(IceFeature.LITE)] if is_used else []
 
 
+LONG_S = 60.0
+
+
+def waits_s(example: Example) -> float:
+    """How long it sleeps."""
+    return sum(float(each) for each in re.findall(r"asyncio\.sleep\(([\d.]+)\)", example.code))
+
+
 @pytest.mark.parametrize(
     "example", [pytest.param(each, id=f"{each.page}-{each.number}", marks=asked(each)) for each in ALL]
 )
@@ -83,6 +92,8 @@ async def test_an_example_runs(
     code = compile(example.code, f"{example.page}.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if example.why_not is not None:
         return  # it has the right form, at least
+    if waits_s(example) > LONG_S and not isinstance(asyncio.get_running_loop(), VirtualLoop):
+        pytest.skip("waits for minutes: in virtual time only")
     monkeypatch.chdir(tmp_path)
     async with asyncio.timeout(2000), world(example.page, tmp_path, hears=".pcm(" in example.code) as made:
         names = made.names

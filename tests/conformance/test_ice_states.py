@@ -84,6 +84,7 @@ def watch(pc: RTCPeerConnection) -> list[tuple[str, str, str, str, bool]]:
 # -- new, checking ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.virtual
 async def test_new_until_there_is_a_remote_candidate() -> None:
     async with silent_pair() as (a, b):
         for pc in (a, b):

@@ -200,7 +200,7 @@ async def test_statistics_are_objects() -> None:
         blackhole.addTrack(track)
         await blackhole.start()
         await asyncio.sleep(12)  # for reports of both sides
-        report, theirs = await a.getStats(), await b.getStats()
+        theirs, report = await b.getStats(), await a.getStats()  # what has arrived was sent before
         assert {type(each) for each in report.values()} == {
             RTCOutboundRtpStreamStats,
             RTCRemoteInboundRtpStreamStats,
