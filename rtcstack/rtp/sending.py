@@ -308,7 +308,7 @@ class Sending:
             if estimator.interruptions != before:
                 self._begin_anew(now)
             if isinstance(estimator, GoogleCongestionControl):
-                self.pacer.burst_s = SMALL_BURST_S if estimator.is_lossy else BURST_S
+                self.pacer.burst_s = SMALL_BURST_S if estimator.is_smooth else BURST_S
         else:
             estimator.on_results(results, now)
         self._is_unsettled = True

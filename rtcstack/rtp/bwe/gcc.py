@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from rtcstack.rtp.bwe.aimd import HEADROOM, LOADED_HEADROOM, MULTIPLICATIVE_PER_S, AimdControl
+from rtcstack.rtp.bwe.ceiling import Ceiling
 from rtcstack.rtp.bwe.delay import DelayDetector, Usage
-from rtcstack.rtp.bwe.doubt import ProbeDoubt
 from rtcstack.rtp.bwe.estimator import OtherLoad, PacketResult
 from rtcstack.rtp.bwe.loss import LossControl
 from rtcstack.rtp.bwe.loss_model import LossModel
@@ -39,8 +39,9 @@ TICK_S = 0.5
 FEW_LOST = 0.02
 """Losses up to this do not forbid to try out more."""
 
-SMOOTH_LOSS, SMOOTH_PACE = 0.01, 1.5
-"""Losses above this may be of bursts; packets then leave at this multiple of the estimate."""
+SMOOTH_PACE, CEILING_PACE = 1.5, 1.1
+"""Losses may be of bursts: packets then leave at this multiple of the estimate; at the other one where the
+estimate is what a bottleneck lets through that has no room for more."""
 
 QUIET_S = 3.0
 """Who did not overuse the bottleneck for so long may be far below what it gives: a probe will tell."""
@@ -150,7 +151,7 @@ class GoogleCongestionControl:
         start_bps: the estimate to begin with.
 
     Attributes:
-        delay, doubt, loss, reported_loss, throughput: its parts, to be looked at.
+        ceiling, delay, loss, reported_loss, throughput: its parts, to be looked at.
         interruptions: see `PathAware`.
     """
 
@@ -172,8 +173,8 @@ class GoogleCongestionControl:
         "_standing",
         "_tick_at",
         "_unanswered_since",
+        "ceiling",
         "delay",
-        "doubt",
         "interruptions",
         "loss",
         "reported_loss",
@@ -199,8 +200,8 @@ class GoogleCongestionControl:
         self._is_loss_doubted = False
         self._standing = StandingQueue()
         self.interruptions = 0
+        self.ceiling = Ceiling()
         self.delay = DelayDetector()
-        self.doubt = ProbeDoubt()
         self.loss = LossModel()
         self.reported_loss = LossControl()
         self.throughput = Throughput()
@@ -256,13 +257,15 @@ class GoogleCongestionControl:
     @property
     def pacing_bps(self) -> float:
         """How fast what has queued up may leave; not much faster where a burst may be what is lost."""
-        multiplier = SMOOTH_PACE if self.is_lossy else PACE_MULTIPLIER
+        multiplier = SMOOTH_PACE if self.is_smooth else PACE_MULTIPLIER
+        if self.ceiling.rate_bps is not None:
+            multiplier = CEILING_PACE
         return multiplier * self.estimate_bps
 
     @property
-    def is_lossy(self) -> bool:
-        """Whether so much is lost that bursts may be the cause: bottlenecks may have no room for them."""
-        return self.loss.fraction > SMOOTH_LOSS
+    def is_smooth(self) -> bool:
+        """Whether packets are to leave one by one: bottlenecks may have no room for bursts."""
+        return self._feedback_at is not None and self.ceiling.is_smooth(self._feedback_at)
 
     def set_bounds(self, min_bps: int, start_bps: int, max_bps: int) -> None:
         """See `BandwidthEstimator`. Probing goes up to twice what the streams can use."""
@@ -304,7 +307,6 @@ class GoogleCongestionControl:
                 delay.arrived(sent_at, arrived_at)
                 throughput.arrived(arrived_at, size)
         aimd, probes = self._aimd, self._probes
-        estimate_bps = self.estimate_bps
         arrived_bps, other_bps = throughput.bps, self._other_bps
         if arrived_bps is not None:
             arrived_bps += other_bps
@@ -316,9 +318,7 @@ class GoogleCongestionControl:
                 self.loss.showed(believed)
                 if believed > aimd.rate_bps:
                     aimd.set_estimate(believed, now)
-        if delay.usage is Usage.OVER:
-            self.doubt.end_trial()
-        there_is = self.doubt.judge(results, arrived_bps, now)
+        there_is = self.ceiling.take(results, other_bps, now)
         if there_is is not None:
             aimd.set_estimate(min(there_is, aimd.rate_bps), now)
             self.loss.sent_anew(now)
@@ -331,7 +331,9 @@ class GoogleCongestionControl:
             probes.dropped(before, aimd.rate_bps, now)
         elif probes.awaits_recovery and delay.usage is Usage.NORMAL:
             probes.recovered(aimd.rate_bps, now)
-        self.doubt.changed(estimate_bps, self.estimate_bps, self.loss.fraction, now)
+        bound_bps = self.ceiling.bound_bps(now)
+        if bound_bps is not None and bound_bps < aimd.rate_bps:
+            aimd.rate_bps = bound_bps
 
     def _usage(self, results: Sequence[PacketResult], arrived_bps: float | None, now: float) -> Usage:
         """What delays say of the bottleneck, and where there are few packets, delays and losses together."""
@@ -382,7 +384,7 @@ class GoogleCongestionControl:
         self._overused_at = 0.0
         self._unanswered_since = None
         self.delay.reset()
-        self.doubt.forget()
+        self.ceiling.forget()
         self._standing.reset()
         self.loss = LossModel()
         self.reported_loss = LossControl()
@@ -434,7 +436,7 @@ class GoogleCongestionControl:
             return  # there is nothing to probe with yet
         if self._aimd.has_rest and not self._limit.limited:
             return  # data is the probe: more on top of it would be a queue
-        if now < self.doubt.pause_until:
+        if now < self.ceiling.hold_until:
             return
         if self.loss.fraction < FEW_LOST and now - self._overused_at >= QUIET_S:
             self._probes.tick(self.estimate_bps, now, limited=self._limit.limited)
