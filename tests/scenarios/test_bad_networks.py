@@ -14,6 +14,9 @@ pytestmark = pytest.mark.asyncio
 @pytest.mark.parametrize("loss", [0.0, 0.01, 0.05, 0.2])
 async def test_a_call_goes_on_whatever_share_of_packets_is_lost(loss: float) -> None:
     async with call(servers=[turn_server()]) as it:
+        if loss > 0.05:  # the film takes no heed of the estimate, which is below its 600 kbit/s then
+            for party in it.parties:
+                party.film.size = 1250
         await it.begin()
         here().loss = loss
         began = it.now
@@ -25,8 +28,8 @@ async def test_a_call_goes_on_whatever_share_of_packets_is_lost(loss: float) -> 
             shown = len(party.pictures.since(began)) / (30 * 30)
             assert heard > 1 - 1.5 * loss - 0.01
             # what is lost comes again; a picture is left out only where it does not come in time
-            assert shown > (0.97 if loss <= 0.05 else 0.5)
-            assert party.pictures.longest_gap_s(began, it.now) < (0.5 if loss <= 0.05 else 2.0)
+            assert shown > (0.97 if loss <= 0.05 else 0.9)
+            assert party.pictures.longest_gap_s(began, it.now) < (0.5 if loss <= 0.05 else 1.5)
             assert party.connection.connectionState == "connected"
         here().loss = 0.0
         await it.all_messages()

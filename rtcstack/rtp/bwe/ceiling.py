@@ -99,10 +99,10 @@ class Ceiling:
         self._hold_s = FIRST_HOLD_S
         self.hold_until = 0.0
         self.rate_bps: float | None = None
-        self._begin(0.0)
+        self._window_at = 0.0  # of its first packet
+        self._begin()
 
-    def _begin(self, sent_at: float) -> None:
-        self._window_at = sent_at
+    def _begin(self) -> None:
         self._packets = self._lost = self._arrived_bytes = 0
 
     def bound_bps(self, now: float) -> float | None:
@@ -129,10 +129,12 @@ class Ceiling:
         for sent_at, arrived_at, size, _ in results:
             if sent_at < self._since:
                 continue
+            if not self._packets:
+                self._window_at = sent_at
             elapsed_s = sent_at - self._window_at
             if elapsed_s >= WINDOW_S and self._packets >= MIN_PACKETS:
                 self._close(elapsed_s, other_bps)
-                elapsed_s = 0.0
+                self._window_at, elapsed_s = sent_at, 0.0
             self._packets += 1
             if arrived_at is not None:
                 self._arrived_bytes += size
@@ -172,7 +174,7 @@ class Ceiling:
             # More is lost of bursts than of packets that leave one by one: so this must be seen again.
             self.hold_until = now + FIRST_HOLD_S
         self._since = now + WINDOW_S  # what was to be sent leaves at its rate for so long yet
-        self._begin(now)
+        self._begin()
         return KEPT * rate_bps
 
     def _close(self, elapsed_s: float, other_bps: float) -> None:
@@ -186,4 +188,4 @@ class Ceiling:
         if self.rate_bps is not None and self._before_bps > REFUTED * self.rate_bps:
             self.rate_bps = None
             self._hold_s = max(self._hold_s / 2, FIRST_HOLD_S)  # a bucket may have helped
-        self._begin(self._window_at + elapsed_s)
+        self._begin()
