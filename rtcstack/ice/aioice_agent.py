@@ -412,7 +412,9 @@ class AioiceAgent:
         self.selected_pair_changes += 1
         state = None if self.state in (*_CONNECTED, IceState.CLOSED) else IceState.CONNECTED
         self.state = state or self.state
-        logger.info("%s: %s, packets take %s", self.name, self.state, pair)
+        logger.info(
+            "%s: %s, packets take %s", self.name, self.state, str(pair)
+        )  # a kept record keeps no socket
         self._tell(lambda o: o.on_ice_path(state, view))
         self._maybe_completed()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import logging
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,18 @@ LONG_S = 60.0
 def waits_s(example: Example) -> float:
     """How long it sleeps."""
     return sum(float(each) for each in re.findall(r"asyncio\.sleep\(([\d.]+)\)", example.code))
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    """An example may set levels and handlers: they are of its own program."""
+    root, manager = logging.getLogger(), logging.root.manager
+    handlers = list(root.handlers)
+    yield
+    root.handlers[:] = handlers
+    for name in list(manager.loggerDict):
+        if name.startswith("rtcstack"):
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import weakref
 from dataclasses import replace
 from typing import Any
@@ -178,6 +179,18 @@ async def test_open_ones_are_kept_and_closed_ones_are_not() -> None:
         del connection
     assert await collected(*alive)
     assert sockets() == []
+
+
+async def test_a_log_that_is_kept_keeps_no_connection(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "rtcstack")
+    a, b = two()
+    await connect(a, b, media=True)
+    alive = [weakref.ref(each) for each in (a, b)]
+    await a.close()
+    await b.close()
+    del a, b
+    assert await collected(*alive)
+    assert any("packets take" in each.getMessage() for each in caplog.records)
 
 
 async def test_one_that_never_negotiated_is_collected() -> None:
