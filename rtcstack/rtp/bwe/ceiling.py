@@ -24,10 +24,11 @@ MIN_SPAN_S = 0.1
 """Over less time nothing can be said of what came through."""
 
 HEAVY, CHANCES = 0.1, 3.0
-"""So much more is lost than usually, of a window's packets, and more than by chance (standard deviations);"""
+"""A bottleneck drops so much more of a window's packets than is usually lost, and more than chance would: so many
+standard deviations."""
 
 KNOWN_HEAVY, KNOWN_CHANCES = 0.04, 2.0
-"""the same where the rate is known, and as much comes through."""
+"""The same where the rate is known, and as much comes through."""
 
 AS_BEFORE = 0.9
 """Of what came through before, what must come through still."""
@@ -41,14 +42,11 @@ QUEUE_S = 0.05
 DELAY_GROWTH_S = 0.0005
 """What the least delay is thought to grow by in a window: clocks drift, and ways change."""
 
-KEPT = 0.97
-"""How much of the rate is used,"""
-
-TRIED = 1.15
-"""and how much of it at the most when more is tried."""
+KEPT, TRIED = 0.97, 1.15
+"""How much of the rate is used, and how much of it at the most when more is tried."""
 
 REFUTED = 1.05
-"""More of it than this in the long run, and the rate is another."""
+"""When more of it than this comes through in the long run, the rate is another."""
 
 FIRST_HOLD_S, MAX_HOLD_S = 10.0, 160.0
 """How long nothing more is tried."""
