@@ -24,8 +24,8 @@ MIN_SPAN_S = 0.1
 """Over less time nothing can be said of what came through."""
 
 HEAVY, CHANCES = 0.1, 3.0
-"""A bottleneck drops so much more of a window's packets than is usually lost, and more than chance would: so many
-standard deviations."""
+"""A bottleneck drops so much more of a window's packets than is usually lost, and more than chance would: so
+many standard deviations."""
 
 KNOWN_HEAVY, KNOWN_CHANCES = 0.04, 2.0
 """The same where the rate is known, and as much comes through."""
