@@ -147,6 +147,8 @@ class Threads:
             is_called = True
             while not urgent and not ready:
                 if self._is_closed or not is_called:
+                    # Within the same hold of the lock: what is submitted from now on has a thread of its own.
+                    self._threads.discard(threading.current_thread())
                     return None
                 self._idle += 1
                 try:

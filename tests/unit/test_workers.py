@@ -114,6 +114,22 @@ def test_a_job_that_comes_while_a_thread_ends_is_done() -> None:
     assert threads.thread_count == 0
 
 
+def test_a_job_that_comes_when_a_thread_has_decided_to_end_is_done() -> None:
+    done = threading.Event()
+
+    class Late(Threads):
+        def _next(self) -> Callable[[], None] | None:
+            job = super()._next()
+            if job is None and not done.is_set():
+                self.submit(done.set)
+            return job
+
+    threads = Late(nowhere, 1, idle_s=0.0)
+    threads.submit(lambda: None)
+    assert done.wait(PATIENCE_S)
+    end(threads)
+
+
 def test_what_is_submitted_after_closing_is_done_all_the_same() -> None:
     threads = Threads(nowhere, 2)
     threads.close()
