@@ -51,7 +51,7 @@ from rtcstack.platform import Network
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate
 
-__all__ = ["GatheringState", "IceAgent", "IceObserver", "IceState", "PairView"]
+__all__ = ["IceAgent"]
 
 logger = logging.getLogger("rtcstack.ice.agent")
 

@@ -23,10 +23,8 @@ from rtcstack.entropy import random_bytes
 from rtcstack.ice.aioice_connection import AioiceConnection
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
 from rtcstack.ice.contract import (
-    GatheringState,
     IceObserver,
     IceReport,
-    IceState,
     LocalCandidate,
     PairKey,
     PairView,
@@ -34,6 +32,7 @@ from rtcstack.ice.contract import (
 from rtcstack.ice.features import FEATURES, IceFeature, lacking, say_once
 from rtcstack.ice.interfaces import host_addresses
 from rtcstack.ice.lookups import Lookups
+from rtcstack.ice.states import GatheringState, IceState
 from rtcstack.ice.tasks import AgentTasks
 from rtcstack.network import is_literal, standing_on
 from rtcstack.platform import Network
@@ -412,9 +411,8 @@ class AioiceAgent:
         self.selected_pair_changes += 1
         state = None if self.state in (*_CONNECTED, IceState.CLOSED) else IceState.CONNECTED
         self.state = state or self.state
-        logger.info(
-            "%s: %s, packets take %s", self.name, self.state, str(pair)
-        )  # a kept record keeps no socket
+        # its words, not the pair: a log that is kept must keep no socket
+        logger.info("%s: %s, packets take %s", self.name, self.state, str(pair))
         self._tell(lambda o: o.on_ice_path(state, view))
         self._maybe_completed()
 

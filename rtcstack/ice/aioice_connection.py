@@ -30,8 +30,9 @@ from aioice.ice import (
 from rtcstack.clock import monotonic
 from rtcstack.engine import Address
 from rtcstack.ice.config import GatherPolicy, IceConfig, IceServer
-from rtcstack.ice.contract import GatheringState, LocalCandidate, PairReport, PairView
+from rtcstack.ice.contract import LocalCandidate, PairReport, PairView
 from rtcstack.ice.interfaces import udp_options
+from rtcstack.ice.states import GatheringState
 from rtcstack.network.sockets import set_buffers
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate

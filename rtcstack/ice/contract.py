@@ -23,10 +23,8 @@ from rtcstack.sdp.candidate import Candidate
 
 __all__ = [
     "AnyIceAgent",
-    "GatheringState",
     "IceObserver",
     "IceReport",
-    "IceState",
     "LocalCandidate",
     "PairKey",
     "PairNews",

@@ -12,10 +12,8 @@ if TYPE_CHECKING:
         ChoiceEnded,
         ConnectTcp,
         GatheringDone,
-        GatheringState,
         IceCounters,
         IceEvent,
-        IceState,
         PairAdded,
         PairProposed,
         PairRemoved,
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
         Transmit,
     )
     from rtcstack.ice.engine.pair import Pair, PairState, Path
+    from rtcstack.ice.states import GatheringState, IceState
 
 __all__ = [
     "Arrival",
@@ -63,11 +62,11 @@ _HOMES = {
     "ChoiceEnded": "rtcstack.ice.engine.events",
     "ConnectTcp": "rtcstack.ice.engine.events",
     "GatheringDone": "rtcstack.ice.engine.events",
-    "GatheringState": "rtcstack.ice.engine.events",
+    "GatheringState": "rtcstack.ice.states",
     "IceCounters": "rtcstack.ice.engine.events",
     "IceEngine": "rtcstack.ice.engine.engine",
     "IceEvent": "rtcstack.ice.engine.events",
-    "IceState": "rtcstack.ice.engine.events",
+    "IceState": "rtcstack.ice.states",
     "Pair": "rtcstack.ice.engine.pair",
     "PairAdded": "rtcstack.ice.engine.events",
     "PairProposed": "rtcstack.ice.engine.events",

@@ -20,10 +20,8 @@ from rtcstack.ice.engine.core import Core
 from rtcstack.ice.engine.doorkeeper import Doorkeeper
 from rtcstack.ice.engine.events import (
     Arrival,
-    GatheringState,
     IceCounters,
     IceEvent,
-    IceState,
     PairSelected,
     PathsReleased,
     RelayedArrival,
@@ -33,6 +31,7 @@ from rtcstack.ice.engine.events import (
 from rtcstack.ice.engine.generation import Generation
 from rtcstack.ice.engine.liveness import Liveness
 from rtcstack.ice.engine.pair import Pair, PairState, Path
+from rtcstack.ice.states import GatheringState, IceState
 from rtcstack.ice.stun import Address, Attribute, Class, Method, StunMessage
 from rtcstack.refusals import Refusals
 from rtcstack.sdp.candidate import Candidate

@@ -1,6 +1,6 @@
 """What the ICE engine tells, and what it wants sent.
 
-Spec: webrtc-pc, section 5.6 (states); RFC 8445.
+Spec: RFC 8445.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rtcstack.ice.config import IceServer
 from rtcstack.ice.engine.pair import Pair
-from rtcstack.ice.states import GatheringState, IceState
+from rtcstack.ice.states import IceState
 from rtcstack.ice.stun import Address
 from rtcstack.sdp.candidate import Candidate
 
@@ -20,10 +20,8 @@ __all__ = [
     "ChoiceEnded",
     "ConnectTcp",
     "GatheringDone",
-    "GatheringState",
     "IceCounters",
     "IceEvent",
-    "IceState",
     "PairAdded",
     "PairProposed",
     "PairRemoved",

@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rtcstack.config import AddressRule
 from rtcstack.ice.config import GatherPolicy, IceServer
 from rtcstack.ice.engine.core import Core
-from rtcstack.ice.engine.events import (
-    CandidateFound,
-    ConnectTcp,
-    GatheringDone,
-    GatheringState,
-    ServerFailed,
-)
+from rtcstack.ice.engine.events import CandidateFound, ConnectTcp, GatheringDone, ServerFailed
 from rtcstack.ice.engine.pair import Path, RemoteCandidate
 from rtcstack.ice.engine.priority import candidate_priority, foundation
 from rtcstack.ice.engine.queries import Queries
 from rtcstack.ice.engine.relays import Relays
 from rtcstack.ice.rewriting import externals, find_rule
+from rtcstack.ice.states import GatheringState
 from rtcstack.ice.stun import Address
 from rtcstack.sdp.candidate import Candidate
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Gathering", "LocalCandidate"]
 
