@@ -136,9 +136,10 @@ class Threads:
             while (job := self._next()) is not None:
                 job()
                 del job  # what it holds may be big, and the next may be long in coming
-        finally:
+        except BaseException:  # the job's, who should have told its owner: the thread ends as if closed
             with self._lock:
                 self._threads.discard(threading.current_thread())
+            raise
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for a job; None if the thread is to end."""

@@ -54,10 +54,9 @@ class Competition:
     """
 
     __slots__ = (
-        "_before_us_s",
+        "_fallen_s",
         "_foreign_since",
         "_full_at",
-        "_full_rtt_s",
         "_growth",
         "_left_at",
         "_left_rate",
@@ -72,9 +71,8 @@ class Competition:
     def __init__(self) -> None:
         self.is_on = False
         self._growth = CubicGrowth()
-        self._full_rtt_s = 0.0  # the longest round-trip time of a round with losses
+        self._fallen_s = 0.0  # with a shorter round-trip time the queue has fallen: 0 while nothing was lost
         self._full_at = 0.0
-        self._before_us_s = inf
         self._foreign_since = inf
         self._left_at = -1e9
         self._left_rate = 0.0
@@ -96,14 +94,14 @@ class Competition:
             before_us_s: what it must fall below, if we may have filled the buffer ourselves.
             now: monotonic time.
         """
-        if rtt_s > self._full_rtt_s:
-            self._full_rtt_s = rtt_s
-            self._before_us_s = before_us_s
+        fallen_s = min(rtt_s - FALL_S, before_us_s)
+        if fallen_s > self._fallen_s:
+            self._fallen_s = fallen_s
             self._full_at = now
 
     def forget_losses(self) -> None:
-        """What falls now, falls because of us."""
-        self._full_rtt_s = 0.0
+        """A queue that falls from now on says nothing: it may be because of us."""
+        self._fallen_s = 0.0
 
     def watch(self, rtt_s: float, excess_s: float, packets: float, now: float) -> bool:
         """A round without competition. Returns whether one has begun.
@@ -115,18 +113,19 @@ class Competition:
             now: monotonic time.
         """
         if now - self._full_at > FALL_WITHIN_S + FALL_WITHIN_ROUNDS * rtt_s:
-            self._full_rtt_s = 0.0
+            self.forget_losses()
         if excess_s < FOREIGN_QUEUE_S or now < self._foreign_since:
             self._foreign_since = now
-        has_fallen = rtt_s < self._full_rtt_s - FALL_S and rtt_s < self._before_us_s
         is_again = now - self._left_at < MEMORY_S
-        if has_fallen or now - self._foreign_since > (FOREIGN_AGAIN_S if is_again else FOREIGN_AFTER_S):
+        if rtt_s < self._fallen_s or now - self._foreign_since > (
+            FOREIGN_AGAIN_S if is_again else FOREIGN_AFTER_S
+        ):
             self.is_on = True
             self._growth.start(max(packets, KEPT_SHARE * self._growth.window) if is_again else packets)
             self._trial = 0
             self._trial_at = now
             self._top_s = 0.0
-            self._full_rtt_s = 0.0
+            self.forget_losses()
         return self.is_on
 
     def on_loss(self, rate: float) -> bool:

@@ -61,7 +61,6 @@ class Ceiling:
     Attributes:
         rate_bps: of the bottleneck; None while nothing tells of one.
         hold_until: until then nothing more is worth its packets, in monotonic seconds.
-        found: how often the rate was seen.
     """
 
     __slots__ = (
@@ -78,13 +77,11 @@ class Ceiling:
         "_smooth_from",
         "_window_at",
         "_windows",
-        "found",
         "hold_until",
         "rate_bps",
     )
 
     def __init__(self) -> None:
-        self.found = 0
         self.forget()
 
     def forget(self) -> None:
@@ -164,7 +161,6 @@ class Ceiling:
 
     def _found(self, rate_bps: float, now: float) -> float:
         if self._window_at > self._smooth_from:
-            self.found += 1
             self.rate_bps = rate_bps
             self.hold_until = now + self._hold_s
             self._hold_s = min(2 * self._hold_s, MAX_HOLD_S)

@@ -257,10 +257,9 @@ class GoogleCongestionControl:
     @property
     def pacing_bps(self) -> float:
         """How fast what has queued up may leave; not much faster where a burst may be what is lost."""
-        multiplier = SMOOTH_PACE if self.is_smooth else PACE_MULTIPLIER
         if self.ceiling.rate_bps is not None:
-            multiplier = CEILING_PACE
-        return multiplier * self.estimate_bps
+            return CEILING_PACE * self.estimate_bps
+        return (SMOOTH_PACE if self.is_smooth else PACE_MULTIPLIER) * self.estimate_bps
 
     @property
     def is_smooth(self) -> bool:
