@@ -11,13 +11,9 @@ from tests.support.loops import LoopFactory, loop_factories
 REAL = {"test_state_reports.py"}
 """What posts by HTTP: the client makes sockets of its own, on this machine."""
 
-VIRTUAL = {"test_candidate_pairs.py", "test_garbage.py", "test_slow_readers.py", "test_tone_steps.py"}
-"""What takes minutes, counts milliseconds, or has two interfaces: what only the virtual world has.
-Single tests say so with the marker `virtual`."""
-
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     network = config.getoption("--network")
-    if item.path.name in VIRTUAL or item.get_closest_marker("virtual"):
+    if item.get_closest_marker("virtual"):
         return loop_factories(None)
     return loop_factories("batched" if network is None and item.path.name in REAL else network)

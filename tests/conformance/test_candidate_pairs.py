@@ -33,6 +33,8 @@ from rtcstack.ortc import RTCIceTransport as OwnIceTransport
 from rtcstack.testing import Host, VirtualLoop
 from tests.conformance.helpers import happens, negotiate, open_channels, rejects, trickle, until
 
+pytestmark = pytest.mark.virtual
+
 ADDRESSES = {"alice": ("192.0.2.11", "198.51.100.11"), "bob": ("192.0.2.12", "198.51.100.12")}
 A, B = ADDRESSES.values()
 

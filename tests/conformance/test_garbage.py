@@ -19,6 +19,8 @@ from rtcstack.testing import VirtualLoop
 from tests.conformance.helpers import FAST, negotiate, open_channels, stand_on, trickle, until
 from tests.support.leaks import _virtual_sockets
 
+pytestmark = pytest.mark.virtual
+
 
 def sockets() -> list[str]:
     loop = asyncio.get_running_loop()

@@ -18,6 +18,8 @@ from rtcstack.connection.delivery import MAX_EARLY_MESSAGES
 from tests.conformance.helpers import happens, open_channels, pair
 from tests.support.insides import association_of, held_bytes
 
+pytestmark = pytest.mark.virtual
+
 WINDOW = Settings().receive_window_bytes
 IDLE_S = 30.0
 CHUNK = bytes(16_384)

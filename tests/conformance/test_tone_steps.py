@@ -20,6 +20,8 @@ from rtcstack import (
 from tests.conformance.helpers import negotiate, pair
 from tests.conformance.media import connected
 
+pytestmark = pytest.mark.virtual
+
 
 def tones_of(sender: RTCRtpSender) -> RTCDTMFSender:
     assert sender.dtmf is not None

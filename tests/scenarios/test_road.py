@@ -16,7 +16,7 @@ from rtcstack.sctp.shared_delay import SharedDelay
 from rtcstack.testing import Link
 from rtcstack.testing.engines import Simulation
 from tests.support.road import Controller, Flow, Road, RoadSettings
-from tests.support.road_rows import ROWS, alone, beside, buffer_of
+from tests.support.road_rows import ROWS, Measured, alone, beside, buffer_of
 
 RATE = 1_250_000
 BY_NAME = {row.name: row for row in ROWS}
@@ -65,11 +65,7 @@ def test_it_competes_no_longer_than_there_is_somebody_to_compete_with() -> None:
     road.run(30.0)
     assert ours.delivered > 0.25 * theirs.delivered
     theirs.stop()
-    road.run(45.0)
-    road.queue_sum_s = 0.0
-    road.queue_count = 0
-    road.run(55.0)
-    assert road.queue_sum_s < 0.03 * road.queue_count
+    assert Measured(road, [ours], 45.0, 55.0).queue_s < 0.03
 
 
 def test_a_link_that_becomes_slower_is_competed_with_for_a_moment_only() -> None:
@@ -79,13 +75,9 @@ def test_a_link_that_becomes_slower_is_competed_with_for_a_moment_only() -> None
     for change in range(10):
         road.run(5.0 + 2 * change)
         road.set_rate(0.4 * RATE if change % 2 == 0 else 2 * RATE)
-    road.run(28.0)
-    road.queue_sum_s = 0.0
-    road.queue_count = 0
-    before = flow.delivered
-    road.run(33.0)
-    assert road.queue_sum_s < 0.02 * road.queue_count
-    assert flow.delivered - before > 0.9 * 5 * 2 * RATE / 1191
+    measured = Measured(road, [flow], 28.0, 33.0)
+    assert measured.queue_s < 0.02
+    assert measured.used > 0.9
 
 
 @pytest.mark.parametrize("controller", [SharedDelay, DelayTarget, Cubic, Reno])

@@ -28,7 +28,7 @@ class Row:
     unit: str = ""
     per_cent: bool = False
 
-    def median(self, controller: Controller, seeds: int = 5) -> float:
+    def median(self, controller: Controller, seeds: int) -> float:
         return median(self.measure(controller, seed) for seed in range(1, seeds + 1))
 
     def format(self, value: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 
 import pytest
@@ -12,25 +11,24 @@ from rtcstack.rtp.bwe.estimator import PacketResult
 from rtcstack.rtp.outgoing import SendCounts
 from rtcstack.rtp.pacer import BURST_S, SMALL_BURST_S
 from rtcstack.rtp.repairs import LOOK_EVERY_S, MAX_SHARE, Repairs
+from tests.support.road import Road, RoadSettings
 from tests.unit.rtp.test_calls import Adaptive
 
 SIZE = 1000
 RATE_BPS = 1e6
 
 
-class Road:
+class Watched(Road):
     """Results of packets that are sent at even pace: a policer lets a rate through, and a way loses some."""
 
     def __init__(
         self, rate_bps: float = 1e9, bucket_bytes: int = 12_000, loss: float = 0.0, seed: int = 1
     ) -> None:
+        super().__init__(RoadSettings(rate=rate_bps / 8, bucket_bytes=bucket_bytes), seed)
         self.ceiling = Ceiling()
-        self.rate_bps = rate_bps
         self.loss = loss
         self.delay_s = 0.02
         self.now = 100.0
-        self._bucket_bytes = self._tokens = float(bucket_bytes)
-        self._random = random.Random(seed)
 
     def send(self, seconds: float, bps: float) -> list[float]:
         """Send for so long; what is said to be left."""
@@ -40,9 +38,7 @@ class Road:
             results = []
             for _ in range(5):
                 self.now += step_s
-                self._tokens = min(self._tokens + step_s * self.rate_bps / 8, self._bucket_bytes)
-                passes = self._tokens >= SIZE and self._random.random() >= self.loss
-                self._tokens -= SIZE * passes
+                passes = self.pass_through(SIZE) >= 0 and self.random.random() >= self.loss
                 results.append(PacketResult(self.now, self.now + self.delay_s if passes else None, SIZE, 0))
             rate = self.ceiling.take(results, 0.0, self.now)
             if rate is not None:
@@ -51,7 +47,7 @@ class Road:
 
 
 def test_what_comes_through_while_much_is_lost_is_the_rate() -> None:
-    road = Road(RATE_BPS)
+    road = Watched(RATE_BPS)
     assert not road.send(5, 0.9e6)
     assert not road.ceiling.is_smooth(road.now)
     road.send(0.3, 1.05e6)
@@ -66,7 +62,7 @@ def test_what_comes_through_while_much_is_lost_is_the_rate() -> None:
 
 def test_a_burst_is_no_proof_of_the_rate() -> None:
     """Not before packets leave one by one, which they do after the first losses."""
-    road = Road(RATE_BPS)
+    road = Watched(RATE_BPS)
     road.send(5, 0.9e6)
     assert road.send(0.5, 1.5e6)
     assert road.ceiling.rate_bps is None
@@ -76,9 +72,9 @@ def test_a_burst_is_no_proof_of_the_rate() -> None:
     assert road.ceiling.rate_bps == pytest.approx(RATE_BPS, rel=0.08)
 
 
-def known() -> Road:
+def known() -> Watched:
     """A policer whose rate is known."""
-    road = Road(RATE_BPS, bucket_bytes=4_000)
+    road = Watched(RATE_BPS, bucket_bytes=4_000)
     road.send(5, 0.9e6)
     road.send(0.5, 1.5e6)
     road.send(1, 0.9e6)
@@ -107,7 +103,7 @@ def test_a_little_more_is_tried_after_longer_and_longer_times() -> None:
 
 def test_more_that_comes_through_refutes_it() -> None:
     road = known()
-    road.rate_bps = 3e6
+    road.set_rate(3e6 / 8)
     road.now = road.ceiling.hold_until
     assert not road.send(5, 1.12e6)
     assert road.ceiling.rate_bps is None
@@ -126,7 +122,7 @@ def test_another_way_knows_of_none() -> None:
 def test_losses_of_the_way_are_none_of_a_bottleneck(loss: float, most: int) -> None:
     false = 0
     for seed in range(20):
-        road = Road(loss=loss, seed=seed)
+        road = Watched(loss=loss, seed=seed)
         false += bool(road.send(20, 2e6) or road.send(5, 2.4e6))
     assert false <= most
 
@@ -134,7 +130,7 @@ def test_losses_of_the_way_are_none_of_a_bottleneck(loss: float, most: int) -> N
 def test_losses_that_begin_are_none_of_a_bottleneck() -> None:
     false = 0
     for seed in range(20):
-        road = Road(seed=seed)
+        road = Watched(seed=seed)
         road.send(5, 2e6)
         road.loss = 0.2
         false += len(road.send(2, 2e6))
@@ -142,7 +138,7 @@ def test_losses_that_begin_are_none_of_a_bottleneck() -> None:
 
 
 def test_where_there_is_a_queue_delays_tell() -> None:
-    road = Road(RATE_BPS)
+    road = Watched(RATE_BPS)
     road.send(5, 0.9e6)
     road.delay_s = 0.12
     assert not road.send(2, 1.5e6)
